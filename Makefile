@@ -1,0 +1,39 @@
+# Each target makes the virtual environment first if it is missing.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+MAKEFLAGS += --no-print-directory
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench clean
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed ## Make the virtual environment in .venv and install the package and its tools
+
+# The versions are those of constraints.txt; torch comes first, so that nothing else picks another one.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 14) else f"highlight-lit needs Python 3.11 to 3.13, {sys.executable} is {v[0]}.{v[1]}; name one: make PYTHON=python3.12")'
+	@echo "Making the virtual environment in $(VENV) ($$($(PYTHON) --version)); this takes a minute or two ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,media]'
+	@touch $@
+
+demo: setup ## Make a synthetic corpus, train a topic in three ways, show the table and a picture (in ./demo)
+	@$(BIN)/python -m experiments.demo $(DEMO) --command $(BIN)/highlight-lit
+
+test: setup ## Run the tests on all cores
+	@OMP_NUM_THREADS=1 WANDB_MODE=offline $(BIN)/python -m pytest -q --numprocesses auto
+
+check: setup ## ruff and mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: setup ## Clips a second of Trainer.fit beside a bare loop, and other ratios; saved under experiments/results/
+	@$(BIN)/python -m experiments.bench
+
+clean: ## Remove what make made: the environment, the demo, caches (never ./runs)
+	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,103 @@
+"""`make bench`: ratios of speeds, each pair measured side by side in one run on one machine.
+
+Now: `Trainer.fit` through the data module against a bare loop over the same network on one batch that stays in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from hydra import compose, initialize_config_dir
+
+from highlight_lit.config import CONFIG_DIR, plain
+from highlight_lit.data.batches import Bags
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.datamodule import HighlightData
+from highlight_lit.data.synthetic import Plan, synthesize
+from highlight_lit.files import write_json
+from highlight_lit.training.ledger import environment
+from highlight_lit.training.module import HighlightModule
+from highlight_lit.training.train import make_data, make_module, quiet
+
+
+class _Clock(pl.Callback):
+    """Seconds between the first and the last batch of a fit."""
+
+    def on_train_start(self, *_: Any) -> None:
+        self.started = time.perf_counter()
+
+    def on_train_end(self, *_: Any) -> None:
+        self.seconds = time.perf_counter() - self.started
+
+
+def main() -> int:
+    """Measure, print and save; returns an exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="each pair is measured this often, turn about")
+    parser.add_argument("--epochs", type=int, default=6, help="of each measured fit")
+    parser.add_argument("--widths", default="512,128", help="of the synthetic features; 2048,2048 as UMT's are")
+    parser.add_argument("--out", type=Path, default=Path("experiments/results/bench.json"))
+    options = parser.parse_args()
+    quiet()
+    Dv, Da = (int(width) for width in options.widths.split(","))
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "corpus"
+        synthesize(root, Plan(topics=2, videos=160, Dv=Dv, Da=Da))
+        result = fit_against_bare_loop(root, options.epochs, options.rounds)
+    rows = {"fit against a bare loop": {**result, "widths": [Dv, Da]}}
+    print(
+        f"Trainer.fit {result['fit']:,.0f} clips/s, bare loop {result['bare loop']:,.0f} clips/s, ratio {result['ratio']:.3f}"
+    )
+    write_json(options.out, {"when": datetime.now(UTC).date().isoformat(), "environment": environment(), "rows": rows})
+    print(f"saved in {options.out}")
+    return 0
+
+
+def fit_against_bare_loop(root: Path, epochs: int, rounds: int) -> dict[str, float]:
+    """Clips a second of both, medians over rounds, and the median of the rounds' ratios."""
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        config = plain(compose("config", [f"data.root={root}", "topic=topic01"]))
+    corpus = Corpus(root)
+    data = make_data(config, corpus)
+    module = make_module(config, corpus)
+    module.fit_statistics(data.statistics())
+    batch = next(iter(data.train_dataloader()))
+    clips = 2 * config["data"]["pairs"] * config["tau"]
+    steps = epochs * len(data.plan)
+    pairs = [(_fit(module, data, epochs), _bare(module, batch, steps)) for _ in range(rounds + 1)][1:]
+    fit, bare = ([clips * steps / seconds for seconds in side] for side in zip(*pairs, strict=True))
+    ratio = statistics.median(bare / fit for fit, bare in pairs)
+    return {"fit": statistics.median(fit), "bare loop": statistics.median(bare), "ratio": ratio}
+
+
+def _fit(module: HighlightModule, data: HighlightData, epochs: int) -> float:
+    clock = _Clock()
+    options: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = pl.Trainer(max_epochs=epochs, accelerator="cpu", callbacks=[clock], enable_model_summary=False, **options)
+    trainer.fit(module, data)
+    return clock.seconds
+
+
+def _bare(module: HighlightModule, batch: Bags, steps: int) -> float:
+    """The same network, loss and optimizer in the plainest loop."""
+    network, loss, optimizer = module.network, module.loss, module.configure_optimizers()
+    network.train()
+    started = time.perf_counter()
+    for _ in range(steps):
+        optimizer.zero_grad()
+        parts = loss(network(batch.visual, batch.audio, batch.mask, batch.heard), batch.label, batch.mask)
+        parts["loss"].backward()
+        optimizer.step()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""`make demo`: from nothing to a trained detector, a table and a picture, through the commands a user types."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from experiments.figures import score_curves
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.evaluation.judge import read_scores
+from highlight_lit.training.ledger import records
+
+TOPIC = "topic01"
+SYSTEMS = {"av": "both streams", "visual": "picture alone", "audio": "sound alone"}
+
+
+def main() -> int:
+    """Run the demonstration; returns an exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--command", default="highlight-lit", help="how highlight-lit is called")
+    options = parser.parse_args()
+    corpus, runs = options.folder / "corpus", options.folder / "runs"
+    if not (corpus / "manifest.json").is_file():
+        shutil.rmtree(corpus, ignore_errors=True)
+        _call(options.command, "synthesize", str(corpus))
+    settings = ["trainer.max_epochs=60", "data.pairs=32", "logger=none"]
+    cell = [f"data.root={corpus}", f"topic={TOPIC}", *settings, f"out={runs}"]
+    _call(options.command, "train", *cell, "fusion=low_rank")
+    _call(options.command, "train", "-m", *cell, "modality=visual,audio")
+    table(runs)
+    picture = options.folder / "scores.png"
+    draw(corpus, runs, picture)
+    print(f"\nA video's scores over its true highlights: {picture}")
+    print("\nNext, several seeds of all topics, with their spread:\n")
+    print(f"  {options.command} train -m data.root={corpus} topic=topic01,topic02,topic03 seed=0,1,2 "
+          f"fusion=low_rank {' '.join(settings)} out={runs}\n")  # fmt: skip
+    return 0
+
+
+def _call(command: str, *words: str) -> None:
+    print(f"$ highlight-lit {' '.join(map(shlex.quote, words))}", flush=True)
+    subprocess.run([command, *words], check=True)
+
+
+def table(runs: Path) -> None:
+    """Print mAP of each modality beside chance and the ceiling."""
+    of = {record["modality"]: record["evaluation"] for record in records(runs) if record["status"] == "done"}
+    name = of["av"]["primary"]
+    chance = of["av"]["levels"]["chance"]["measures"][name]
+    rows = [(label, of[modality]["measures"][name]["mean"]) for modality, label in SYSTEMS.items()]
+    rows += [
+        ("chance", chance["mean"]),
+        ("middle of the video", of["av"]["levels"]["middle"]["measures"][name]["mean"]),
+    ]
+    rows += [("annotators (ceiling)", of["av"]["levels"]["annotators"]["measures"][name]["mean"])]
+    videos = of["av"]["measures"][name]["n_videos"]
+    print(f"\n{TOPIC}, {videos} videos, mAP ({name}) in percent\n")
+    for label, value in rows:
+        print(f"  {label:22} {100 * value:5.1f}  {'#' * round(40 * value)}")
+
+
+def draw(corpus_dir: Path, runs: Path, picture: Path) -> None:
+    """Draw the scores of the first validation video longer than a minute over its true highlights."""
+    corpus = Corpus(corpus_dir)
+    video = next(int(v) for v in corpus.evaluation_videos(TOPIC) if corpus.duration[v] > 60)
+    name = corpus.ids[video].decode()
+    labels = corpus.labels(video)
+    assert labels is not None
+    curves = []
+    for record in sorted(records(runs), key=lambda record: list(SYSTEMS).index(record["modality"])):
+        scores = read_scores(runs / record["id"] / "scores.csv")[name]
+        curves.append((SYSTEMS[record["modality"]], scores.span, scores.score))
+    true = labels.span[labels.score[:, 0] > 0]
+    border = np.flatnonzero(true[1:, 0] > true[:-1, 1]) + 1
+    runs_of = [(part[0, 0], part[-1, 1]) for part in np.split(true, border)]
+    score_curves(picture, f"{name} of {TOPIC}", curves, np.array(runs_of))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

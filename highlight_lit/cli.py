@@ -1,0 +1,134 @@
+"""`highlight-lit VERB`: thin; each verb calls the module that does the work."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from highlight_lit import __version__
+from highlight_lit.data import synthetic
+from highlight_lit.data.importers.commands import add_sources
+from highlight_lit.errors import InputError
+
+MEDIA_VERBS = {
+    "extract": "raw videos to a corpus of clip features",
+    "score": "score the seconds of a video with a trained detector",
+    "reel": "cut the best seconds of a video into a reel",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        0; 1 if something failed on the way; 2 for bad input, in one line on standard error. With
+        HIGHLIGHT_LIT_TRACEBACK=1 in the environment the traceback comes too.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if words[:1] == ["train"]:  # all its words are Hydra's
+            from highlight_lit.training.entry import main as train
+
+            return train(words[1:])
+        options = _parser().parse_args(words)
+        status: int = options.run(options)
+        return status
+    except InputError as error:
+        if os.environ.get("HIGHLIGHT_LIT_TRACEBACK") == "1":
+            raise
+        print(f"highlight-lit: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output, `head` say, has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("highlight-lit: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="highlight-lit", description="Weakly supervised highlight detection from tagged videos."
+    )
+    parser.add_argument("--version", action="version", version=f"highlight-lit {__version__}")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    sources = verbs.add_parser("import", help="features or labels on disk to a corpus")
+    add_sources(sources.add_subparsers(metavar="SOURCE", required=True))
+    synthesize = verbs.add_parser("synthesize", help="make a corpus with a planted audio-visual signal")
+    synthetic.add_arguments(synthesize)
+    synthesize.set_defaults(run=synthetic.run)
+    verify = verbs.add_parser("verify", help="check every byte and row of a corpus")
+    verify.add_argument("corpus", type=Path)
+    verify.set_defaults(run=_verify)
+    verbs.add_parser("train", help="train and judge; takes Hydra overrides and -m (see: train --help)", add_help=False)
+    _evaluate_verb(verbs.add_parser("evaluate", help="judge a checkpoint, or any system's scores, by a corpus' labels"))
+    doctor = verbs.add_parser("doctor", help="versions, device, what is installed, whether a corpus is sound")
+    doctor.add_argument("corpus", type=Path, nargs="?")
+    doctor.set_defaults(run=_doctor)
+    _media_verbs(verbs)
+    return parser
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from highlight_lit.data.corpus import Corpus
+    from highlight_lit.data.verify import faults
+
+    found = list(faults(options.corpus))
+    if len(found) == 1:
+        raise InputError(found[0])
+    if found:
+        print(*found, sep="\n", file=sys.stderr)
+        raise InputError(f"{options.corpus}: {len(found)} faults, listed above")
+    corpus = Corpus(options.corpus)
+    print(
+        f"{options.corpus}: sound; {len(corpus)} videos, {int(corpus.clips.sum())} clips, {len(corpus.topics)} topics"
+    )
+    return 0
+
+
+def _evaluate_verb(parser: argparse.ArgumentParser) -> None:
+    judged = parser.add_mutually_exclusive_group(required=True)
+    judged.add_argument("--checkpoint", type=Path, nargs="+", help="one or more, each judged on its own topic")
+    judged.add_argument("--scores", type=Path, help="csv with the columns video, start, end (seconds), score")
+    parser.add_argument("--corpus", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--topics", nargs="+", help="default: the checkpoints' topics, or all of the corpus")
+    parser.add_argument("--empty", choices=("zero", "leave_out"), default="zero", help="a video without a positive")
+    parser.add_argument("--draws", type=int, default=200, help="random rankings behind chance (default: 200)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="also write evaluation.json, evaluation.csv, scores.csv"
+    )
+    parser.set_defaults(run=_evaluate)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from highlight_lit.training.evaluate import run
+
+    return run(options)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from highlight_lit.doctor import report
+
+    return report(options.corpus)
+
+
+def _media_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    try:
+        from highlight_lit.media import commands
+    except ImportError:
+        for name, purpose in MEDIA_VERBS.items():
+            verbs.add_parser(name, help=purpose).set_defaults(run=_without_media)
+        return
+    for name, purpose in MEDIA_VERBS.items():
+        commands.add_verb(name, verbs.add_parser(name, help=purpose))
+
+
+def _without_media(options: argparse.Namespace) -> int:
+    raise InputError("this verb needs PyAV: pip install 'highlight-lit[media]'")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,205 @@
+"""What a run is: its keys and what each takes, its parts, and its identity."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import inspect
+import json
+import math
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import hydra.utils
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from torch import nn
+
+from highlight_lit import models
+from highlight_lit.data.weak_labels import RULES
+from highlight_lit.errors import InputError
+
+_HERE = Path(__file__).parent
+# In a wheel the configuration lies inside the package, in a checkout beside it.
+CONFIG_DIR = next(path for path in (_HERE / "conf", _HERE.parent / "conf") if path.is_dir())
+
+Check = tuple[Callable[[Any], bool], str]
+
+
+def _whole(least: int) -> Check:
+    return (
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least,
+        f"a whole number of at least {least}",
+    )
+
+
+def _number(least: float) -> Check:
+    return (
+        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and least <= value < math.inf,
+        f"a number of at least {least:g}",
+    )
+
+
+def _one_of(*values: object) -> Check:
+    return (lambda value: value in values, "one of " + ", ".join(map(str, values)))
+
+
+_SWITCH: Check = (lambda value: isinstance(value, bool), "true or false")
+_NAME: Check = (lambda value: isinstance(value, str) and value != "", "a name")
+_MODALITIES = {"av": ["visual", "audio"], "visual": ["visual"], "audio": ["audio"]}
+
+# Every key of a run outside its parts, and what it takes.
+TAKES: dict[str, Check] = {
+    "topic": _NAME,
+    "modality": _one_of(*_MODALITIES),
+    "streams": (lambda value: value in _MODALITIES.values(), "set by modality=av, visual or audio"),
+    "rank": _whole(1),
+    "tau": _whole(1),
+    "beta": _number(0),
+    "seed": _whole(0),
+    "out": _NAME,
+    "study": (lambda value: value is None or isinstance(value, str), "a name or null"),
+    "data.root": _NAME,
+    "data.rule": _one_of(*RULES),
+    "data.training": _one_of("lists", "transductive"),
+    "data.pairs": _whole(1),
+    "evaluate.empty": _one_of("zero", "leave_out"),
+    "evaluate.draws": _whole(2),
+    "trainer.max_epochs": _whole(1),
+    "trainer.precision": _one_of("32-true", "bf16-mixed", "16-mixed"),
+    "trainer.compile": _SWITCH,
+    "trainer.accelerator": _one_of("auto", "cpu", "gpu"),
+    "trainer.progress": _SWITCH,
+    "logger.mode": _one_of("offline", "online", "disabled"),
+    "logger.project": _NAME,
+}
+# The parts a researcher swaps: whatever class they name checks its own arguments.
+PARTS = ("model", "fusion", "context", "pooling", "loss", "optimizer")
+# Keys that change where or how fast a run happens, not what it computes.
+_NOT_SCIENCE = ("out", "study", "data.root", "logger", "trainer.accelerator", "trainer.progress", "fusion", "context",
+                "pooling", "rank", "beta")  # fmt: skip
+
+
+def check(config: DictConfig) -> None:
+    """Refuse a configuration with a wrong key, type or range, before any data is opened.
+
+    Raises:
+        InputError: Names the key, its value and what it takes.
+    """
+    for key, value in _leaves(config):
+        if key not in TAKES:
+            close = difflib.get_close_matches(key, TAKES, 1)
+            raise InputError(f"{key}: no such key" + (f"; did you mean {close[0]}?" if close else ""))
+        accepts, takes = TAKES[key]
+        if not accepts(value):
+            raise InputError(f"{key}={value}: expected {takes}")
+    for key in TAKES:
+        if OmegaConf.select(config, key, default=_MISSING) is _MISSING:
+            raise InputError(f"{key}: missing; expected {TAKES[key][1]}")
+    if _MODALITIES[config.modality] != list(config.streams):
+        raise InputError(f"streams={list(config.streams)}: set by modality={config.modality}; leave it alone")
+
+
+_MISSING = object()
+
+
+def _leaves(node: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key outside the parts with its resolved value."""
+    for name in node:
+        key = f"{prefix}{name!s}"
+        if key in PARTS:
+            continue
+        if OmegaConf.is_missing(node, name):
+            raise InputError(f"{key}: missing; expected {key}=... ({TAKES[key][1]})")
+        try:
+            value = node[name]
+        except OmegaConfBaseException as error:
+            raise InputError(f"{key}: {str(error).splitlines()[0]}") from error
+        if isinstance(value, DictConfig):
+            yield from _leaves(value, f"{key}.")
+        else:
+            yield key, OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain dictionaries, every interpolation resolved.
+
+    Raises:
+        InputError: An interpolation names a key that does not exist.
+    """
+    try:
+        resolved = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise InputError(str(error).splitlines()[0]) from error
+    assert isinstance(resolved, dict)
+    return {str(key): value for key, value in resolved.items()}
+
+
+def identity(config: DictConfig, corpus: str) -> str:
+    """Hexadecimal name of a run: two runs that compute the same thing have the same one.
+
+    It is the hash of the resolved configuration without what does not change the result (folders, logging, progress,
+    device), and of the corpus' contents in place of its path.
+
+    Args:
+        config: A checked configuration.
+        corpus: `Corpus.fingerprint`.
+    """
+    science = plain(config)
+    for key in _NOT_SCIENCE:
+        parent, _, last = key.rpartition(".")
+        (science[parent] if parent else science).pop(last, None)
+    text = json.dumps({**science, "corpus": corpus}, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def build(part: Mapping[str, Any], name: str, **arguments: Any) -> Any:
+    """Make a part of the run from its node: the class that `_target_` names, with the node's arguments.
+
+    Args:
+        part: The node, plain.
+        name: The key it stands under, for errors.
+        arguments: Further arguments, such as `Dv`; those the class does not take are left out.
+
+    Raises:
+        InputError: The class does not exist, or does not take an argument or its value.
+    """
+    try:
+        target = hydra.utils.get_object(str(part.get("_target_")))
+        taken = inspect.signature(target).parameters
+        known = {key: value for key, value in arguments.items() if key in taken}
+        return hydra.utils.instantiate(dict(part), **known, _convert_="all")
+    except Exception as error:  # hydra wraps what the class raises in types of its own
+        cause = error.__cause__ or error
+        raise InputError(f"{name}: {part.get('_target_')}: {str(cause).splitlines()[0]}") from error
+
+
+def _networks() -> set[str]:
+    """Modules of `highlight_lit.models`."""
+    return {found.name for found in pkgutil.walk_packages(models.__path__, f"{models.__name__}.")}
+
+
+def trusted(part: Any, where: str) -> None:
+    """Refuse a part from a file unless every class it names is a network part of this package.
+
+    Args:
+        part: The node, plain; all its `_target_` entries are looked at.
+        where: The file it came from, for the error.
+
+    Raises:
+        InputError: A target is not a `torch.nn.Module` defined in `highlight_lit.models`.
+    """
+    if isinstance(part, Mapping):
+        if "_target_" in part:
+            module, _, name = str(part["_target_"]).rpartition(".")
+            found = getattr(importlib.import_module(module), name, None) if module in _networks() else None
+            if not (inspect.isclass(found) and issubclass(found, nn.Module) and found.__module__ == module):
+                raise InputError(f"{where}: _target_ {part['_target_']!r} is not a network of highlight_lit.models")
+        for value in part.values():
+            trusted(value, where)
+    elif isinstance(part, list):
+        for value in part:
+            trusted(value, where)

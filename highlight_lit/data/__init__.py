@@ -1,0 +1,1 @@
+"""Feature shards, weak labels and the bags drawn from them."""

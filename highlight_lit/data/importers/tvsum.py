@@ -1,0 +1,137 @@
+"""The official labels of TVSum (Song et al., CVPR 2015): `ydata-tvsum50.mat`, MATLAB 7.3, which is HDF5 inside.
+
+20 annotators scored 2-second shots from 1 to 5; the file repeats a shot's scores at each of its frames. A last shot
+that would be shorter than 2 s has no scores of its own (its frames repeat those before) and is left out, as UMT does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from highlight_lit.data.corpus import write_corpus
+from highlight_lit.data.importers.source import Report, Tally, number, safe_id
+from highlight_lit.data.video import Labels, Video
+from highlight_lit.errors import InputError
+
+SHOT_SECONDS = 2.0
+RATES = (24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0)
+_H5_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
+
+
+def import_corpus(source: Path, out: Path, *, report: Report = print) -> None:
+    """Import TVSum's labels: a corpus without features, with the category (VT, VU, ...) as tag.
+
+    Args:
+        source: The `.mat` file.
+        out: Where the corpus goes; new or empty.
+        report: Called with a line for each oddity and a closing line.
+
+    Raises:
+        InputError: The file cannot be read, or a video's fields are missing or do not fit together.
+    """
+    tally = Tally()
+    write_corpus(
+        out,
+        tally.watch(_videos(source, report)),
+        {},
+        name="tvsum",
+        clip_seconds=SHOT_SECONDS,
+        benchmark="tvsum",
+        source="tvsum",
+        clock="exact",
+    )
+    report(tally.line(out))
+
+
+def frame_rate(frames: int, seconds: float) -> float:
+    """Frames a second of a video whose length is that of its container, up to some hundredths of a second more.
+
+    >>> round(frame_rate(3896, 130.01), 4)  # 29.967 as it stands, which would make 65 shots of 64
+    29.97
+    """
+    measured = frames / seconds
+    nearest = min(RATES, key=lambda rate: abs(rate - measured))
+    return nearest if abs(nearest / measured - 1) < 3e-4 else measured
+
+
+def to_shots(score: NDArray[np.float64], fps: float) -> tuple[NDArray[np.float64], int]:
+    """Scores of 2-second shots from scores of frames, each read at the shot's middle.
+
+    Args:
+        score: (frames, A).
+        fps: Frames a second.
+
+    Returns:
+        (S, A) scores of the whole shots, and how many frames, two beside each border apart, differ from their shot's.
+    """
+    length = SHOT_SECONDS * fps
+    shots = int(len(score) // length)
+    middle = ((np.arange(shots) + 0.5) * length).astype(int)
+    shot, within = np.divmod(np.arange(int(shots * length)), length)
+    inside = (within > 2) & (within < length - 2)
+    differing = (score[: len(shot)] != score[middle][shot.astype(int)]).any(axis=1)
+    return score[middle], int((differing & inside).sum())
+
+
+def _videos(source: Path, report: Report) -> Iterator[Video]:
+    with _reading(source), h5py.File(source, "r") as file:
+        table = file["tvsum50"]
+        for row in range(len(table["video"])):
+            yield _video(source, file, table, row, report)
+
+
+def _video(source: Path, file: h5py.File, table: h5py.Group, row: int, report: Report) -> Video:
+    name = safe_id(_text(_cell(file, table, "video", row)), f"{source}: row {row}")
+    where = f"{source}: video {name!r}"
+    duration = number(_cell(file, table, "length", row).item(), f"{where}: length")
+    score = _cell(file, table, "user_anno", row).astype(np.float64).T
+    frames = number(_cell(file, table, "nframes", row).item(), f"{where}: nframes")
+    if score.ndim != 2 or len(score) != frames or score.shape[1] == 0:
+        raise InputError(f"{where}: user_anno: shape {score.T.shape}, expected (annotators, {frames:.0f} frames)")
+    scores, differing = to_shots(score, frame_rate(len(score), duration))
+    if differing:
+        report(f"{where}: user_anno: {differing} frames differ from the middle of their shot, which counts")
+    start = SHOT_SECONDS * np.arange(len(scores))
+    return Video(
+        name,
+        duration,
+        (_text(_cell(file, table, "category", row)),),
+        np.empty((0, 2)),
+        title=_text(_cell(file, table, "title", row)),
+        labels=Labels(np.stack([start, start + SHOT_SECONDS], axis=1), scores.astype(np.float32)),
+    )
+
+
+def _cell(file: h5py.File, table: h5py.Group, name: str, row: int) -> NDArray[Any]:
+    """A cell of the table: a dataset that lies in the file itself."""
+    cell = file[table[name][row, 0]]
+    if cell.external or cell.is_virtual or cell.file != file or cell.dtype.kind not in "fiu":
+        raise InputError(f"{file.filename}: {name}: row {row}: not numbers stored in this file")
+    values: NDArray[Any] = cell[()]
+    return values
+
+
+def _text(characters: NDArray[Any]) -> str:
+    """MATLAB's characters are UTF-16."""
+    return characters.astype("<u2").tobytes().decode("utf-16-le", "replace")
+
+
+@contextmanager
+def _reading(source: Path) -> Iterator[None]:
+    """Turn what the HDF5 library raises on a foreign or damaged file into one line that names the file."""
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{source}: no such file; expected ydata-tvsum50.mat") from None
+    except _H5_ERRORS as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{source}: damaged or not TVSum's labels (MATLAB 7.3): {reason}") from error

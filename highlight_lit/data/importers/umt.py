@@ -1,0 +1,203 @@
+"""Features and labels in the layout of UMT (Liu et al., CVPR 2022): YouTube Highlights and TVSum.
+
+    SOURCE/*anno*.json                   by video id: fps, frames, domain, and clip and match, or anno
+    SOURCE/video_features/ID_rgb.npy     (T, 1024) I3D on pictures, and ID_opt.npy on optical flow; or ID.npy alone
+    SOURCE/audio_features/ID.npy         (T, 2048) PANN; absent for a video without sound
+
+Clips of YouTube Highlights are about 100 frames long and start every 50: they overlap and stay as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highlight_lit.data.corpus import write_corpus
+from highlight_lit.data.importers.pca import Projection, fit
+from highlight_lit.data.importers.source import Report, Tally, a_few, checked, open_rows, stored_dtype
+from highlight_lit.data.importers.umt_annotations import read_annotations, read_splits
+from highlight_lit.data.video import Labels, Stream, Video
+from highlight_lit.errors import InputError
+
+TOLERATED_ROWS = 2
+EXTRACTORS = {"_rgb": "i3d-rgb+flow", "": "i3d", "audio": "pann"}
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """An annotated video and the feature files found for it: by stream, those whose columns stand side by side."""
+
+    video: Video
+    files: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    dtypes: Mapping[str, tuple[np.dtype[Any], ...]] = field(default_factory=dict)
+    widths: Mapping[str, int] = field(default_factory=dict)
+
+    def rows(self, name: str) -> NDArray[Any] | None:
+        """(T, D) of a stream, None where the video lacks it."""
+        clips, where = len(self.video.span), f"video {self.video.id!r}: {name}"
+        parts = [open_rows(path, f"{path.parent}: {where}")[:clips] for path in self.files.get(name, ())]
+        return np.concatenate(parts, axis=1) if parts else None
+
+
+def import_corpus(
+    source: Path,
+    out: Path,
+    *,
+    splits: Path | None = None,
+    pca: tuple[int, int] | None = None,
+    dtype: str | None = None,
+    report: Report = print,
+) -> None:
+    """Import features and labels in the layout of UMT.
+
+    Streams of a video that differ from each other or from the annotations by one or two rows are cut to the
+    shortest. Videos on no list keep an empty split.
+
+    Args:
+        source: The folder.
+        out: Where the corpus goes; new or empty.
+        splits: Training and validation lists, `{topic: {"train": [...], "val": [...]}}`, or several such tables by
+            name, of which the one that shares topics with the source is taken.
+        pca: Components to keep of the visual and of the audio features, fitted on the training videos alone (on all
+            videos without `splits`).
+        dtype: `float16` or `float32`; None keeps float16 and turns anything else into float32.
+        report: Called with a line for each oddity and a closing line.
+
+    Raises:
+        InputError: Anything that cannot be used: the line names file, video and field.
+    """
+    kind, annotated = read_annotations(source)
+    lists = {} if splits is None else read_splits(splits, {tag for video in annotated for tag in video.tags})
+    annotated = [replace(video, split=lists.get(video.id, "")) for video in annotated]
+    entries = _with_features(source, annotated, report)
+    if splits is not None:
+        _report_lists(splits, lists, entries, report)
+    streams = _streams(source, entries, dtype)
+    projections: dict[str, Projection] = {}
+    if pca is not None:
+        fitted_on = [entry for entry in entries if splits is None or entry.video.split == "train"]
+        digest = hashlib.sha256("\n".join(sorted(entry.video.id for entry in fitted_on)).encode()).hexdigest()[:8]
+        for name, width in zip(("visual", "audio"), pca, strict=True):
+            if name in streams:
+                projections[name] = fit(_finite_rows(fitted_on, name), width, f"{source}: {name}")
+                version = f"umt, pca {width} of {digest}"
+                streams[name] = replace(streams[name], width=width, version=version)
+    tally = Tally()
+    write_corpus(
+        out,
+        tally.watch(_videos(source, entries, projections, streams)),
+        streams,
+        name=f"umt-{kind}",
+        clip_seconds=round(float(np.median(np.concatenate([np.ptp(e.video.span, axis=1) for e in entries]))), 3),
+        benchmark=kind,
+        source="umt",
+        clock="exact",
+    )
+    report(tally.line(out))
+
+
+def _report_lists(path: Path, listed: Iterable[str], entries: Sequence[_Entry], report: Report) -> None:
+    if absent := sorted(set(listed) - {entry.video.id for entry in entries}):
+        report(f"{path}: {len(absent)} listed videos are not among the features: {a_few(absent)}")
+    if unlisted := [entry.video.id for entry in entries if not entry.video.split]:
+        report(f"{path}: {len(unlisted)} videos are on no list and stay out of training: {a_few(unlisted)}")
+
+
+def _with_features(source: Path, videos: Sequence[Video], report: Report) -> list[_Entry]:
+    """The videos that have features, cut to their shortest stream."""
+    entries = []
+    for video in videos:
+        files = {"visual": _visual_files(source, video.id)}
+        sound = source / "audio_features" / f"{video.id}.npy"
+        if sound.is_file():
+            files["audio"] = (sound,)
+        if files["visual"]:
+            entries.append(_cut(source, video, files, report))
+    if not entries:
+        raise InputError(f"{source / 'video_features'}: no features of any annotated video")
+    if missing := sorted({video.id for video in videos} - {entry.video.id for entry in entries}):
+        report(f"{source}: {len(missing)} annotated videos have no visual features and are left out: {a_few(missing)}")
+    used = {path for entry in entries for files in entry.files.values() for path in files}
+    if unused := sorted({*source.glob("video_features/*.npy"), *source.glob("audio_features/*.npy")} - used):
+        report(f"{source}: {len(unused)} feature files of no annotated video: {a_few(path.name for path in unused)}")
+    return entries
+
+
+def _visual_files(source: Path, name: str) -> tuple[Path, ...]:
+    folder = source / "video_features"
+    pair = (folder / f"{name}_rgb.npy", folder / f"{name}_opt.npy")
+    there = [path.is_file() for path in pair]
+    if any(there) and not all(there):
+        raise InputError(f"{folder}: video {name!r}: {pair[there.index(False)].name}: no such file beside its pair")
+    alone = folder / f"{name}.npy"
+    return pair if all(there) else (alone,) if alone.is_file() else ()
+
+
+def _cut(source: Path, video: Video, files: Mapping[str, tuple[Path, ...]], report: Report) -> _Entry:
+    """Open a video's files, and cut it to the shortest of them and its annotations."""
+    opened = {
+        name: [open_rows(path, f"{path.parent}: video {video.id!r}: {name}") for path in paths]
+        for name, paths in files.items()
+    }
+    lengths = {"labels": len(video.span)}
+    for name, paths in files.items():
+        for path, rows in zip(paths, opened[name], strict=True):
+            lengths[f"{path.parent.name}/{path.name}"] = len(rows)
+    shortest, longest = min(lengths.values()), max(lengths.values())
+    if shortest != longest:
+        counts = ", ".join(f"{name} {count}" for name, count in lengths.items())
+        if longest - shortest > TOLERATED_ROWS:
+            raise InputError(f"{source}: video {video.id!r}: rows disagree by more than {TOLERATED_ROWS}: {counts}")
+        report(f"{source}: video {video.id!r}: cut to {shortest} clips: {counts}")
+    labels = None if video.labels is None else Labels(video.labels.span[:shortest], video.labels.score[:shortest])
+    return _Entry(
+        replace(video, span=video.span[:shortest], labels=labels),
+        files,
+        {name: tuple(rows.dtype for rows in arrays) for name, arrays in opened.items()},
+        {name: sum(rows.shape[1] for rows in arrays) for name, arrays in opened.items()},
+    )
+
+
+def _streams(source: Path, entries: Sequence[_Entry], dtype: str | None) -> dict[str, Stream]:
+    """The streams of the corpus; every video's features must be as wide as the first one's."""
+    streams: dict[str, Stream] = {}
+    for name in ("visual", "audio"):
+        having = [entry for entry in entries if name in entry.files]
+        for entry in having:
+            found, expected = ((len(e.files[name]), e.widths[name]) for e in (entry, having[0]))
+            if found != expected:
+                raise InputError(
+                    f"{source}: video {entry.video.id!r}: {name}: {found[0]} files, {found[1]} wide, expected "
+                    f"{expected[0]} and {expected[1]} as of video {having[0].video.id!r}"
+                )
+        if having:
+            extractor = EXTRACTORS["audio" if name == "audio" else "_rgb" if len(having[0].files[name]) > 1 else ""]
+            stored = stored_dtype([kind for entry in having for kind in entry.dtypes[name]], dtype)
+            streams[name] = Stream(having[0].widths[name], extractor, "umt", stored)
+    return streams
+
+
+def _finite_rows(entries: Iterable[_Entry], name: str) -> Iterator[NDArray[Any]]:
+    for entry in entries:
+        if (rows := entry.rows(name)) is not None:
+            if len(bad := np.flatnonzero(~np.isfinite(rows).all(axis=1))):
+                where = f"{entry.files[name][0].parent}: video {entry.video.id!r}"
+                raise InputError(f"{where}: {name}: NaN or infinite in clip {bad[0]}")
+            yield rows
+
+
+def _videos(
+    source: Path, entries: Iterable[_Entry], projections: Mapping[str, Projection], streams: Mapping[str, Stream]
+) -> Iterator[Video]:
+    for entry in entries:
+        rows = {name: entry.rows(name) for name in ("visual", "audio")}
+        for name, projection in projections.items():
+            if (raw := rows[name]) is not None:
+                rows[name] = projection(raw)
+        yield checked(replace(entry.video, visual=rows["visual"], audio=rows["audio"]), streams, source)

@@ -1,0 +1,295 @@
+"""The shard: one HDF5 file of packed clip features, self-describing and checksummed.
+
+Every dataset is chunked in whole rows with a Fletcher-32 checksum, so that a flipped bit raises instead of being
+silently wrong, and stored under a hard link of the file itself: a shard never points outside.
+
+================================ ==================================== =========================================
+dataset                          shape                                meaning
+================================ ==================================== =========================================
+visual, audio                    (sum T, Dv), (sum T, Da)             clip features, float16 or float32
+heard                            (sum T,)                             1 where the clip has sound; else its audio
+                                                                      row is a placeholder, never data
+span                             (sum T, 2)                           start and end of each clip in seconds
+offsets                          (N + 1,)                             video n owns rows offsets[n]:offsets[n+1]
+id, duration, split              (N,)                                 UTF-8 bytes; seconds; index into SPLITS
+tag_name, tag_offsets, tag_index (K,), (N + 1,), (sum tags,)          video n has tags tag_name[tag_index[...]]
+title_bytes, title_offsets       (sum bytes,), (N + 1,)               titles, UTF-8
+label_offsets, _span, _score     (N + 1,), (sum S, 2), (sum S, A)     annotators' scores of segments in seconds
+================================ ==================================== =========================================
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from highlight_lit.data.video import SPLITS, STREAMS, Labels, Stream, Video
+from highlight_lit.errors import InputError
+
+FORMAT = "highlight-lit shard"
+VERSION = 1
+CHUNK_BYTES = 1 << 18  # of a stream's chunks
+INDEX_CHUNK_BYTES = 1 << 13  # of the other datasets', small so that a shard of few videos stays small
+_H5_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError, MemoryError)
+
+
+class ShardWriter:
+    """Write one shard, video by video, in memory that does not grow with it.
+
+    Used as a context manager: on leaving, the file is flushed, synced and renamed to its name; if anything was
+    raised, nothing stays behind.
+
+    Args:
+        path: The final name.
+        streams: The streams every video has, by name; empty for a shard of labels alone.
+        clip_seconds: Nominal length of a clip.
+
+    Raises:
+        InputError: A video does not fit (`Video.fault`), or its id was added already.
+    """
+
+    def __init__(self, path: Path, streams: Mapping[str, Stream], clip_seconds: float) -> None:
+        self.path, self.streams, self.clip_seconds = path, dict(streams), clip_seconds
+        self.clips = 0
+        self.ids: dict[str, None] = {}
+        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self._file = h5py.File(self._temporary, "w", libver=("v110", "v110"))
+        self._tags: dict[str, int] = {}
+        self._columns: dict[str, list[Any]] = {name: [] for name in ("duration", "split", "tag_index")}
+        self._offsets: dict[str, list[int]] = {name: [0] for name in ("", "tag_", "title_", "label_")}
+        self._titles: list[bytes] = []
+
+    def add(self, video: Video) -> None:
+        """Append a video."""
+        fault = "id: this video was added before" if video.id in self.ids else video.fault(self.streams)
+        if fault is not None:
+            raise InputError(f"{self.path.name}: video {video.id!r}: {fault}")
+        self.ids[video.id] = None
+        clips = len(video.span)
+        for name, stream in self.streams.items():
+            rows = video.visual if name == "visual" else video.audio
+            self._append_stream(name, np.zeros((clips, stream.width)) if rows is None else rows)
+        if "audio" in self.streams:
+            heard = np.full(clips, video.audio is not None) if video.heard is None else video.heard
+            self._append("heard", (heard & (video.audio is not None)).astype(np.uint8))
+        self._append("span", video.span.astype(np.float64))
+        if video.labels is not None:
+            self._append("label_span", video.labels.span.astype(np.float64))
+            self._append("label_score", video.labels.score.astype(np.float32))
+        self._columns["duration"].append(video.duration)
+        self._columns["split"].append(SPLITS.index(video.split))
+        self._columns["tag_index"] += [self._tags.setdefault(tag, len(self._tags)) for tag in dict.fromkeys(video.tags)]
+        self._titles.append(video.title.encode())
+        self.clips += clips
+        added = {"": clips, "tag_": len(set(video.tags)), "title_": len(self._titles[-1])}
+        added["label_"] = 0 if video.labels is None else len(video.labels.span)
+        for name, count in added.items():
+            self._offsets[name].append(self._offsets[name][-1] + count)
+
+    def _append_stream(self, name: str, rows: NDArray[Any]) -> None:
+        dtype = np.dtype(self.streams[name].dtype)
+        if np.abs(rows).max(initial=0) > np.finfo(dtype).max:
+            raise InputError(f"{self.path.name}: {name}: a value beyond the range of {dtype}; expected --dtype float32")
+        self._append(name, rows.astype(dtype, copy=False))
+
+    def _append(self, name: str, rows: NDArray[Any]) -> None:
+        """Add rows to a growing dataset; the first rows set its type and width."""
+        if name not in self._file:
+            _create(self._file, name, rows[:0], growing=True)
+        dataset = self._file[name]
+        if rows.shape[1:] != dataset.shape[1:]:
+            raise InputError(f"{self.path.name}: {name}: {rows.shape[1:]} beside {dataset.shape[1:]} of earlier videos")
+        dataset.resize(len(dataset) + len(rows), axis=0)
+        dataset[len(dataset) - len(rows) :] = rows
+
+    def close(self) -> None:
+        """Write the index, sync, and give the file its name."""
+        file = self._file
+        file.attrs.update({"format": FORMAT, "version": VERSION, "clip_seconds": self.clip_seconds})
+        if not self.ids:
+            raise InputError(f"{self.path.name}: no video was added")
+        for name, stream in self.streams.items():
+            file[name].attrs.update({"extractor": stream.extractor, "version": stream.version})
+        _create(file, "id", np.array([name.encode() for name in self.ids], dtype=np.bytes_))
+        _create(file, "duration", np.array(self._columns["duration"], np.float64))
+        _create(file, "split", np.array(self._columns["split"], np.uint8))
+        _create(file, "tag_name", np.array([tag.encode() for tag in self._tags], dtype=np.bytes_))
+        _create(file, "tag_index", np.array(self._columns["tag_index"], np.int32))
+        _create(file, "title_bytes", np.frombuffer(b"".join(self._titles), np.uint8))
+        for name, offsets in self._offsets.items():
+            _create(file, f"{name}offsets", np.array(offsets, np.int64))
+        file.close()
+        with open(self._temporary, "rb+") as written:
+            os.fsync(written.fileno())
+        os.replace(self._temporary, self.path)
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self.close()
+        finally:
+            self._file.close()
+            self._temporary.unlink(missing_ok=True)
+
+
+def _create(file: h5py.File, name: str, rows: NDArray[Any], growing: bool = False) -> None:
+    """Create a dataset in chunks of whole rows of about `CHUNK_BYTES`, each with its checksum."""
+    row_bytes = max(1, rows.dtype.itemsize * int(np.prod(rows.shape[1:])))
+    fitting = max(1, (CHUNK_BYTES if name in STREAMS else INDEX_CHUNK_BYTES) // row_bytes)
+    chunk = (fitting if growing else max(1, min(len(rows), fitting)), *rows.shape[1:])
+    limit = (None, *rows.shape[1:])
+    file.create_dataset(name, data=rows, chunks=chunk, maxshape=limit, fletcher32=True)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what the HDF5 library raises on a damaged file into one line that names the file."""
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; expected a feature shard") from None
+    except _H5_ERRORS as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: truncated, damaged or not a feature shard ({first})") from error
+
+
+class Shard:
+    """A shard open for reading. The file is opened when first read, once a process, and never pickled.
+
+    Opening checks the layout: every dataset a plain dataset of this file, shapes that agree, offsets that start at 0,
+    never fall and end at the last row. The rows themselves are checked as they are read, by their checksums.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InputError: The file is missing, truncated, damaged or not a shard; in every method.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._handle: tuple[int, h5py.File] | None = None
+        with reading(path):
+            self._check_layout()
+
+    @property
+    def file(self) -> h5py.File:
+        """The handle of this process."""
+        if self._handle is None or self._handle[0] != os.getpid():
+            if not self.path.is_file():
+                raise InputError(f"{self.path}: no such file; expected a feature shard")
+            self._handle = (os.getpid(), h5py.File(self.path, "r", locking=False))
+        return self._handle[1]
+
+    def close(self) -> None:
+        """Close the handle; the next read opens it again."""
+        if self._handle is not None and self._handle[0] == os.getpid():
+            self._handle[1].close()
+        self._handle = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_handle": None}
+
+    def _check_layout(self) -> None:
+        attrs = dict(self.file.attrs)
+        if attrs.get("format") != FORMAT or attrs.get("version") != VERSION:
+            found = f"{attrs.get('format')!r} version {attrs.get('version')!r}"
+            raise InputError(f"{self.path}: expected {FORMAT!r} version {VERSION}, found {found}")
+        self.clip_seconds = float(attrs["clip_seconds"])
+        for name in self.file:
+            self._dataset(name)
+        self.videos = len(self._dataset("id"))
+        self.offsets = self._offsets("", "span")
+        self.streams = {name: self._stream(name) for name in STREAMS if name in self.file}
+        for name in [*self.streams, *(["heard"] if "audio" in self.streams else [])]:
+            if len(self._dataset(name)) != self.offsets[-1]:
+                raise InputError(f"{self.path}: {name}: {len(self.file[name])} rows, expected {self.offsets[-1]}")
+
+    def _dataset(self, name: str) -> h5py.Dataset:
+        """A dataset of this very file: no soft or external link, no external or virtual storage is followed."""
+        if name not in self.file or not isinstance(self.file.get(name, getlink=True), h5py.HardLink):
+            raise InputError(f"{self.path}: {name}: missing, or not stored in this file")
+        found = self.file[name]
+        if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual or found.dtype.hasobject:
+            raise InputError(f"{self.path}: {name}: not a plain dataset stored in this file")
+        return found
+
+    def _stream(self, name: str) -> Stream:
+        dataset = self._dataset(name)
+        if dataset.ndim != 2 or dataset.dtype not in (np.float16, np.float32):
+            raise InputError(
+                f"{self.path}: {name}: {dataset.dtype} of shape {dataset.shape}, expected float16 or float32 rows"
+            )
+        extractor, version = str(dataset.attrs["extractor"]), str(dataset.attrs["version"])
+        return Stream(dataset.shape[1], extractor, version, str(dataset.dtype))
+
+    def _offsets(self, prefix: str, owned: str) -> NDArray[np.int64]:
+        """The (N + 1,) offsets into the dataset `owned`, checked."""
+        offsets: NDArray[np.int64] = self._dataset(f"{prefix}offsets")[:]
+        rows = len(self._dataset(owned)) if owned in self.file else 0
+        well_formed = offsets.shape == (self.videos + 1,) and offsets[0] == 0 and (np.diff(offsets) >= 0).all()
+        if not well_formed or offsets[-1] != rows:
+            raise InputError(f"{self.path}: {prefix}offsets: not {self.videos + 1} rising numbers from 0 to {rows}")
+        return offsets
+
+    def column(self, name: str) -> NDArray[Any]:
+        """A whole per-video dataset: `id`, `duration`, `split`, `tag_name`, `tag_offsets`, `tag_index`."""
+        with reading(self.path):
+            values: NDArray[Any] = self._dataset(name)[:]
+            return values
+
+    def rows(self, name: str, start: int, stop: int) -> NDArray[Any]:
+        """Rows `start` to `stop` of `visual`, `audio`, `heard` or `span`: whole chunks, verified by their checksums."""
+        with reading(self.path):
+            values: NDArray[Any] = self._dataset(name)[start:stop]
+            return values
+
+    def title(self, row: int) -> str:
+        """Title of the video in `row`."""
+        with reading(self.path):
+            start, stop = self._dataset("title_offsets")[row : row + 2]
+            return bytes(self._dataset("title_bytes")[start:stop]).decode()
+
+    def labels(self, row: int) -> Labels | None:
+        """Labels of the video in `row`, None where it has none. For evaluation: training never calls this."""
+        with reading(self.path):
+            start, stop = self._offsets("label_", "label_span")[row : row + 2]
+            if start == stop:
+                return None
+            return Labels(self._dataset("label_span")[start:stop], self._dataset("label_score")[start:stop])
+
+    def video(self, row: int) -> Video:
+        """The whole video in `row`, as it was added."""
+        start, stop = (int(offset) for offset in self.offsets[row : row + 2])
+        first, last = self.column("tag_offsets")[row : row + 2]
+        tags = self.column("tag_name")[self.column("tag_index")[first:last]]
+        rows = {name: self.rows(name, start, stop) for name in self.streams}
+        heard = self.rows("heard", start, stop).astype(bool) if "audio" in rows else None
+        return Video(
+            id=self.column("id")[row].decode(),
+            duration=float(self.column("duration")[row]),
+            tags=tuple(tag.decode() for tag in tags),
+            span=self.rows("span", start, stop),
+            visual=rows.get("visual"),
+            audio=rows.get("audio") if heard is not None and heard.any() else None,
+            heard=heard if heard is not None and heard.any() else None,
+            title=self.title(row),
+            split=SPLITS[self.column("split")[row]],
+            labels=self.labels(row),
+        )
+
+    def __iter__(self) -> Iterator[Video]:
+        return (self.video(row) for row in range(self.videos))

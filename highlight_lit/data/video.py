@@ -1,0 +1,107 @@
+"""A video as the data layer knows it: features of its clips, weak tags, and (for evaluation) labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPLITS = ("", "train", "val", "test")
+STREAMS = ("visual", "audio")
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What one stream of features is.
+
+    Attributes:
+        width: Length of a clip's row (Dv or Da).
+        extractor, version: What made it; a checkpoint refuses features of another extractor.
+        dtype: As stored, `float16` or `float32`.
+    """
+
+    width: int
+    extractor: str = "unknown"
+    version: str = ""
+    dtype: str = "float16"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Annotators' scores of a video's segments: `span` (S, 2) in seconds, `score` (S, A). For evaluation alone."""
+
+    span: NDArray[np.float64]
+    score: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video as it goes into a shard.
+
+    Attributes:
+        id: Unique in its corpus, not empty.
+        duration: Seconds, above 0.
+        tags: The tags it was published with; topics are tags.
+        span: (T, 2) start and end of each clip in seconds.
+        visual: (T, Dv), or None in a corpus without pictures.
+        audio: (T, Da), or None for a video without sound.
+        heard: (T,) True where a clip has sound; None means all of them if there is audio.
+        split: One of `SPLITS`.
+        labels: A benchmark's labels, if it has them.
+    """
+
+    id: str
+    duration: float
+    tags: tuple[str, ...]
+    span: NDArray[np.float64]
+    visual: NDArray[np.floating[Any]] | None = None
+    audio: NDArray[np.floating[Any]] | None = None
+    heard: NDArray[np.bool_] | None = None
+    title: str = ""
+    split: str = ""
+    labels: Labels | None = None
+
+    def fault(self, streams: Mapping[str, Stream]) -> str | None:
+        """What is wrong with it as a video of a corpus with these streams, in words; None if nothing is."""
+        if not self.id or "\0" in self.id:
+            return "id: empty or with a zero byte"
+        if not (np.isfinite(self.duration) and self.duration > 0):
+            return f"duration: {self.duration} is not a number of seconds above 0"
+        if self.split not in SPLITS:
+            return f"split: {self.split!r} is none of {', '.join(map(repr, SPLITS))}"
+        if streams and len(self.span) == 0:
+            return "span: zero clips"
+        if (fault := _span_fault(self.span)) is not None:
+            return f"span: {fault}"
+        for name, stream in streams.items():
+            rows = self.visual if name == "visual" else self.audio
+            if rows is None:
+                if name == "visual":
+                    return "visual: missing, though the corpus has this stream"
+                continue
+            if rows.ndim != 2 or rows.shape != (len(self.span), stream.width):
+                return f"{name}: shape {rows.shape}, expected ({len(self.span)}, {stream.width})"
+            if len(bad := np.flatnonzero(~np.isfinite(rows).all(axis=1))):
+                return f"{name}: NaN or infinite in clip {bad[0]}" + (f" and {len(bad) - 1} more" * (len(bad) > 1))
+        if self.heard is not None and self.heard.shape != (len(self.span),):
+            return f"heard: shape {self.heard.shape}, expected ({len(self.span)},)"
+        return None if self.labels is None else _labels_fault(self.labels)
+
+
+def _span_fault(span: NDArray[np.float64]) -> str | None:
+    if span.ndim != 2 or span.shape[1] != 2:
+        return f"shape {span.shape}, expected (clips, 2)"
+    if not np.isfinite(span).all() or (span < 0).any() or (span[:, 0] >= span[:, 1]).any():
+        return "a start that is negative, not finite or not before its end"
+    return "starts go backwards" if (np.diff(span[:, 0]) < 0).any() else None
+
+
+def _labels_fault(labels: Labels) -> str | None:
+    if (fault := _span_fault(labels.span)) is not None:
+        return f"labels.span: {fault}"
+    if labels.score.ndim != 2 or len(labels.score) != len(labels.span) or labels.score.shape[1] == 0:
+        return f"labels.score: shape {labels.score.shape}, expected ({len(labels.span)}, annotators)"
+    return None if np.isfinite(labels.score).all() else "labels.score: NaN or infinite"

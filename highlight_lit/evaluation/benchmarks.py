@@ -1,0 +1,387 @@
+"""The protocols of YouTube Highlights, TVSum and CoSum: from clip scores and labels to a report.
+
+A measure is a label rule (which segments an annotator's scores make positive) and a definition of average
+precision from `ranking`. Its value is the mean over annotators, then over a topic's videos, then over topics,
+each counting the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from highlight_lit.errors import InputError
+from highlight_lit.evaluation.ranking import AP5, STEP, TOP5, TRAPEZOID, Bools, Floats, Precision
+
+Empty = Literal["zero", "leave_out"]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledVideo:
+    """A video's labelled segments.
+
+    Attributes:
+        id: the video's id, unique within its topic.
+        topic: the topic whose highlights are labelled.
+        duration: seconds.
+        span: (S, 2) start and end of each segment in seconds; segments may overlap.
+        score: (S, A) each annotator's score of each segment, in the corpus' own unit.
+
+    Raises:
+        InputError: no segment, no annotator, shapes that disagree, or a number that is not finite.
+    """
+
+    id: str
+    topic: str
+    duration: float
+    span: NDArray[np.floating[Any]]
+    score: NDArray[np.floating[Any]]
+
+    def __post_init__(self) -> None:
+        segments = len(self.span)
+        if self.span.shape != (segments, 2) or segments == 0:
+            raise InputError(f"video {self.id}: span must be (S, 2) with S >= 1, not {self.span.shape}")
+        if self.score.ndim != 2 or len(self.score) != segments or self.score.shape[1] == 0:
+            raise InputError(f"video {self.id}: score must be ({segments}, A) with A >= 1, not {self.score.shape}")
+        if not (np.isfinite(self.span).all() and np.isfinite(self.score).all() and math.isfinite(self.duration)):
+            raise InputError(f"video {self.id}: span, score and duration must be finite")
+
+
+def to_segments(clip_span: ArrayLike, clip_scores: ArrayLike, segment_span: ArrayLike) -> Floats:
+    """Scores of clips carried over to labelled segments: the mean weighted by the seconds of overlap.
+
+    A segment that no clip overlaps takes the score of the clip whose midpoint is nearest, the earlier one of
+    two. Clips may overlap each other. Equal scores stay exactly equal: rounding makes no order among them.
+
+    Args:
+        clip_span: (T, 2) start and end of each clip in seconds, T >= 1.
+        clip_scores: (T,) finite.
+        segment_span: (S, 2) start and end of each segment in seconds.
+
+    Returns:
+        (S,) scores, each within the range of the clips it comes from.
+
+    Raises:
+        InputError: no clip, shapes that disagree, or a number that is not finite.
+
+    >>> to_segments([[0, 1], [1, 2], [2, 3]], [0.0, 1.0, 4.0], [[0.5, 2.0], [2.0, 3.0], [8.0, 9.0]])
+    array([0.66666667, 4.        , 4.        ])
+    """
+    clips, scores, segments = (np.asarray(a, np.float64) for a in (clip_span, clip_scores, segment_span))
+    if scores.ndim != 1 or len(scores) == 0 or clips.shape != (len(scores), 2):
+        raise InputError(f"clip scores must be (T,) and spans (T, 2) with T >= 1, not {scores.shape} and {clips.shape}")
+    if segments.shape != (len(segments), 2):
+        raise InputError(f"segment spans must be (S, 2), not {segments.shape}")
+    if not all(np.isfinite(a).all() for a in (clips, scores, segments)):
+        raise InputError("clip scores, clip spans and segment spans must be finite")
+    # In blocks of segments, so that hours of video at one clip a second stay within some tens of megabytes.
+    blocks = np.array_split(segments, max(1, math.ceil(len(scores) * len(segments) / 2**20)))
+    return np.concatenate([_to_few_segments(clips, scores, block) for block in blocks])
+
+
+def _to_few_segments(clips: Floats, scores: Floats, segments: Floats) -> Floats:
+    """`to_segments` through the whole (S, T) matrix of overlaps."""
+    end = np.minimum(segments[:, 1:], clips[:, 1])
+    overlap = np.maximum(end - np.maximum(segments[:, :1], clips[:, 0]), 0.0)
+    total = overlap.sum(axis=1)
+    nearest = np.argmin(np.abs(segments.mean(axis=1)[:, None] - clips.mean(axis=1)), axis=1)
+    # The mean is taken above the segment's lowest clip score: clips of one score give exactly that score,
+    # however they are weighted.
+    lowest = np.min(np.where(overlap > 0, scores, np.inf), axis=1)
+    lowest = np.where(total > 0, lowest, scores[nearest])
+    rise = np.sum(overlap * np.maximum(scores - lowest[:, None], 0.0), axis=1)
+    weighted: Floats = lowest + rise / np.where(total > 0, total, np.inf)
+    return weighted
+
+
+def matched(score: NDArray[np.floating[Any]]) -> Bools:
+    """YouTube Highlights: of the match labels -1, 0 and 1, only 1 is positive. (S, A) to (S, A)."""
+    return np.asarray(score > 0)
+
+
+def top_half(score: NDArray[np.floating[Any]]) -> Bools:
+    """MINI-Net's rule for TVSum: each annotator's floor(S / 2) best shots, of equal ones the earlier.
+
+    The scores are whole numbers from 1 to 5, so the half nearly always cuts through a tie. Positive at the
+    half and above, ties included, would put chance at 72 in place of 57 (top-5 mAP). (S, A) to (S, A).
+    """
+    order = np.argsort(-score, axis=0, kind="stable")
+    positive = np.zeros(score.shape, np.bool_)
+    np.put_along_axis(positive, order[: len(score) // 2], True, axis=0)
+    return positive
+
+
+def above_median(score: NDArray[np.floating[Any]]) -> Bools:
+    """UMT's rule for TVSum: strictly above the annotator's lower median. (S, A) to (S, A)."""
+    return np.asarray(score > np.sort(score, axis=0)[(len(score) - 1) // 2])
+
+
+def agreed(score: NDArray[np.floating[Any]]) -> Bools:
+    """CoSum: a shot that at least two annotators chose (score > 0) is positive. (S, A) to (S, 1)."""
+    return np.asarray(np.sum(score > 0, axis=1, keepdims=True) >= 2)
+
+
+def mean_present(values: Floats, axis: int = 0) -> Floats:
+    """Mean of the numbers that are not NaN; NaN where there are none."""
+    present = ~np.isnan(values)
+    total = np.sum(np.where(present, values, 0.0), axis=axis)
+    return np.asarray(np.where(present.any(axis=axis), total / np.maximum(present.sum(axis=axis), 1), np.nan))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A label rule and a definition of average precision.
+
+    Attributes:
+        name: as it appears in tables, for instance `youtube/trapezoid`.
+        description: one line.
+        rule: scores (S, A) to positives (S, L): a labelling an annotator, or one they agree on.
+        precision: the definition.
+    """
+
+    name: str
+    description: str
+    rule: Callable[[NDArray[np.floating[Any]]], Bools]
+    precision: Precision
+
+    def __call__(self, video: LabelledVideo, scores: ArrayLike, empty: Empty = "zero") -> float:
+        """Value of one video's ranking: the mean over its labellings.
+
+        Args:
+            video: the video.
+            scores: (S,) a score for each labelled segment.
+            empty: whether a labelling without a positive counts 0 or is left out.
+
+        Returns:
+            A number in [0, 1]; NaN if every labelling is left out.
+        """
+        positive = self.rule(video.score)
+        values = [self.precision.of_scores(scores, labelling) for labelling in positive.T]
+        return float(over_labellings(np.array(values), empty))
+
+    def labellings(self, video: LabelledVideo) -> tuple[int, int]:
+        """How many labellings the video has, and how many of them without a positive."""
+        positive = self.rule(video.score)
+        return positive.shape[1], int(np.sum(~positive.any(axis=0)))
+
+
+def over_labellings(values: Floats, empty: Empty) -> Floats:
+    """Mean over the first axis; NaN, a labelling without a positive, counts 0 or is left out."""
+    return mean_present(np.nan_to_num(values, nan=0.0) if empty == "zero" else values)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A corpus' protocol.
+
+    Attributes:
+        name: as in a corpus' manifest.
+        measures: by what the benchmark is measured; the first is the one to quote.
+        empty: whether a labelling without a positive counts 0 (as in UMT's code) or is left out.
+    """
+
+    name: str
+    measures: tuple[Measure, ...]
+    empty: Empty = "zero"
+
+    @property
+    def primary(self) -> Measure:
+        """The measure to quote."""
+        return self.measures[0]
+
+
+YOUTUBE_HIGHLIGHTS = Benchmark(
+    "youtube-highlights",
+    (
+        Measure("youtube/trapezoid", "clips with match > 0, whole video, trapezoid AP", matched, TRAPEZOID),
+        Measure("youtube/step", "clips with match > 0, whole video, step AP", matched, STEP),
+    ),
+)
+TVSUM = Benchmark(
+    "tvsum",
+    (
+        Measure(
+            "top5/mininet",
+            "each annotator's top half of the shots, trapezoid AP of the first five",
+            top_half,
+            TOP5,
+        ),
+        Measure(
+            "top5/umt",
+            "shots above each annotator's lower median, trapezoid AP of the first five",
+            above_median,
+            TOP5,
+        ),
+        Measure("ap5", "each annotator's top half of the shots, AP@5 over min(5, positives)", top_half, AP5),
+    ),
+)
+COSUM = Benchmark(
+    "cosum",
+    (
+        Measure(
+            "cosum/top5",
+            "shots chosen by two annotators or more, trapezoid AP of the first five",
+            agreed,
+            TOP5,
+        ),
+        Measure("cosum/ap5", "shots chosen by two annotators or more, AP@5 over min(5, positives)", agreed, AP5),
+        Measure("cosum/step", "shots chosen by two annotators or more, whole video, step AP", agreed, STEP),
+    ),
+)
+BENCHMARKS = {benchmark.name: benchmark for benchmark in (YOUTUBE_HIGHLIGHTS, TVSUM, COSUM)}
+
+
+def for_labels(name: str | None, annotators: int) -> Benchmark:
+    """The benchmark of a corpus: the one it names, else by its number of annotators.
+
+    One annotator: YouTube Highlights; three: CoSum; otherwise TVSum.
+
+    Raises:
+        InputError: there is no benchmark of that name.
+
+    >>> for_labels(None, 20).name
+    'tvsum'
+    """
+    if name is None:
+        return {1: YOUTUBE_HIGHLIGHTS, 3: COSUM}.get(annotators, TVSUM)
+    if name not in BENCHMARKS:
+        raise InputError(f"benchmark {name!r} is unknown: expected one of {', '.join(BENCHMARKS)}")
+    return BENCHMARKS[name]
+
+
+@dataclass(frozen=True)
+class MeasureReport:
+    """What one measure gives on a corpus.
+
+    Attributes:
+        name: of the measure.
+        description: of the measure.
+        videos: value by topic and video id; NaN for a video that is left out.
+        labellings: how many labellings there are, over all videos.
+        without_positive: how many of them have no positive and count 0 or are left out.
+    """
+
+    name: str
+    description: str
+    videos: Mapping[str, Mapping[str, float]]
+    labellings: int
+    without_positive: int
+
+    @property
+    def topics(self) -> dict[str, float]:
+        """Mean over the videos of each topic; NaN for a topic whose videos are all left out."""
+        return {topic: float(mean_present(np.array(list(of.values())))) for topic, of in self.videos.items()}
+
+    @property
+    def value(self) -> float:
+        """Mean over topics."""
+        return float(mean_present(np.array(list(self.topics.values()))))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a ranking reaches on a benchmark, by measure name."""
+
+    benchmark: str
+    primary: str
+    empty: Empty
+    measures: Mapping[str, MeasureReport]
+
+    @property
+    def value(self) -> float:
+        """The figure to quote: the primary measure's mean over topics."""
+        return self.measures[self.primary].value
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole report ready for JSON; NaN becomes None."""
+        measures = {
+            name: {
+                "description": report.description,
+                "mean": or_none(report.value),
+                "topics": {topic: or_none(value) for topic, value in report.topics.items()},
+                "videos": {t: {v: or_none(x) for v, x in of.items()} for t, of in report.videos.items()},
+                "n_videos": sum(map(len, report.videos.values())),
+                "labellings": report.labellings,
+                "without_positive": report.without_positive,
+            }
+            for name, report in self.measures.items()
+        }
+        return {
+            "benchmark": self.benchmark,
+            "primary": self.primary,
+            "empty": self.empty,
+            "measures": measures,
+        }
+
+    def rows(self) -> Iterator[dict[str, str | float | None]]:
+        """One row a measure and video, for CSV: measure, topic, video, value (None if left out)."""
+        for name, report in self.measures.items():
+            for topic, videos in report.videos.items():
+                for video, value in videos.items():
+                    yield {"measure": name, "topic": topic, "video": video, "value": or_none(value)}
+
+
+def or_none(value: float) -> float | None:
+    """The number, or None for NaN, which JSON lacks."""
+    return None if math.isnan(value) else value
+
+
+def grouped(videos: Sequence[LabelledVideo]) -> dict[str, list[LabelledVideo]]:
+    """Videos by topic, in the order given.
+
+    Raises:
+        InputError: no video, or one id twice in a topic.
+    """
+    if not videos:
+        raise InputError("there is no labelled video to evaluate on")
+    (topic, video), count = Counter((v.topic, v.id) for v in videos).most_common(1)[0]
+    if count > 1:
+        raise InputError(f"video {video}: {count} times in topic {topic}")
+    return {topic: [v for v in videos if v.topic == topic] for topic in dict.fromkeys(v.topic for v in videos)}
+
+
+def _scores_of(video: LabelledVideo, segment_scores: Mapping[str, NDArray[Any]]) -> Floats:
+    """The video's segment scores, checked."""
+    if video.id not in segment_scores:
+        raise InputError(f"video {video.id} (topic {video.topic}): no scores")
+    scores = np.asarray(segment_scores[video.id], np.float64)
+    if scores.shape != (len(video.span),):
+        raise InputError(f"video {video.id}: expected {len(video.span)} segment scores, found shape {scores.shape}")
+    if np.isnan(scores).any():
+        raise InputError(f"video {video.id}: segment {int(np.argmax(np.isnan(scores)))} scores NaN")
+    return scores
+
+
+def evaluate(
+    benchmark: Benchmark,
+    videos: Sequence[LabelledVideo],
+    segment_scores: Mapping[str, NDArray[Any]],
+    empty: Empty | None = None,
+) -> Report:
+    """Every measure of the benchmark for a ranking of each video's segments.
+
+    Args:
+        benchmark: the protocol.
+        videos: those to count, of one topic or several.
+        segment_scores: by video id, (S,) scores of its segments (see `to_segments`); others are ignored.
+        empty: what a labelling without a positive counts for; the benchmark's own rule if None.
+
+    Raises:
+        InputError: a video without scores, of another length, with a NaN, or listed twice; no video at all.
+    """
+    empty = empty or benchmark.empty
+    topics = grouped(videos)
+    scores = {video.id: _scores_of(video, segment_scores) for video in videos}
+    measures = {}
+    for measure in benchmark.measures:
+        values = {t: {v.id: measure(v, scores[v.id], empty) for v in of} for t, of in topics.items()}
+        counts = np.array([measure.labellings(video) for video in videos])
+        labellings, without = (int(n) for n in counts.sum(axis=0))
+        measures[measure.name] = MeasureReport(measure.name, measure.description, values, labellings, without)
+    return Report(benchmark.name, benchmark.primary.name, empty, measures)

@@ -1,0 +1,1 @@
+"""Methods to compare with, one file each, behind the same `forward(visual, audio, mask, heard) -> Detection`."""

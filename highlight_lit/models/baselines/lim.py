@@ -1,0 +1,139 @@
+"""LIM: less is more, highlights from video duration (Xiong et al., CVPR 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from highlight_lit.models.highlight_net import Detection, Embedding, Float32Linear, embed
+from highlight_lit.models.losses import split_pairs
+
+GROUP = 8  # pairs that share one unit of weight: one valid pair in eight is expected
+
+
+class Lim(nn.Module):
+    """A ranking network f, and a second network h that guesses which pairs of clips are valid.
+
+    Clip k of a positive bag is paired with clip k of its negative bag. A clip of a short video need not be a highlight, nor
+    one of a long video dull: in groups of 8 pairs, taken from 8 different videos where there are as many, a softmax of
+    h([f_i; f_j]) says how much each pair counts. In training `Detection.alpha` holds these weights, at the clips of
+    the positive bags; otherwise it is uniform. z_hat is the mean of a bag's clip logits.
+
+    >>> net = Lim(512, None, ["visual"])
+    >>> clips = torch.ones(4, 8, dtype=torch.bool)
+    >>> net(torch.randn(4, 8, 512), None, clips, clips).alpha.sum()  # 2 x 8 pairs are 2 groups
+    tensor(2., grad_fn=<SumBackward0>)
+    """
+
+    def __init__(
+        self,
+        Dv: int | None,
+        Da: int | None,
+        streams: Sequence[str] = ("visual", "audio"),
+        d: int = 128,
+        dropout: float = 0.5,
+    ) -> None:
+        """Build the network of the streams named.
+
+        Args:
+            Dv: width of the picture's features; not read without the visual stream.
+            Da: width of the sound's features; not read without the audio stream.
+            streams: "visual", "audio" or both, side by side.
+            d: width of the embedding, at least 1.
+            dropout: chance of an embedded value to be dropped in training, in [0, 1).
+
+        Raises:
+            ValueError: an unknown stream or none, or a stream without a width.
+        """
+        super().__init__()
+        if not streams or not set(streams) <= {"visual", "audio"}:
+            raise ValueError(f"streams: expected visual, audio or both, got {list(streams)}")
+        self.embeddings = nn.ModuleDict()
+        for stream, width in (("visual", Dv), ("audio", Da)):
+            if stream in streams:
+                if width is None:
+                    raise ValueError(f"LIM reads the {stream} stream: its width is missing")
+                self.embeddings[stream] = Embedding(width, d, dropout)
+        inputs = d * len(self.embeddings)
+        self.f = nn.Sequential(nn.Linear(inputs, d), nn.ReLU(), Float32Linear(d, 1))
+        self.h = nn.Sequential(nn.Linear(2 * inputs, d), nn.ReLU(), Float32Linear(d, 1))
+
+    def forward(self, visual: Tensor | None, audio: Tensor | None, mask: Tensor, heard: Tensor) -> Detection:
+        """Rank the clips of a batch of bags.
+
+        Args:
+            visual: picture features, (B, tau, Dv); None without the visual stream.
+            audio: sound features, (B, tau, Da); None without the audio stream.
+            mask: True at clips that exist, (B, tau), at least one a bag.
+            heard: True at clips that have sound, (B, tau).
+
+        Returns:
+            Clip logits, their means, and the weights of the pairs.
+
+        Raises:
+            ValueError: a stream that the network reads is None.
+        """
+        found = (embed(self.embeddings, "visual", visual), embed(self.embeddings, "audio", audio, heard))
+        f = torch.cat([part for part in found if part is not None], -1)  # (B, tau, inputs)
+        z = self.f(f).squeeze(-1).masked_fill(~mask, 0.0)  # (B, tau)
+        uniform = mask / mask.sum(-1, keepdim=True)
+        alpha = self._weights(f, mask) if self.training and len(mask) % 2 == 0 else uniform
+        return Detection(z, z.sum(-1) / mask.sum(-1), alpha)
+
+    def _weights(self, f: Tensor, mask: Tensor) -> Tensor:
+        """Weights of the pairs, at the clips of the positive bags, (B, tau); 0 where either clip does not exist."""
+        positive, negative = split_pairs(f)
+        valid = pairs(mask)  # (P, tau)
+        h = self.h(torch.cat([positive, negative], -1)).squeeze(-1)  # (P, tau)
+        alpha = torch.zeros(mask.shape, dtype=h.dtype, device=h.device)
+        alpha[: len(valid)] = group_softmax(h, valid)
+        return alpha
+
+
+class LimLoss(nn.Module):
+    """`sum_ij w_ij relu(1 - z_i + z_j)` over the pairs, per unit of weight: with equal weights the plain mean hinge."""
+
+    def forward(self, detection: Detection, label: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """Weigh the pairs' hinges.
+
+        Args:
+            detection: of B = 2P bags, in pairs; `alpha` of the positive bags weighs the pairs.
+            label: 1 for a positive bag, 0 for a negative, (B,).
+            mask: True at clips that exist, (B, tau).
+
+        Returns:
+            `loss`, and `hinge`: the same with equal weights.
+
+        Raises:
+            ValueError: the number of bags is odd.
+        """
+        valid = pairs(mask)
+        positive, negative = split_pairs(detection.z)
+        hinge = F.relu(1.0 - positive + negative) * valid  # (P, tau)
+        weight = split_pairs(detection.alpha)[0] * valid
+        loss = (weight * hinge).sum() / weight.sum().clamp_min(1e-6)
+        return {"loss": loss, "hinge": hinge.sum() / valid.sum().clamp_min(1)}
+
+
+def pairs(mask: Tensor) -> Tensor:
+    """Clips that exist in both bags of a pair: (2P, tau) -> (P, tau)."""
+    positive, negative = split_pairs(mask)
+    return positive & negative
+
+
+def group_softmax(h: Tensor, valid: Tensor, group: int = GROUP) -> Tensor:
+    """Softmax of h (P, tau) within groups of valid pairs, bag after bag at the same clip; 0 elsewhere.
+
+    The last group may be smaller; its weights add up to its share of a unit.
+    """
+    flat = h.T[valid.T]  # ordered by clip, then by bag
+    short = -len(flat) % group
+    grouped = F.pad(flat, (0, short), value=-torch.inf).view(-1, group)
+    share = F.pad(torch.ones_like(flat), (0, short)).view(-1, group).mean(-1, keepdim=True)
+    weight = (F.softmax(grouped, -1) * share).view(-1)[: len(flat)]
+    transposed = torch.zeros_like(h.T)
+    transposed[valid.T] = weight.to(h.dtype)
+    return transposed.T

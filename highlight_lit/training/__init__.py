@@ -1,0 +1,1 @@
+"""Training: the Lightning module, the Hydra entry, tracking, and the trained detector."""

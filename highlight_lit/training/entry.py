@@ -1,0 +1,71 @@
+"""The Hydra entry: overrides in, runs out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from highlight_lit.config import CONFIG_DIR
+from highlight_lit.errors import InputError
+from highlight_lit.training.sweep import Sweep
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run `highlight-lit train` with Hydra's own command line.
+
+    Args:
+        arguments: Overrides and Hydra's flags (`-m`, `--cfg job`, `--help`).
+
+    Returns:
+        Exit status: 0, or 1 if a cell of a sweep failed.
+
+    Raises:
+        InputError: A key, value or corpus that cannot be used, in one line.
+    """
+    before = sys.argv
+    sys.argv = ["highlight-lit train", *arguments]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra then raises, instead of printing and exiting itself
+    try:
+        hydra.main(config_path=str(CONFIG_DIR), config_name="config", version_base="1.3")(_cell)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(_one_line(error)) from error
+    finally:
+        sys.argv = before
+    if Sweep.error is not None:
+        raise Sweep.error
+    if Sweep.failures:
+        print(f"{len(Sweep.failures)} of the sweep's cells failed:", *Sweep.failures, sep="\n  ", file=sys.stderr)
+    return 1 if Sweep.failures else 0
+
+
+def _cell(config: DictConfig) -> dict[str, Any]:
+    """One run. What it raises is handed over in its result: Hydra would print a traceback of its own, and stop a sweep."""
+    from highlight_lit.training.train import train
+
+    try:
+        return train(config)
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0]
+        described = first if isinstance(error, InputError) else f"{type(error).__name__}: {first}"
+        alone = HydraConfig.get().mode == RunMode.RUN
+        return {"status": "failed", "error": described, "exception": error if alone else None}
+
+
+def _one_line(error: BaseException) -> str:
+    """What Hydra and OmegaConf say over several lines, in one."""
+    parts: list[str] = []
+    while error is not None and len(parts) < 3:
+        text = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+        if text and not any(text in part for part in parts):
+            parts.append(text)
+        error = error.__cause__  # type: ignore[assignment]
+    return " ".join(parts)

@@ -1,0 +1,107 @@
+"""What the terminal shows of a run and of a sweep."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from highlight_lit.evaluation.statistics import t_interval
+
+Records = Sequence[dict[str, Any]]
+
+
+def line(record: dict[str, Any]) -> str:
+    """A run in one line: its cell, its measure beside the levels, its time."""
+    cell = f"{record['topic']} {record['modality']} seed {record['seed']}"
+    where = str(Path(record["config"]["out"]) / record["id"])
+    if record.get("skipped"):
+        return f"{cell}: done before, {where}"
+    took = f"{record['epochs']} epochs in {record['seconds']:.1f} s"
+    evaluation = record.get("evaluation")
+    if evaluation is None:
+        return f"{cell}: {took}, no labels to evaluate on; {where}/last.ckpt"
+    name = evaluation["primary"]
+    levels = evaluation["levels"]
+    found = evaluation["measures"][name]["mean"]
+    chance, middle = (levels[level]["measures"][name]["mean"] for level in ("chance", "middle"))
+    return f"{cell}: {name} {_percent(found)} (chance {_percent(chance)}, middle {_percent(middle)}), {took}; {where}"
+
+
+def sweep_table(records: Records) -> Table:
+    """Topics down, systems across: mean over seeds and its standard deviation, beside chance, middle and annotators."""
+    records = [record for record in records if "evaluation" in record]
+    name = records[0]["evaluation"]["primary"]
+    systems = sorted({_system(record) for record in records})
+    topics = sorted({record["topic"] for record in records})
+    table = Table(title=f"{name}, {_corpora(records)}, mean over seeds (standard deviation)", title_justify="left")
+    for heading in ("topic", "videos", *systems, "chance", "middle", "annotators"):
+        table.add_column(heading, justify="left" if heading == "topic" else "right")
+    levels = {record["topic"]: _levels(record["evaluation"], name) for record in records}
+    for topic in topics:
+        cells = [_seeds([_value(r, name) for r in records if r["topic"] == topic and _system(r) == s]) for s in systems]
+        videos, chance, spread, middle, annotators = levels[topic]
+        beside = (f"{_percent(chance)} ({_percent(spread)})", _percent(middle), _percent(annotators))
+        table.add_row(topic, str(videos), *cells, *beside)
+    if len(topics) > 1:
+        table.add_section()
+        table.add_row(*_average(records, name, systems, topics, levels))
+    return table
+
+
+def _average(
+    records: Records, name: str, systems: Sequence[str], topics: Sequence[str], levels: dict[str, Any]
+) -> list[str]:
+    """The row of means over topics; a seed counts where it has every topic."""
+    cells = []
+    for system in systems:
+        by_seed: dict[int, dict[str, float]] = defaultdict(dict)
+        for record in records:
+            if _system(record) == system:
+                by_seed[record["seed"]][record["topic"]] = _value(record, name)
+        whole = [sum(of.values()) / len(topics) for of in by_seed.values() if len(of) == len(topics)]
+        cells.append(_seeds(whole))
+    videos, chance, spread, middle, annotators = zip(*(levels[topic] for topic in topics), strict=True)
+    n = len(topics)
+    of_mean = sum(s * s for s in spread) ** 0.5 / n
+    beside = [
+        f"{_percent(sum(chance) / n)} ({_percent(of_mean)})",
+        _percent(sum(middle) / n),
+        _percent(sum(annotators) / n),
+    ]
+    return ["mean over topics", str(sum(videos)), *cells, *beside]
+
+
+def _levels(evaluation: dict[str, Any], name: str) -> tuple[int, float, float, float, float]:
+    levels = evaluation["levels"]
+    chance = levels["chance"]["measures"][name]
+    videos = evaluation["measures"][name]["n_videos"]
+    middle, annotators = (levels[level]["measures"][name]["mean"] for level in ("middle", "annotators"))
+    return videos, chance["mean"], chance["std"], middle, annotators
+
+
+def _value(record: dict[str, Any], name: str) -> float:
+    return float(record["evaluation"]["measures"][name]["mean"])
+
+
+def _system(record: dict[str, Any]) -> str:
+    model = record["config"]["model"]["_target_"].rpartition(".")[2]
+    return record["modality"] if model == "HighlightNet" else f"{model} {record['modality']}"
+
+
+def _corpora(records: Records) -> str:
+    return ", ".join(sorted({record["corpus"]["name"] for record in records}))
+
+
+def _seeds(values: list[float]) -> str:
+    if not values:
+        return "-"
+    interval = t_interval(values)
+    return _percent(interval.mean) + (f" ({_percent(interval.std)})" if len(values) > 1 else "")
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"

@@ -1,0 +1,71 @@
+"""What a sweep says of itself: a line a run as it ends, then the table of all cells and the list of those that failed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+from rich.console import Console
+
+from highlight_lit.files import read_json, write_json
+from highlight_lit.training import summary
+
+# Names the folder in which the jobs of a sweep leave their notes, whatever process or machine runs them.
+_NOTES = "HIGHLIGHT_LIT_SWEEP"
+
+
+class Sweep(Callback):
+    """Hydra callback. Jobs may run in other processes (joblib, submitit), so each leaves a note in a shared folder.
+
+    Attributes:
+        failures: What failed in the last sweep of this process, a line each.
+        error: What a single run of this process raised.
+    """
+
+    failures: ClassVar[list[str]] = []
+    error: ClassVar[Exception | None] = None
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Forget the run before."""
+        Sweep.failures, Sweep.error = [], None
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Make the folder of notes, beside the results so that other machines see it."""
+        out = Path(config.out).resolve()
+        out.mkdir(parents=True, exist_ok=True)
+        os.environ[_NOTES] = tempfile.mkdtemp(prefix=".sweep-", dir=out)
+        Sweep.failures, Sweep.error = [], None
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Print the run's line and leave a note of it."""
+        if job_return.status != JobStatus.COMPLETED:
+            return
+        record = job_return.return_value
+        overrides = " ".join(job_return.overrides or [])
+        if (error := record.pop("exception", None)) is not None:
+            Sweep.error = error
+        elif record["status"] == "failed":
+            print(f"failed: {overrides}: {record['error']}", file=sys.stderr, flush=True)
+        else:
+            print(summary.line(record), flush=True)
+        if _NOTES in os.environ:
+            write_json(
+                Path(os.environ[_NOTES]) / f"{config.hydra.job.num:06d}.json", {"overrides": overrides, **record}
+            )
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Print the table over all cells of the sweep, done now or before."""
+        notes = Path(os.environ.pop(_NOTES))
+        records = [read_json(path, "a note of a sweep") for path in sorted(notes.glob("*.json"))]
+        shutil.rmtree(notes)
+        Sweep.failures = [f"{r['overrides']}: {r['error']}" for r in records if r["status"] == "failed"]
+        if any("evaluation" in record for record in records):
+            width = None if sys.stdout.isatty() else 120
+            Console(width=width).print(summary.sweep_table([r for r in records if r["status"] == "done"]))

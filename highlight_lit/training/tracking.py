@@ -1,0 +1,61 @@
+"""The only file that knows W&B: one run a cell, closed with its exit code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+
+@contextmanager
+def tracked(
+    mode: str, project: str, folder: Path, run_id: str, config: Mapping[str, Any], study: str | None
+) -> Iterator[pl.loggers.Logger | None]:
+    """Yield a logger whose W&B run is closed on leaving: exit code 0, or 1 if anything was raised.
+
+    Args:
+        mode: `offline`, `online` or `disabled`; disabled yields None and imports nothing.
+        project: W&B project.
+        folder: Where W&B keeps the run's files.
+        run_id: The run's identity, its id in W&B too, so that a resumed run goes on in the same one.
+        config: What to keep as the run's config.
+        study: Its group.
+    """
+    if mode == "disabled":
+        yield None
+        return
+    import wandb
+    from pytorch_lightning.loggers import WandbLogger
+
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("WANDB_SILENT", "true")
+    settings = wandb.Settings(silent=True, console="off", x_disable_stats=True, quiet=True)
+    run = wandb.init(
+        project=project,
+        id=run_id,
+        name=f"{config['topic']} {config['modality']} seed {config['seed']}",
+        group=study,
+        job_type="train",
+        tags=[str(config["topic"]), str(config["modality"])],
+        dir=folder,
+        mode="offline" if mode == "offline" else "online",
+        resume="allow" if mode == "online" else None,
+        config=dict(config),
+        settings=settings,
+    )
+    exit_code = 1
+    try:
+        yield WandbLogger(experiment=run)
+        exit_code = 0
+    finally:
+        run.finish(exit_code=exit_code)
+
+
+def summarize(logger: pl.loggers.Logger | None, measures: Mapping[str, float]) -> None:
+    """Put the run's measures into its W&B summary."""
+    if logger is not None:
+        logger.experiment.summary.update(dict(measures))  # type: ignore[attr-defined]

@@ -1,0 +1,165 @@
+"""One run: skip it if it is done, else build, fit, test, and write its record."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
+
+from highlight_lit import config as run_config
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.datamodule import HighlightData
+from highlight_lit.errors import InputError
+from highlight_lit.evaluation.judge import ClipScores, Judgement, judge, write_judgement, write_scores
+from highlight_lit.training import ledger
+from highlight_lit.training.module import HighlightModule
+from highlight_lit.training.tracking import summarize, tracked
+
+
+def train(config: DictConfig) -> dict[str, Any]:
+    """Train one topic with one seed and judge it; the record tells how it went.
+
+    Args:
+        config: The composed configuration.
+
+    Returns:
+        The run's record, read back if the same run was done before.
+
+    Raises:
+        InputError: The configuration or the corpus cannot be used; nothing has been written then.
+    """
+    run_config.check(config)
+    plain = run_config.plain(config)
+    corpus = Corpus(Path(plain["data"]["root"]))
+    data = make_data(plain, corpus)
+    module = make_module(plain, corpus)
+    labelled = _has_labels(corpus, plain["topic"])
+    run_id = run_config.identity(config, corpus.fingerprint)
+    folder = ledger.run_dir(Path(plain["out"]), run_id)
+    done = ledger.read_record(folder)
+    if done is not None and done["status"] == "done":
+        return {**done, "skipped": True}
+    header = {
+        "id": run_id,
+        "study": plain["study"],
+        "topic": plain["topic"],
+        "modality": plain["modality"],
+        "seed": plain["seed"],
+        "config": plain,
+        "corpus": {"name": corpus.manifest["name"], "fingerprint": corpus.fingerprint},
+        "training": {"positive": len(data.positive), "negative": len(data.negative)},
+        "environment": ledger.environment(),
+    }
+    try:
+        outcome = _run(plain, data, module, folder, run_id, labelled)
+    except Exception as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        ledger.write_record(folder, {**header, "status": "failed", "error": first})
+        raise
+    record = {**header, "status": "done", **outcome}
+    ledger.write_record(folder, record)
+    return record
+
+
+def make_data(plain: dict[str, Any], corpus: Corpus) -> HighlightData:
+    """The data module of a resolved configuration."""
+    options = {key: plain["data"][key] for key in ("rule", "training", "pairs")}
+    return HighlightData(corpus, plain["topic"], plain["streams"], tau=plain["tau"], seed=plain["seed"], **options)
+
+
+def make_module(plain: dict[str, Any], corpus: Corpus) -> HighlightModule:
+    """The module of a resolved configuration, its first weights drawn from the run's seed."""
+    pl.seed_everything(plain["seed"], verbose=False)
+    streams = {name: asdict(corpus.streams[name]) for name in plain["streams"]}
+    module = HighlightModule(plain["model"], plain["loss"], plain["optimizer"], streams, plain["topic"])
+    reads = set(getattr(module.network, "embeddings", plain["streams"]))
+    if reads != set(plain["streams"]):
+        raise InputError(
+            f"modality={plain['modality']}: the model reads {', '.join(sorted(reads))}; choose another fusion"
+        )
+    module.configure_optimizers()
+    return module
+
+
+def _has_labels(corpus: Corpus, topic: str) -> bool:
+    return any(corpus.labels(int(video)) is not None for video in corpus.evaluation_videos(topic))
+
+
+def _run(
+    plain: dict[str, Any], data: HighlightData, module: HighlightModule, folder: Path, run_id: str, labelled: bool
+) -> dict[str, Any]:
+    """Fit, save, score; the outcome for the record."""
+    with tracked(plain["logger"]["mode"], plain["logger"]["project"], folder, run_id, plain, plain["study"]) as logger:
+        trainer = _trainer(plain, folder, logger)
+        module.fit_statistics(data.statistics())
+        if plain["trainer"]["compile"]:
+            module.network.compile()
+        started = time.perf_counter()
+        trainer.fit(module, data)
+        seconds = time.perf_counter() - started
+        outcome: dict[str, Any] = {"seconds": seconds, "epochs": trainer.current_epoch, "steps": trainer.global_step}
+        outcome["losses"] = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        scores = _scores(trainer, module, data)
+        write_scores(folder / "scores.csv", scores)
+        if labelled:
+            judgement = _judge(plain, data.corpus, scores)
+            write_judgement(folder, judgement)
+            outcome["evaluation"] = judgement.to_dict()
+            summarize(logger, {name: measure.value for name, measure in judgement.report.measures.items()})
+        return outcome
+
+
+def _trainer(plain: dict[str, Any], folder: Path, logger: Any) -> pl.Trainer:
+    quiet()
+    options = plain["trainer"]
+    progress = options["progress"] and sys.stderr.isatty()
+    callbacks: list[pl.Callback] = [ModelCheckpoint(dirpath=folder, save_last=True, save_top_k=0)]
+    if progress:
+        callbacks.append(TQDMProgressBar(leave=False))
+    return pl.Trainer(
+        max_epochs=options["max_epochs"],
+        precision=options["precision"],
+        accelerator=options["accelerator"],
+        devices=1,
+        logger=logger or False,
+        callbacks=callbacks,
+        default_root_dir=folder,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+    )
+
+
+def _scores(trainer: pl.Trainer, module: HighlightModule, data: HighlightData) -> dict[str, ClipScores]:
+    """Scores of the videos to evaluate on, by id, with the last epoch's weights."""
+    trainer.test(module, data, verbose=False)
+    found = module.clip_logits.compute()
+    corpus = data.corpus
+    return {corpus.ids[video].decode(): ClipScores(corpus.rows(video, "span"), p) for video, p in found.items()}
+
+
+def _judge(plain: dict[str, Any], corpus: Corpus, scores: dict[str, ClipScores]) -> Judgement:
+    options = plain["evaluate"]
+    return judge(corpus, [plain["topic"]], scores, empty=options["empty"], draws=options["draws"])
+
+
+def quiet() -> None:
+    """Silence what Lightning says that does not concern the user of this package."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for message in (
+        ".*does not have many workers.*",
+        ".*`training_step` returned.*",
+        ".*LeafSpec.*",
+        ".*no `val_dataloader`.*",
+    ):
+        warnings.filterwarnings("ignore", message)

@@ -1,0 +1,76 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.synthetic import Plan, synthesize
+from highlight_lit.data.video import Labels, Video
+from highlight_lit.training.entry import main as train
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real features, labels and videos, which lie beside the checkout where there are any."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("NO REAL DATA: ../shared/data is absent, so nothing was tested on real features and labels")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic corpus of two topics, quick to train on."""
+    root = tmp_path_factory.mktemp("corpus") / "small"
+    synthesize(root, Plan(topics=2, videos=20, rank=2, Dv=12, Da=8))
+    return root
+
+
+@pytest.fixture
+def make_video() -> Callable[..., Video]:
+    """Make a sound video; any of its fields can be given."""
+
+    def make(name: str = "one", clips: int = 5, **fields: Any) -> Video:
+        rng = np.random.default_rng(clips)
+        span = np.stack([np.arange(clips), np.arange(1, clips + 1)], 1).astype(np.float64)
+        made: dict[str, Any] = {
+            "id": name,
+            "duration": float(clips),
+            "tags": ("dog",),
+            "span": span,
+            "visual": rng.normal(size=(clips, 4)).astype(np.float32),
+            "audio": rng.normal(size=(clips, 3)).astype(np.float32),
+            "title": f"Vidéo {name}",
+            "labels": Labels(span, rng.normal(size=(clips, 2)).astype(np.float32)),
+        }
+        return Video(**{**made, **fields})
+
+    return make
+
+
+@pytest.fixture
+def quick_train(small_corpus: Path, tmp_path: Path) -> Callable[..., int]:
+    """Run `highlight-lit train` on the small corpus with a small network; returns the exit status."""
+
+    def run(*overrides: str, multirun: bool = False) -> int:
+        words = [f"data.root={small_corpus}", f"out={tmp_path / 'runs'}", "data.pairs=4", "tau=8", "model.d=8"]
+        if not any(word.startswith("topic=") for word in overrides):
+            words.append("topic=topic01")
+        defaults = ["trainer.max_epochs=2", "logger=none", "evaluate.draws=10"]
+        given = {word.split("=")[0] for word in overrides}
+        words += [word for word in defaults if word.split("=")[0] not in given]
+        return train([*(["-m"] if multirun else []), *words, *overrides])
+
+    return run
+
+
+@pytest.fixture
+def corpus(small_corpus: Path) -> Corpus:
+    return Corpus(small_corpus)

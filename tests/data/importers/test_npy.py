@@ -1,0 +1,234 @@
+"""A folder of arrays and a csv table: what is taken, and each thing that is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from highlight_lit.data.corpus import Corpus, write_corpus
+from highlight_lit.data.importers import npy
+from highlight_lit.data.verify import faults
+from highlight_lit.data.video import Labels, Video
+from highlight_lit.errors import InputError
+
+TABLE = 'id,duration,tags,title,split\na,3.5,dog;pet,"One, two",train\nb,61,ski,,val\nc,2,dog,,\n'
+
+
+def save(source: Path, name: str, rows: np.ndarray[Any, Any]) -> None:
+    path = source / f"{name}.npy"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, rows)
+
+
+def random(*shape: int) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(shape[0]).normal(size=shape).astype(np.float16)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Three videos of 4, 61 and 2 clips, the second silent."""
+    root = tmp_path / "source"
+    for name, clips in (("a", 4), ("b", 61), ("c", 2)):
+        save(root, f"visual/{name}", random(clips, 3))
+        if name != "b":
+            save(root, f"audio/{name}", random(clips, 2))
+    (tmp_path / "videos.csv").write_text(TABLE)
+    return root
+
+
+def load(source: Path, **options: Any) -> tuple[Corpus, list[str]]:
+    lines: list[str] = []
+    out = source.parent / "out"
+    npy.import_corpus(source, out, videos=source.parent / "videos.csv", report=lines.append, **options)
+    assert list(faults(out)) == []
+    return Corpus(out), lines
+
+
+def refused(source: Path, **options: Any) -> str:
+    before = sorted(source.parent.iterdir())
+    with pytest.raises(InputError) as caught:
+        npy.import_corpus(
+            source,
+            source.parent / "out",
+            **{"videos": source.parent / "videos.csv", "report": lambda line: None, **options},
+        )
+    assert sorted(source.parent.iterdir()) == before
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def labels_corpus(root: Path, name: str = "a", **facts: Any) -> Path:
+    labels = Labels(np.array([[0.0, 2.0], [2.0, 4.0]]), np.array([[1.0], [-1.0]], np.float32))
+    video = Video(name, 3.5, ("dog",), np.empty((0, 2)), labels=labels)
+    write_corpus(root, [video], {}, name="labels", clip_seconds=2.0, benchmark="youtube-highlights", **facts)
+    return root
+
+
+def test_arrays_and_table_become_a_corpus(source: Path) -> None:
+    corpus, lines = load(source)
+    assert [name.decode() for name in corpus.ids] == ["a", "b", "c"]
+    assert corpus.split.tolist() == ["train", "val", ""]
+    assert corpus.duration.tolist() == [3.5, 61, 2]
+    assert corpus.topics == ("dog", "pet", "ski")
+    assert corpus.locate(0)[0].title(0) == "One, two"
+    np.testing.assert_array_equal(corpus.rows(0, "visual"), np.load(source / "visual/a.npy"))
+    np.testing.assert_array_equal(corpus.rows(2, "audio"), np.load(source / "audio/c.npy"))
+    assert [bool(corpus.rows(video, "heard").all()) for video in range(3)] == [True, False, True]
+    assert (corpus.manifest["benchmark"], corpus.manifest["name"]) == (None, "source")
+    assert lines[-1].endswith("3 videos, 67 clips, 0 labelled segments, 3 topics (dog, pet, ski), 0.02 hours")
+
+
+def test_the_last_clip_ends_with_the_video(source: Path) -> None:
+    corpus, _ = load(source)
+    np.testing.assert_allclose(corpus.rows(0, "span"), [[0.0, 1.0], [1.0, 2.0], [2.0, 3.0], [3.0, 3.5]])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0.2, 100), st.sampled_from([0.5, 0.96, 1.0, 2.0]), st.integers(0, 2))
+def test_clips_follow_each_other_within_the_video(
+    tmp_path_factory: pytest.TempPathFactory, duration: float, seconds: float, lacking: int
+) -> None:
+    source = tmp_path_factory.mktemp("one") / "source"
+    clips = max(1, int(np.ceil(duration / seconds)) - lacking)
+    save(source, "visual/a", random(clips, 2))
+    (source.parent / "videos.csv").write_text(f"id,duration,tags\na,{duration!r},dog\n")
+    corpus, _ = load(source, clip_seconds=seconds)
+    span = corpus.rows(0, "span")
+    np.testing.assert_allclose(span[1:, 0], span[:-1, 1])
+    assert span[-1, 1] <= duration
+    assert (np.abs(np.ptp(span[:-1], axis=1) - seconds) < 1e-9).all()
+
+
+def test_given_spans_count_instead_of_the_clip_length(source: Path) -> None:
+    (source.parent / "videos.csv").write_text("id,duration,tags\na,9,dog\n")
+    for name in ("visual/b", "visual/c", "audio/c"):
+        (source / f"{name}.npy").unlink()
+    save(source, "span/a", np.array([[0, 3.0], [1, 4], [2, 5], [6, 9]]))
+    corpus, _ = load(source)
+    assert corpus.rows(0, "span").tolist() == [[0, 3], [1, 4], [2, 5], [6, 9]]
+
+
+def test_sound_alone_makes_a_corpus(source: Path) -> None:
+    for path in source.glob("visual/*"):
+        path.unlink()
+    (source / "visual").rmdir()
+    save(source, "audio/b", random(61, 2))
+    corpus, _ = load(source)
+    assert list(corpus.streams) == ["audio"]
+
+
+def test_topics_may_be_fewer_than_tags(source: Path) -> None:
+    corpus, _ = load(source, topics=["dog", "ski"])
+    assert corpus.topics == ("dog", "ski")
+    assert "no video is tagged 'cat'" in refused(source, topics=["dog", "cat"])
+
+
+def test_labels_come_from_another_corpus_with_its_benchmark(source: Path) -> None:
+    corpus, lines = load(source, labels=labels_corpus(source.parent / "labels"))
+    labels = corpus.labels(0)
+    assert labels is not None
+    assert labels.score.tolist() == [[1], [-1]]
+    assert corpus.labels(1) is None
+    assert corpus.manifest["benchmark"] == "youtube-highlights"
+    assert "labels of 1 of 3 videos" in lines[0]
+
+
+def test_labels_at_estimated_rates_are_named_as_such_and_at_nominal_ones_refused(source: Path) -> None:
+    estimated = labels_corpus(source.parent / "estimated", clock="estimated")
+    corpus, lines = load(source, labels=estimated)
+    assert "at estimated frame rates" in lines[0]
+    assert corpus.manifest["clock"] == "estimated"
+    nominal = labels_corpus(source.parent / "nominal", clock="nominal")
+    assert f"{nominal}: clock: its spans are frames" in refused(source, labels=nominal)
+
+
+def test_labels_of_none_of_the_videos_are_refused(source: Path) -> None:
+    other = labels_corpus(source.parent / "labels", "elsewhere")
+    assert f"{other}: id: it holds none of the videos" in refused(source, labels=other)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("id,duration\na,4\n", "columns id, duration: expected id, duration, tags and perhaps title, split"),
+        ("id,duration,tags,rank\na,4,x,1\n", "columns id, duration, tags, rank: expected"),
+        ("id,duration,tags,tags\na,4,x,x\n", "columns id, duration, tags, tags: expected"),
+        ("id,duration,tags\na,4\n", "line 2: 2 fields, expected 3"),
+        ("id,duration,tags\na,long,x\n", "line 2: video 'a': duration: 'long', expected a number above 0"),
+        ("id,duration,tags\na,nan,x\n", "line 2: video 'a': duration: 'nan'"),
+        ("id,duration,tags\na,0,x\n", "line 2: video 'a': duration: '0'"),
+        ("id,duration,tags,split\na,4,x,dev\n", "line 2: video 'a': split: 'dev'"),
+        ("id,duration,tags\na,4,x\na,4,x\n", "line 3: video 'a': id: occurs twice"),
+        ("id,duration,tags\n../source/visual/a,4,x\n", "line 2: video '../source/visual/a': id: expected a plain name"),
+        ("id,duration,tags\n", "no video"),
+        ("", "expected id, duration, tags"),
+        ('id,duration,tags\n"a,4,x\n', "not readable as csv"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_refused(source: Path, text: str, expected: str) -> None:
+    path = source.parent / "videos.csv"
+    path.write_text(text)
+    line = refused(source)
+    assert line.startswith(str(path))
+    assert expected in line
+
+
+def test_a_table_that_is_missing_or_not_text_is_refused(source: Path) -> None:
+    assert "none.csv: no such file" in refused(source, videos=source / "none.csv")
+    (source.parent / "videos.csv").write_bytes(b"id,duration,tags\n\xff,1,x\n")
+    assert "not readable as csv" in refused(source)
+
+
+def test_a_row_without_its_array_and_an_array_without_its_row_are_refused(source: Path) -> None:
+    save(source, "audio/stray", random(4, 2))
+    assert "audio/stray.npy: video 'stray': no row with this id" in refused(source)
+    (source / "audio/stray.npy").unlink()
+    (source / "visual/b.npy").unlink()
+    assert f"{source / 'visual'}: video 'b': visual: b.npy: no such file" in refused(source)
+
+
+def test_a_folder_without_arrays_is_refused(source: Path, tmp_path: Path) -> None:
+    assert "nothing: no visual/ID.npy and no audio/ID.npy" in refused(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "expected"),
+    [
+        ("audio/a", random(3, 2), "audio: video 'a': audio: 3 rows, visual has 4"),
+        ("visual/b", random(61, 4), "visual: video 'b': visual: 4 wide, expected 3 as of video 'a'"),
+        ("visual/b", random(62, 3), "visual: video 'b': duration: 61.00 s make 61 clips of 1 s, but 62 rows"),
+        ("visual/b", random(30, 3), "visual: video 'b': duration: 61.00 s make 61 clips"),
+        ("visual/b", random(61), "visual: video 'b': visual: b.npy: float16 of shape (61,)"),
+        ("visual/b", np.ones((61, 3), int), "visual: video 'b': visual: b.npy: int64"),
+        ("visual/b", np.full((61, 3), np.inf), "source: video 'b': visual: NaN or infinite in clip 0"),
+        ("visual/b", np.full((61, 3), 1e39), "visual: a value beyond the range of float32"),
+        ("span/a", np.ones((3, 2)), "span: video 'a': span: shape (3, 2), expected (4, 2)"),
+        ("span/a", np.array([[0.0, 9]] * 4), "span: video 'a': span: ends at 9.00 s, past the video's 3.50 s"),
+        ("span/a", np.array([[1.0, 1]] * 4), "video 'a': span: a start that is negative"),
+    ],
+)
+def test_an_array_that_does_not_fit_is_refused(
+    source: Path, name: str, rows: np.ndarray[Any, Any], expected: str
+) -> None:
+    save(source, name, rows)
+    assert expected in refused(source)
+
+
+def test_nothing_is_unpickled(source: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (source / "exploded",))
+
+    np.save(source / "visual/b.npy", np.array([[Bomb()]], dtype=object), allow_pickle=True)
+    assert "visual: video 'b': visual: b.npy: truncated or not a plain .npy array" in refused(source)
+    assert not (source / "exploded").exists()
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan")])
+def test_a_clip_length_that_is_none_is_refused(source: Path, seconds: float) -> None:
+    assert "clip_seconds" in refused(source, clip_seconds=seconds)

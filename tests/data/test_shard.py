@@ -1,0 +1,186 @@
+"""The shard gives back what was put in, or says in one line what is wrong with it."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from highlight_lit.data.shard import Shard, ShardWriter
+from highlight_lit.data.video import Labels, Stream, Video
+from highlight_lit.errors import InputError
+
+STREAMS = {"visual": Stream(4, "resnet", "1", "float32"), "audio": Stream(3, "vggish", "2", "float32")}
+MakeVideo = Callable[..., Video]
+
+
+def write(path: Path, *videos: Video, streams: dict[str, Stream] = STREAMS) -> Shard:
+    with ShardWriter(path, streams, 1.0) as writer:
+        for video in videos:
+            writer.add(video)
+    return Shard(path)
+
+
+def same(one: Video, other: Video) -> bool:
+    for field in fields(Video):
+        a, b = getattr(one, field.name), getattr(other, field.name)
+        if isinstance(a, Labels) and isinstance(b, Labels):
+            if not (np.array_equal(a.span, b.span) and np.array_equal(a.score, b.score)):
+                return False
+        elif isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+            if not (a is not None and b is not None and np.array_equal(a, b)):
+                return False
+        elif a != b:
+            return False
+    return True
+
+
+names = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), min_size=1, max_size=12)
+
+
+@st.composite
+def videos(draw: st.DrawFn) -> list[Video]:
+    ids = draw(st.lists(names, min_size=1, max_size=4, unique=True))
+    found = []
+    for name in ids:
+        clips = draw(st.integers(1, 9))
+        start = np.arange(clips) * draw(st.floats(0.1, 3.0))
+        span = np.stack([start, start + draw(st.floats(0.5, 4.0))], 1)
+        rng = np.random.default_rng(clips)
+        sound = draw(st.booleans())
+        heard = rng.random(clips) < 0.5
+        heard[0] = True
+        audio = np.where(heard[:, None], rng.normal(size=(clips, 3)), 0).astype(np.float32)
+        found.append(
+            Video(
+                name,
+                draw(st.floats(0.1, 1e6)),
+                tuple(draw(st.lists(names, max_size=3, unique=True))),
+                span,
+                rng.normal(size=(clips, 4)).astype(np.float32),
+                audio if sound else None,
+                heard if sound else None,
+                draw(st.text(st.characters(blacklist_categories=("Cs",)), max_size=20)),
+                draw(st.sampled_from(["", "train", "val", "test"])),
+                Labels(span, rng.normal(size=(clips, 2)).astype(np.float32)) if draw(st.booleans()) else None,
+            )
+        )
+    return found
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(videos())
+def test_a_shard_gives_back_every_video_as_it_was_added(tmp_path_factory: pytest.TempPathFactory, made: list[Video]) -> None:
+    shard = write(tmp_path_factory.mktemp("shard") / "s.h5", *made)
+    assert all(same(one, other) for one, other in zip(made, shard, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ({"visual": np.full((5, 4), np.nan, np.float32)}, "video 'one': visual: NaN or infinite in clip 0 and 4 more"),
+        ({"audio": np.full((5, 3), np.inf, np.float32)}, "video 'one': audio: NaN or infinite"),
+        ({"visual": np.zeros((4, 4), np.float32)}, r"visual: shape \(4, 4\), expected \(5, 4\)"),
+        ({"audio": np.zeros((5, 9), np.float32)}, r"audio: shape \(5, 9\), expected \(5, 3\)"),
+        ({"visual": None}, "visual: missing"),
+        ({"span": np.zeros((0, 2)), "visual": np.zeros((0, 4), np.float32)}, "span: zero clips"),
+        ({"span": np.zeros((5, 2))}, "span: a start that is negative, not finite or not before its end"),
+        ({"duration": float("nan")}, "duration: nan"),
+        ({"duration": 0.0}, "duration: 0.0"),
+        ({"id": ""}, "id: empty"),
+        ({"split": "valid"}, "split: 'valid'"),
+        ({"labels": Labels(np.array([[0.0, 1.0]]), np.zeros((2, 1), np.float32))}, "labels.score: shape"),
+    ],
+)
+def test_a_faulty_video_is_refused_by_name_and_nothing_is_left_behind(
+    tmp_path: Path, make_video: MakeVideo, fault: dict[str, object], says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        write(tmp_path / "s.h5", replace(make_video(), **fault))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_id_twice_is_refused(tmp_path: Path, make_video: MakeVideo) -> None:
+    with pytest.raises(InputError, match="video 'one': id: this video was added before"):
+        write(tmp_path / "s.h5", make_video(), make_video())
+
+
+def test_a_value_beyond_float16_is_refused_where_float16_is_stored(tmp_path: Path, make_video: MakeVideo) -> None:
+    half = {name: replace(stream, dtype="float16") for name, stream in STREAMS.items()}
+    with pytest.raises(InputError, match="range of float16"):
+        write(tmp_path / "s.h5", make_video(visual=np.full((5, 4), 1e6, np.float32)), streams=half)
+
+
+def test_a_silent_video_is_marked_by_its_mask(tmp_path: Path, make_video: MakeVideo) -> None:
+    shard = write(tmp_path / "s.h5", make_video("a"), make_video("b", audio=None))
+    assert shard.rows("heard", 0, 10).tolist() == [1] * 5 + [0] * 5
+    assert shard.video(1).audio is None
+
+
+def test_a_flipped_bit_never_gives_a_wrong_number(tmp_path: Path, make_video: MakeVideo) -> None:
+    """A flip anywhere in the file raises InputError or leaves every value as it was."""
+    path = tmp_path / "s.h5"
+    made = list(write(path, make_video("a"), make_video("b", clips=9)))
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for position in rng.choice(len(whole), 200, replace=False):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        try:
+            shard = Shard(path)
+            assert all(same(one, other) for one, other in zip(made, shard, strict=True))
+            shard.close()
+        except InputError as error:
+            assert str(path) in str(error)
+            refused += 1
+    assert refused > 0
+
+
+@pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_shard_is_refused_by_name(tmp_path: Path, make_video: MakeVideo, part: float) -> None:
+    path = tmp_path / "s.h5"
+    write(path, make_video(clips=200)).close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(part * len(whole))])
+    with pytest.raises(InputError, match=r"s\.h5: truncated, damaged or not a feature shard"):
+        list(Shard(path))
+
+
+@pytest.mark.parametrize("kind", ["soft", "external", "external storage", "virtual", "group"])
+def test_nothing_outside_the_file_is_followed(tmp_path: Path, make_video: MakeVideo, kind: str) -> None:
+    path, other = tmp_path / "s.h5", tmp_path / "other.h5"
+    for name in (path, other):
+        write(name, make_video()).close()
+    with h5py.File(path, "r+") as file:
+        shape, dtype = file["visual"].shape, file["visual"].dtype
+        del file["visual"]
+        if kind == "soft":
+            file["visual"] = h5py.SoftLink("/audio")
+        elif kind == "external":
+            file["visual"] = h5py.ExternalLink("other.h5", "/visual")
+        elif kind == "external storage":
+            file.create_dataset("visual", shape, dtype, external=str(other))
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout(shape, dtype)
+            layout[:] = h5py.VirtualSource(str(other), "visual", shape)
+            file.create_virtual_dataset("visual", layout)
+        else:
+            file.create_group("visual")
+    with pytest.raises(InputError, match="visual: (missing|not)"):
+        Shard(path)
+
+
+def test_a_pickled_shard_opens_its_own_handle(tmp_path: Path, make_video: MakeVideo) -> None:
+    shard = write(tmp_path / "s.h5", make_video())
+    copy = pickle.loads(pickle.dumps(shard))
+    assert copy._handle is None
+    assert same(copy.video(0), shard.video(0))

@@ -1,0 +1,86 @@
+"""The command line as a user meets it: real processes, exit statuses, one line for each fault."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "highlight_lit.cli", *map(str, words)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=300, check=False)
+
+
+def test_the_whole_way_from_a_corpus_to_a_judged_checkpoint(small_corpus: Path, tmp_path: Path) -> None:
+    assert run("verify", small_corpus).stdout.strip().endswith("2 topics")
+    out = tmp_path / "runs"
+    trained = run("train", f"data.root={small_corpus}", "topic=topic01", f"out={out}", "logger=none", "tau=8", "data.pairs=4",
+                  "trainer.max_epochs=1", "model.d=8", "evaluate.draws=10")  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    assert "topic01 av seed 0: youtube/trapezoid" in trained.stdout
+    checkpoint = next(out.glob("*/last.ckpt"))
+    judged = run(
+        "evaluate", "--checkpoint", checkpoint, "--corpus", small_corpus, "--draws", "10", "--out", tmp_path / "e"
+    )
+    assert judged.returncode == 0, judged.stderr
+    again = run("evaluate", "--scores", tmp_path / "e" / "scores.csv", "--corpus", small_corpus, "--topics", "topic01",
+                "--draws", "10", "--out", tmp_path / "f")  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    rows = [list(csv.DictReader((tmp_path / name / "evaluation.csv").open())) for name in "ef"]
+    assert rows[0] == rows[1]
+    assert judged.stdout == again.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("verify", "/nowhere"), "/nowhere/manifest.json: no such file"),
+        (("train", "data.root=/nowhere", "topic=dog", "rank=0"), "rank=0: expected a whole number of at least 1"),
+        (("train", "data.root=/nowhere", "topic=dog"), "/nowhere/manifest.json: no such file"),
+        (("evaluate", "--corpus", "/nowhere", "--scores", "/nowhere.csv"), "/nowhere/manifest.json: no such file"),
+        (("synthesize", "/proc/1/nope"), "/proc/1/nope: cannot be written"),
+        (("synthesize", "x", "--widths", "a,b"), "--widths a,b: expected two whole numbers"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(words: tuple[str, ...], says: str, tmp_path: Path) -> None:
+    process = run(*words)
+    assert process.returncode == 2
+    assert process.stderr.count("\n") == 1
+    assert process.stderr.startswith(f"highlight-lit: {says}")
+
+
+def test_a_traceback_comes_when_asked_for() -> None:
+    assert "Traceback" in run("verify", "/nowhere", HIGHLIGHT_LIT_TRACEBACK="1").stderr
+
+
+def test_doctor_says_what_is_here_and_that_a_corpus_is_sound(small_corpus: Path) -> None:
+    process = run("doctor", small_corpus)
+    assert process.returncode == 0, process.stderr
+    assert "pytorch-lightning" in process.stdout
+    assert ": sound" in process.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("video,start,score\na,0,1\n", "column 'end' is missing"),
+        ("video,start,end,score\na,0,1,nan\n", "line 2: expected finite numbers"),
+        ("video,start,end,score\na,1,1,0.5\n", "line 2: expected finite numbers with 0 <= start < end"),
+        ("video,start,end,score\na,0,1\n", "line 2: expected finite numbers"),
+        ("video,start,end,score\na,0,1,1\n", "video 'synthetic-000003' is missing and "),
+    ],
+)
+def test_scores_that_cannot_be_judged_are_refused_by_line(
+    small_corpus: Path, tmp_path: Path, text: str, says: str
+) -> None:
+    (tmp_path / "scores.csv").write_text(text)
+    process = run("evaluate", "--scores", tmp_path / "scores.csv", "--corpus", small_corpus)
+    assert process.returncode == 2
+    assert says in process.stderr
+    assert process.stderr.count("\n") == 1

@@ -1,0 +1,119 @@
+"""A wrong key, type or range is refused before any data is opened; two runs that differ have different names."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from highlight_lit.config import CONFIG_DIR, build, check, identity, plain, trusted
+from highlight_lit.errors import InputError
+from highlight_lit.training.entry import main as train
+
+GROUPS = {
+    group.name: sorted(path.stem for path in group.glob("*.yaml"))
+    for group in sorted(CONFIG_DIR.iterdir())
+    if group.is_dir()
+}
+
+
+def composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        return compose("config", ["data.root=nowhere", "topic=dog", *overrides])
+
+
+@pytest.mark.parametrize(("group", "option"), [(g, o) for g, options in GROUPS.items() for o in options])
+def test_every_shipped_file_composes_and_its_network_can_be_built(group: str, option: str) -> None:
+    config = composed(f"{group}={option}")
+    check(config)
+    resolved = plain(config)
+    build(resolved["model"], "model", Dv=6, Da=5)
+    build(resolved["loss"], "loss")
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("rank=0", "rank=0: expected a whole number of at least 1"),
+        ("rank=two", "rank=two: expected a whole number"),
+        ("rank=true", "rank=True: expected a whole number"),
+        ("beta=-1", "beta=-1: expected a number of at least 0"),
+        ("beta=inf", "beta=inf: expected a number"),
+        ("tau=0", "tau=0: expected a whole number"),
+        ("seed=-1", "seed=-1: expected a whole number"),
+        ("data.rule=luck", "data.rule=luck: expected one of duration, tag"),
+        ("trainer.precision=8", "trainer.precision=8: expected one of 32-true"),
+        ("modality=x", "Could not find 'modality/x' Available options in 'modality': audio av visual"),
+        ("bta=1", "bta"),
+        ("+dat.root=x", "dat.root: no such key; did you mean data.root?"),
+        ("+streams.x=1", "streams"),
+        ("fusion.Rank=3", "Rank"),
+        ("~data.pairs", "data.pairs: missing"),
+        ("rank=[1", "no viable alternative"),
+    ],
+)
+def test_a_wrong_key_type_or_range_is_refused_in_one_line_before_data_is_opened(override: str, says: str) -> None:
+    with pytest.raises(InputError) as refused:
+        train(["data.root=/nowhere/at/all", "topic=dog", override])
+    message = str(refused.value)
+    assert says in message
+    assert "\n" not in message
+    assert "/nowhere" not in message
+
+
+def test_a_missing_topic_is_asked_for_by_name() -> None:
+    with pytest.raises(InputError, match="topic: missing; expected topic="):
+        train(["data.root=/nowhere"])
+
+
+def test_seed_0_is_a_seed() -> None:
+    check(composed("seed=0"))
+    assert identity(composed("seed=0"), "x") != identity(composed("seed=1"), "x")
+
+
+SCIENCE = ["rank=4", "tau=20", "beta=0.01", "seed=3", "topic=cat", "modality=visual", "fusion=concat", "context.T=1",
+           "pooling=max", "loss=bce", "model.d=64", "optimizer=paper", "trainer.max_epochs=3", "data.rule=tag"]  # fmt: skip
+
+
+def test_runs_that_compute_something_else_have_another_name() -> None:
+    names = {identity(composed(*words), "x") for words in [(), *itertools.combinations(SCIENCE, 1)]}
+    assert len(names) == len(SCIENCE) + 1
+    assert identity(composed(), "x") != identity(composed(), "another corpus")
+
+
+@pytest.mark.parametrize(
+    "override", ["out=elsewhere", "logger=none", "data.root=moved", "study=table1", "trainer.accelerator=cpu"]
+)
+def test_where_and_how_loudly_a_run_happens_does_not_change_its_name(override: str) -> None:
+    assert identity(composed(), "x") == identity(composed(override), "x")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "highlight_lit.files.os.system",
+        "torch.nn.Linear",
+        "highlight_lit.models.fusion.torch.nn.Linear",
+        "highlight_lit.models.fusion.Tensor",
+        "highlight_lit.models.nothing.X",
+        "..",
+    ],
+)
+def test_a_checkpoint_can_name_networks_of_this_package_alone(target: str) -> None:
+    with pytest.raises(InputError, match="is not a network of highlight_lit.models"):
+        trusted({"_target_": "highlight_lit.models.fusion.LowRankFusion", "inner": [{"_target_": target}]}, "a.ckpt")
+
+
+def test_a_part_with_an_argument_its_class_does_not_take_is_refused() -> None:
+    with pytest.raises(InputError, match="loss: .*unexpected keyword argument 'gamma'"):
+        build({**plain(composed())["loss"], "gamma": 1}, "loss")
+    with pytest.raises(InputError, match="loss: nowhere.Loss"):
+        build({"_target_": "nowhere.Loss"}, "loss")
+
+
+def test_the_configuration_is_found_beside_the_package() -> None:
+    assert (Path(CONFIG_DIR) / "config.yaml").is_file()

@@ -1,0 +1,47 @@
+"""Imports run one way, and each outside library is known to few files."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "highlight_lit"
+# Who may import a library: these files or folders alone.
+ONLY = {
+    "hydra": ("config.py", "training/entry.py", "training/sweep.py"),
+    "wandb": ("training/tracking.py",),
+    "h5py": ("data/shard.py", "data/importers/tvsum.py"),
+    "pytorch_lightning": ("data/datamodule.py", "training/"),
+    "av": ("media/",),
+}
+# What a folder must not import.
+NEVER = {
+    "models/": (
+        "highlight_lit.data",
+        "highlight_lit.training",
+        "highlight_lit.evaluation",
+        "pytorch_lightning",
+        "hydra",
+    ),
+    "data/": ("highlight_lit.models", "highlight_lit.training", "highlight_lit.evaluation"),
+    "evaluation/": ("highlight_lit.models", "highlight_lit.training", "torch", "pytorch_lightning"),
+}
+FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+
+
+def imports(name: str) -> set[str]:
+    tree = ast.parse((PACKAGE / name).read_text())
+    found = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    return found | {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_imports_respect_the_walls(name: str) -> None:
+    for library, allowed in ONLY.items():
+        if any(module.split(".")[0] == library for module in imports(name)):
+            assert name.startswith(allowed), f"{name} imports {library}"
+    for folder, forbidden in NEVER.items():
+        if name.startswith(folder):
+            assert not [m for m in imports(name) for f in forbidden if m == f or m.startswith(f"{f}.")], name
