@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.errors import InputError
 
 
 class Bags(NamedTuple):
@@ -150,7 +151,15 @@ class ResidentStore:
 
 
 def _packed(corpus: Corpus, videos: NDArray[np.intp], name: str) -> Tensor:
-    return torch.from_numpy(np.concatenate([corpus.rows(int(video), name) for video in videos]))
+    """The rows of some videos one after the other, (sum T, ...)."""
+    parts = [corpus.rows(int(video), name) for video in videos]
+    for video, rows in zip(videos, parts, strict=True):
+        if not np.isfinite(rows).all():
+            shard, row = corpus.locate(int(video))
+            clip = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
+            identifier = corpus.ids[video].decode()
+            raise InputError(f"{shard.path}: video {identifier!r} (row {row}): {name}: NaN or infinite in clip {clip}")
+    return torch.from_numpy(np.concatenate(parts))
 
 
 class BagLoader:

@@ -57,6 +57,10 @@ class Corpus:
         self.duration = np.concatenate([shard.column("duration") for shard in self.shards])
         self.split = np.array(SPLITS)[np.concatenate([shard.column("split") for shard in self.shards])]
         self.clips = np.concatenate([np.diff(shard.offsets) for shard in self.shards])
+        if self.streams and len(none := np.flatnonzero(self.clips == 0)):
+            raise InputError(
+                f"{self.root}: video {self.ids[none[0]].decode()!r}: span: zero clips; expected at least one"
+            )
         self._first = np.cumsum([0, *(shard.videos for shard in self.shards)])
         self._order = np.argsort(self.ids, kind="stable")
         ordered = self.ids[self._order]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,32 +35,34 @@ def sweep_table(records: Records) -> Table:
     """Topics down, systems across: mean over seeds and its standard deviation, beside chance, middle and annotators."""
     records = [record for record in records if "evaluation" in record]
     name = records[0]["evaluation"]["primary"]
-    systems = sorted({_system(record) for record in records})
+    varied = _varied(records)
+    systems = sorted({_system(record, varied) for record in records})
     topics = sorted({record["topic"] for record in records})
     table = Table(title=f"{name}, {_corpora(records)}, mean over seeds (standard deviation)", title_justify="left")
     for heading in ("topic", "videos", *systems, "chance", "middle", "annotators"):
         table.add_column(heading, justify="left" if heading == "topic" else "right")
     levels = {record["topic"]: _levels(record["evaluation"], name) for record in records}
     for topic in topics:
-        cells = [_seeds([_value(r, name) for r in records if r["topic"] == topic and _system(r) == s]) for s in systems]
+        of_topic = [record for record in records if record["topic"] == topic]
+        cells = [_seeds([_value(r, name) for r in of_topic if _system(r, varied) == system]) for system in systems]
         videos, chance, spread, middle, annotators = levels[topic]
         beside = (f"{_percent(chance)} ({_percent(spread)})", _percent(middle), _percent(annotators))
         table.add_row(topic, str(videos), *cells, *beside)
     if len(topics) > 1:
         table.add_section()
-        table.add_row(*_average(records, name, systems, topics, levels))
+        table.add_row(*_average(records, name, systems, varied, levels))
     return table
 
 
 def _average(
-    records: Records, name: str, systems: Sequence[str], topics: Sequence[str], levels: dict[str, Any]
+    records: Records, name: str, systems: Sequence[str], varied: Sequence[str], levels: dict[str, Any]
 ) -> list[str]:
     """The row of means over topics; a seed counts where it has every topic."""
-    cells = []
+    cells, topics = [], sorted(levels)
     for system in systems:
         by_seed: dict[int, dict[str, float]] = defaultdict(dict)
         for record in records:
-            if _system(record) == system:
+            if _system(record, varied) == system:
                 by_seed[record["seed"]][record["topic"]] = _value(record, name)
         whole = [sum(of.values()) / len(topics) for of in by_seed.values() if len(of) == len(topics)]
         cells.append(_seeds(whole))
@@ -87,9 +89,45 @@ def _value(record: dict[str, Any], name: str) -> float:
     return float(record["evaluation"]["measures"][name]["mean"])
 
 
-def _system(record: dict[str, Any]) -> str:
-    model = record["config"]["model"]["_target_"].rpartition(".")[2]
-    return record["modality"] if model == "HighlightNet" else f"{model} {record['modality']}"
+def _settings(record: dict[str, Any]) -> dict[str, Any]:
+    """What a run was set to, as dotted keys; a network's parts under their own names alone."""
+
+    def leaves(node: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+        for key, value in node.items():
+            if isinstance(value, dict):
+                yield from leaves(value, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}", value
+
+    config = {key: value for key, value in record["config"].items() if key not in ("topic", "seed", "out", "study")}
+    parts = ("fusion", "context", "pooling")
+    config["model"] = {key: value for key, value in config["model"].items() if key not in parts}
+    return dict(leaves(config, ""))
+
+
+def _varied(records: Records) -> list[str]:
+    """The keys in which the runs differ, topics and seeds aside; one that follows another is left out."""
+    settings = [_settings(record) for record in records]
+    columns: dict[str, tuple[str, ...]] = {}
+    keys = dict.fromkeys(key for of in settings for key in of)
+    for key in sorted(keys, key=lambda key: key.count(".")):
+        column = tuple(str(of.get(key)) for of in settings)
+        if len(set(column)) > 1 and column not in columns.values():
+            columns[key] = column
+    # modality sets streams and fusion, model sets its own arguments
+    return [
+        key for key in columns if not (key.startswith(("streams", "fusion", "model.")) and "modality" in columns)
+    ] or ["modality"]
+
+
+def _system(record: dict[str, Any], varied: Sequence[str]) -> str:
+    settings = _settings(record)
+    names = [key.removesuffix("._target_") for key in varied]
+    values = [
+        str(settings.get(key)).rpartition(".")[2] if key.endswith("_target_") else str(settings.get(key))
+        for key in varied
+    ]
+    return " ".join(v if n == "modality" else f"{n}={v}" for n, v in zip(names, values, strict=True))
 
 
 def _corpora(records: Records) -> str:

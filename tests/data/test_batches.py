@@ -18,7 +18,9 @@ from highlight_lit.errors import InputError
 
 
 @settings(deadline=None)
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 90), st.integers(1, 50), st.integers(0, 9), st.integers(0, 3))
+@given(
+    st.integers(1, 40), st.integers(1, 40), st.integers(1, 90), st.integers(1, 50), st.integers(0, 9), st.integers(0, 3)
+)
 def test_an_epoch_deals_positives_and_negatives_evenly(
     positives: int, negatives: int, tau: int, pairs: int, seed: int, epoch: int
 ) -> None:
@@ -28,7 +30,10 @@ def test_an_epoch_deals_positives_and_negatives_evenly(
     draws = list(plan.draws(epoch))
     assert len(draws) == len(plan)
     halves = [np.split(draw.video, 2) for draw in draws]
-    for dealt, deck in ((np.concatenate([h[0] for h in halves]), positive), (np.concatenate([h[1] for h in halves]), negative)):
+    for dealt, deck in (
+        (np.concatenate([h[0] for h in halves]), positive),
+        (np.concatenate([h[1] for h in halves]), negative),
+    ):
         counts = Counter(dealt.tolist())
         assert set(counts) <= set(deck.tolist())
         assert max(counts.values()) - min(counts.get(int(v), 0) for v in deck) <= 1

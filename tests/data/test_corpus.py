@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from highlight_lit.data.batches import ResidentStore
 from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.verify import faults
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.data.weak_labels import duration_rule, tag_rule, training_set
 from highlight_lit.errors import InputError
+from highlight_lit.files import sha256
 
 STREAMS = {"visual": Stream(4), "audio": Stream(3)}
 MakeVideo = Callable[..., Video]
@@ -161,4 +165,38 @@ def test_a_truncated_shard_is_refused_on_opening(tmp_path: Path, several: list[V
         Corpus(tmp_path / "c")
     path.unlink()
     with pytest.raises(InputError, match="no such file, though the manifest lists it"):
+        Corpus(tmp_path / "c")
+
+
+def damage(root: Path, dataset: str, change: Callable[[h5py.Dataset], None]) -> None:
+    """Change a shard as another program might have written it: sums and sizes fit."""
+    path = root / "shard-00000.h5"
+    with h5py.File(path, "r+") as file:
+        change(file[dataset])
+    manifest = json.loads((root / "manifest.json").read_text())
+    manifest["shards"][0].update(bytes=path.stat().st_size, sha256=sha256(path))
+    (root / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_rows_that_are_not_finite_stop_training_by_name(tmp_path: Path, several: list[Video]) -> None:
+    write(tmp_path / "c", several)
+
+    def spoil(rows: h5py.Dataset) -> None:
+        rows[35, 1] = np.nan
+
+    damage(tmp_path / "c", "visual", spoil)
+    says = r"shard-00000\.h5: video 'long dog' \(row 1\): visual: NaN or infinite in clip 5"
+    assert any(re.search(says, fault) for fault in faults(tmp_path / "c"))
+    with pytest.raises(InputError, match=says):
+        ResidentStore(Corpus(tmp_path / "c"), np.array([1]), ("visual",))
+
+
+def test_a_video_of_zero_clips_is_refused_by_name(tmp_path: Path, several: list[Video]) -> None:
+    write(tmp_path / "c", several)
+
+    def empty(offsets: h5py.Dataset) -> None:
+        offsets[1] = 0
+
+    damage(tmp_path / "c", "offsets", empty)
+    with pytest.raises(InputError, match="video 'short dog': span: zero clips"):
         Corpus(tmp_path / "c")

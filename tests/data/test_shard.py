@@ -77,7 +77,9 @@ def videos(draw: st.DrawFn) -> list[Video]:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(videos())
-def test_a_shard_gives_back_every_video_as_it_was_added(tmp_path_factory: pytest.TempPathFactory, made: list[Video]) -> None:
+def test_a_shard_gives_back_every_video_as_it_was_added(
+    tmp_path_factory: pytest.TempPathFactory, made: list[Video]
+) -> None:
     shard = write(tmp_path_factory.mktemp("shard") / "s.h5", *made)
     assert all(same(one, other) for one, other in zip(made, shard, strict=True))
 

@@ -77,7 +77,9 @@ def test_the_same_plan_gives_the_same_corpus_and_another_seed_another(tmp_path: 
     assert a.shape != c.shape or not np.array_equal(a, c)
 
 
-@pytest.mark.parametrize("wrong", [{"topics": 1}, {"videos": 3}, {"annotators": 21}, {"rank": 0}, {"rank": 31}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"topics": 1}, {"videos": 3}, {"annotators": 21}, {"rank": 0}, {"rank": 31}, {"seed": -1}]
+)
 def test_a_plan_out_of_range_is_refused_by_name(wrong: dict[str, int]) -> None:
     with pytest.raises(InputError, match=f"--{next(iter(wrong))} "):
         Plan(**wrong)

@@ -83,6 +83,7 @@ def test_a_sweep_prints_a_table_and_a_cell_that_fails_leaves_the_rest_intact(
     shown = capsys.readouterr()
     assert len(runs(tmp_path)) == 4
     assert "mean over topics" in shown.out
+    assert "chance" in shown.out
     assert "2 of the sweep's cells failed" in shown.err
     assert "topic=nosuch: no such topic" in shown.err
     assert not list((tmp_path / "runs").glob(".sweep-*"))
@@ -179,3 +180,14 @@ def test_training_is_possible_where_nothing_is_labelled(tmp_path: Path, corpus: 
     assert quick_train(f"data.root={tmp_path / 'bare'}") == 0
     [record] = runs(tmp_path)
     assert "evaluation" not in record
+
+
+def test_a_sweep_tells_systems_apart_by_what_was_varied(
+    quick_train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert quick_train("fusion=low_rank", "rank=1,2", "seed=0,1", multirun=True) == 0
+    table = capsys.readouterr().out
+    assert "rank=1" in table
+    assert "rank=2" in table
+    assert quick_train("fusion=low_rank", "rank=1,2", multirun=True) == 0  # done before, in the table all the same
+    assert "rank=2" in capsys.readouterr().out
