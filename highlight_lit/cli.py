@@ -12,6 +12,7 @@ from highlight_lit import __version__
 from highlight_lit.data import synthetic
 from highlight_lit.data.importers.commands import add_sources
 from highlight_lit.errors import InputError
+from highlight_lit.media import commands as media
 
 MEDIA_VERBS = {
     "extract": "raw videos to a corpus of clip features",
@@ -64,11 +65,14 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("corpus", type=Path)
     verify.set_defaults(run=_verify)
     verbs.add_parser("train", help="train and judge; takes Hydra overrides and -m (see: train --help)", add_help=False)
-    _evaluate_verb(verbs.add_parser("evaluate", help="judge a checkpoint, or any system's scores, by a corpus' labels"))
+    _evaluate_verb(
+        verbs.add_parser("evaluate", help="judge a checkpoint, a baseline or any system's scores by a corpus' labels")
+    )
     doctor = verbs.add_parser("doctor", help="versions, device, what is installed, whether a corpus is sound")
     doctor.add_argument("corpus", type=Path, nargs="?")
     doctor.set_defaults(run=_doctor)
-    _media_verbs(verbs)
+    for name, purpose in MEDIA_VERBS.items():
+        media.add_verb(name, verbs.add_parser(name, help=purpose))
     return parser
 
 
@@ -92,8 +96,13 @@ def _verify(options: argparse.Namespace) -> int:
 def _evaluate_verb(parser: argparse.ArgumentParser) -> None:
     judged = parser.add_mutually_exclusive_group(required=True)
     judged.add_argument("--checkpoint", type=Path, nargs="+", help="one or more, each judged on its own topic")
+    judged.add_argument("--method", help="a baseline that is not trained by 'train'")
     judged.add_argument("--scores", type=Path, help="csv with the columns video, start, end (seconds), score")
-    parser.add_argument("--corpus", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--corpus", type=Path, metavar="DIR", required=True)
+    parser.add_argument("--modality", choices=("visual", "audio", "av"), default="visual", help="what --method reads")
+    parser.add_argument("--rule", choices=("duration", "tag"), default="duration", help="weak labels of --method")
+    parser.add_argument("--training", choices=("lists", "transductive"), default="lists", help="videos of --method")
+    parser.add_argument("--seed", type=int, default=0, help="of --method, where it is random")
     parser.add_argument("--topics", nargs="+", help="default: the checkpoints' topics, or all of the corpus")
     parser.add_argument("--empty", choices=("zero", "leave_out"), default="zero", help="a video without a positive")
     parser.add_argument("--draws", type=int, default=200, help="random rankings behind chance (default: 200)")
@@ -113,21 +122,6 @@ def _doctor(options: argparse.Namespace) -> int:
     from highlight_lit.doctor import report
 
     return report(options.corpus)
-
-
-def _media_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    try:
-        from highlight_lit.media import commands
-    except ImportError:
-        for name, purpose in MEDIA_VERBS.items():
-            verbs.add_parser(name, help=purpose).set_defaults(run=_without_media)
-        return
-    for name, purpose in MEDIA_VERBS.items():
-        commands.add_verb(name, verbs.add_parser(name, help=purpose))
-
-
-def _without_media(options: argparse.Namespace) -> int:
-    raise InputError("this verb needs PyAV: pip install 'highlight-lit[media]'")
 
 
 if __name__ == "__main__":

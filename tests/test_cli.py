@@ -55,6 +55,15 @@ def test_bad_input_is_one_line_and_status_2(words: tuple[str, ...], says: str, t
     assert process.stderr.startswith(f"highlight-lit: {says}")
 
 
+def test_a_baseline_is_judged_like_any_system(small_corpus: Path) -> None:
+    judged = run("evaluate", "--method", "recurrence", "--corpus", small_corpus, "--draws", "10")
+    assert judged.returncode == 0, judged.stderr
+    assert "youtube/trapezoid" in judged.stdout
+    unknown = run("evaluate", "--method", "magic", "--corpus", small_corpus)
+    assert unknown.returncode == 2
+    assert "method 'magic': expected one of" in unknown.stderr
+
+
 def test_a_traceback_comes_when_asked_for() -> None:
     assert "Traceback" in run("verify", "/nowhere", HIGHLIGHT_LIT_TRACEBACK="1").stderr
 

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.ranking import AP5, STEP, TOP5, TRAPEZOID, Bools, Floats, Precision
-
-Empty = Literal["zero", "leave_out"]
+from highlight_lit.evaluation.report import Empty, MeasureReport, Report, mean_present
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,13 +124,6 @@ def above_median(score: NDArray[np.floating[Any]]) -> Bools:
 def agreed(score: NDArray[np.floating[Any]]) -> Bools:
     """CoSum: a shot that at least two annotators chose (score > 0) is positive. (S, A) to (S, 1)."""
     return np.asarray(np.sum(score > 0, axis=1, keepdims=True) >= 2)
-
-
-def mean_present(values: Floats, axis: int = 0) -> Floats:
-    """Mean of the numbers that are not NaN; NaN where there are none."""
-    present = ~np.isnan(values)
-    total = np.sum(np.where(present, values, 0.0), axis=axis)
-    return np.asarray(np.where(present.any(axis=axis), total / np.maximum(present.sum(axis=axis), 1), np.nan))
 
 
 @dataclass(frozen=True)
@@ -253,83 +245,6 @@ def for_labels(name: str | None, annotators: int) -> Benchmark:
     if name not in BENCHMARKS:
         raise InputError(f"benchmark {name!r} is unknown: expected one of {', '.join(BENCHMARKS)}")
     return BENCHMARKS[name]
-
-
-@dataclass(frozen=True)
-class MeasureReport:
-    """What one measure gives on a corpus.
-
-    Attributes:
-        name: of the measure.
-        description: of the measure.
-        videos: value by topic and video id; NaN for a video that is left out.
-        labellings: how many labellings there are, over all videos.
-        without_positive: how many of them have no positive and count 0 or are left out.
-    """
-
-    name: str
-    description: str
-    videos: Mapping[str, Mapping[str, float]]
-    labellings: int
-    without_positive: int
-
-    @property
-    def topics(self) -> dict[str, float]:
-        """Mean over the videos of each topic; NaN for a topic whose videos are all left out."""
-        return {topic: float(mean_present(np.array(list(of.values())))) for topic, of in self.videos.items()}
-
-    @property
-    def value(self) -> float:
-        """Mean over topics."""
-        return float(mean_present(np.array(list(self.topics.values()))))
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a ranking reaches on a benchmark, by measure name."""
-
-    benchmark: str
-    primary: str
-    empty: Empty
-    measures: Mapping[str, MeasureReport]
-
-    @property
-    def value(self) -> float:
-        """The figure to quote: the primary measure's mean over topics."""
-        return self.measures[self.primary].value
-
-    def to_dict(self) -> dict[str, Any]:
-        """The whole report ready for JSON; NaN becomes None."""
-        measures = {
-            name: {
-                "description": report.description,
-                "mean": or_none(report.value),
-                "topics": {topic: or_none(value) for topic, value in report.topics.items()},
-                "videos": {t: {v: or_none(x) for v, x in of.items()} for t, of in report.videos.items()},
-                "n_videos": sum(map(len, report.videos.values())),
-                "labellings": report.labellings,
-                "without_positive": report.without_positive,
-            }
-            for name, report in self.measures.items()
-        }
-        return {
-            "benchmark": self.benchmark,
-            "primary": self.primary,
-            "empty": self.empty,
-            "measures": measures,
-        }
-
-    def rows(self) -> Iterator[dict[str, str | float | None]]:
-        """One row a measure and video, for CSV: measure, topic, video, value (None if left out)."""
-        for name, report in self.measures.items():
-            for topic, videos in report.videos.items():
-                for video, value in videos.items():
-                    yield {"measure": name, "topic": topic, "video": video, "value": or_none(value)}
-
-
-def or_none(value: float) -> float | None:
-    """The number, or None for NaN, which JSON lacks."""
-    return None if math.isnan(value) else value
 
 
 def grouped(videos: Sequence[LabelledVideo]) -> dict[str, list[LabelledVideo]]:

@@ -16,15 +16,8 @@ from numpy.typing import NDArray
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation import levels
-from highlight_lit.evaluation.benchmarks import (
-    Benchmark,
-    Empty,
-    LabelledVideo,
-    Report,
-    evaluate,
-    for_labels,
-    to_segments,
-)
+from highlight_lit.evaluation.benchmarks import Benchmark, LabelledVideo, evaluate, for_labels, to_segments
+from highlight_lit.evaluation.report import Empty, Report
 from highlight_lit.files import write_json, write_text
 
 

@@ -21,19 +21,9 @@ from typing import Any
 import numpy as np
 
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.benchmarks import (
-    Benchmark,
-    Empty,
-    LabelledVideo,
-    Measure,
-    Report,
-    evaluate,
-    grouped,
-    mean_present,
-    or_none,
-    over_labellings,
-)
+from highlight_lit.evaluation.benchmarks import Benchmark, LabelledVideo, Measure, evaluate, grouped, over_labellings
 from highlight_lit.evaluation.ranking import Floats, Integers
+from highlight_lit.evaluation.report import Empty, Report, mean_present, or_none
 
 
 @dataclass(frozen=True)

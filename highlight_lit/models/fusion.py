@@ -166,10 +166,12 @@ class ElementwiseProduct(Fusion):
 class ResidualFusion(Fusion):
     """The picture, plus the low-rank product by a learned scale: `f_h = f_v + s * lowrank(f_v, f_a)`.
 
-    Training starts near the picture alone, and sound enters as far as it helps.
+    Training starts at the picture alone, and sound enters as far as it helps: a branch whose scale starts at zero, as
+    in ReZero (Bachlechner et al., UAI 2021). On few videos a product of full size lets sound name each video, which
+    tells bags apart and clips not at all.
     """
 
-    def __init__(self, d: int, R: int, scale: float = 0.01, append_one: bool = False) -> None:
+    def __init__(self, d: int, R: int, scale: float = 0.0, append_one: bool = False) -> None:
         """Draw the product's factors.
 
         Args:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.special
 import torch
 from numpy.typing import NDArray
 
@@ -51,14 +52,24 @@ class Detector:
                 if theirs != ours:
                     raise InputError(f"{where}: {name}: {field} {theirs!r}, but {self.source} was trained on {ours!r}")
 
-    @torch.inference_mode()
     def score(
         self,
         visual: NDArray[np.floating[Any]] | None,
         audio: NDArray[np.floating[Any]] | None,
         heard: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.float64]:
-        """Scores p in [0, 1] of a video's clips.
+        """Scores p = sigmoid(z) in [0, 1] of a video's clips, (T,); arguments as `logits`."""
+        p: NDArray[np.float64] = scipy.special.expit(self.logits(visual, audio, heard))
+        return p
+
+    @torch.inference_mode()
+    def logits(
+        self,
+        visual: NDArray[np.floating[Any]] | None,
+        audio: NDArray[np.floating[Any]] | None,
+        heard: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.float64]:
+        """Logits z of a video's clips, (T,): they rank clips as p does, and do not tie where p reaches 1.
 
         Args:
             visual: (T, Dv), or None if it reads no picture.
@@ -74,17 +85,17 @@ class Detector:
         tensors = [torch.from_numpy(np.asarray(rows[name])[None]) if name in self.streams else None for name in rows]
         mask, heard_mask = torch.ones(1, clips, dtype=torch.bool), torch.from_numpy(np.asarray(sound, bool)[None])
         detection = self.module.network(*tensors, mask, heard_mask)
-        scores: NDArray[np.float64] = torch.sigmoid(detection.z[0].double()).numpy()
-        return scores
+        z: NDArray[np.float64] = detection.z[0].double().numpy()
+        return z
 
     def score_corpus(self, corpus: Corpus, videos: NDArray[np.intp]) -> dict[int, NDArray[np.float64]]:
-        """Scores of videos of a corpus by their index, (T_n,) each."""
+        """Logits z of videos of a corpus by their index, (T_n,) each."""
         self.check(corpus.streams, str(corpus.root))
-        scores = {}
+        logits = {}
         for video, bags in VideoLoader(corpus, videos, tuple(self.streams)):
             with torch.inference_mode():
-                scores[video] = torch.sigmoid(self.module(bags).z[0].double()).numpy()
-        return scores
+                logits[video] = self.module(bags).z[0].double().numpy()
+        return logits
 
 
 def load_detector(path: Path) -> Detector:

@@ -1,4 +1,4 @@
-"""`highlight-lit evaluate`: a checkpoint, or any system's scores, judged by a corpus' labels."""
+"""`highlight-lit evaluate`: a checkpoint, a baseline or any system's scores, judged by a corpus' labels."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
+from highlight_lit.baselines import score
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import (
@@ -30,9 +31,14 @@ def run(options: argparse.Namespace) -> int:
     """
     if options.draws < 2:
         raise InputError(f"--draws {options.draws}: expected a whole number of at least 2")
+    if options.seed < 0:
+        raise InputError(f"--seed {options.seed}: expected a whole number of at least 0")
     corpus = Corpus(options.corpus)
+    topics = list(options.topics or corpus.topics)
     if options.scores is not None:
-        topics, scores = list(options.topics or corpus.topics), read_scores(options.scores)
+        scores = read_scores(options.scores)
+    elif options.method is not None:
+        scores = _of_method(options, corpus, topics)
     else:
         topics, scores = _of_checkpoints(options, corpus)
     judgement = judge(corpus, topics, scores, empty=options.empty, draws=options.draws)
@@ -41,6 +47,15 @@ def run(options: argparse.Namespace) -> int:
         write_judgement(options.out, judgement)
         write_scores(options.out / "scores.csv", scores)
     return 0
+
+
+def _of_method(options: argparse.Namespace, corpus: Corpus, topics: list[str]) -> dict[str, ClipScores]:
+    """Scores of a baseline, topic by topic."""
+    given = {key: getattr(options, key) for key in ("modality", "rule", "training", "seed")}
+    scores: dict[str, ClipScores] = {}
+    for topic in topics:
+        scores |= score(options.method, corpus, topic, **given)
+    return scores
 
 
 def _of_checkpoints(options: argparse.Namespace, corpus: Corpus) -> tuple[list[str], dict[str, ClipScores]]:
@@ -57,8 +72,8 @@ def _of_checkpoints(options: argparse.Namespace, corpus: Corpus) -> tuple[list[s
         labelled = {video.id for video in labelled_videos(corpus, [topic])}
         found = corpus.evaluation_videos(topic)
         videos = found[[corpus.ids[video].decode() in labelled for video in found]]
-        for video, p in of_topic[topic].score_corpus(corpus, videos).items():
-            scores[corpus.ids[video].decode()] = ClipScores(corpus.rows(video, "span"), p)
+        for video, z in of_topic[topic].score_corpus(corpus, videos).items():
+            scores[corpus.ids[video].decode()] = ClipScores(corpus.rows(video, "span"), z)
     return topics, scores
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import platform
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,27 @@ VERSION = 1
 def run_dir(out: Path, run_id: str) -> Path:
     """Folder of a run."""
     return out / run_id
+
+
+@contextmanager
+def claimed(out: Path, run_id: str) -> Iterator[Path]:
+    """Hold a run for this process and yield its folder; another process that wants the same run waits for it.
+
+    Two sweeps in one folder then never run a cell twice: who waited finds its record. The hold ends with the process,
+    however that ends.
+
+    Raises:
+        InputError: `out` cannot be written.
+    """
+    lock = out / ".locks" / run_id
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = open(lock, "a")  # noqa: SIM115  held open: closing it lets go
+    except OSError as error:
+        raise InputError(f"out={out}: cannot be written ({error.strerror})") from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield run_dir(out, run_id)
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:

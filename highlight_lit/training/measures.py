@@ -10,7 +10,7 @@ from torchmetrics import Metric
 
 
 class ClipLogits(Metric):
-    """Collects the logits of each video's clips; `compute` gives their scores, p = sigmoid(z), by video."""
+    """Collects the logits of each video's clips; `compute` gives them by video."""
 
     full_state_update = False
     video: list[Tensor]
@@ -29,9 +29,9 @@ class ClipLogits(Metric):
         self.z.append(z.detach())
 
     def compute(self) -> dict[int, NDArray[np.float64]]:
-        """Scores p in [0, 1] of each video's clips, (T_n,), in double precision so that large logits stay apart."""
+        """Logits z of each video's clips, (T_n,). They rank clips as p = sigmoid(z) does, where p would tie at 1."""
         video, clips, z = (
             torch.cat(part) if isinstance(part, list) else part for part in (self.video, self.clips, self.z)
         )
-        p = torch.split(torch.sigmoid(z.double().cpu()), clips.tolist())
-        return {int(index): scores.numpy() for index, scores in zip(video, p, strict=True)}
+        of_video = torch.split(z.double().cpu(), clips.tolist())
+        return {int(index): logits.numpy() for index, logits in zip(video, of_video, strict=True)}

@@ -41,25 +41,29 @@ def train(config: DictConfig) -> dict[str, Any]:
     corpus = Corpus(Path(plain["data"]["root"]))
     data = make_data(plain, corpus)
     module = make_module(plain, corpus)
-    labelled = _has_labels(corpus, plain["topic"])
     run_id = run_config.identity(config, corpus.fingerprint)
-    folder = ledger.run_dir(Path(plain["out"]), run_id)
-    done = ledger.read_record(folder)
-    if done is not None and done["status"] == "done":
-        return {**done, "skipped": True}
+    with ledger.claimed(Path(plain["out"]), run_id) as folder:
+        done = ledger.read_record(folder)
+        if done is not None and done["status"] == "done":
+            return {**done, "skipped": True}
+        return _recorded(plain, data, module, folder, run_id)
+
+
+def _recorded(
+    plain: dict[str, Any], data: HighlightData, module: HighlightModule, folder: Path, run_id: str
+) -> dict[str, Any]:
+    """Run, and write how it went: done with its outcome, or failed with its error."""
+    corpus = data.corpus
     header = {
         "id": run_id,
-        "study": plain["study"],
-        "topic": plain["topic"],
-        "modality": plain["modality"],
-        "seed": plain["seed"],
+        **{key: plain[key] for key in ("study", "topic", "modality", "seed")},
         "config": plain,
         "corpus": {"name": corpus.manifest["name"], "fingerprint": corpus.fingerprint},
         "training": {"positive": len(data.positive), "negative": len(data.negative)},
         "environment": ledger.environment(),
     }
     try:
-        outcome = _run(plain, data, module, folder, run_id, labelled)
+        outcome = _run(plain, data, module, folder, run_id)
     except Exception as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         ledger.write_record(folder, {**header, "status": "failed", "error": first})
@@ -94,7 +98,7 @@ def _has_labels(corpus: Corpus, topic: str) -> bool:
 
 
 def _run(
-    plain: dict[str, Any], data: HighlightData, module: HighlightModule, folder: Path, run_id: str, labelled: bool
+    plain: dict[str, Any], data: HighlightData, module: HighlightModule, folder: Path, run_id: str
 ) -> dict[str, Any]:
     """Fit, save, score; the outcome for the record."""
     with tracked(plain["logger"]["mode"], plain["logger"]["project"], folder, run_id, plain, plain["study"]) as logger:
@@ -109,7 +113,7 @@ def _run(
         outcome["losses"] = {name: float(value) for name, value in trainer.callback_metrics.items()}
         scores = _scores(trainer, module, data)
         write_scores(folder / "scores.csv", scores)
-        if labelled:
+        if _has_labels(data.corpus, plain["topic"]):
             judgement = _judge(plain, data.corpus, scores)
             write_judgement(folder, judgement)
             outcome["evaluation"] = judgement.to_dict()
@@ -140,11 +144,11 @@ def _trainer(plain: dict[str, Any], folder: Path, logger: Any) -> pl.Trainer:
 
 
 def _scores(trainer: pl.Trainer, module: HighlightModule, data: HighlightData) -> dict[str, ClipScores]:
-    """Scores of the videos to evaluate on, by id, with the last epoch's weights."""
+    """Logits of the clips of the videos to evaluate on, by id, with the last epoch's weights."""
     trainer.test(module, data, verbose=False)
     found = module.clip_logits.compute()
     corpus = data.corpus
-    return {corpus.ids[video].decode(): ClipScores(corpus.rows(video, "span"), p) for video, p in found.items()}
+    return {corpus.ids[video].decode(): ClipScores(corpus.rows(video, "span"), z) for video, z in found.items()}
 
 
 def _judge(plain: dict[str, Any], corpus: Corpus, scores: dict[str, ClipScores]) -> Judgement:

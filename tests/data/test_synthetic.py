@@ -51,7 +51,7 @@ def test_the_hidden_signs_of_one_stream_do_not_tell_highlights_apart(planted: tu
 
 
 def test_half_the_videos_last_under_a_minute_and_highlights_come_in_runs(planted: tuple[Plan, Corpus]) -> None:
-    plan, corpus = planted
+    _, corpus = planted
     assert (corpus.duration < 60).mean() == 0.5
     assert (corpus.duration != 60).all()
     labels = corpus.labels(1)

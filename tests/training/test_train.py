@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +49,15 @@ def test_a_run_that_is_done_is_not_done_again(
     assert quick_train() == 0
     assert "done before" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*")} == before
+
+
+def test_two_processes_that_want_the_same_run_train_it_once(small_corpus: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "highlight_lit.cli", "train", f"data.root={small_corpus}", "topic=topic01",
+               f"out={tmp_path}", "data.pairs=4", "tau=8", "trainer.max_epochs=3", "logger=none"]  # fmt: skip
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=300)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sorted("done before" in line for line in said) == [False, True]
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(quick_train: Train, tmp_path: Path) -> None:
@@ -130,8 +141,9 @@ def test_a_detector_scores_as_the_run_did_and_refuses_other_features(
     for name, scores in read_scores(folder / "scores.csv").items():
         video = corpus.index(name)
         assert video is not None
-        p = detector.score(corpus.rows(video, "visual"), corpus.rows(video, "audio"))
-        np.testing.assert_allclose(p, scores.score, rtol=1e-4)
+        rows = corpus.rows(video, "visual"), corpus.rows(video, "audio")
+        np.testing.assert_allclose(detector.logits(*rows), scores.score, atol=1e-4)
+        np.testing.assert_allclose(detector.score(*rows), 1 / (1 + np.exp(-scores.score)), atol=1e-4)
     synthesize(tmp_path / "wide", Plan(topics=2, videos=4, rank=2, Dv=13, Da=8))
     with pytest.raises(InputError, match="visual: width 13, but .* was trained on 12"):
         detector.score_corpus(Corpus(tmp_path / "wide"), np.array([0]))

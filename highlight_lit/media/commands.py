@@ -1,0 +1,185 @@
+"""The command line's verbs that read video: extract, score, reel. Imports nothing heavy until one of them runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from highlight_lit.errors import InputError
+
+if TYPE_CHECKING:
+    from highlight_lit.media.segments import Segment
+
+HIGHLIGHT_SHARE = 0.25
+
+
+def need_media() -> None:
+    """Refuse to start without PyAV.
+
+    Raises:
+        InputError: PyAV is missing.
+    """
+    if find_spec("av") is None:
+        raise InputError("this verb needs PyAV: pip install 'highlight-lit[media]'")
+
+
+def extract_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `extract`."""
+    parser.add_argument("videos", nargs="+", type=Path, help="video files, or folders of them; after -- for odd names")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the corpus; one that is there grows")
+    parser.add_argument("--tags", type=Path, metavar="CSV", help="table: video, tags (a;b), and title, duration, split")
+    parser.add_argument("--visual", default="classic", help="classic (default) or resnet3d34")
+    parser.add_argument("--audio", default="classic", help="classic (default) or vggish")
+    _weights_arguments(parser)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    parser.add_argument("--slice", metavar="I/N", help="do every N-th video, from the I-th; pack later without it")
+
+
+def run_extract(args: argparse.Namespace) -> int:
+    """Extract a folder of videos; 0, or 1 if some could not be."""
+    need_media()
+    from highlight_lit.media.extract import ExtractorChoice, extract_corpus, find_videos
+    from highlight_lit.media.sidecar import read_csv
+
+    choice = ExtractorChoice(args.visual, args.audio, args.visual_weights, args.audio_weights, args.audio_pca)
+    if args.workers < 1:
+        raise InputError(f"--workers {args.workers}: expected at least 1")
+    table = read_csv(args.tags) if args.tags is not None else {}
+    report = extract_corpus(find_videos(args.videos), args.out, choice, table, args.workers, args.slice)
+    if args.slice is not None:
+        print(f"slice {args.slice}: run 'extract' again without --slice when all slices are done", file=sys.stderr)
+    if report.untagged:
+        print(
+            f"note: {report.untagged} videos without a sidecar have no tags: negatives for every topic", file=sys.stderr
+        )
+    for path, note in report.notes:
+        print(f"note: {path}: {note}", file=sys.stderr)
+    for _, reason in report.failed:
+        print(f"skipped: {reason}", file=sys.stderr)
+    print(
+        f"{args.out}: {report.done} videos extracted ({report.seconds / 60:.1f} min), {report.skipped} there before,"
+        f" {len(report.failed)} skipped"
+    )
+    return 1 if report.failed else 0
+
+
+def _weights_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--visual-weights", type=Path, metavar="FILE", help="weights of resnet3d34")
+    parser.add_argument("--audio-weights", type=Path, metavar="FILE", help="weights of vggish")
+    parser.add_argument("--audio-pca", type=Path, metavar="FILE", help="VGGish's PCA parameters (default: without)")
+
+
+def _choosing_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--shortest", type=float, default=3.0, metavar="L", help="least seconds of a segment (3)")
+    parser.add_argument("--merge", type=float, default=2.0, metavar="S", help="segments closer than this are one (2)")
+
+
+def score_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `score`."""
+    parser.add_argument("video", type=Path, help="the video; after -- for odd names")
+    parser.add_argument("--checkpoint", required=True, type=Path, help="a trained detector")
+    parser.add_argument("--out", type=Path, help="folder for the results (default: the video's)")
+    parser.add_argument("--seconds", type=float, help="seconds of highlights to mark (default: a quarter, at most 30)")
+    parser.add_argument("--html", action="store_true", help="write a page with the video and its curve, too")
+    _choosing_arguments(parser)
+    _weights_arguments(parser)
+
+
+def run_score(args: argparse.Namespace) -> int:
+    """Score a video and write json, csv, a picture, and a page if asked for."""
+    need_media()
+    from highlight_lit.media.page import write_page
+    from highlight_lit.media.scoring import score_video, write_scores_csv, write_scores_json
+    from highlight_lit.media.segments import choose_segments
+    from highlight_lit.media.timeline import draw_timeline
+    from highlight_lit.training.detector import load_detector
+
+    detector = load_detector(args.checkpoint)
+    scores = score_video(args.video, detector, args.visual_weights, args.audio_weights, args.audio_pca)
+    seconds = min(30.0, HIGHLIGHT_SHARE * scores.duration) if args.seconds is None else args.seconds
+    highlights = choose_segments(scores.score, scores.span, seconds, args.shortest, args.merge, scores.logit)
+    folder = args.out or args.video.parent
+    stem = folder / args.video.stem
+    written = [Path(f"{stem}.{ending}") for ending in ("scores.json", "scores.csv", "timeline.png")]
+    write_scores_json(written[0], scores, highlights)
+    write_scores_csv(written[1], scores)
+    draw_timeline(written[2], scores, highlights)
+    if args.html:
+        written.append(Path(f"{stem}.html"))
+        write_page(written[-1], args.video, scores, highlights)
+    print(*written, sep="\n")
+    return 0
+
+
+def reel_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `reel`."""
+    parser.add_argument("video", type=Path, help="the video; after -- for odd names")
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument("--checkpoint", type=Path, help="a trained detector")
+    given.add_argument("--scores", type=Path, metavar="JSON", help="what 'score' wrote, instead of scoring again")
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of the reel (30)")
+    parser.add_argument("--fade", type=float, default=0.0, metavar="S", help="seconds of fading at the joins (0)")
+    parser.add_argument(
+        "--chapters", action="store_true", help="write the list of segments (WebVTT) instead of a video"
+    )
+    parser.add_argument("--out", type=Path, help="the new file (default: NAME.reel.mp4 or NAME.chapters.vtt)")
+    _choosing_arguments(parser)
+    _weights_arguments(parser)
+
+
+def run_reel(args: argparse.Namespace) -> int:
+    """Choose the best segments and cut them, or write their list."""
+    need_media()
+    from highlight_lit.media.reel import cut_reel, write_chapters
+
+    if not 0 <= args.fade <= 10:
+        raise InputError(f"--fade {args.fade}: expected seconds from 0 to 10")
+    segments = _segments(args)
+    ending = "chapters.vtt" if args.chapters else "reel.mp4"
+    out = args.out or args.video.with_name(f"{args.video.stem}.{ending}")
+    if args.chapters:
+        write_chapters(out, segments)
+        print(out)
+        return 0
+    length = cut_reel(args.video, segments, out, args.fade)
+    print(f"{out}: {length:.2f} s of {len(segments)} segments")
+    return 0
+
+
+def _segments(args: argparse.Namespace) -> list[Segment]:
+    """The segments of the reel, their ends at shot changes where there are any nearby."""
+    from highlight_lit.media.scoring import read_scores, score_video
+    from highlight_lit.media.segments import choose_segments, snap_to_shots
+    from highlight_lit.media.shots import shot_changes
+
+    if args.scores is not None:
+        span, score, logit = read_scores(args.scores)
+    else:
+        from highlight_lit.training.detector import load_detector
+
+        detector = load_detector(args.checkpoint)
+        scored = score_video(args.video, detector, args.visual_weights, args.audio_weights, args.audio_pca)
+        span, score, logit = scored.span, scored.score, scored.logit
+    segments = choose_segments(score, span, args.seconds, args.shortest, args.merge, logit)
+    shots = shot_changes(args.video, [side for each in segments for side in (each.start, each.end)])
+    return snap_to_shots(segments, shots, min(args.seconds, span[-1, 1]), args.shortest, float(span[-1, 1]))
+
+
+Verb = tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]
+VERBS: dict[str, Verb] = {
+    "extract": (extract_arguments, run_extract),
+    "score": (score_arguments, run_score),
+    "reel": (reel_arguments, run_reel),
+}
+
+
+def add_verb(name: str, parser: argparse.ArgumentParser) -> None:
+    """Give a parser a verb's arguments, and the function that does it as its default `run`."""
+    add_arguments, run = VERBS[name]
+    add_arguments(parser)
+    parser.set_defaults(run=run)

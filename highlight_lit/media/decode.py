@@ -1,0 +1,229 @@
+"""Reading a video file with FFmpeg: one picture and one sound stream, on one time axis that starts at 0.
+
+The file is untrusted: it is opened as a local file and nothing else, a playlist or script that would make FFmpeg open
+further files is refused, and timestamps are checked before anything is sized by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+import av
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Disposition, Stream
+
+from highlight_lit.errors import InputError
+
+MICROSECONDS = 1_000_000
+LONGEST_GAP = 3600.0
+_FRAMES = (av.VideoFrame, av.AudioFrame)
+# The clock of MPEG streams has 33 bits: it starts again after a day, or right after a start below zero.
+_MPEG_TICK = Fraction(1, 90_000)
+_MPEG_WRAP = 2**33 / 90_000
+# FFmpeg reads these too, but they are lists of other files, single pictures or text, not a video.
+_NOT_VIDEO = {"hls", "dash", "concat", "concatf", "imf", "image2", "tty", "webvtt", "srt", "ass", "lrc", "sdp"}
+
+
+class Piece(NamedTuple):
+    """A decoded frame and when it is shown or heard, in seconds: `start`, and `end` where the next one follows."""
+
+    start: float
+    end: float
+    frame: av.VideoFrame | av.AudioFrame
+
+
+class Source:
+    """A video file open for decoding; a context manager.
+
+    Times are the file's presentation times less its first one, with edit lists applied (by FFmpeg), so that sound
+    that starts late does. Of several streams FFmpeg's choice is taken; cover art is no video.
+
+    Attributes:
+        path: The file.
+        video: Its picture stream.
+        audio: Its sound stream, None if it has none.
+        stated: Duration the container states, in seconds; 0 if it states none. May be wrong.
+        rate: Pictures a second, as FFmpeg estimates it; 25 where it cannot.
+        damaged: Packets that could not be decoded so far.
+
+    Args:
+        path: The file.
+        threads: Decoding threads; 0 for as many as the machine has cores.
+
+    Raises:
+        InputError: Not a readable video file, or without pictures.
+    """
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        self.path, self.damaged, self._threads = path, 0, threads
+        self._connect()
+        self.rate = _sane_rate(self.video)
+        self._period, self._tick = 1 / float(self.rate), float(self.video.time_base or 0)
+        self._origin = self._first_time()
+        self.stated = max(0.0, (self._container.duration or 0) / MICROSECONDS)
+
+    def _connect(self) -> None:
+        """Open the file at its start."""
+        self._container = _open(self.path)
+        try:
+            self.video = self._choose_video()
+            best = self._container.streams.best("audio")
+            self.audio = best if isinstance(best, av.AudioStream) and best.codec_context is not None else None
+        except BaseException:
+            self._container.close()
+            raise
+        for stream in self._streams:
+            stream.codec_context.thread_count = self._threads
+            stream.codec_context.thread_type = "AUTO"
+
+    def _first_time(self) -> float | None:
+        """The presentation time that is 0 here; None if only the first frame can tell."""
+        container, video = self._container.start_time, self.video.start_time
+        if container is None or video is None:
+            return None if container is None else container / MICROSECONDS
+        start, pictures = container / MICROSECONDS, video * self._tick
+        # A clock that has wrapped around leaves the container's start a day off.
+        return start if abs(start - pictures) < LONGEST_GAP else pictures
+
+    def _choose_video(self) -> av.VideoStream:
+        best = self._container.streams.best("video")
+        for stream in [best, *self._container.streams.video]:
+            if stream is None or stream.disposition & Disposition.attached_pic:
+                continue
+            if stream.codec_context is not None and isinstance(stream, av.VideoStream):
+                return stream
+        raise InputError(f"{self.path}: no video stream; expected a file with pictures")
+
+    @property
+    def _streams(self) -> list[av.VideoStream | av.AudioStream]:
+        return [self.video, *([self.audio] if self.audio is not None else [])]
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def pieces(self) -> Iterator[Piece]:
+        """Every frame of both streams in the order of the file; a damaged packet is counted and left out.
+
+        Raises:
+            InputError: Timestamps jump by more than `LONGEST_GAP`.
+        """
+        expected = {stream.index: 0.0 for stream in self._streams}
+        for stream, frame in self._frames():
+            piece = self._timed(stream, frame, expected[stream.index])
+            if abs(piece.start - expected[stream.index]) > LONGEST_GAP:
+                raise InputError(
+                    f"{self.path}: timestamps jump from {expected[stream.index]:.0f} s to {piece.start:.0f} s;"
+                    f" expected gaps under {LONGEST_GAP:.0f} s"
+                )
+            expected[stream.index] = piece.end
+            yield piece
+
+    def pieces_from(self, start: float) -> Iterator[Piece]:
+        """As `pieces`, from a key frame at or before `start` seconds: for reading part of a long file."""
+        found = self._seek(max(0.0, start - 1.0))
+        expected = {stream.index: start for stream in self._streams}
+        for stream, frame in self._frames():
+            piece = self._timed(stream, frame, expected[stream.index])
+            if not found and isinstance(frame, av.VideoFrame):
+                found = True
+                if piece.start > start + 1e-3:  # landed too late, as may happen in a container without an index
+                    self._reopen()
+                    yield from self.pieces()
+                    return
+            expected[stream.index] = piece.end
+            yield piece
+
+    def _seek(self, target: float) -> bool:
+        """Go to a key frame at or before `target`; whether that is certain (the start of the file is)."""
+        self._reopen()
+        if target <= 0:
+            return True
+        try:
+            offset = int((target + (self._origin or 0.0)) / (self._tick or 1 / MICROSECONDS))
+            self._container.seek(offset, backward=True, stream=self.video)
+        except FFmpegError:
+            self._reopen()
+            return True
+        return False
+
+    def _reopen(self) -> None:
+        self.close()
+        self._connect()
+
+    def _frames(self) -> Iterator[tuple[av.VideoStream | av.AudioStream, av.VideoFrame | av.AudioFrame]]:
+        for packet in self._packets():
+            stream = packet.stream
+            try:
+                frames = packet.decode()
+            except (FFmpegError, ValueError):
+                self.damaged += 1
+                continue
+            for frame in frames:
+                if isinstance(frame, _FRAMES):
+                    yield stream, frame  # type: ignore[misc]
+
+    def _packets(self) -> Iterator[av.Packet[Stream]]:
+        packets = self._container.demux(self._streams)
+        while True:
+            try:
+                yield next(packets)
+            except StopIteration:
+                return
+            except FFmpegError:  # the file ends in the middle of something: what came before it counts
+                self.damaged += 1
+                return
+
+    def _timed(self, stream: Stream, frame: av.VideoFrame | av.AudioFrame, expected: float) -> Piece:
+        """Place a frame on the time axis; one without a timestamp follows the one before it."""
+        if self._origin is None:
+            self._origin = frame.time if frame.time is not None else 0.0
+        start = expected if frame.time is None else frame.time - self._origin
+        if stream.time_base == _MPEG_TICK:
+            start -= round((start - expected) / _MPEG_WRAP) * _MPEG_WRAP
+        if isinstance(frame, av.AudioFrame):
+            length = frame.samples / max(1, frame.sample_rate)
+        else:
+            length = frame.duration * self._tick if frame.duration else self._period
+        return Piece(start, start + min(length, LONGEST_GAP), frame)
+
+
+def _open(path: Path) -> InputContainer:
+    absolute = path.absolute()
+    if not absolute.exists():
+        raise InputError(f"{path}: no such file; expected a video")
+    if not absolute.is_file():
+        raise InputError(f"{path}: not a file; expected a video")
+    try:
+        container = av.open(
+            f"file:{absolute}",
+            options={"protocol_whitelist": "file"},
+            metadata_errors="replace",
+        )
+    except (FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise InputError(f"{path}: not a video FFmpeg can read, or cut off ({reason})") from error
+    kinds = set(container.format.name.split(","))
+    if kinds & _NOT_VIDEO or container.format.name.endswith("_pipe"):
+        container.close()
+        raise InputError(f"{path}: {container.format.name}: a picture, a playlist or text; expected a video")
+    return container
+
+
+def _sane_rate(stream: av.VideoStream) -> Fraction:
+    """Pictures a second: the average rate, where it is one that a camera or an animation could have."""
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        if rate and Fraction(1, 10) <= rate <= 240:
+            return Fraction(rate)
+    return Fraction(25)

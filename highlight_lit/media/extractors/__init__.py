@@ -1,0 +1,98 @@
+"""What turns clips into rows of features, behind one interface each for pictures and for sound.
+
+An extractor looks at one clip at a time (its rows do not depend on how clips are batched) and is known by its name and
+version: both are stored in the shard, and a checkpoint refuses features of another.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highlight_lit.data.video import Stream
+from highlight_lit.errors import InputError
+from highlight_lit.media.clips import Pictures
+from highlight_lit.media.extractors.classic import ClassicAudio, ClassicVisual
+
+VISUAL = ("classic", "resnet3d34")
+AUDIO = ("classic", "vggish")
+
+
+class Extractor(Protocol):
+    """What both kinds have: `width` of a row, and `batch`, how many clips are worth handing over at once."""
+
+    name: str
+    version: str
+    width: int
+    batch: int
+
+
+class VisualExtractor(Extractor, Protocol):
+    """Pictures to rows; `pictures` says which it reads of a clip."""
+
+    pictures: Pictures
+
+    def __call__(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(B, n, size, size, 3) RGB to (B, Dv)."""
+        ...
+
+
+class AudioExtractor(Extractor, Protocol):
+    """Sound to rows."""
+
+    def __call__(self, waveforms: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, 16000) samples in -1..1 at 16 kHz to (B, Da)."""
+        ...
+
+
+def visual_extractor(name: str, weights: Path | None = None) -> VisualExtractor:
+    """Make a visual extractor.
+
+    Args:
+        name: One of `VISUAL`.
+        weights: The checkpoint file of a network; None for `classic`.
+
+    Raises:
+        InputError: Unknown name, weights missing or not its.
+    """
+    if name == "classic":
+        return ClassicVisual()
+    if name == "resnet3d34":
+        from highlight_lit.media.extractors.resnet3d34 import ResNet3d34Visual
+
+        return ResNet3d34Visual(_named(weights, "--visual-weights", name))
+    raise InputError(f"visual extractor {name!r}: unknown; expected {' or '.join(VISUAL)}")
+
+
+def audio_extractor(name: str, weights: Path | None = None, pca: Path | None = None) -> AudioExtractor:
+    """Make an audio extractor.
+
+    Args:
+        name: One of `AUDIO`.
+        weights: The checkpoint file of a network; None for `classic`.
+        pca: The file of VGGish's PCA step; None leaves it out.
+
+    Raises:
+        InputError: Unknown name, weights missing or not its.
+    """
+    if name == "classic":
+        return ClassicAudio()
+    if name == "vggish":
+        from highlight_lit.media.extractors.vggish import VggishAudio
+
+        return VggishAudio(_named(weights, "--audio-weights", name), pca)
+    raise InputError(f"audio extractor {name!r}: unknown; expected {' or '.join(AUDIO)}")
+
+
+def _named(weights: Path | None, option: str, name: str) -> Path:
+    if weights is None:
+        raise InputError(f"{name}: needs its weights; expected {option} FILE (the README says where they are)")
+    return weights
+
+
+def stream_of(extractor: Extractor) -> Stream:
+    """The stream of a corpus that an extractor makes."""
+    return Stream(extractor.width, extractor.name, extractor.version)

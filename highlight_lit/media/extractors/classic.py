@@ -1,0 +1,95 @@
+"""Features that need no weights: colour, gradients and motion of the pictures, log-mel statistics of the sound.
+
+They tell a cut from a pan and a cheer from a hum, so that everything works offline at once; they know nothing of what
+is to be seen. Where scores matter, use networks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highlight_lit.media.clips import Pictures
+from highlight_lit.media.extractors.log_mel import log_mel
+
+GRID = 4
+ORIENTATIONS = 8
+LEVELS = 4
+
+
+class ClassicVisual:
+    """256 numbers a picture, and of those the mean and the standard deviation over the clip: 512.
+
+    A picture's are: how many pixels have each of 4 x 4 x 4 colours (64, square roots of shares); gradients by 8
+    orientations in 4 x 4 cells (128, as HOG: Dalal and Triggs, CVPR 2005); brightness of the cells (16); how much each
+    cell changed since the picture before (16); gradients times that change, by orientation, in four quarters (32:
+    which way edges move).
+    """
+
+    name, version, width, batch = "classic", "1", 512, 8
+    pictures = Pictures(per_clip=8, size=32)
+
+    def __call__(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(B, 8, 32, 32, 3) RGB to (B, 512)."""
+        return np.stack([self._clip(clip) for clip in clips])
+
+    def _clip(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        grey = np.asarray(pictures @ np.array([0.299, 0.587, 0.114], np.float32) / 255, np.float32)
+        change = np.diff(grey, axis=0, prepend=grey[:1])
+        strength, sector = _gradients(grey)
+        cells = _histogram(strength, sector, GRID)
+        norm = np.sqrt((cells**2).sum(-1, keepdims=True)) + 0.1 * grey[0].size / GRID**2 / 100
+        moved = _histogram(strength * change[:, 1:-1, 1:-1], sector, 2)
+        rows = [
+            _colours(pictures),
+            (cells / norm).reshape(len(grey), -1),
+            _cell_mean(grey).reshape(len(grey), -1),
+            np.sqrt(_cell_mean(np.abs(change))).reshape(len(grey), -1),
+            (moved * (40.0 / grey[0].size)).reshape(len(grey), -1),
+        ]
+        described = np.concatenate(rows, axis=1)
+        return np.concatenate([described.mean(0), described.std(0)]).astype(np.float32)
+
+
+def _colours(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Square roots of the shares of 4 x 4 x 4 colours, (n, 64)."""
+    codes = (pictures >> 6).astype(np.intp) @ np.array([LEVELS**2, LEVELS, 1])
+    counts = np.bincount((codes + np.arange(len(codes))[:, None, None] * LEVELS**3).ravel(), minlength=len(codes) * 64)
+    return np.asarray(np.sqrt(counts.reshape(len(codes), -1) / codes[0].size), np.float32)
+
+
+def _gradients(grey: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    """Strength and orientation (of `ORIENTATIONS` over half a turn) of the gradient inside the border, (n, h, w)."""
+    down = grey[:, 2:, 1:-1] - grey[:, :-2, 1:-1]
+    right = grey[:, 1:-1, 2:] - grey[:, 1:-1, :-2]
+    angle = np.arctan2(down, right)
+    sector = np.floor(angle * np.float32(ORIENTATIONS / np.pi)).astype(np.intp) % ORIENTATIONS
+    return np.sqrt(down**2 + right**2), sector
+
+
+def _histogram(weight: NDArray[np.float32], sector: NDArray[np.intp], grid: int) -> NDArray[np.float32]:
+    """Weights summed by orientation in grid x grid cells, (n, grid * grid, ORIENTATIONS)."""
+    count, height, width = weight.shape
+    row, column = np.arange(height) * grid // height, np.arange(width) * grid // width
+    cell = row[:, None] * grid + column
+    index = (np.arange(count)[:, None, None] * grid**2 + cell) * ORIENTATIONS + sector
+    sums = np.bincount(index.ravel(), weight.ravel(), minlength=count * grid**2 * ORIENTATIONS)
+    return sums.reshape(count, grid**2, ORIENTATIONS).astype(np.float32)
+
+
+def _cell_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Means of the grid's cells, (n, GRID, GRID)."""
+    count, height, width = values.shape
+    cells: NDArray[np.float32] = values.reshape(count, GRID, height // GRID, GRID, width // GRID).mean((2, 4))
+    return cells
+
+
+class ClassicAudio:
+    """Mean and standard deviation over the clip of the 64 log-mel bands: 128."""
+
+    name, version, width, batch = "classic", "1", 128, 8
+
+    def __call__(self, waveforms: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, 16000) samples in -1..1 at 16 kHz to (B, 128)."""
+        frames = log_mel(waveforms)
+        return np.concatenate([frames.mean(-2), frames.std(-2)], axis=-1).astype(np.float32)

@@ -1,0 +1,207 @@
+"""Choosing what goes into a reel: the seconds with the highest scores, in pieces that can be watched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highlight_lit.errors import InputError
+
+_NEVER = -1e18
+# What all the difference between logits is worth beside scores in 0..1: less than a difference one would see.
+_TIE = 1e-3
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A piece of a video: `start` and `end` in seconds, and the mean score of its clips."""
+
+    start: float
+    end: float
+    score: float = 0.0
+
+    @property
+    def length(self) -> float:
+        """Seconds."""
+        return self.end - self.start
+
+
+def best_clips(score: NDArray[np.floating], count: int, shortest: int, gap: int) -> NDArray[np.bool_]:
+    """The `count` clips of largest total score, in runs of at least `shortest` with at least `gap` between two.
+
+    An exact dynamic programme over the clips, O(T count (shortest + gap)).
+
+    Args:
+        score: (T,) of the clips.
+        count: How many clips; at most T.
+        shortest: Clips in a run, at least 1; if `count` is less, one run of `count`.
+        gap: Clips between two runs, at least 1: what lies closer is one run.
+
+    Returns:
+        (T,) True where chosen.
+
+    >>> best_clips(np.array([0.9, 0.1, 0.8, 0.0, 0.0, 0.7]), 3, 1, 2).tolist()
+    [True, True, True, False, False, False]
+    >>> best_clips(np.array([0.9, 0.1, 0.8, 0.0, 0.0, 0.7]), 3, 1, 1).tolist()
+    [True, False, True, False, False, True]
+    """
+    clips, shortest, gap = len(score), max(1, min(shortest, count)), max(1, gap)
+    # States: 0..gap-1 out of a run since that many clips and one, the last standing for more; then 1..shortest in one.
+    states = gap + shortest
+    out, inside = gap - 1, states - 1
+    best = np.full((states, count + 1), _NEVER)
+    best[out, 0] = 0.0
+    kept_out, kept_in = np.zeros((2, clips, count + 1), bool)
+    for clip in range(clips):
+        after = np.full_like(best, _NEVER)
+        after[0] = best[inside]
+        after[1:gap] = best[: gap - 1]
+        longer = best[out] > after[out] if gap > 1 else best[out] > best[inside]
+        kept_out[clip] = longer
+        after[out] = np.where(longer, best[out], after[out])
+        after[gap, 1:] = best[out, :-1] + score[clip]
+        after[gap + 1 :, 1:] = best[gap : states - 1, :-1] + score[clip]
+        stay = np.concatenate([[_NEVER], best[inside, :-1] + score[clip]])
+        kept_in[clip] = stay > after[inside]
+        after[inside] = np.maximum(stay, after[inside])
+        best = after
+    ending = [*range(gap), inside]
+    return _walk_back(max(ending, key=lambda state: best[state, count]), count, gap, states, kept_out, kept_in)
+
+
+def _walk_back(
+    state: int, count: int, gap: int, states: int, kept_out: NDArray[np.bool_], kept_in: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Follow the choices of the dynamic programme from its end: which clips were inside a run."""
+    chosen = np.zeros(len(kept_out), bool)
+    for clip in reversed(range(len(kept_out))):
+        chosen[clip] = state >= gap
+        if state >= gap:
+            stays = state == states - 1 and kept_in[clip, count]
+            count -= 1
+            if not stays:
+                state = gap - 1 if state == gap else state - 1
+        elif not (state == gap - 1 and kept_out[clip, count]):
+            state = states - 1 if state == 0 else state - 1
+    return chosen
+
+
+def choose_segments(
+    score: NDArray[np.floating],
+    span: NDArray[np.float64],
+    seconds: float,
+    shortest: float = 3.0,
+    gap: float = 2.0,
+    logit: NDArray[np.floating] | None = None,
+) -> list[Segment]:
+    """The best segments of a video, `seconds` in all.
+
+    Args:
+        score: (T,) of the clips.
+        span: (T, 2) the clips' seconds, one after the other.
+        seconds: Length of all segments together; the whole video if it is not longer.
+        shortest: Least length of a segment in seconds.
+        gap: Segments closer than this many seconds are one.
+        logit: (T,) of the clips; decides between those whose scores are the same, as many are near 1.
+
+    Returns:
+        In the order of the video, their lengths summing to `seconds` or the video's length.
+
+    Raises:
+        InputError: `seconds` is not above 0.
+    """
+    if not (np.isfinite(seconds) and seconds > 0):
+        raise InputError(f"--seconds {seconds}: expected a number of seconds above 0")
+    total = float(span[-1, 1] - span[0, 0])
+    if seconds >= total - 1e-9:
+        return [Segment(float(span[0, 0]), float(span[-1, 1]), float(np.mean(score)))]
+    count = min(len(score), max(1, int(np.ceil(seconds - 1e-9))))
+    worth = np.asarray(score, np.float64)
+    if logit is not None:
+        worth = worth + _TIE * logit / max(1e-9, float(np.abs(logit).max()))
+    chosen = best_clips(worth, count, int(np.ceil(shortest)), int(np.ceil(gap)))
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], chosen.astype(np.int8), [0]])))
+    segments = [
+        Segment(float(span[first, 0]), float(span[last - 1, 1]), float(np.mean(score[first:last])))
+        for first, last in edges.reshape(-1, 2)
+    ]
+    return fit_length(segments, seconds, shortest, float(span[0, 0]), float(span[-1, 1]), set())
+
+
+def snap_to_shots(
+    segments: Sequence[Segment],
+    shots: Sequence[float],
+    seconds: float,
+    shortest: float,
+    end: float,
+    reach: float = 0.75,
+) -> list[Segment]:
+    """Move the segments' ends to shot changes nearby, and keep their length in all.
+
+    Args:
+        segments: In order, apart from each other.
+        shots: Seconds at which a new shot starts.
+        seconds: Length in all that is to be kept.
+        shortest: Least length of a segment in seconds.
+        end: The video's, in seconds.
+        reach: A shot change this near, in seconds, is nearby.
+    """
+    moved, fixed = list(segments), set[tuple[int, str]]()
+    for index in range(len(moved)):
+        for side in ("start", "end"):
+            now: float = getattr(moved[index], side)
+            near = min(shots, key=lambda shot: abs(shot - now), default=None)
+            if near is None or abs(near - now) > reach:
+                continue
+            candidate = replace(moved[index], **{side: near})
+            low = moved[index - 1].end if index else 0.0
+            high = moved[index + 1].start if index + 1 < len(moved) else end
+            if (
+                candidate.length >= min(shortest, segments[index].length)
+                and low <= candidate.start < candidate.end <= high
+            ):
+                moved[index] = candidate
+                fixed.add((index, side))
+    return fit_length(moved, seconds, shortest, 0.0, end, fixed)
+
+
+def fit_length(
+    segments: Sequence[Segment],
+    seconds: float,
+    shortest: float,
+    begin: float,
+    end: float,
+    fixed: set[tuple[int, str]],
+) -> list[Segment]:
+    """Shift ends until the segments last `seconds` in all: free ends first, and of these the lowest score's.
+
+    Args:
+        segments: In order, apart from each other.
+        seconds: Length wanted; at most `end - begin`.
+        shortest: Least length of a segment, kept where the segment has it.
+        begin, end: Where the video begins and ends.
+        fixed: (index, "start" or "end") of ends that lie on a shot change, moved last.
+    """
+    fitted = list(segments)
+    ends = [(index, side) for index in range(len(fitted)) for side in ("end", "start")]
+    ends.sort(key=lambda at: (at in fixed, fitted[at[0]].score))
+    for least in (shortest, 0.0):
+        for index, side in ends:
+            excess = sum(segment.length for segment in fitted) - seconds
+            if abs(excess) < 1e-9:
+                return fitted
+            segment = fitted[index]
+            low = fitted[index - 1].end if index else begin
+            high = fitted[index + 1].start if index + 1 < len(fitted) else end
+            if excess > 0:
+                step = -min(excess, max(0.0, segment.length - max(least, 1e-3)))
+            else:
+                step = min(-excess, high - segment.end if side == "end" else segment.start - low)
+            if side == "end":
+                fitted[index] = replace(segment, end=segment.end + step)
+            else:
+                fitted[index] = replace(segment, start=segment.start - step)
+    return fitted

@@ -1,0 +1,176 @@
+"""What holds of every method: the wall around labels, hard input, seeds, and the command's function."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from highlight_lit import baselines
+from highlight_lit.baselines import METHODS, recurrence, score
+from highlight_lit.baselines.videos import Clips, Videos, view
+from highlight_lit.data.corpus import Corpus, write_corpus
+from highlight_lit.data.shard import Shard
+from highlight_lit.data.video import Labels, Stream, Video
+from highlight_lit.errors import InputError
+
+WEAK = [name for name, method in METHODS.items() if method.supervision != "full"]
+FULL = [name for name in METHODS if name not in WEAK]
+FOLDER = Path(baselines.__file__).parent
+
+Corpora = Callable[[str], Corpus]
+
+
+def _video(name: str, topic: str, rows: np.ndarray, seconds: float, split: str, *, sound: bool = True) -> Video:
+    clips = len(rows)
+    edges = np.linspace(0.0, seconds, clips + 1)
+    span = np.stack([edges[:-1], edges[1:]], 1)
+    label = np.where(np.arange(clips) % 3 == 0, 1.0, -1.0).astype(np.float32)[:, None]
+    audio = rows[:, :3] if sound else None
+    return Video(name, seconds, (topic,), span, rows, audio, split=split, labels=Labels(span, label))
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train for a moment: these tests are about what goes in and out."""
+    for method in METHODS.values():
+        module = importlib.import_module(method.module)
+        if hasattr(module, "STEPS"):
+            monkeypatch.setattr(module, "STEPS", 4)
+
+
+@pytest.fixture
+def hard(tmp_path: Path) -> Corpora:
+    """Make a corpus of two topics whose videos to evaluate are hard in one way."""
+
+    def make(kind: str) -> Corpus:
+        rng = np.random.default_rng(0)
+        videos = []
+        for topic in ("dog", "surf"):
+            train = 1 if kind == "one training video" else 3
+            for number in range(train):
+                for seconds in (30.0, 90.0):
+                    name = f"{topic}-train-{number}-{seconds:.0f}"
+                    videos.append(_video(name, topic, rng.normal(size=(int(seconds) // 3, 6)), seconds, "train"))
+            rows = {
+                "one clip": rng.normal(size=(1, 6)),
+                "identical clips": np.tile(rng.normal(size=6), (9, 1)),
+                "zeros": np.zeros((9, 6)),
+            }.get(kind, rng.normal(size=(9, 6)))
+            videos.append(_video(f"{topic}-val", topic, rows, 27.0, "val", sound=kind != "no sound"))
+        if kind == "all zeros":
+            videos = [_video(v.id, v.tags[0], np.zeros_like(v.visual), v.duration, v.split) for v in videos]
+        root = tmp_path / kind.replace(" ", "_")
+        write_corpus(root, videos, {"visual": Stream(6), "audio": Stream(3)}, name=kind, clip_seconds=3.0)
+        return Corpus(root)
+
+    return make
+
+
+KINDS = ["one clip", "identical clips", "zeros", "all zeros", "one training video", "no sound", "plain"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", METHODS)
+def test_hard_videos_get_finite_scores(name: str, kind: str, hard: Corpora) -> None:
+    modality = "audio" if kind == "no sound" else "av"
+    (scores,) = score(name, hard(kind), "dog", modality=modality).values()
+    assert scores.score.shape == (len(scores.span),)
+    assert np.isfinite(scores.score).all()
+
+
+@pytest.mark.parametrize("name", ["smrs", "cvs", "mbf", "kvs", "recurrence", "desumnet"])
+def test_identical_clips_score_the_same(name: str, hard: Corpora) -> None:
+    (scores,) = score(name, hard("identical clips"), "dog").values()
+    assert np.ptp(scores.score) < 1e-6
+
+
+@pytest.mark.parametrize("name", WEAK)
+def test_no_method_but_the_supervised_reads_a_label(name: str, hard: Corpora, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = hard("plain")
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a clip label was read")
+
+    monkeypatch.setattr(Corpus, "labels", refuse)
+    monkeypatch.setattr(Shard, "labels", refuse)
+    assert score(name, corpus, "dog")
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_supervised_methods_read_labels_of_the_training_list_alone(
+    name: str, hard: Corpora, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = hard("plain")
+    read: list[int] = []
+    labels = Corpus.labels
+    monkeypatch.setattr(Corpus, "labels", lambda self, video: read.append(video) or labels(self, video))
+    score(name, corpus, "dog", training="transductive")
+    assert read
+    assert set(corpus.split[read]) == {"train"}
+    assert corpus.tagged("dog")[read].all()
+
+
+def test_nothing_outside_the_supervised_folder_names_labels_or_imports_from_it() -> None:
+    for path in FOLDER.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            assert not (isinstance(node, ast.Attribute) and node.attr == "labels"), path
+            if isinstance(node, ast.ImportFrom):
+                assert "supervised" not in str(node.module), path
+
+
+def test_a_view_leads_to_arrays_and_not_to_the_corpus(hard: Corpora) -> None:
+    videos = view(hard("plain"), "dog")
+    assert set(vars(videos)) == {"topic", "positive", "negative", "tagged", "evaluation"}
+    assert set(vars(videos.positive[0])) == {"id", "duration", "span", "x"}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_seed_decides_the_scores_of_a_method_that_draws_and_of_no_other(name: str, hard: Corpora) -> None:
+    corpus = hard("plain")
+    first, again, other = (score(name, corpus, "dog", seed=seed)["dog-val"].score for seed in (3, 3, 4))
+    assert (first == again).all()
+    assert (first != other).any() == METHODS[name].random
+
+
+def test_supervised_methods_say_when_there_is_no_training_list(hard: Corpora, tmp_path: Path) -> None:
+    videos = [v for shard in hard("plain").shards for v in shard]
+    without = [Video(**{**vars(v), "split": ""}) for v in videos]
+    write_corpus(tmp_path / "w", without, {"visual": Stream(6), "audio": Stream(3)}, name="w", clip_seconds=3.0)
+    with pytest.raises(InputError, match="training list"):
+        score("slstm", Corpus(tmp_path / "w"), "dog")
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "says"),
+    [
+        ("smurs", {}, "expected one of smrs"),
+        ("smrs", {"modality": "smell"}, "expected one of av, visual, audio"),
+        ("smrs", {"topic": "cat"}, "no such topic"),
+    ],
+)
+def test_wrong_names_are_refused_in_one_line(method: str, options: dict[str, str], says: str, hard: Corpora) -> None:
+    with pytest.raises(InputError, match=says) as error:
+        score(method, hard("plain"), **{"topic": "dog", **options})
+    assert "\n" not in str(error.value)
+
+
+def test_recurrence_finds_the_moment_that_positives_share_and_negatives_lack() -> None:
+    def video(name: str, which: list[int]) -> Clips:
+        x = np.eye(8, dtype=np.float32)[which]
+        return Clips(name, 10.0, np.zeros((len(which), 2)), x)
+
+    target = video("e", [0, 1, 2, 3])  # 1 comes back in the positives, 2 in both, 3 in the negatives
+    positive = tuple(video(f"p{i}", [1, 2, 4 + i]) for i in range(3))
+    videos = Videos("t", positive, (video("n", [2, 3]),), positive, (target,))
+    assert recurrence.score(videos)[0].tolist() == [0.0, 1.0, 0.0, -1.0]
+
+
+def test_a_video_is_not_compared_with_itself(hard: Corpora) -> None:
+    videos = view(hard("plain"), "dog", training="transductive")
+    assert videos.evaluation[0].id in [v.id for v in videos.positive]
+    assert videos.evaluation[0].id not in [v.id for v in videos.peers(videos.evaluation[0])]

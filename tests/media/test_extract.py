@@ -1,0 +1,271 @@
+"""A folder of videos to a corpus: no video stops it, none is done twice, whatever is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av")
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.errors import InputError
+from highlight_lit.media.extract import ExtractorChoice, extract_corpus, find_videos, take_slice
+from highlight_lit.media.sidecar import read_csv, read_info_json
+from highlight_lit.media.workers import Crashed, run_all
+
+CLASSIC = ExtractorChoice()
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory, made) -> bytes:
+    """A video of two seconds."""
+    return made.write_video(tmp_path_factory.mktemp("clip") / "clip.mp4", 2).read_bytes()
+
+
+@pytest.fixture
+def folder(tmp_path, clip) -> Path:
+    """Four videos, two with what yt-dlp wrote beside them, and one that is none."""
+    root = tmp_path / "videos"
+    root.mkdir()
+    for name in ("a.mp4", "b.mp4", "-c d's.mp4", "e.mp4"):
+        (root / name).write_bytes(clip)
+    (root / "bad.mp4").write_text("not a video")
+    (root / "notes.txt").write_text("no video either")
+    (root / "a.info.json").write_text(
+        json.dumps({"id": "xyz", "title": "A <b>run</b>", "tags": ["Dog", "park "], "duration": 2})
+    )
+    (root / "b.info.json").write_text(json.dumps({"title": "B", "tags": None, "duration": 600.5}))
+    return root
+
+
+def ids(root: Path) -> list[str]:
+    return sorted(name.decode() for name in Corpus(root).ids)
+
+
+def test_a_folder_becomes_a_corpus_and_a_bad_file_is_reported_at_the_end(tmp_path, folder, made):
+    done = made.command("extract", folder, "--out", tmp_path / "corpus", "--workers", "2")
+    assert done.returncode == 1
+    assert "4 videos extracted" in done.stdout
+    assert "1 skipped" in done.stdout
+    assert "left]" in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("skipped: ")
+    assert "bad.mp4: not a video" in last
+    assert "Traceback" not in done.stderr
+    assert ids(tmp_path / "corpus") == ["-c d's", "b", "e", "xyz"]
+    corpus = Corpus(tmp_path / "corpus")
+    video = corpus.shards[0].video(corpus.index("xyz"))
+    assert (video.title, video.tags, video.duration) == ("A <b>run</b>", ("dog", "park"), pytest.approx(2.0, abs=0.1))
+    assert corpus.topics == ("dog", "park")
+    assert made.command("verify", tmp_path / "corpus").returncode == 0
+
+
+def test_a_video_done_is_not_done_again(tmp_path, folder, monkeypatch):
+    root = tmp_path / "corpus"
+    extract_corpus(find_videos([folder]), root, CLASSIC)
+    before = (root / "shard-00000.h5").read_bytes()
+    monkeypatch.setattr("highlight_lit.media.extract.extract_features", lambda *_: pytest.fail("done again"))
+    (folder / "bad.mp4").unlink()
+    report = extract_corpus(find_videos([folder]), root, CLASSIC)
+    assert (report.done, report.skipped, report.failed) == (0, 4, [])
+    assert (root / "shard-00000.h5").read_bytes() == before
+
+
+def test_a_corpus_grows_by_the_videos_that_are_new(tmp_path, folder, clip):
+    root = tmp_path / "corpus"
+    extract_corpus([folder / "a.mp4", folder / "b.mp4"], root, CLASSIC)
+    report = extract_corpus(find_videos([folder]), root, CLASSIC)
+    assert (report.done, report.skipped) == (2, 2)
+    assert ids(root) == ["-c d's", "b", "e", "xyz"]
+
+
+def test_killed_anywhere_it_leaves_whole_files_and_goes_on_from_them(tmp_path, clip, made):
+    videos, root = tmp_path / "videos", tmp_path / "corpus"
+    videos.mkdir()
+    for number in range(12):
+        (videos / f"{number:02d}.mp4").write_bytes(clip)
+    words = ["extract", str(videos), "--out", str(root), "--workers", "1"]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "highlight_lit.cli", *words], stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    parts = root / "parts"
+    while run.poll() is None and len(list(parts.glob("[!.]*.h5"))) < 3:
+        time.sleep(0.005)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    left = len(list(parts.glob("[!.]*.h5")))
+    assert 3 <= left < 12
+    again = made.command(*words)
+    assert again.returncode == 0
+    assert f"{12 - left} videos extracted" in again.stdout
+    assert made.command("verify", root).returncode == 0
+    assert len(Corpus(root)) == 12
+    assert sorted(path.name for path in root.iterdir()) == ["manifest.json", "shard-00000.h5"]
+
+
+def test_packing_cut_off_after_the_shard_loses_and_doubles_nothing(tmp_path, folder, monkeypatch):
+    root = tmp_path / "corpus"
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("highlight_lit.media.parts.write_manifest", stop)
+        with pytest.raises(KeyboardInterrupt):
+            extract_corpus(find_videos([folder]), root, CLASSIC)
+    assert len(list((root / "parts").glob("*.h5"))) == 4
+    report = extract_corpus(find_videos([folder]), root, CLASSIC)
+    assert (report.done, report.skipped) == (0, 4)
+    assert ids(root) == ["-c d's", "b", "e", "xyz"]
+
+
+def test_slices_together_are_the_whole(tmp_path, folder):
+    root, videos = tmp_path / "corpus", find_videos([folder])
+    done = [extract_corpus(videos, root, CLASSIC, slice_of=f"{number}/3").done for number in (1, 2, 3)]
+    assert sum(done) == 4
+    assert not (root / "manifest.json").exists()
+    report = extract_corpus(videos, root, CLASSIC)
+    assert (report.done, report.skipped) == (0, 4)
+    assert ids(root) == ["-c d's", "b", "e", "xyz"]
+
+
+def test_every_video_is_in_one_slice():
+    videos = [Path(f"{number}.mp4") for number in range(11)]
+    slices = [take_slice(videos, f"{number}/4") for number in range(1, 5)]
+    assert sorted(path for each in slices for path in each) == sorted(videos)
+    assert max(map(len, slices)) - min(map(len, slices)) <= 1
+
+
+@pytest.mark.parametrize("wrong", ["0/3", "4/3", "x", "1/0", "1/2/3", "-1/2"])
+def test_a_slice_that_is_none_is_refused(wrong):
+    with pytest.raises(InputError, match="--slice"):
+        take_slice([Path("a.mp4")], wrong)
+
+
+def test_features_of_another_extractor_are_not_mixed_in(tmp_path, folder, monkeypatch):
+    root = tmp_path / "corpus"
+    extract_corpus([folder / "a.mp4"], root, CLASSIC)
+    monkeypatch.setattr("highlight_lit.media.extractors.classic.ClassicVisual.version", "2")
+    with pytest.raises(InputError, match=r"features of visual classic 1.*asked for visual classic 2"):
+        extract_corpus([folder / "b.mp4"], root, CLASSIC)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path, folder):
+    with pytest.raises(InputError, match="not empty and not a corpus"):
+        extract_corpus([folder / "a.mp4"], folder, CLASSIC)
+
+
+def test_a_sidecar_that_lies_about_the_duration_is_noted_and_the_video_believed(tmp_path, folder):
+    report = extract_corpus([folder / "b.mp4"], tmp_path / "corpus", CLASSIC)
+    assert report.failed == []
+    assert "the sidecar says 600 s, the video lasts 2 s" in report.notes[0][1]
+    assert Corpus(tmp_path / "corpus").duration[0] == pytest.approx(2.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "not readable"),
+        ("[1]", "expected a JSON object"),
+        ('{"tags": "dog"}', "tags: 'dog' is not a list of texts"),
+        ('{"tags": [1]}', "tags: expected a list of texts"),
+        ('{"title": 3}', "title: 3 is not text"),
+        ('{"duration": "long"}', "duration: 'long' is not a number"),
+        ("[" * 100_000, "not readable"),
+    ],
+)
+def test_a_broken_sidecar_skips_its_video_alone(tmp_path, folder, content, said):
+    (folder / "a.info.json").write_text(content)
+    report = extract_corpus([folder / "a.mp4", folder / "e.mp4"], tmp_path / "corpus", CLASSIC)
+    assert report.done == 1
+    assert said in report.failed[0][1]
+    assert "a.info.json" in report.failed[0][1]
+
+
+def test_text_of_a_sidecar_is_one_printable_line(tmp_path):
+    path = tmp_path / "x.info.json"
+    path.write_text(
+        json.dumps({"title": "a\nb\x1b[31m\ud800\u202e", "tags": ["  Ski\tJump ", "", "ski jump"], "id": "i\0d"})
+    )
+    sidecar = read_info_json(path)
+    assert sidecar.title.isprintable()
+    assert sidecar.title.startswith("a b [31m")
+    assert sidecar.tags == ("ski jump",)
+    assert sidecar.id == "i d"
+
+
+def test_a_table_gives_tags_title_and_list(tmp_path, folder):
+    table = tmp_path / "tags.csv"
+    table.write_text('video,tags,title,split\na.mp4,Dog;cat,"One, two",val\n-c d\'s,,None,train\n')
+    report = extract_corpus([folder / "a.mp4", folder / "-c d's.mp4"], tmp_path / "corpus", CLASSIC, read_csv(table))
+    corpus = Corpus(tmp_path / "corpus")
+    video = corpus.shards[0].video(corpus.index("a"))
+    assert report.untagged == 0
+    assert (video.tags, video.title, video.split) == (("dog", "cat"), "One, two", "val")
+    assert sorted(corpus.split) == ["train", "val"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("name,tags\na,b\n", "expected a header"),
+        ("video,tags,colour\na,b,c\n", "expected a header"),
+        ("", "expected a header"),
+        ("video,tags\na,b\na,c\n", "line 3: video 'a': empty, named twice"),
+        ("video,tags\na,b,c\n", "line 2"),
+        ("video,tags,split\na,b,dev\n", "split: 'dev'"),
+        ("video,tags,duration\na,b,long\n", "duration: 'long'"),
+        ('video,tags\n"a,b\n', "not readable as csv"),
+    ],
+)
+def test_a_wrong_table_is_refused_by_line(tmp_path, content, said):
+    path = tmp_path / "tags.csv"
+    path.write_text(content)
+    with pytest.raises(InputError, match=said):
+        read_csv(path)
+
+
+def test_two_videos_of_one_id_are_not_both_taken(tmp_path, folder, clip):
+    (folder / "sub").mkdir()
+    (folder / "sub" / "e.mp4").write_bytes(clip)
+    report = extract_corpus(find_videos([folder]), tmp_path / "corpus", CLASSIC)
+    assert report.done == 4
+    assert any("id 'e': also that of" in reason for _, reason in report.failed)
+
+
+def test_nothing_found_is_said(tmp_path):
+    with pytest.raises(InputError, match="no video in there"):
+        find_videos([tmp_path])
+    with pytest.raises(InputError, match="no such file or folder"):
+        find_videos([tmp_path / "none"])
+
+
+def test_names_with_a_dash_follow_two_dashes(tmp_path, folder, made):
+    done = made.command("extract", "--out", tmp_path / "corpus", "--", "-c d's.mp4", cwd=folder)
+    assert done.returncode == 0
+    assert ids(tmp_path / "corpus") == ["-c d's"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_features_are_the_same_however_many_processes(tmp_path, folder, workers):
+    extract_corpus([folder / "a.mp4", folder / "e.mp4"], tmp_path / "one", CLASSIC)
+    extract_corpus([folder / "a.mp4", folder / "e.mp4"], tmp_path / "many", CLASSIC, workers=workers)
+    one, many = Corpus(tmp_path / "one"), Corpus(tmp_path / "many")
+    for stream in ("visual", "audio"):
+        np.testing.assert_array_equal(one.rows(0, stream), many.rows(0, stream))
+
+
+def test_a_process_that_dies_costs_its_item_alone():
+    items = ["1 + 1", "__import__('os')._exit(3)", "2 + 2", "1 / 0", "3 + 3"]
+    results = dict(run_all(eval, items, workers=2))
+    assert set(results) == set(items)
+    assert [results["1 + 1"], results["2 + 2"], results["3 + 3"]] == [2, 4, 6]
+    assert isinstance(results[items[1]], Crashed)
+    assert isinstance(results["1 / 0"], ZeroDivisionError)
