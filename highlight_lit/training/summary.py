@@ -31,6 +31,13 @@ def line(record: dict[str, Any]) -> str:
     return f"{cell}: {name} {_percent(found)} (chance {_percent(chance)}, middle {_percent(middle)}), {took}; {where}"
 
 
+def heading(records: Records) -> str:
+    """What the numbers of a sweep's table are."""
+    primary = next(record["evaluation"]["primary"] for record in records if "evaluation" in record)
+    corpora = ", ".join(sorted({record["corpus"]["name"] for record in records}))
+    return f"\n{primary} in percent, {corpora}: mean over seeds (standard deviation)"
+
+
 def sweep_table(records: Records) -> Table:
     """Topics down, systems across: mean over seeds and its standard deviation, beside chance, middle and annotators."""
     records = [record for record in records if "evaluation" in record]
@@ -38,7 +45,7 @@ def sweep_table(records: Records) -> Table:
     varied = _varied(records)
     systems = sorted({_system(record, varied) for record in records})
     topics = sorted({record["topic"] for record in records})
-    table = Table(title=f"{name}, {_corpora(records)}, mean over seeds (standard deviation)", title_justify="left")
+    table = Table()
     for heading in ("topic", "videos", *systems, "chance", "middle", "annotators"):
         table.add_column(heading, justify="left" if heading == "topic" else "right")
     levels = {record["topic"]: _levels(record["evaluation"], name) for record in records}
@@ -128,10 +135,6 @@ def _system(record: dict[str, Any], varied: Sequence[str]) -> str:
         for key in varied
     ]
     return " ".join(v if n == "modality" else f"{n}={v}" for n, v in zip(names, values, strict=True))
-
-
-def _corpora(records: Records) -> str:
-    return ", ".join(sorted({record["corpus"]["name"] for record in records}))
 
 
 def _seeds(values: list[float]) -> str:

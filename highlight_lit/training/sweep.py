@@ -66,6 +66,7 @@ class Sweep(Callback):
         records = [read_json(path, "a note of a sweep") for path in sorted(notes.glob("*.json"))]
         shutil.rmtree(notes)
         Sweep.failures = [f"{r['overrides']}: {r['error']}" for r in records if r["status"] == "failed"]
-        if any("evaluation" in record for record in records):
-            width = None if sys.stdout.isatty() else 120
-            Console(width=width).print(summary.sweep_table([r for r in records if r["status"] == "done"]))
+        done = [record for record in records if record["status"] == "done"]
+        if any("evaluation" in record for record in done):
+            print(summary.heading(done))
+            Console(width=None if sys.stdout.isatty() else 120).print(summary.sweep_table(done))

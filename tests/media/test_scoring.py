@@ -19,10 +19,11 @@ from highlight_lit.errors import InputError
 from highlight_lit.media import commands
 from highlight_lit.media.scoring import read_scores, score_video, write_scores_csv, write_scores_json
 from highlight_lit.media.segments import Segment
+from highlight_lit.training.detector import Detector
 
 
-def detector(streams: dict[str, Stream] | None = None) -> SimpleNamespace:
-    """A stub that finds bright pictures, and counts a clip less where it has no sound."""
+def detector(streams: dict[str, Stream] | None = None) -> Detector:
+    """One whose network finds bright pictures, and counts a clip less where it has no sound."""
 
     def network(visual, audio, mask, heard):
         assert visual.dtype == torch.float32
@@ -30,7 +31,7 @@ def detector(streams: dict[str, Stream] | None = None) -> SimpleNamespace:
         return SimpleNamespace(z=torch.where(mask, z, 0))
 
     made = streams or {"visual": Stream(512, "classic", "1"), "audio": Stream(128, "classic", "1")}
-    return SimpleNamespace(streams=made, topic="bright", module=SimpleNamespace(network=network), source=Path("x.ckpt"))
+    return Detector(SimpleNamespace(network=network), "bright", made, Path("x.ckpt"))
 
 
 @pytest.fixture(scope="module")
