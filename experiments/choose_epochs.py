@@ -1,0 +1,104 @@
+"""How long to train, chosen without a clip label: the loss on training videos that were held out.
+
+    python -m experiments.choose_epochs --corpus DIR [--epochs 50] [--folds 3] [Hydra overrides]
+
+For each topic the training videos of the weak label rule are cut into folds; a network trained on the others says of each
+held-out video, whole, whether it is a positive. The table shows binary cross entropy and accuracy by epoch, each class
+counting half, means over topics and folds. Validation lists and clip labels are never opened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from hydra import compose, initialize_config_dir
+from numpy.typing import NDArray
+
+from highlight_lit.config import CONFIG_DIR, plain
+from highlight_lit.data.batches import Draw, EpochPlan, ResidentStore
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.training.module import HighlightModule
+from highlight_lit.training.train import make_data, make_module
+
+Videos = NDArray[np.intp]
+MOST_HELD_OUT = 60  # negatives of a fold that are looked at
+
+
+def main() -> int:
+    """Print the table; returns an exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--every", type=int, default=10, help="epochs between two looks")
+    parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("overrides", nargs="*")
+    options = parser.parse_args()
+    corpus = Corpus(options.corpus)
+    found: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    for topic in corpus.topics:
+        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+            config = plain(compose("config", [f"data.root={options.corpus}", f"topic={topic}", *options.overrides]))
+        for fold in range(options.folds):
+            curve = held_out_curve({**config, "seed": fold}, corpus, fold, options.folds, options.epochs, options.every)
+            for epoch, value in curve.items():
+                found[epoch].append(value)
+    print("epochs  held-out BCE  accuracy")
+    for epoch, values in found.items():
+        loss, accuracy = np.mean(values, axis=0)
+        print(f"{epoch:6d}  {loss:12.3f}  {accuracy:8.3f}")
+    return 0
+
+
+def held_out_curve(
+    config: dict[str, Any], corpus: Corpus, fold: int, folds: int, epochs: int, every: int
+) -> dict[int, tuple[float, float]]:
+    """Held-out binary cross entropy and accuracy by epoch, of one topic and fold."""
+    data = make_data(config, corpus)
+    module = make_module(config, corpus)
+    generator = np.random.default_rng(fold)
+    held, kept = [], []
+    for videos in (data.positive, data.negative):
+        shuffled = generator.permutation(videos)
+        held.append(shuffled[fold::folds])
+        kept.append(np.setdiff1d(videos, held[-1]))
+    module.fit_statistics(data.statistics())
+    plan = EpochPlan(corpus.clips, *kept, tau=config["tau"], pairs=config["data"]["pairs"], seed=fold)
+    made = module.configure_optimizers()
+    optimizer = made["optimizer"] if isinstance(made, dict) else made
+    curve = {}
+    for epoch in range(epochs):
+        module.train()
+        for draw in plan.draws(epoch):
+            bags = data.store.bags(draw, plan.tau)
+            optimizer.zero_grad()
+            module.loss(module(bags), bags.label, bags.mask)["loss"].backward()
+            optimizer.step()
+        if (epoch + 1) % every == 0:
+            curve[epoch + 1] = _judge(module, data.store, corpus, held[0], held[1][:MOST_HELD_OUT])
+    return curve
+
+
+@torch.inference_mode()
+def _judge(
+    module: HighlightModule, store: ResidentStore, corpus: Corpus, positive: Videos, negative: Videos
+) -> tuple[float, float]:
+    """Binary cross entropy and accuracy on whole videos, each class counting half."""
+    module.eval()
+    losses, hits = [], []
+    for label, videos in ((1.0, positive), (0.0, negative)):
+        whole = [store.bags(Draw(np.array([v]), np.zeros(1, np.int64)), int(corpus.clips[v])) for v in videos]
+        z_hat = torch.cat([module(bags).z_hat for bags in whole])
+        losses.append(float(F.binary_cross_entropy_with_logits(z_hat, torch.full_like(z_hat, label))))
+        hits.append(float(((z_hat > 0) == bool(label)).float().mean()))
+    return sum(losses) / 2, sum(hits) / 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
