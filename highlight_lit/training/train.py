@@ -139,7 +139,7 @@ def _trainer(plain: dict[str, Any], folder: Path, logger: Any) -> pl.Trainer:
         enable_progress_bar=progress,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        log_every_n_steps=10,
+        log_every_n_steps=1,  # everything is logged once an epoch
     )
 
 
