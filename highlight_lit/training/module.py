@@ -63,7 +63,10 @@ class HighlightModule(pl.LightningModule):
         """The optimizer over all parameters, and its schedule in epochs."""
         nodes = self.hparams["optimizer"]
         make = build({**nodes["algorithm"], "_partial_": True}, "optimizer.algorithm")
-        optimizer = make(self.network.parameters())
+        try:
+            optimizer = make(self.network.parameters())
+        except (TypeError, ValueError) as error:
+            raise InputError(f"optimizer.algorithm: {nodes['algorithm']['_target_']}: {error}") from error
         if nodes["schedule"] is None:
             return optimizer
         schedule = build({**nodes["schedule"], "_partial_": True}, "optimizer.schedule")(optimizer)
