@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import hashlib
 import importlib
@@ -61,7 +62,7 @@ TAKES: dict[str, Check] = {
     "beta": _number(0),
     "seed": _whole(0),
     "out": _NAME,
-    "study": (lambda value: value is None or isinstance(value, str), "a name or null"),
+    "study": (lambda value: value is None or isinstance(value, str), "one of the files in conf/study"),
     "data.root": _NAME,
     "data.rule": _one_of(*RULES),
     "data.training": _one_of("lists", "transductive"),
@@ -75,6 +76,7 @@ TAKES: dict[str, Check] = {
     "trainer.progress": _SWITCH,
     "logger.mode": _one_of("offline", "online", "disabled"),
     "logger.project": _NAME,
+    "logger.group": (lambda value: value is None or isinstance(value, str), "a name or null"),
 }
 # The parts a researcher swaps: whatever class they name checks its own arguments.
 PARTS = ("model", "fusion", "context", "pooling", "loss", "optimizer")
@@ -138,17 +140,17 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in resolved.items()}
 
 
-def identity(config: DictConfig, corpus: str) -> str:
+def identity(config: Mapping[str, Any], corpus: str) -> str:
     """Hexadecimal name of a run: two runs that compute the same thing have the same one.
 
     It is the hash of the resolved configuration without what does not change the result (folders, logging, progress,
     device), and of the corpus' contents in place of its path.
 
     Args:
-        config: A checked configuration.
+        config: A checked configuration, plain.
         corpus: `Corpus.fingerprint`.
     """
-    science = plain(config)
+    science = copy.deepcopy(dict(config))
     for key in _NOT_SCIENCE:
         parent, _, last = key.rpartition(".")
         (science[parent] if parent else science).pop(last, None)

@@ -71,7 +71,7 @@ def test_a_missing_topic_is_asked_for_by_name() -> None:
 
 def test_seed_0_is_a_seed() -> None:
     check(composed("seed=0"))
-    assert identity(composed("seed=0"), "x") != identity(composed("seed=1"), "x")
+    assert identity(plain(composed("seed=0")), "x") != identity(plain(composed("seed=1")), "x")
 
 
 SCIENCE = ["rank=4", "tau=20", "beta=0.01", "seed=3", "topic=cat", "modality=visual", "fusion=concat", "context.T=1",
@@ -79,16 +79,16 @@ SCIENCE = ["rank=4", "tau=20", "beta=0.01", "seed=3", "topic=cat", "modality=vis
 
 
 def test_runs_that_compute_something_else_have_another_name() -> None:
-    names = {identity(composed(*words), "x") for words in [(), *itertools.combinations(SCIENCE, 1)]}
+    names = {identity(plain(composed(*words)), "x") for words in [(), *itertools.combinations(SCIENCE, 1)]}
     assert len(names) == len(SCIENCE) + 1
-    assert identity(composed(), "x") != identity(composed(), "another corpus")
+    assert identity(plain(composed()), "x") != identity(plain(composed()), "another corpus")
 
 
 @pytest.mark.parametrize(
     "override", ["out=elsewhere", "logger=none", "data.root=moved", "study=table1", "trainer.accelerator=cpu"]
 )
 def test_where_and_how_loudly_a_run_happens_does_not_change_its_name(override: str) -> None:
-    assert identity(composed(), "x") == identity(composed(override), "x")
+    assert identity(plain(composed()), "x") == identity(plain(composed(override)), "x")
 
 
 @pytest.mark.parametrize(

@@ -13,18 +13,17 @@ import pytorch_lightning as pl
 
 @contextmanager
 def tracked(
-    mode: str, project: str, folder: Path, run_id: str, config: Mapping[str, Any], study: str | None
+    options: Mapping[str, Any], folder: Path, run_id: str, config: Mapping[str, Any]
 ) -> Iterator[pl.loggers.Logger | None]:
     """Yield a logger whose W&B run is closed on leaving: exit code 0, or 1 if anything was raised.
 
     Args:
-        mode: `offline`, `online` or `disabled`; disabled yields None and imports nothing.
-        project: W&B project.
+        options: `mode` (`offline`, `online` or `disabled`; disabled yields None and imports nothing), `project`, `group`.
         folder: Where W&B keeps the run's files.
         run_id: The run's identity, its id in W&B too, so that a resumed run goes on in the same one.
         config: What to keep as the run's config.
-        study: Its group.
     """
+    mode = options["mode"]
     if mode == "disabled":
         yield None
         return
@@ -35,12 +34,12 @@ def tracked(
     os.environ.setdefault("WANDB_SILENT", "true")
     settings = wandb.Settings(silent=True, console="off", x_disable_stats=True, quiet=True)
     run = wandb.init(
-        project=project,
+        project=options["project"],
         id=run_id,
         name=f"{config['topic']} {config['modality']} seed {config['seed']}",
-        group=study,
+        group=options["group"],
         job_type="train",
-        tags=[str(config["topic"]), str(config["modality"])],
+        tags=[str(config[key]) for key in ("topic", "modality", "study") if config[key] is not None],
         dir=folder,
         mode="offline" if mode == "offline" else "online",
         resume="allow" if mode == "online" else None,

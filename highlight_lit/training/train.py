@@ -41,7 +41,7 @@ def train(config: DictConfig) -> dict[str, Any]:
     corpus = Corpus(Path(plain["data"]["root"]))
     data = make_data(plain, corpus)
     module = make_module(plain, corpus)
-    run_id = run_config.identity(config, corpus.fingerprint)
+    run_id = run_config.identity(plain, corpus.fingerprint)
     with ledger.claimed(Path(plain["out"]), run_id) as folder:
         done = ledger.read_record(folder)
         if done is not None and done["status"] == "done":
@@ -101,7 +101,7 @@ def _run(
     plain: dict[str, Any], data: HighlightData, module: HighlightModule, folder: Path, run_id: str
 ) -> dict[str, Any]:
     """Fit, save, score; the outcome for the record."""
-    with tracked(plain["logger"]["mode"], plain["logger"]["project"], folder, run_id, plain, plain["study"]) as logger:
+    with tracked(plain["logger"], folder, run_id, plain) as logger:
         trainer = _trainer(plain, folder, logger)
         module.fit_statistics(data.statistics())
         if plain["trainer"]["compile"]:
