@@ -2,11 +2,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+comma := ,
 DEMO ?= demo
+PROFILE ?= quick
+REPRODUCE ?= reproduce
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo reproduce-tables sync dashboards test check bench clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +28,17 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: setup ## Make a synthetic corpus, train a topic in three ways, show the table and a picture (in ./demo)
 	@$(BIN)/python -m experiments.demo $(DEMO) --command $(BIN)/highlight-lit
 
+# CORPUS=DIR,DIR takes imported corpora, SET="KEY=VALUE ..." sets more, ARGS passes on what experiments.reproduce takes.
+reproduce-tables: setup ## Every table and figure of the paper (PROFILE=quick or full); goes on where it was stopped
+	@WANDB_SILENT=true $(BIN)/python -m experiments.reproduce --profile $(PROFILE) --out $(REPRODUCE) \
+	    $(foreach corpus,$(subst $(comma), ,$(CORPUS)),--corpus $(corpus)) $(ARGS) $(SET)
+
+sync: setup ## Send the runs that were logged offline to W&B
+	@$(BIN)/python -m experiments.dashboards sync $(REPRODUCE)
+
+dashboards: setup ## Make a saved view of each study in W&B, or without a key write what would be made
+	@$(BIN)/python -m experiments.dashboards views $(REPRODUCE)
+
 test: setup ## Run the tests on all cores
 	@OMP_NUM_THREADS=1 WANDB_MODE=offline $(BIN)/python -m pytest -q --numprocesses auto
 
@@ -34,6 +48,6 @@ check: setup ## ruff and mypy
 bench: setup ## Clips a second of Trainer.fit beside a bare loop, and other ratios; saved under experiments/results/
 	@$(BIN)/python -m experiments.bench
 
-clean: ## Remove what make made: the environment, the demo, caches (never ./runs)
+clean: ## Remove what make made: the environment, the demo, caches (never ./runs or ./reproduce)
 	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

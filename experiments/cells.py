@@ -55,6 +55,7 @@ class Cell:
 
     id: str
     study: str
+    system: System
     label: str
     config: dict[str, Any]
 
@@ -116,7 +117,7 @@ def cells_of(
             for topic in where.topics:
                 config = {**copy.deepcopy(plain), "seed": seed, "topic": topic}
                 run_id = run_config.identity(config, where.corpus.fingerprint)
-                found.append(Cell(run_id, study.name, study.called(system), config))
+                found.append(Cell(run_id, study.name, system, study.called(system), config))
     return found
 
 

@@ -20,6 +20,7 @@ from experiments.cells import Cell
 from highlight_lit.errors import InputError
 from highlight_lit.training.ledger import read_record, run_dir
 
+CELLS_A_PROCESS = 50
 Failures = dict[str, str]  # a cell's text to what it raised
 
 
@@ -112,8 +113,15 @@ def _train(plain: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that start anew (torch does not fork well) and end with this one, however it ends."""
+    # Tensors of many megabytes stay with the process: given back to the system after each step, as glibc would, every
+    # step pays for its pages anew.
+    for limit in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
+        os.environ.setdefault(limit, str(1 << 30))
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(os.getpid(),))
+    # A process is renewed now and then: Lightning's trainers leave memory behind.
+    pool = ProcessPoolExecutor(
+        workers, context, initializer=_start, initargs=(os.getpid(),), max_tasks_per_child=CELLS_A_PROCESS
+    )
     try:
         yield pool
     except BaseException:

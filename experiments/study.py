@@ -156,12 +156,12 @@ def studies(folder: Path = HERE / "studies") -> list[Study]:
 
 
 def profile(name: str) -> Profile:
-    """The profile of this name.
+    """The profile of this name, or in this file of yours.
 
     Raises:
         InputError: There is none, or its file is not one.
     """
-    path = HERE / "profiles" / f"{name}.yaml"
+    path = Path(name) if name.endswith(".yaml") else HERE / "profiles" / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
         raise InputError(f"profile {name}: no such profile; expected one of {known}")

@@ -1,0 +1,154 @@
+"""A saved view in W&B for each study of a reproduction, and the runs that were logged offline sent there.
+
+    python -m experiments.dashboards views reproduce     # with a key in WANDB_API_KEY or after 'wandb login'
+    python -m experiments.dashboards sync reproduce
+
+Without a key, or without the package wandb-workspaces (the extra `dashboards`), `views` writes what it would make to
+`reproduce/PROFILE/dashboards.json` and says so. No table of the report depends on W&B.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from experiments import plan
+from experiments.study import Study, studies
+from highlight_lit.errors import InputError
+from highlight_lit.evaluation.benchmarks import BENCHMARKS
+from highlight_lit.files import write_json
+
+# What a sweep's key is called in a run's config, where W&B nests it.
+CONFIG_KEYS = {"model": "model._target_", "pooling": "model.pooling._target_", "loss": "loss._target_",
+               "fusion": "model.fusion._target_", "context.T": "model.context.T"}  # fmt: skip
+LOGARITHMIC = ("rank", "beta")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make the views or send the runs; returns an exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("views", "sync"))
+    parser.add_argument("folder", type=Path, help="of reproductions")
+    parser.add_argument("--project", default="highlight-lit")
+    options = parser.parse_args(arguments)
+    try:
+        folders = sorted(path.parent for path in options.folder.glob(f"*/{plan.FILE}"))
+        if not folders:
+            raise InputError(f"{options.folder}: no reproduction in it; run 'make reproduce-tables' first")
+        return sync(folders) if options.what == "sync" else make_views(folders, options.project)
+    except InputError as error:
+        print(f"dashboards: {error}", file=sys.stderr)
+        return 2
+
+
+def views(made: Mapping[str, Any], known: Sequence[Study], project: str) -> list[dict[str, Any]]:
+    """What the views of a reproduction are: a curve or bars for each benchmark, and the runs, best first.
+
+    Args:
+        made: The plan.
+        known: The studies.
+        project: In W&B.
+    """
+    found = []
+    for study in known:
+        cells = made["studies"].get(study.name, {})
+        if not cells:
+            continue
+        keys = list(study.axes())
+        measures = sorted({BENCHMARKS[made["corpora"][corpus]["benchmark"]].primary.name for corpus in cells})
+        numeric = len(keys) == 1 and all(_is_number(value) for value in study.axes()[keys[0]])
+        panels = [
+            {"kind": "curve" if numeric else "bars", "y": measure, "x": CONFIG_KEYS.get(keys[0], keys[0]),
+             "logarithmic": keys[0] in LOGARITHMIC}
+            for measure in measures
+        ]  # fmt: skip
+        runs = sorted({cell["id"] for of in cells.values() for cell in of})
+        columns = [*(CONFIG_KEYS.get(key, key) for key in keys), "topic", "seed"]
+        found.append({"name": f"{study.title}: {study.about}", "project": project, "panels": panels, "runs": runs,
+                      "best_first": measures[0], "columns": columns})  # fmt: skip
+    return found
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def make_views(folders: Sequence[Path], project: str) -> int:
+    """Save the views in W&B, or write what they would be."""
+    key, package = _key(), find_spec("wandb_workspaces") is not None
+    for folder in folders:
+        wanted = views(plan.read(folder), studies(), project)
+        if key and package:
+            for view in wanted:
+                print(f"{view['name']}: {save(view)}")
+        else:
+            write_json(folder / "dashboards.json", wanted)
+            lacking = "no W&B key was found" if package else "the package wandb-workspaces is not installed"
+            print(f"{lacking}: what would be made is written to {folder / 'dashboards.json'} ({len(wanted)} views)")
+    return 0
+
+
+def _key() -> bool:
+    """Whether W&B would let us in."""
+    netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+    return bool(os.environ.get("WANDB_API_KEY")) or (netrc.is_file() and "api.wandb.ai" in netrc.read_text())
+
+
+def workspace(view: Mapping[str, Any], entity: str) -> Any:
+    """A view as an object of W&B's own workspaces API."""
+    import wandb_workspaces.reports.v2 as wr
+    import wandb_workspaces.workspaces as ws
+    from wandb_workspaces import expr
+
+    panels: list[Any] = []
+    for panel in view["panels"]:
+        x, y = wr.Config(panel["x"]), wr.SummaryMetric(panel["y"])
+        if panel["kind"] == "curve":
+            panels.append(wr.ScatterPlot(title=panel["y"], x=x, y=y, log_x=panel["logarithmic"], running_ymean=True))
+        else:
+            panels.append(wr.BarPlot(title=panel["y"], metrics=[panel["y"]], groupby=x, groupby_aggfunc="mean",
+                                     groupby_rangefunc="stddev"))  # fmt: skip
+    settings = ws.RunsetSettings(
+        filters=[expr.Metric("ID").isin(list(view["runs"]))],
+        order=[expr.Ordering(expr.Summary(view["best_first"]), ascending=False)],
+        pinned_columns=["run:displayName", f"summary:{view['best_first']}",
+                        *(f"config:{column}.value" for column in view["columns"])],
+    )  # fmt: skip
+    section = ws.Section(name="by what was varied", panels=panels, is_open=True)
+    return ws.Workspace(entity=entity, project=view["project"], name=view["name"], sections=[section],
+                        runset_settings=settings)  # fmt: skip
+
+
+def save(view: Mapping[str, Any]) -> str:
+    """Save a view; its address."""
+    import wandb
+
+    made = workspace(view, str(wandb.Api().default_entity))
+    made.save()
+    return str(made.url)
+
+
+def sync(folders: Sequence[Path]) -> int:
+    """Send the runs logged offline, one after the other; those sent before are skipped by W&B."""
+    if not _key():
+        raise InputError("no W&B key was found; expected WANDB_API_KEY, or 'wandb login' once")
+    runs = [run for folder in folders for run in sorted(folder.glob("runs/*/wandb/offline-run-*"))]
+    print(f"{len(runs)} runs to send")
+    failed = [run for run in runs if subprocess.run([sys.executable, "-m", "wandb", "sync", str(run)]).returncode]
+    for run in failed:
+        print(f"not sent: {run}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

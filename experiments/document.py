@@ -1,0 +1,157 @@
+"""A report as parts, written as Markdown, as one HTML page with its pictures inside, and its tables as LaTeX."""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading of level 1 to 3."""
+
+    level: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; `code` in backquotes."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: its name as a file, its caption, its columns, and rows of as many cells; `rule` rows end a group."""
+
+    name: str
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    rule: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture (SVG) and what it shows."""
+
+    path: Path
+    caption: str
+
+
+Part = Heading | Text | Table | Figure
+
+
+def markdown(parts: Sequence[Part], folder: Path) -> str:
+    """The report as Markdown; pictures are linked relative to `folder`."""
+    return "\n\n".join(_markdown(part, folder) for part in parts) + "\n"
+
+
+def _markdown(part: Part, folder: Path) -> str:
+    if isinstance(part, Heading):
+        return "#" * part.level + " " + part.text
+    if isinstance(part, Text):
+        return part.text
+    if isinstance(part, Figure):
+        return f"![{part.caption}]({part.path.relative_to(folder).as_posix()})\n\n{part.caption}"
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (part.columns, *part.rows)]
+    lines.insert(1, "| --- |" + " ---: |" * (len(part.columns) - 1))
+    return part.caption + "\n\n" + "\n".join(lines)
+
+
+def latex(table: Table) -> str:
+    """The table in LaTeX, for booktabs."""
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        "\\begin{table}",
+        "\\centering",
+        f"\\caption{{{_tex(table.caption)}}}",
+        "\\begin{tabular}{l" + "r" * (len(table.columns) - 1) + "}",
+        "\\toprule",
+        " & ".join(map(_tex, table.columns)) + " \\\\",
+        "\\midrule",
+    ]
+    for number, row in enumerate(table.rows):
+        lines.append(" & ".join(map(_tex, row)) + " \\\\")
+        if number in table.rule:
+            lines.append("\\midrule")
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table}", ""])
+
+
+_TEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "–": "--", "τ": r"$\tau$", "β": r"$\beta$", "²": "$^2$", "³": "$^3$",
+        "<": "$<$", ">": "$>$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "`": ""}  # fmt: skip
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
+
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1b1b1b; --page: #fff; --soft: #666; --line: #ddd; --tint: #f5f7f9 }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e6e6; --page: #16181b; --soft: #9aa0a6; --line: #3a3d42; --tint: #1f2226 } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 70rem;
+  margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: 1.7rem } h2 { margin-top: 3rem; border-bottom: 1px solid var(--line) } h3 { margin-top: 2rem }
+nav { columns: 14rem; margin: 1rem 0 } nav a { display: block; color: inherit }
+.scroll { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0 }
+th, td { padding: .25rem .7rem; text-align: right; white-space: nowrap } th:first-child, td:first-child { text-align: left }
+thead th { border-bottom: 2px solid var(--ink); vertical-align: bottom } tr.rule td { border-bottom: 1px solid var(--soft) }
+tbody tr:hover { background: var(--tint) } .words td { white-space: normal; text-align: left }
+figure { margin: 1rem 0 } figure img { max-width: 100%; background: #fff; border-radius: 4px; padding: .3rem }
+figcaption, .caption { color: var(--soft); font-size: .9rem; max-width: 60rem }
+code { background: var(--tint); padding: 0 .2rem }
+"""
+
+
+def page(title: str, parts: Sequence[Part]) -> str:
+    """The report as one HTML page that loads nothing: pictures are in it."""
+    sections = [part for part in parts if isinstance(part, Heading) and part.level == 2]
+    links = "".join(f'<a href="#{_anchor(part.text)}">{html.escape(part.text)}</a>' for part in sections)
+    body = "\n".join(_html(part) for part in parts)
+    first, _, rest = body.partition("</h1>")
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{_STYLE}</style></head>\n'
+        f"<body>\n{first}</h1>\n<nav>{links}</nav>{rest}\n</body></html>\n"
+    )
+
+
+def _html(part: Part) -> str:
+    if isinstance(part, Heading):
+        return f'<h{part.level} id="{_anchor(part.text)}">{_inline(part.text)}</h{part.level}>'
+    if isinstance(part, Text):
+        if part.text.startswith("- "):
+            items = "".join(f"<li>{_inline(line[2:])}</li>" for line in part.text.splitlines())
+            return f"<ul>{items}</ul>"
+        return f"<p>{_inline(part.text)}</p>"
+    if isinstance(part, Figure):
+        picture = base64.b64encode(part.path.read_bytes()).decode()
+        alt = html.escape(part.caption, quote=True)
+        return (
+            f'<figure><img alt="{alt}" src="data:image/svg+xml;base64,{picture}">'
+            f"<figcaption>{_inline(part.caption)}</figcaption></figure>"
+        )
+    head = "".join(f"<th>{_inline(cell)}</th>" for cell in part.columns)
+    rows = "".join(
+        f"<tr{' class=rule' if number in part.rule else ''}>"
+        + "".join(f"<td>{_inline(cell)}</td>" for cell in row)
+        + "</tr>\n"
+        for number, row in enumerate(part.rows)
+    )
+    wordy = any(len(cell) > 40 for row in part.rows for cell in row)
+    table = f"<table{' class=words' if wordy else ''}><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table>"
+    return f'<div class="caption">{_inline(part.caption)}</div><div class="scroll">{table}</div>'
+
+
+def _inline(text: str) -> str:
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))
+
+
+def _anchor(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

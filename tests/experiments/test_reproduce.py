@@ -1,0 +1,145 @@
+"""One command makes the report; killed, stopped or failing, it goes on and ends with the same bytes."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+Command = Callable[..., list[str]]
+
+
+def run(words: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run to the end, from the checkout."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=300, env=environment)
+
+
+def report(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((out / "tiny" / "report").rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="session")
+def unbroken(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A reproduction of tables 1 and 2 that nothing disturbed."""
+    out = tmp_path_factory.mktemp("unbroken")
+    return out, run(both_tables(tiny, out))
+
+
+def both_tables(tiny: Path, out: Path) -> list[str]:
+    return [sys.executable, "-m", "experiments.reproduce", "--profile", str(tiny / "tiny.yaml"), "--corpus",
+            str(tiny / "corpus"), "--study", "table1", "--study", "table2", "--out", str(out)]  # fmt: skip
+
+
+def test_it_ends_with_every_file_of_the_report(unbroken: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    out, ended = unbroken
+    assert ended.returncode == 0, ended.stderr
+    assert {"report.md", "report.html", "numbers.csv", "claims.tex", "table1-youtube-highlights.tex",
+            "table2-youtube-highlights.tex"} == set(report(out))  # fmt: skip
+    text = (out / "tiny/report/report.md").read_text()
+    for said in ("SYNTHETIC", "`youtube/trapezoid`", "seeds 0 to 1", "chance", "annotators", "commit", "± "):
+        assert said in text
+    page = (out / "tiny/report/report.html").read_text()
+    assert "http" not in page
+    assert "20 cells, 20 to run" in ended.stderr  # 16 and 8, of which one system is shared
+
+
+def test_run_again_it_trains_nothing_and_says_the_same(
+    unbroken: tuple[Path, subprocess.CompletedProcess[str]], tiny: Path
+) -> None:
+    out, _ = unbroken
+    before = report(out)
+    again = run(both_tables(tiny, out))
+    assert again.returncode == 0
+    assert " 0 to run" in again.stderr
+    assert report(out) == before
+
+
+@pytest.mark.parametrize("seed", [0])
+def test_killed_at_random_moments_it_ends_with_the_same_bytes(command: Command, tmp_path: Path, seed: int) -> None:
+    assert run(command(out=tmp_path / "whole")).returncode == 0
+    moments = random.Random(seed)
+    for _ in range(3):
+        process = subprocess.Popen(command(), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(moments.uniform(4, 14))
+        process.kill()
+        process.wait()
+    assert run(command()).returncode == 0
+    assert report(tmp_path / "out") == report(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_with_its_own_status_and_no_process_stays(
+    command: Command, tmp_path: Path, number: int
+) -> None:
+    words = command("trainer.max_epochs=2000")
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                               start_new_session=True)  # fmt: skip
+    while not list(tmp_path.glob("out/tiny/runs/.locks/*")):
+        assert process.poll() is None
+        time.sleep(0.2)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert "what is done is kept, the same command goes on" in said
+    time.sleep(1)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_a_failing_cell_leaves_the_rest_and_the_table_shows_the_hole(command: Command, tmp_path: Path) -> None:
+    # A rate at which the loss is infinite after a step: every cell of this study fails, those of a sound rate do not.
+    assert run(command("optimizer.algorithm.lr=1e-3")).returncode == 0
+    failing = command("optimizer.algorithm.lr=1e30", "trainer.max_epochs=20")
+    ended = run(failing)
+    assert ended.returncode == 1
+    assert "failed: table2: tau = 4, topic01, seed 0: topic=topic01: the loss is NaN or infinite" in ended.stderr
+    assert "8 cells failed, 8 are missing" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "8 cells are missing" in (tmp_path / "out/tiny/report/report.md").read_text()
+    assert run([*failing, "--allow-missing"]).returncode == 1  # a failure is one, whatever is allowed
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [("{", "not readable as a record of a run"), ('{"format": "highlight-lit record", "version": 99}', "version 1")],
+)
+def test_a_damaged_record_is_named_and_nothing_is_lost(
+    command: Command, tmp_path: Path, damage: str, says: str
+) -> None:
+    assert run(command()).returncode == 0
+    before = report(tmp_path / "out")
+    path = sorted(tmp_path.glob("out/tiny/runs/*/record.json"))[0]
+    path.write_text(damage)
+    ended = run(command())
+    assert ended.returncode == 2
+    assert str(path) in ended.stderr
+    assert says in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert report(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--study", "table9"], "--study table9: no such study; expected one of table1"),
+        (["tau=none"], "study table2: "),
+        (["--corpus", "nowhere"], "nowhere/manifest.json: no such file"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2_and_writes_nothing(
+    command: Command, tmp_path: Path, words: list[str], says: str
+) -> None:
+    ended = run(command(*words))
+    assert ended.returncode == 2
+    assert says in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert not (tmp_path / "out" / "tiny").exists()
