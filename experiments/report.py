@@ -73,12 +73,14 @@ def _parts(
 
 def _provenance(made: dict[str, Any]) -> Iterator[Part]:
     profile = made["profile"]
-    overrides = " ".join([*profile["overrides"], *made["overrides"]]) or "none"
+    last = {word.partition("=")[0]: word for word in (*profile["overrides"], *made["overrides"])}
+    overrides = " ".join(last.values()) or "none"
     yield Text(
         f"Profile `{profile['name']}`: {profile['about']}. Seeds 0 to {profile['seeds'] - 1}; set for every cell: `{overrides}`."
     )
     lines = []
-    for corpus in made["corpora"].values():
+    used = {fingerprint for cells in made["studies"].values() for fingerprint in cells}
+    for corpus in (corpus for fingerprint, corpus in made["corpora"].items() if fingerprint in used):
         kind = "SYNTHETIC videos in the shape of" if corpus["synthetic"] else "labels and measures of"
         extra = f"; set here: `{' '.join(corpus['overrides'])}`" if corpus["overrides"] else ""
         lines.append(f"- {corpus['name']}: {kind} {corpus['benchmark']}; topics {', '.join(corpus['topics'])}{extra}")
