@@ -126,7 +126,7 @@ def test_nothing_outside_the_supervised_folder_names_labels_or_imports_from_it()
 def test_a_view_leads_to_arrays_and_not_to_the_corpus(hard: Corpora) -> None:
     videos = view(hard("plain"), "dog")
     assert set(vars(videos)) == {"topic", "positive", "negative", "tagged", "evaluation"}
-    assert set(vars(videos.positive[0])) == {"id", "duration", "span", "x"}
+    assert set(vars(videos.positive[0])) == {"id", "duration", "span", "x", "widths", "size"}
 
 
 @pytest.mark.parametrize("name", METHODS)
