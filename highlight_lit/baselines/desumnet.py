@@ -16,7 +16,7 @@ from highlight_lit.baselines.learning import principal_axes, seeded, to_numpy, w
 from highlight_lit.baselines.numerics import Floats
 from highlight_lit.baselines.videos import Videos
 
-WIDTH, TAU, BATCH, STEPS, RATE = 64, 60, 32, 200, 1e-3
+WIDTH, TAU, BATCH, STEPS, RATE = 64, 60, 32, 50, 1e-3
 
 
 class TopicClassifier(nn.Module):

@@ -16,7 +16,7 @@ from highlight_lit.baselines.learning import BiLSTM, principal_axes, seeded, to_
 from highlight_lit.baselines.numerics import Floats
 from highlight_lit.baselines.videos import Videos
 
-HIDDEN, CODE, TAU, BATCH, STEPS, RATE = 48, 16, 60, 16, 100, 2e-3
+HIDDEN, CODE, TAU, BATCH, STEPS, RATE = 48, 16, 60, 16, 300, 2e-3
 PRIOR = 0.05  # weight of the divergence
 VARIANCE_FLOOR = 0.05
 

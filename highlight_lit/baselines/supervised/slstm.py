@@ -11,7 +11,7 @@ from highlight_lit.baselines.learning import BiLSTM, principal_axes, seeded, to_
 from highlight_lit.baselines.numerics import Floats
 from highlight_lit.baselines.supervised.videos import SupervisedVideos
 
-HIDDEN, TAU, BATCH, STEPS, RATE = 48, 60, 16, 150, 3e-3
+HIDDEN, TAU, BATCH, STEPS, RATE = 48, 60, 16, 50, 3e-3
 
 
 def score(videos: SupervisedVideos, seed: int = 0) -> list[Floats]:
