@@ -2,8 +2,8 @@
 
     python -m experiments.settle_baselines --corpus DIR --out FILE [--folds 3]
 
-For each topic the training videos of the weak label rule are cut into folds. Methods without clip labels learn from the
-others; of what is held out, each positive is joined to a negative, end to end, and a method is to score the positive's clips
+For each topic and fold a random share of the training videos of the weak label rule is held out, drawn anew in every fold
+(shares of two folds may overlap). Methods without clip labels learn from the others; of what is held out, each positive is joined to a negative, end to end, and a method is to score the positive's clips
 above the negative's: area under the ROC curve, from weak labels alone. The preparation of the features, which all methods
 share, is judged so by the mean over those that read the topic and draw nothing. sLSTM, which is supervised, is judged by
 the clip labels of held-out videos of the training list, by the primary measure of the corpus' benchmark. Of each choice
