@@ -65,6 +65,7 @@ class Table:
         self.videos = labelled_videos(corpus, topics)
         self.benchmark = benchmark_of(corpus, self.videos)
         self.rows: list[dict[str, Any]] = []
+        self.environment = environment()  # before anything runs: the code that made the numbers
         self._views: dict[tuple[str, bool], Any] = {}
 
     def levels(self) -> None:
@@ -103,14 +104,16 @@ class Table:
         return self._views[key]
 
     def network(self, name: str) -> None:
-        """Train a network of the trainer with each seed, topic after topic."""
-        started = time.process_time()
+        """Train a network of the trainer with each seed, topic after topic; its seconds are those of the records."""
+        seconds = 0.0
         seeds: list[Values] = [{} for _ in range(self.seeds)]
         for topic in self.topics:
             for seed, values in enumerate(seeds):
-                for measure, of in self._train(name, topic, seed)["evaluation"]["measures"].items():
+                record = self._train(name, topic, seed)
+                seconds += record["seconds"]
+                for measure, of in record["evaluation"]["measures"].items():
                     values.setdefault(measure, {})[topic] = of["topics"][topic]
-        self._add(name, NETWORKS[name], "weak", seeds, time.process_time() - started)
+        self._add(name, NETWORKS[name], "weak", seeds, seconds)
 
     def _train(self, name: str, topic: str, seed: int) -> dict[str, Any]:
         words = [f"model={name}", f"topic={topic}", f"seed={seed}", f"data.root={self.corpus.root}", f"out={self.out}",
@@ -137,7 +140,7 @@ class Table:
             "videos": len(self.videos),
             "topics": self.topics,
             "options": self.options,
-            "environment": environment(),
+            "environment": self.environment,
             "measures": {measure.name: measure.description for measure in self.benchmark.measures},
             "rows": self.rows,
         }
@@ -176,15 +179,19 @@ def _cells(table: dict[str, Any], measure: str) -> Iterator[tuple[str, list[str]
 def markdown(table: dict[str, Any]) -> str:
     """The table under each definition, a section each."""
     several = max(len(row["seeds"]) for row in table["rows"])
-    options = ", ".join(f"{name} {value}" for name, value in table["options"].items())
+    options = " ".join(f"--{name} {value}" for name, value in table["options"].items())
+    seeds = f"0 to {several - 1}" if several > 1 else "0"
     lines = [
         f"# Baselines on {table['corpus']['name']}",
         "",
-        f"{table['videos']} labelled videos of {len(table['topics'])} topics; {options}. Points; the average is over "
-        f"topics, recomputed from the cells. Methods that draw: mean of {several} seeds ± half of its 95 % interval "
-        "(Student's t); the others give one value. CPU seconds of all topics and seeds. "
-        f"Commit {table['environment']['commit'] or 'unknown'}, torch {table['environment']['torch']}, "
-        f"{table['environment']['device']}, {table['environment']['threads']} thread(s).",
+        f"    python -m experiments.baselines --corpus CORPUS {options} --seeds {several}",
+        "",
+        f"CORPUS is {table['corpus']['name']}, fingerprint {table['corpus']['fingerprint']}: {table['videos']} labelled "
+        f"videos of {len(table['topics'])} topics. Commit {table['environment']['commit'] or 'unknown'}, torch "
+        f"{table['environment']['torch']}, {table['environment']['device']}, {table['environment']['threads']} thread(s). "
+        f"Points; the average is over topics, recomputed from the cells. Methods that draw: seeds {seeds}, mean ± half of "
+        "its 95 % interval (Student's t); the others give one value. Seconds: of all topics and seeds, on the CPU for a "
+        "method, by the clock in training for a network of the trainer.",
     ]
     for measure, description in table["measures"].items():
         lines += ["", f"## {measure}", "", f"{description}.", ""]

@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from highlight_lit.baselines.learning import PrincipalAxes, seeded, to_numpy, windows
+from highlight_lit.baselines.learning import principal_axes, seeded, to_numpy, windows
 from highlight_lit.baselines.numerics import Floats
 from highlight_lit.baselines.videos import Videos
 
-WIDTH, TAU, BATCH, STEPS, RATE = 64, 60, 32, 200, 1e-3
+WIDTH, TAU, BATCH, STEPS, RATE = 64, 60, 32, 50, 1e-3
 
 
 class TopicClassifier(nn.Module):
@@ -36,7 +36,7 @@ class TopicClassifier(nn.Module):
 
 def score(videos: Videos, seed: int = 0) -> list[Floats]:
     """Scores (T,), at least 0, of each video to evaluate."""
-    axes = PrincipalAxes([*videos.positive, *videos.negative])
+    axes = principal_axes(videos.positive + videos.negative)
     positive, negative = ([axes(video) for video in of] for of in (videos.positive, videos.negative))
     with seeded(seed):
         network = train(positive, negative, seed)

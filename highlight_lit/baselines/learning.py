@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -52,6 +53,12 @@ class PrincipalAxes:
     def __call__(self, video: Clips) -> Tensor:
         """A video's clips along the axes, (T, r)."""
         return torch.from_numpy(((video.x - self.mean) @ self.axes).astype(np.float32))
+
+
+@lru_cache(maxsize=2)
+def principal_axes(videos: tuple[Clips, ...], dimensions: int = DIMENSIONS) -> PrincipalAxes:
+    """The axes of some videos, fitted once for all seeds."""
+    return PrincipalAxes(videos, dimensions)
 
 
 def windows(

@@ -7,6 +7,7 @@ the rest of them, and all clips of the negatives, are not. A perceptron with dro
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -30,8 +31,9 @@ def score(videos: Videos, seed: int = 0) -> list[Floats]:
             return [to_numpy(network(_scaled(rows(video.x))).squeeze(-1)) for video in videos.evaluation]
 
 
+@lru_cache(maxsize=1)
 def pseudo_labels(videos: Videos) -> tuple[Tensor, Tensor]:
-    """Clips called highlights, and the others: (n, D), (m, D), neither empty."""
+    """Clips called highlights, and the others: (n, D), (m, D), neither empty; found once for all seeds."""
     found = [recurrence(video, videos) for video in videos.positive]
     clips = np.concatenate([video.x for video in videos.positive])
     values = np.concatenate(found)

@@ -5,6 +5,9 @@ With a video's clips as the columns of Y,
     min_C  lambda sum_i ||C_i||_2 + 1/2 ||Y - Y C||_F^2   subject to  1^T C = 1^T,
 
 where C_i is the i-th row: clips whose rows stay large represent the others, and a row's norm is the clip's score.
+Representatives are the vertices of the clips' convex hull, so clips keep their lengths here: on a sphere every clip is a
+vertex, and the norm would rank clips by how little they share with the others. A vertex is an extreme clip, which need
+not be a highlight: where the extreme ones are distractors, SMRS chooses those.
 
 Cost: ADMM with one eigendecomposition of the clips' Gram matrix; with at most r = 64 dimensions kept, an iteration
 costs n^2 r and the memory is n^2. Above 512 clips the problem is solved for 512 clips spread evenly over the video and
@@ -31,7 +34,7 @@ def score(videos: Videos, seed: int = 0) -> list[Floats]:
     scores = []
     for video in videos.evaluation:
         at = evenly(len(video), CLIPS)
-        norms = np.linalg.norm(coefficients(few_dimensions(video.x[at], DIMENSIONS)), axis=1)
+        norms = np.linalg.norm(coefficients(few_dimensions(video.sized[at], DIMENSIONS)), axis=1)
         scores.append(rescaled(spread(at, norms, len(video))))
     return scores
 

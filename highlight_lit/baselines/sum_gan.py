@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from highlight_lit.baselines.learning import DIMENSIONS, BiLSTM, PrincipalAxes, seeded, to_numpy, whole, windows
+from highlight_lit.baselines.learning import BiLSTM, principal_axes, seeded, to_numpy, whole, windows
 from highlight_lit.baselines.numerics import Floats
 from highlight_lit.baselines.videos import Videos
 
@@ -61,7 +61,7 @@ def _last(lstm: nn.LSTM, x: Tensor, mask: Tensor) -> Tensor:
 
 def score(videos: Videos, seed: int = 0) -> list[Floats]:
     """Scores (T,) in (0, 1) of each video to evaluate; trained on the training videos with the topic's tag."""
-    axes = PrincipalAxes(videos.tagged, DIMENSIONS)
+    axes = principal_axes(videos.tagged)
     with seeded(seed):
         network = train([axes(video) for video in videos.tagged], seed)
         with torch.no_grad():

@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from highlight_lit.baselines.learning import DIMENSIONS, BiLSTM, PrincipalAxes, seeded, to_numpy, whole, windows
+from highlight_lit.baselines.learning import BiLSTM, principal_axes, seeded, to_numpy, whole, windows
 from highlight_lit.baselines.numerics import Floats
 from highlight_lit.baselines.videos import Videos
 
-HIDDEN, CODE, TAU, BATCH, STEPS, RATE = 48, 16, 60, 16, 100, 2e-3
+HIDDEN, CODE, TAU, BATCH, STEPS, RATE = 48, 16, 60, 16, 300, 2e-3
 PRIOR = 0.05  # weight of the divergence
 VARIANCE_FLOOR = 0.05
 
@@ -53,7 +53,7 @@ class Vesd(nn.Module):
 
 def score(videos: Videos, seed: int = 0) -> list[Floats]:
     """Attention logits (T,) of each video to evaluate."""
-    axes = PrincipalAxes([*videos.positive, *videos.tagged], DIMENSIONS)
+    axes = principal_axes(videos.positive + videos.tagged)
     web, raw = ([axes(video) for video in of] for of in (videos.positive, videos.tagged or videos.positive))
     with seeded(seed):
         network = train(web, raw, seed)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.baselines.numerics import Rows, evenly, unit
+from highlight_lit.baselines.numerics import TINY, Rows, evenly, unit
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.weak_labels import training_set
 from highlight_lit.errors import InputError
@@ -27,15 +27,24 @@ class Clips:
         duration: Seconds.
         span: (T, 2) start and end of each clip in seconds.
         x: (T, D) features, each row of length 1 at most; see `Features`.
+        widths: Widths of the S streams that stand side by side in x; none: x is one stream.
+        size: (T, S) what rows were divided by, in units of the mean over the video; None: all were of one size.
     """
 
     id: str
     duration: float
     span: NDArray[np.float64]
     x: Rows
+    widths: tuple[int, ...] = ()
+    size: Rows | None = None
 
     def __len__(self) -> int:
         return len(self.x)
+
+    @property
+    def sized(self) -> Rows:
+        """The clips before they were scaled to length 1, (T, D): for methods that look for extreme clips."""
+        return self.x if self.size is None else self.x * np.repeat(self.size, self.widths, axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,16 +113,19 @@ class Features:
         Raises:
             InputError: It has no clip, or a feature is not finite.
         """
-        parts = []
+        parts, sizes = [], []
         name_of = self._corpus.ids[video].decode()
         for name in self._streams:
             rows, there = self._rows(video, name)
-            part = unit(rows.astype(np.float64) - self._mean[name]) * there[:, None]
-            if len(part) == 0 or not np.isfinite(part).all():
+            centred = (rows.astype(np.float64) - self._mean[name]) * there[:, None]
+            if len(centred) == 0 or not np.isfinite(centred).all():
                 raise InputError(f"{self._corpus.root}: video {name_of!r}: {name}: expected a clip or more, all finite")
-            parts.append(part / np.sqrt(len(self._streams)))
-        x = np.concatenate(parts, axis=1).astype(np.float32)
-        return Clips(name_of, float(self._corpus.duration[video]), self._corpus.rows(video, "span"), x)
+            parts.append(unit(centred) / np.sqrt(len(self._streams)))
+            length = np.linalg.norm(centred, axis=1)
+            sizes.append(length / max(float(length[there].mean()) if there.any() else 0.0, TINY))
+        x, size = np.concatenate(parts, axis=1).astype(np.float32), np.stack(sizes, axis=1).astype(np.float32)
+        widths = tuple(part.shape[1] for part in parts)
+        return Clips(name_of, float(self._corpus.duration[video]), self._corpus.rows(video, "span"), x, widths, size)
 
 
 def view(

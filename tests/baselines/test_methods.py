@@ -83,6 +83,31 @@ def test_hard_videos_get_finite_scores(name: str, kind: str, hard: Corpora) -> N
     assert np.isfinite(scores.score).all()
 
 
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in FULL])
+def test_a_topics_only_video_has_finite_scores_when_it_is_all_there_is_to_learn_from(name: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = {topic: rng.normal(size=(9, 6)) for topic in ("dog", "surf")}
+    videos = [_video(f"{topic}-val", topic, of, 27.0, "val") for topic, of in rows.items()]
+    write_corpus(tmp_path / "c", videos, {"visual": Stream(6), "audio": Stream(3)}, name="c", clip_seconds=3.0)
+    (scores,) = score(name, Corpus(tmp_path / "c"), "dog", rule="tag", training="transductive").values()
+    assert scores.score.shape == (9,)
+    assert np.isfinite(scores.score).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_clips_without_sound_among_others_have_finite_scores(name: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    videos = []
+    for topic in ("dog", "surf"):
+        for split, seconds in (("train", 27.0), ("train", 90.0), ("val", 27.0)):
+            video = _video(f"{topic}-{split}-{seconds:.0f}", topic, rng.normal(size=(9, 6)), seconds, split)
+            videos.append(Video(**{**vars(video), "heard": np.arange(9) % 3 > 0}))
+    write_corpus(tmp_path / "c", videos, {"visual": Stream(6), "audio": Stream(3)}, name="c", clip_seconds=3.0)
+    for modality in ("audio", "av"):
+        (scores,) = score(name, Corpus(tmp_path / "c"), "dog", modality=modality).values()
+        assert np.isfinite(scores.score).all()
+
+
 @pytest.mark.parametrize("name", ["smrs", "cvs", "mbf", "kvs", "recurrence", "desumnet"])
 def test_identical_clips_score_the_same(name: str, hard: Corpora) -> None:
     (scores,) = score(name, hard("identical clips"), "dog").values()
@@ -126,7 +151,7 @@ def test_nothing_outside_the_supervised_folder_names_labels_or_imports_from_it()
 def test_a_view_leads_to_arrays_and_not_to_the_corpus(hard: Corpora) -> None:
     videos = view(hard("plain"), "dog")
     assert set(vars(videos)) == {"topic", "positive", "negative", "tagged", "evaluation"}
-    assert set(vars(videos.positive[0])) == {"id", "duration", "span", "x"}
+    assert set(vars(videos.positive[0])) == {"id", "duration", "span", "x", "widths", "size"}
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -168,6 +193,18 @@ def test_recurrence_finds_the_moment_that_positives_share_and_negatives_lack() -
     positive = tuple(video(f"p{i}", [1, 2, 4 + i]) for i in range(3))
     videos = Videos("t", positive, (video("n", [2, 3]),), positive, (target,))
     assert recurrence.score(videos)[0].tolist() == [0.0, 1.0, 0.0, -1.0]
+
+
+def test_clips_at_their_own_lengths_are_the_features_less_the_training_mean(hard: Corpora) -> None:
+    corpus = hard("plain")
+    (video,) = view(corpus, "dog").evaluation
+    training = np.concatenate(
+        [corpus.rows(v, "visual") for v in np.concatenate(corpus.weak_labels("dog", "duration", "lists"))]
+    )
+    index = corpus.index(video.id)
+    assert index is not None
+    centred = corpus.rows(index, "visual").astype(np.float64) - training.mean(0, dtype=np.float64)
+    assert np.allclose(video.sized, centred / np.linalg.norm(centred, axis=1).mean(), atol=1e-5)
 
 
 def test_a_video_is_not_compared_with_itself(hard: Corpora) -> None:

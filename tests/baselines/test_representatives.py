@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from highlight_lit.baselines import cvs, mbf, quasi, smrs
+from highlight_lit.baselines.videos import Clips, Videos
 
 
 def test_smrs_recovers_the_vertices_that_all_other_clips_are_mixtures_of() -> None:
@@ -45,9 +46,17 @@ def test_smrs_coefficients_add_up_to_one_a_clip_and_reach_the_objective_of_a_gen
     assert objective(C) == pytest.approx(best, rel=2e-3)
 
 
-def test_smrs_takes_no_longer_for_a_video_of_many_hours_than_for_512_clips() -> None:
-    from highlight_lit.baselines.videos import Clips, Videos
+def test_smrs_finds_clips_that_are_extreme_by_their_length_alone() -> None:
+    along = np.array([0.2, -0.4, 0.5, 3.0, -0.3, 0.4, -3.0, -0.2, 0.3, -0.5])
+    x = np.sign(along)[:, None] * np.array([[0.6, 0.8]], np.float32)
+    size = np.abs(along)[:, None].astype(np.float32)
+    video = Clips("v", 10.0, np.zeros((10, 2)), x.astype(np.float32), (2,), size)
+    (scores,) = smrs.score(Videos("t", (), (), (), (video,)))
+    assert set(np.argsort(-scores)[:2]) == {3, 6}  # the ends of the line that all clips are on
+    assert np.delete(scores, [3, 6]).max() < 0.1
 
+
+def test_smrs_takes_no_longer_for_a_video_of_many_hours_than_for_512_clips() -> None:
     def seconds(n: int) -> float:
         x = np.random.default_rng(0).normal(size=(n, 16)).astype(np.float32)
         span = np.stack([np.arange(n), np.arange(1, n + 1)], 1).astype(np.float64)

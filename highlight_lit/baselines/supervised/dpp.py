@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from highlight_lit.baselines.learning import DIMENSIONS, PrincipalAxes, seeded, to_numpy
+from highlight_lit.baselines.learning import principal_axes, seeded, to_numpy
 from highlight_lit.baselines.numerics import Floats
 from highlight_lit.baselines.supervised.videos import SupervisedVideos
 
@@ -68,7 +68,7 @@ def _fresh(L: Tensor, before: int) -> Tensor:
 
 def score(videos: SupervisedVideos, seed: int = 0) -> list[Floats]:
     """Log odds (T,) of each video to evaluate."""
-    axes = PrincipalAxes([of.video for of in videos.training], DIMENSIONS)
+    axes = principal_axes(tuple(of.video for of in videos.training))
     steps = [
         step
         for of in videos.informative

@@ -7,16 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from highlight_lit.baselines.learning import DIMENSIONS, BiLSTM, PrincipalAxes, seeded, to_numpy, whole, windows
+from highlight_lit.baselines.learning import BiLSTM, principal_axes, seeded, to_numpy, whole, windows
 from highlight_lit.baselines.numerics import Floats
 from highlight_lit.baselines.supervised.videos import SupervisedVideos
 
-HIDDEN, TAU, BATCH, STEPS, RATE = 48, 60, 16, 150, 3e-3
+HIDDEN, TAU, BATCH, STEPS, RATE = 48, 60, 16, 50, 3e-3
 
 
 def score(videos: SupervisedVideos, seed: int = 0) -> list[Floats]:
     """Logits (T,) of each video to evaluate."""
-    axes = PrincipalAxes([of.video for of in videos.training], DIMENSIONS)
+    axes = principal_axes(tuple(of.video for of in videos.training))
     clips = [axes(of.video) for of in videos.informative]
     targets = [torch.from_numpy(of.highlight.astype(np.float32)) for of in videos.informative]
     with seeded(seed):
