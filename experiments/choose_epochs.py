@@ -22,7 +22,7 @@ from hydra import compose, initialize_config_dir
 from numpy.typing import NDArray
 
 from highlight_lit.config import CONFIG_DIR, plain
-from highlight_lit.data.batches import Draw, EpochPlan, ResidentStore
+from highlight_lit.data.batches import Draw, EpochPlan, Store
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.train import make_data, make_module
@@ -75,8 +75,7 @@ def held_out_curve(
     curve = {}
     for epoch in range(epochs):
         module.train()
-        for draw in plan.draws(epoch):
-            bags = data.store.bags(draw, plan.tau)
+        for bags in data.store.batches(plan.draws(epoch), plan.tau):
             optimizer.zero_grad()
             module.loss(module(bags), bags.label, bags.mask)["loss"].backward()
             optimizer.step()
@@ -87,7 +86,7 @@ def held_out_curve(
 
 @torch.inference_mode()
 def _judge(
-    module: HighlightModule, store: ResidentStore, corpus: Corpus, positive: Videos, negative: Videos
+    module: HighlightModule, store: Store, corpus: Corpus, positive: Videos, negative: Videos
 ) -> tuple[float, float]:
     """Binary cross entropy and accuracy on whole videos, each class counting half."""
     module.eval()

@@ -11,7 +11,7 @@ from pathlib import Path
 from highlight_lit import __version__
 from highlight_lit.data import synthetic
 from highlight_lit.data.importers.commands import add_sources
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.media import commands as media
 
 MEDIA_VERBS = {
@@ -25,8 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        0; 1 if something failed on the way; 2 for bad input, in one line on standard error. With
-        HIGHLIGHT_LIT_TRACEBACK=1 in the environment the traceback comes too.
+        0; 1 if something failed on the way; 2 for bad input, in one line on standard error; 130 after SIGINT; 143
+        after SIGTERM. With HIGHLIGHT_LIT_TRACEBACK=1 in the environment the traceback comes too.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -45,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, `head` say, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Interrupted as stop:
+        print(f"highlight-lit: {stop}", file=sys.stderr)
+        return stop.status
     except KeyboardInterrupt:
         print("highlight-lit: interrupted", file=sys.stderr)
         return 130

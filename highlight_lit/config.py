@@ -44,6 +44,11 @@ def _number(least: float) -> Check:
     )
 
 
+def _or_null(check: Check) -> Check:
+    accepts, takes = check
+    return (lambda value: value is None or accepts(value), f"{takes}, or null")
+
+
 def _one_of(*values: object) -> Check:
     return (lambda value: value in values, "one of " + ", ".join(map(str, values)))
 
@@ -67,8 +72,12 @@ TAKES: dict[str, Check] = {
     "data.rule": _one_of(*RULES),
     "data.training": _one_of("lists", "transductive"),
     "data.pairs": _whole(1),
+    "data.store": _one_of("auto", "resident", "stream"),
+    "data.readers": _whole(0),
     "evaluate.empty": _one_of("zero", "leave_out"),
     "evaluate.draws": _whole(2),
+    "checkpoint.steps": _or_null(_whole(1)),
+    "checkpoint.minutes": _or_null(_number(0)),
     "trainer.max_epochs": _whole(1),
     "trainer.precision": _one_of("32-true", "bf16-mixed", "16-mixed"),
     "trainer.compile": _SWITCH,
@@ -81,7 +90,7 @@ TAKES: dict[str, Check] = {
 # The parts a researcher swaps: whatever class they name checks its own arguments.
 PARTS = ("model", "fusion", "context", "pooling", "loss", "optimizer")
 # Keys that change where or how fast a run happens, not what it computes.
-_NOT_SCIENCE = ("out", "study", "data.root", "logger", "trainer.accelerator", "trainer.progress", "fusion", "context",
+_NOT_SCIENCE = ("out", "study", "data.root", "data.store", "data.readers", "logger", "checkpoint", "trainer.accelerator", "trainer.progress", "fusion", "context",
                 "pooling", "rank", "beta")  # fmt: skip
 
 

@@ -1,6 +1,8 @@
-"""The one exception for bad input."""
+"""The exception for bad input, and the one for a run that was told to stop."""
 
 from __future__ import annotations
+
+import signal
 
 
 class InputError(ValueError):
@@ -9,3 +11,25 @@ class InputError(ValueError):
     The message is one line: it names the file, video, field or key, says what is wrong with it and what was
     expected. The command line prints it alone and exits with status 2.
     """
+
+
+class Interrupted(BaseException):
+    """A run was told to stop by a signal; it can be resumed.
+
+    Not an `Exception`: nothing that handles a failed run may take it for one.
+
+    Args:
+        signum: The signal's number.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+    @property
+    def status(self) -> int:
+        """Exit status, as shells give it: 143 after SIGTERM, 130 after SIGINT."""
+        return 128 + self.signum
+
+    def __str__(self) -> str:
+        return f"stopped by {signal.Signals(self.signum).name}; the same command goes on from the last checkpoint"

@@ -89,8 +89,13 @@ class Corpus:
 
     def locate(self, video: int) -> tuple[Shard, int]:
         """The shard that holds a video, and its row there."""
+        shard, row = self.shard_of(video)
+        return self.shards[shard], row
+
+    def shard_of(self, video: int) -> tuple[int, int]:
+        """Number of the shard that holds a video, and its row there."""
         shard = int(np.searchsorted(self._first, video, side="right")) - 1
-        return self.shards[shard], video - int(self._first[shard])
+        return shard, video - int(self._first[shard])
 
     def index(self, video_id: str) -> int | None:
         """Index of the video with this id, None if the corpus has none."""

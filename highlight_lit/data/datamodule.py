@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -10,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from highlight_lit.data.batches import BagLoader, Bags, Draw, EpochPlan, ResidentStore
+from highlight_lit.data.batches import BagLoader, Bags, Draw, EpochPlan, ResidentStore, Store
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.stream import StreamStore
 from highlight_lit.errors import InputError
 
 
@@ -27,6 +29,9 @@ class HighlightData(pl.LightningDataModule):
         tau: Clips in a bag.
         pairs: Pairs of a positive and a negative bag in a batch.
         seed: Of the batches.
+        store: `resident` (the training videos in the device's memory), `stream` (read as they are needed) or `auto`:
+            resident where it takes at most half of the device's free memory, a quarter of the machine's on a CPU.
+        readers: Threads that read, with `stream`.
 
     Raises:
         InputError: The corpus lacks a stream or the topic, or the topic has no positive or no negative video.
@@ -43,6 +48,8 @@ class HighlightData(pl.LightningDataModule):
         tau: int = 60,
         pairs: int = 64,
         seed: int = 0,
+        store: str = "auto",
+        readers: int = 2,
     ) -> None:
         super().__init__()
         for name in streams:
@@ -52,14 +59,33 @@ class HighlightData(pl.LightningDataModule):
         self.corpus, self.topic, self.streams = corpus, topic, tuple(streams)
         self.positive, self.negative = corpus.weak_labels(topic, rule, training)
         self.plan = EpochPlan(corpus.clips, self.positive, self.negative, tau=tau, pairs=pairs, seed=seed)
-        self._store: ResidentStore | None = None
+        self._kind, self._readers = store, readers
+        self._store: Store | None = None
+        self._loader: BagLoader | None = None
 
     @property
-    def store(self) -> ResidentStore:
-        """The training videos' rows, read when first asked for."""
+    def store(self) -> Store:
+        """The training videos' rows, made when first asked for."""
         if self._store is None:
-            self._store = ResidentStore(self.corpus, np.concatenate([self.positive, self.negative]), self.streams)
+            videos = np.concatenate([self.positive, self.negative])
+            if self._chosen(videos) == "resident":
+                self._store = ResidentStore(self.corpus, videos, self.streams)
+            else:
+                self._store = StreamStore(self.corpus, videos, self.streams, self._readers)
         return self._store
+
+    def _chosen(self, videos: NDArray[np.intp]) -> str:
+        """The store asked for, or the one that fits."""
+        if self._kind != "auto":
+            return self._kind
+        streams = [self.corpus.streams[name] for name in self.streams]
+        clip_bytes = sum(stream.width * np.dtype(stream.dtype).itemsize for stream in streams) + 1
+        fits = clip_bytes * int(self.corpus.clips[videos].sum()) <= _room(self._device)
+        return "resident" if fits else "stream"
+
+    @property
+    def _device(self) -> torch.device:
+        return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
 
     def statistics(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Mean and standard deviation of each stream over the training clips, (D,) each."""
@@ -67,12 +93,23 @@ class HighlightData(pl.LightningDataModule):
 
     def train_dataloader(self) -> BagLoader:
         """The epoch's bags, on the trainer's device."""
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        return BagLoader(self.plan, self.store.to(device))
+        self._loader = BagLoader(self.plan, self.store.to(self._device))
+        return self._loader
+
+    def teardown(self, stage: str) -> None:
+        """End what reads ahead."""
+        if self._loader is not None:
+            self._loader.close()
 
     def test_dataloader(self) -> VideoLoader:
         """The topic's videos to evaluate on, whole, one a batch."""
         return VideoLoader(self.corpus, self.corpus.evaluation_videos(self.topic), self.streams)
+
+
+def _room(device: torch.device) -> int:
+    """Bytes of memory that a resident store may take on a device, and on the way there."""
+    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+    return min(room, torch.cuda.mem_get_info(device)[0] // 2) if device.type == "cuda" else room
 
 
 class VideoLoader:

@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -37,6 +37,7 @@ from highlight_lit.errors import InputError
 FORMAT = "highlight-lit shard"
 VERSION = 1
 CHUNK_BYTES = 1 << 18  # of a stream's chunks
+MOST_CHUNK_BYTES = 1 << 26  # larger chunks are left to the library
 INDEX_CHUNK_BYTES = 1 << 13  # of the other datasets', small so that a shard of few videos stays small
 _H5_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError, MemoryError)
 
@@ -152,6 +153,20 @@ def _create(file: h5py.File, name: str, rows: NDArray[Any], growing: bool = Fals
     file.create_dataset(name, data=rows, chunks=chunk, maxshape=limit, fletcher32=True)
 
 
+class Layout(NamedTuple):
+    """Where the chunks of a dataset lie: rows a chunk, bytes a row, type, and (chunks,) the byte each starts at."""
+
+    rows: int
+    row_bytes: int
+    dtype: np.dtype[Any]
+    offsets: NDArray[np.int64]
+
+
+def identity(status: os.stat_result) -> tuple[int, ...]:
+    """What tells a file from another under its name, and from itself once it was written to."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn what the HDF5 library raises on a damaged file into one line that names the file."""
@@ -182,6 +197,7 @@ class Shard:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._handle: tuple[int, h5py.File] | None = None
+        self.identity: tuple[int, ...] | None = None  # of the file that was opened first
         with reading(path):
             self._check_layout()
 
@@ -192,6 +208,11 @@ class Shard:
             if not self.path.is_file():
                 raise InputError(f"{self.path}: no such file; expected a feature shard")
             self._handle = (os.getpid(), h5py.File(self.path, "r", locking=False))
+            found = identity(os.fstat(self._handle[1].id.get_vfd_handle()))
+            if self.identity not in (None, found):
+                self.close()
+                raise InputError(f"{self.path}: replaced or changed since it was opened; expected the same file")
+            self.identity = found
         return self._handle[1]
 
     def close(self) -> None:
@@ -256,6 +277,27 @@ class Shard:
         with reading(self.path):
             values: NDArray[Any] = self._dataset(name)[start:stop]
             return values
+
+    def layout(self, name: str) -> Layout | None:
+        """Where the chunks of a dataset lie in the file; None where they are not stored as this package writes them."""
+        with reading(self.path):
+            dataset = self._dataset(name)
+            made = dataset.id.get_create_plist()
+            alone = made.get_nfilters() == 1 and made.get_filter(0)[0] == h5py.h5z.FILTER_FLETCHER32
+            if not alone or dataset.dtype.byteorder == ">" or dataset.chunks[1:] != dataset.shape[1:]:
+                return None
+            rows = dataset.chunks[0]
+            row_bytes = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:]))
+            offsets = np.full(-(-len(dataset) // rows), -1, np.int64)
+            as_written = rows * row_bytes <= MOST_CHUNK_BYTES
+
+            def note(chunk: Any) -> None:
+                nonlocal as_written
+                as_written &= chunk.filter_mask == 0 and chunk.size == rows * row_bytes + 4
+                offsets[chunk.chunk_offset[0] // rows] = chunk.byte_offset
+
+            dataset.id.chunk_iter(note)
+            return Layout(rows, row_bytes, dataset.dtype, offsets) if as_written and (offsets >= 0).all() else None
 
     def title(self, row: int) -> str:
         """Title of the video in `row`."""

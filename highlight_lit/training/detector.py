@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import VideoLoader
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
+from highlight_lit.training.checkpoints import read_checkpoint
 from highlight_lit.training.module import HighlightModule
 
 
@@ -104,23 +104,12 @@ def load_detector(path: Path) -> Detector:
     Raises:
         InputError: The file is missing, damaged, not a checkpoint of this package, or names another class.
     """
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file; expected a checkpoint")
+    checkpoint = read_checkpoint(Path(path))
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         parts, weights = checkpoint["hyper_parameters"], checkpoint["state_dict"]
         streams = {name: Stream(**stream) for name, stream in parts["streams"].items()}
         topic = str(parts["topic"])
-    except (
-        OSError,
-        RuntimeError,
-        pickle.UnpicklingError,
-        EOFError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        ValueError,
-    ) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path}: damaged, or not a checkpoint of highlight-lit ({first})") from error
     for part in ("model", "loss"):

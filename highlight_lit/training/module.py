@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torchmetrics.classification import BinaryAccuracy
 
 from highlight_lit.config import build
 from highlight_lit.data.batches import Bags
@@ -28,6 +29,7 @@ class HighlightModule(pl.LightningModule):
         optimizer: Plain node with `algorithm` and `schedule` (or null).
         streams: By name, `width`, `extractor` and `version` of the features it is trained on.
         topic: What it detects the highlights of.
+        seed: Of the steps.
     """
 
     def __init__(
@@ -37,13 +39,17 @@ class HighlightModule(pl.LightningModule):
         optimizer: Mapping[str, Any],
         streams: Mapping[str, Mapping[str, Any]],
         topic: str,
+        seed: int = 0,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore="seed")
+        self.seed = seed
         self.network: nn.Module = self.configure_network()
         self.loss: nn.Module = build(loss, "loss")
-        self.accuracy = BinaryAccuracy()
         self.clip_logits = ClipLogits()
+        self.history: list[dict[str, float]] = []  # of each epoch that is over: its number, last step and means
+        self._sums: dict[str, Tensor] = {}  # over the epoch's bags so far
+        self._bags = 0
         self._first_bad = torch.tensor(torch.inf)
 
     def configure_network(self) -> nn.Module:
@@ -76,16 +82,48 @@ class HighlightModule(pl.LightningModule):
         """What the network says of a batch of bags."""
         return self.network(bags.visual, bags.audio, bags.mask, bags.heard)
 
+    def on_train_batch_start(self, batch: Bags, index: int) -> None:
+        """Seed what this step draws (dropout) by its number, so that a resumed step equals the unbroken one."""
+        step = [self.seed, self.global_step, self.global_rank]
+        seed = int(np.random.SeedSequence(step).generate_state(1)[0])
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        random.seed(seed)
+
     def training_step(self, bags: Bags, batch: int) -> Tensor:
         """Loss of a batch of pairs."""
         detection = self(bags)
         parts: dict[str, Tensor] = self.loss(detection, bags.label, bags.mask)
-        self.accuracy(detection.z_hat.detach(), bags.label.int())
-        logged = {f"train/{name}": value.detach() for name, value in parts.items()}
-        self.log_dict(logged, on_step=False, on_epoch=True, batch_size=len(bags.label))
-        self.log("train/bag_accuracy", self.accuracy, on_step=False, on_epoch=True, batch_size=len(bags.label))
+        right = ((detection.z_hat > 0) == (bags.label > 0)).float().mean()
+        self._add({**parts, "bag_accuracy": right}, len(bags.label))
         self._watch(parts["loss"].detach())
         return parts["loss"]
+
+    def _add(self, values: Mapping[str, Tensor], bags: int) -> None:
+        """Count a batch's means into the epoch's; kept here, not in Lightning, whose checkpoints leave them out."""
+        self._bags += bags
+        for name, value in values.items():
+            value = bags * value.detach().float()
+            self._sums[name] = self._sums[name].to(value) + value if name in self._sums else value
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's means."""
+        means = {f"train/{name}": float(total) / self._bags for name, total in self._sums.items()}
+        self.log_dict(means, logger=False)
+        self.history.append({"epoch": self.current_epoch, "step": self.global_step - 1, **means})
+        self._sums, self._bags = {}, 0
+        log_epoch(self.logger, self.history[-1])
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the measures in progress; weights that are no numbers are not kept."""
+        self._stop_if_bad()
+        sums = {name: total.cpu() for name, total in self._sums.items()}
+        checkpoint["progress"] = {"history": self.history, "sums": sums, "bags": self._bags}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the measures in progress."""
+        progress = checkpoint["progress"]
+        self.history, self._sums, self._bags = list(progress["history"]), dict(progress["sums"]), progress["bags"]
 
     def _watch(self, loss: Tensor) -> None:
         """Remember the first batch whose loss is not finite; look at it seldom."""
@@ -107,3 +145,9 @@ class HighlightModule(pl.LightningModule):
         """Keep the clip logits of a whole video."""
         video, bags = batch
         self.clip_logits.update(video, self(bags).z[0])
+
+
+def log_epoch(logger: Any, epoch: Mapping[str, float]) -> None:
+    """Log an entry of a module's `history`."""
+    if logger is not None:
+        logger.log_metrics({name: value for name, value in epoch.items() if name != "step"}, step=int(epoch["step"]))

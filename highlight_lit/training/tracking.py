@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,9 @@ def tracked(
     from pytorch_lightning.loggers import WandbLogger
 
     folder.mkdir(parents=True, exist_ok=True)
+    if mode == "offline":  # what a killed process of this run left; the run logs its finished epochs again
+        for left in folder.glob(f"wandb/offline-run-*-{run_id}"):
+            shutil.rmtree(left, ignore_errors=True)
     os.environ.setdefault("WANDB_SILENT", "true")
     settings = wandb.Settings(silent=True, console="off", x_disable_stats=True, quiet=True)
     run = wandb.init(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
-import time
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import TQDMProgressBar
 
 from highlight_lit import config as run_config
 from highlight_lit.data.corpus import Corpus
@@ -20,7 +20,15 @@ from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import ClipScores, Judgement, judge, write_judgement, write_scores
 from highlight_lit.training import ledger
-from highlight_lit.training.module import HighlightModule
+from highlight_lit.training.checkpoints import (
+    NAME,
+    AtomicCheckpointIO,
+    LastCheckpoint,
+    Signals,
+    read_checkpoint,
+    resumable,
+)
+from highlight_lit.training.module import HighlightModule, log_epoch
 from highlight_lit.training.tracking import summarize, tracked
 
 
@@ -52,7 +60,7 @@ def train(config: DictConfig) -> dict[str, Any]:
 def _recorded(
     plain: dict[str, Any], data: HighlightData, module: HighlightModule, folder: Path, run_id: str
 ) -> dict[str, Any]:
-    """Run, and write how it went: done with its outcome, or failed with its error."""
+    """Run, and write how it went: done with its outcome, or failed with its error; nothing if it was interrupted."""
     corpus = data.corpus
     header = {
         "id": run_id,
@@ -63,10 +71,12 @@ def _recorded(
         "environment": ledger.environment(),
     }
     try:
-        outcome = _run(plain, data, module, folder, run_id)
+        with Signals() as signals:
+            outcome = _run(plain, data, module, folder, run_id, signals)
     except Exception as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        ledger.write_record(folder, {**header, "status": "failed", "error": first})
+        with contextlib.suppress(InputError):  # on a full disk the first error is the one to tell
+            ledger.write_record(folder, {**header, "status": "failed", "error": first})
         raise
     record = {**header, "status": "done", **outcome}
     ledger.write_record(folder, record)
@@ -75,7 +85,7 @@ def _recorded(
 
 def make_data(plain: dict[str, Any], corpus: Corpus) -> HighlightData:
     """The data module of a resolved configuration."""
-    options = {key: plain["data"][key] for key in ("rule", "training", "pairs")}
+    options = {key: plain["data"][key] for key in ("rule", "training", "pairs", "store", "readers")}
     return HighlightData(corpus, plain["topic"], plain["streams"], tau=plain["tau"], seed=plain["seed"], **options)
 
 
@@ -83,7 +93,7 @@ def make_module(plain: dict[str, Any], corpus: Corpus) -> HighlightModule:
     """The module of a resolved configuration, its first weights drawn from the run's seed."""
     pl.seed_everything(plain["seed"], verbose=False)
     streams = {name: asdict(corpus.streams[name]) for name in plain["streams"]}
-    module = HighlightModule(plain["model"], plain["loss"], plain["optimizer"], streams, plain["topic"])
+    module = HighlightModule(plain["model"], plain["loss"], plain["optimizer"], streams, plain["topic"], plain["seed"])
     reads = set(getattr(module.network, "embeddings", plain["streams"]))
     if reads != set(plain["streams"]):
         raise InputError(
@@ -98,19 +108,24 @@ def _has_labels(corpus: Corpus, topic: str) -> bool:
 
 
 def _run(
-    plain: dict[str, Any], data: HighlightData, module: HighlightModule, folder: Path, run_id: str
+    plain: dict[str, Any], data: HighlightData, module: HighlightModule, folder: Path, run_id: str, signals: Signals
 ) -> dict[str, Any]:
-    """Fit, save, score; the outcome for the record."""
+    """Fit, from the last checkpoint if there is one, save, score; the outcome for the record."""
+    found = resumable(folder, module)
     with tracked(plain["logger"], folder, run_id, plain) as logger:
-        trainer = _trainer(plain, folder, logger)
-        module.fit_statistics(data.statistics())
+        last = LastCheckpoint(folder / NAME, plain["checkpoint"]["steps"], plain["checkpoint"]["minutes"], signals)
+        trainer = _trainer(plain, folder, logger, last)
+        if found is None:
+            module.fit_statistics(data.statistics())
+        elif plain["logger"]["mode"] == "offline":
+            for epoch in read_checkpoint(found)["progress"]["history"]:
+                log_epoch(logger, epoch)
         if plain["trainer"]["compile"]:
             module.network.compile()
-        started = time.perf_counter()
-        trainer.fit(module, data)
-        seconds = time.perf_counter() - started
-        outcome: dict[str, Any] = {"seconds": seconds, "epochs": trainer.current_epoch, "steps": trainer.global_step}
-        outcome["losses"] = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        trainer.fit(module, data, ckpt_path=found)
+        outcome: dict[str, Any] = {"seconds": last.seconds, "epochs": trainer.current_epoch}
+        outcome["steps"] = trainer.global_step
+        outcome["losses"] = {name: value for name, value in module.history[-1].items() if name.startswith("train/")}
         scores = _scores(trainer, module, data)
         write_scores(folder / "scores.csv", scores)
         if _has_labels(data.corpus, plain["topic"]):
@@ -121,11 +136,11 @@ def _run(
         return outcome
 
 
-def _trainer(plain: dict[str, Any], folder: Path, logger: Any) -> pl.Trainer:
+def _trainer(plain: dict[str, Any], folder: Path, logger: Any, last: LastCheckpoint) -> pl.Trainer:
     quiet()
     options = plain["trainer"]
     progress = options["progress"] and sys.stderr.isatty()
-    callbacks: list[pl.Callback] = [ModelCheckpoint(dirpath=folder, save_last=True, save_top_k=0)]
+    callbacks: list[pl.Callback] = [last]
     if progress:
         callbacks.append(TQDMProgressBar(leave=False))
     return pl.Trainer(
@@ -135,6 +150,7 @@ def _trainer(plain: dict[str, Any], folder: Path, logger: Any) -> pl.Trainer:
         devices=1,
         logger=logger or False,
         callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
         default_root_dir=folder,
         enable_progress_bar=progress,
         enable_model_summary=False,

@@ -1,0 +1,201 @@
+"""A run that can be stopped anywhere: when `last.ckpt` is written, how, and how it is found and read again."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import signal
+import threading
+import time
+import zipfile
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from pytorch_lightning.callbacks import Checkpoint
+
+from highlight_lit.errors import InputError, Interrupted
+from highlight_lit.files import atomic_write
+
+NAME = "last.ckpt"
+_READ_ERRORS = (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, AttributeError,
+                ValueError, zipfile.BadZipFile, IndexError, NotImplementedError)  # fmt: skip
+
+
+class Signals:
+    """SIGTERM and SIGINT while a run is under way, as a context manager.
+
+    While `deferred`, the first signal is noted in `received` and left to the checkpoint callback, which saves and then
+    raises; a second one, and any signal while nothing can be saved, raises `Interrupted` at once.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self.deferred = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Signals:
+        self.install()
+        return self
+
+    def install(self) -> None:
+        """Take the signals over, again if Lightning has put its own handlers in between."""
+        if threading.current_thread() is not threading.main_thread():
+            return  # Python lets no other thread do it
+        for number in (signal.SIGTERM, signal.SIGINT):
+            before = signal.signal(number, self._note)
+            self._before.setdefault(number, before)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        again, self.received = self.received is not None, number
+        if again or not self.deferred:
+            raise Interrupted(number)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+
+class LastCheckpoint(Checkpoint):
+    """Keeps `last.ckpt`: every so many steps, every so many minutes, on a signal, and at the end of training.
+
+    What falls due on the last batch of an epoch is written once the epoch is over: a run resumed from it goes on with
+    the next one.
+
+    Args:
+        path: The file.
+        steps: Steps between two checkpoints; None: not by steps.
+        minutes: Minutes between two; None: not by time.
+        signals: Where a signal to stop is noted.
+
+    Attributes:
+        seconds: Spent in training so far, over all the processes the run has had.
+    """
+
+    def __init__(self, path: Path, steps: int | None, minutes: float | None, signals: Signals) -> None:
+        self.path, self.steps, self.minutes, self.signals = path, steps, minutes, signals
+        self.seconds = 0.0
+        self._resumed_at = self._saved_at = time.monotonic()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """From here on a signal waits for the end of its step."""
+        self._resumed_at = self._saved_at = time.monotonic()
+        self.signals.install()
+        self.signals.deferred = True
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Save in the middle of an epoch."""
+        if not trainer.is_last_batch:
+            self._save_if_due(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save between two epochs, and after the last."""
+        assert trainer.max_epochs is not None
+        self._save_if_due(trainer, last=trainer.current_epoch + 1 >= trainer.max_epochs)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """From here on there is nothing to save."""
+        self._count_seconds()
+        self.signals.deferred = False
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """The same, when training ends early."""
+        self.signals.deferred = False
+
+    def _save_if_due(self, trainer: pl.Trainer, last: bool = False) -> None:
+        by_steps = self.steps is not None and trainer.global_step % self.steps == 0
+        by_time = self.minutes is not None and time.monotonic() - self._saved_at >= 60 * self.minutes
+        stop = self.signals.received is not None
+        due = last or by_steps or by_time or stop
+        if trainer.world_size > 1:  # ranks must agree: saving waits for all of them
+            due, stop = (trainer.strategy.reduce_boolean_decision(decision, all=False) for decision in (due, stop))
+        if due:
+            self._count_seconds()
+            trainer.save_checkpoint(self.path)
+            self._saved_at = time.monotonic()
+        if stop:
+            raise Interrupted(self.signals.received or signal.SIGTERM)
+
+    def _count_seconds(self) -> None:
+        now = time.monotonic()
+        self.seconds += now - self._resumed_at
+        self._resumed_at = now
+
+    def state_dict(self) -> dict[str, Any]:
+        """What goes into the checkpoint."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting."""
+        self.seconds = float(state_dict["seconds"])
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Checkpoints that are whole or not there, and are read as data."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write under a temporary name, sync, rename.
+
+        Raises:
+            InputError: It cannot be written: a full disk, a read-only folder. The one before stays.
+        """
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        with atomic_write(Path(path)) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
+
+    def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
+        """Read it whole, onto the CPU."""
+        return read_checkpoint(Path(path))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint as data: no pickled object is made from it.
+
+    Raises:
+        InputError: The file is missing, damaged (each part is checked against its CRC-32), or holds more than data.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected a checkpoint")
+    try:
+        with zipfile.ZipFile(path) as parts:  # torch.load checks no sums
+            if (bad := parts.testzip()) is not None:
+                raise InputError(f"{path}: damaged, or not a checkpoint of highlight-lit ({bad}: its CRC-32 differs)")
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(checkpoint, dict):
+            raise TypeError(f"a {type(checkpoint).__name__}")
+        return checkpoint
+    except InputError:
+        raise
+    except _READ_ERRORS as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: damaged, or not a checkpoint of highlight-lit ({first})") from error
+
+
+def resumable(folder: Path, module: pl.LightningModule) -> Path | None:
+    """The checkpoint that a run goes on from, None if there is none; what a killed writer left is removed.
+
+    Raises:
+        InputError: There is one and it cannot be used.
+    """
+    for left in folder.glob(f".{NAME}.*.tmp"):
+        left.unlink(missing_ok=True)
+    path = folder / NAME
+    if not path.exists():
+        return None
+    try:
+        checkpoint = read_checkpoint(path)
+        if not {"progress", "loops", "optimizer_states", "state_dict"} <= checkpoint.keys():
+            raise InputError(f"{path}: written by another version, which no run can go on from")
+        try:
+            module.load_state_dict(checkpoint["state_dict"])
+        except (RuntimeError, TypeError, AttributeError) as error:
+            last = str(error).splitlines()[-1].strip()
+            raise InputError(f"{path}: its weights do not fit its network ({last})") from error
+    except InputError as error:
+        raise InputError(f"{error}; remove it to train from the start") from error
+    return path

@@ -1,0 +1,254 @@
+"""The streamed store gives what the resident one gives, in bounded memory, and says which file is at fault."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from highlight_lit.data import readers as readers_module
+from highlight_lit.data.batches import BagLoader, Bags, EpochPlan
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.datamodule import HighlightData
+from highlight_lit.data.rows import ShardRows, fletcher32
+from highlight_lit.data.shard import Shard
+from highlight_lit.data.stream import AHEAD, StreamStore
+from highlight_lit.data.synthetic import Plan, synthesize
+from highlight_lit.data.video import Video
+from highlight_lit.errors import InputError
+
+STREAMS = ("visual", "audio")
+
+
+def epochs(corpus: Corpus, store: str, readers: int, streams: tuple[str, ...] = STREAMS, count: int = 3) -> list[Bags]:
+    data = HighlightData(corpus, "topic01", streams, tau=20, pairs=4, store=store, readers=readers)
+    loader = data.train_dataloader()
+    found = []
+    for epoch in range(count):
+        loader.set_epoch(epoch)
+        found += list(loader)
+    data.teardown("fit")
+    return found
+
+
+def same(one: Bags, other: Bags) -> bool:
+    return all((a is None and b is None) or torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("streams", [STREAMS, ("visual",), ("audio",)])
+@pytest.mark.parametrize("readers", [0, 1, 3])
+def test_it_gives_the_resident_stores_bags_to_the_bit_for_any_number_of_readers(
+    corpus: Corpus, streams: tuple[str, ...], readers: int
+) -> None:
+    expected = epochs(corpus, "resident", 0, streams)
+    found = epochs(corpus, "stream", readers, streams)
+    assert len(found) == len(expected) > 3
+    assert all(same(one, other) for one, other in zip(found, expected, strict=True))
+
+
+def test_it_takes_the_same_statistics(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    for most in (1 << 20, 500):
+        monkeypatch.setattr("highlight_lit.data.batches.STATISTICS_CLIPS", most)
+        resident, stream = (
+            HighlightData(corpus, "topic01", STREAMS, store=store).statistics() for store in ("resident", "stream")
+        )
+        assert all(torch.equal(a, b) for name in STREAMS for a, b in zip(resident[name], stream[name], strict=True))
+
+
+def test_a_loader_goes_on_where_its_state_says(corpus: Corpus) -> None:
+    data = HighlightData(corpus, "topic01", STREAMS, tau=20, pairs=2, store="stream")
+    loader = data.train_dataloader()
+    loader.set_epoch(1)
+    whole = list(loader)
+    again = data.train_dataloader()
+    again.load_state_dict({"epoch": 1, "batch": 2})
+    again.set_epoch(1)
+    rest = list(again)
+    assert len(rest) == len(whole) - 2
+    assert all(same(one, other) for one, other in zip(rest, whole[2:], strict=True))
+    assert again.state_dict() == {"epoch": 1, "batch": len(whole)}
+    assert len(list(again)) == len(whole)
+
+
+def test_auto_streams_what_would_not_fit(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = 10**9
+    monkeypatch.setattr("highlight_lit.data.datamodule._room", lambda device: room)
+    assert not isinstance(HighlightData(corpus, "topic01", STREAMS).store, StreamStore)
+    room = 10**3
+    assert isinstance(HighlightData(corpus, "topic01", STREAMS).store, StreamStore)
+
+
+def test_no_more_batches_are_read_ahead_than_stated(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    take = StreamStore.take
+    monkeypatch.setattr(StreamStore, "take", lambda *words: taken.append(1) or take(*words))
+    videos = np.arange(len(corpus))
+    plan = EpochPlan(corpus.clips, videos[:10], videos[10:], tau=5, pairs=1, seed=0)
+    loader = BagLoader(plan, StreamStore(corpus, videos, STREAMS, readers=2))
+    for number, _ in enumerate(loader, 1):
+        assert len(taken) <= number + AHEAD
+    loader.close()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.binary(min_size=1, max_size=3000))
+def test_the_checksum_is_the_hdf5_librarys(data: bytes) -> None:
+    rows = np.frombuffer(data, np.uint8)
+    with h5py.File("memory", "w", driver="core", backing_store=False) as file:
+        made = file.create_dataset("x", data=rows, chunks=rows.shape, fletcher32=True)
+        stored = made.id.read_direct_chunk((0,))[1][-4:]
+    assert fletcher32(rows) == int.from_bytes(stored, "little")
+
+
+@pytest.fixture
+def copied(small_corpus: Path, tmp_path: Path) -> Path:
+    """A corpus that may be damaged."""
+    return Path(shutil.copytree(small_corpus, tmp_path / "copy"))
+
+
+def replaced(path: Path) -> None:
+    other = path.with_suffix(".other")
+    shutil.copy(path, other)
+    os.replace(other, path)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (Path.unlink, "cannot be read any more .No such file"),
+        (lambda path: os.truncate(path, path.stat().st_size // 2), "replaced or changed since it was opened"),
+        (replaced, "replaced or changed since it was opened"),
+    ],
+)
+@pytest.mark.parametrize("readers", [0, 2])
+def test_a_shard_that_goes_or_changes_while_it_is_read_is_named(
+    copied: Path, fault: Callable[[Path], object], says: str, readers: int
+) -> None:
+    data = HighlightData(Corpus(copied), "topic01", STREAMS, tau=20, pairs=2, store="stream", readers=readers)
+    loader = data.train_dataloader()
+    batches = iter(loader)
+    next(batches)
+    fault(copied / "shard-00000.h5")
+
+    def read_on() -> None:
+        rest = batches
+        for epoch in range(1, 5):
+            list(rest)
+            loader.set_epoch(epoch)
+            rest = iter(loader)
+
+    with pytest.raises(InputError, match=rf"shard-00000\.h5: {says}"):
+        read_on()
+
+
+def test_any_flipped_bit_of_a_row_is_an_error_with_either_store(copied: Path) -> None:
+    path = copied / "shard-00000.h5"
+    layout = Shard(path).layout("visual")
+    assert layout is not None
+    whole, generator = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(20):
+        at = int(layout.offsets[0]) + int(generator.integers(0, layout.rows * layout.row_bytes))
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ (1 << int(generator.integers(8)))]) + whole[at + 1 :])
+        for store in ("resident", "stream"):
+            with pytest.raises(InputError, match=r"shard-00000\.h5: "):
+                epochs(Corpus(copied), store, 2, count=2)
+
+
+def test_a_value_that_is_not_finite_is_named_with_its_video(copied: Path) -> None:
+    with h5py.File(copied / "shard-00000.h5", "r+") as file:
+        file["visual"][int(file["offsets"][2]) + 1, 3] = np.nan
+    with pytest.raises(InputError, match=r"video 'synthetic-000002' \(row 2\): visual: NaN or infinite in clip"):
+        epochs(Corpus(copied), "stream", 2, count=9)
+
+
+def test_a_compressed_shard_is_read_through_the_library(copied: Path, corpus: Corpus) -> None:
+    with h5py.File(copied / "shard-00000.h5", "r+") as file:
+        rows, attributes = file["visual"][:], dict(file["visual"].attrs)
+        del file["visual"]
+        file.create_dataset("visual", data=rows, chunks=(64, rows.shape[1]), compression="gzip").attrs.update(
+            attributes
+        )
+    manifest = (copied / "manifest.json").read_text()
+    size = (corpus.root / "shard-00000.h5").stat().st_size
+    (copied / "manifest.json").write_text(manifest.replace(str(size), str((copied / "shard-00000.h5").stat().st_size)))
+    found, expected = epochs(Corpus(copied), "stream", 2), epochs(corpus, "resident", 0)
+    assert all(same(one, other) for one, other in zip(found, expected, strict=True))
+
+
+def test_a_reader_that_dies_is_an_error_and_not_a_wait(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dies(*_: object) -> bool:
+        raise SystemExit
+
+    monkeypatch.setattr(ShardRows, "read", dies)
+    with pytest.raises(InputError, match=r"shard-00000\.h5: the thread that read it died"):
+        epochs(corpus, "stream", 2)
+
+
+def test_a_read_that_does_not_come_back_is_given_up_and_named(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers_module, "PATIENCE", 0.2)
+    held = threading.Event()
+    monkeypatch.setattr(ShardRows, "read", lambda *_: held.wait(60))
+    began = time.monotonic()
+    with pytest.raises(InputError, match=r"shard-00000\.h5: a read has not come back"):
+        epochs(corpus, "stream", 2)
+    held.set()
+    assert time.monotonic() - began < 20
+
+
+def test_random_edits_of_a_shard_end_in_a_clean_error_or_in_correct_rows(
+    tmp_path: Path, make_video: Callable[..., Video]
+) -> None:
+    from highlight_lit.data.shard import ShardWriter
+    from highlight_lit.data.video import Stream
+
+    path = tmp_path / "s.h5"
+    with ShardWriter(path, {"visual": Stream(4, dtype="float32"), "audio": Stream(3, dtype="float32")}, 1.0) as writer:
+        for name in "abc":
+            writer.add(make_video(name, clips=7))
+    whole, generator = path.read_bytes(), np.random.default_rng(0)
+    expected = {name: Shard(path).rows(name, 0, 21) for name in STREAMS}
+    refused: list[str] = []
+    for _ in range(int(os.environ.get("HIGHLIGHT_LIT_FUZZ", "200"))):
+        edited = bytearray(whole)
+        for at in generator.integers(0, len(whole), generator.integers(1, 4)):
+            edited[at] = generator.integers(256)
+        path.write_bytes(edited if generator.random() < 0.8 else edited[: generator.integers(len(edited))])
+        try:
+            shard = Shard(path)
+            rows = ShardRows(shard)
+            for name in STREAMS:
+                ours = np.zeros((shard.offsets[-1], shard.streams[name].width), shard.streams[name].dtype)
+                with rows.opened() as file:
+                    rows.read(file, name, 0, len(ours), ours)
+                theirs = shard.rows(name, 0, len(ours))
+                assert ours.tobytes() == theirs.tobytes()
+                if shard.offsets[-1] == 21 and ours.shape == expected[name].shape:
+                    assert ours.tobytes() == expected[name].tobytes()
+            list(shard)
+            shard.close()
+        except InputError as error:
+            refused.append(str(error))
+    assert refused
+    assert not [said for said in refused if "\n" in said]
+
+
+def test_a_corpus_in_many_shards_streams_too(tmp_path: Path) -> None:
+    synthesize(tmp_path / "one", Plan(topics=2, videos=8, rank=2, Dv=6, Da=4))
+    one = Corpus(tmp_path / "one")
+    from highlight_lit.data.corpus import write_corpus
+
+    write_corpus(tmp_path / "many", one.shards[0], one.streams, name="many", clip_seconds=1.0, shard_bytes=3000)
+    many = Corpus(tmp_path / "many")
+    assert len(many.shards) > 3
+    found, expected = epochs(many, "stream", 2), epochs(one, "resident", 0)
+    assert all(same(a, b) for a, b in zip(found, expected, strict=True))

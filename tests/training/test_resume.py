@@ -1,0 +1,243 @@
+"""A run that is stopped anywhere and started again ends as the unbroken one: the same bags, weights and measures."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from highlight_lit.cli import main
+from highlight_lit.data.batches import Bags
+from highlight_lit.errors import InputError, Interrupted
+from highlight_lit.training.checkpoints import read_checkpoint
+from highlight_lit.training.ledger import records
+from highlight_lit.training.module import HighlightModule
+
+Train = Callable[..., int]
+EPOCHS = 3
+STORES = [("resident", 0), ("stream", 0), ("stream", 2)]
+
+
+def outcome(out: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """The record's part that does not depend on time, and the weights."""
+    [record] = records(out)
+    assert record["status"] == "done"
+    kept = {key: record[key] for key in ("id", "epochs", "steps", "losses", "evaluation")}
+    return kept, read_checkpoint(out / record["id"] / "last.ckpt")["state_dict"]
+
+
+def assert_same(one: Path, other: Path) -> None:
+    (record, weights), (expected, theirs) = outcome(one), outcome(other)
+    assert record == expected
+    assert weights.keys() == theirs.keys()
+    assert all(torch.equal(weights[name], theirs[name]) for name in weights)
+
+
+class Watched:
+    """Notes every bag a module is trained on, and sends this process a signal in the steps it is told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seen: list[Bags] = []
+        self.stop_at: set[int] = set()
+        forward = HighlightModule.forward
+
+        def watched(module: HighlightModule, bags: Bags) -> Any:
+            if module.training:
+                self.seen.append(bags)
+                if module.global_step in self.stop_at:
+                    self.stop_at.discard(module.global_step)
+                    os.kill(os.getpid(), signal.SIGTERM)
+            return forward(module, bags)
+
+        monkeypatch.setattr(HighlightModule, "forward", watched)
+
+    def bags(self) -> Iterator[list[list[float]]]:
+        for bags in self.seen:
+            yield [part.double().flatten().tolist() for part in bags if part is not None]
+
+
+@pytest.mark.parametrize(("store", "readers"), STORES)
+def test_stopped_after_every_step_and_resumed_it_ends_as_if_it_had_not_been(
+    quick_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str, readers: int
+) -> None:
+    words = [f"trainer.max_epochs={EPOCHS}", "optimizer=paper", "optimizer.schedule.step_size=1",
+             f"data.store={store}", f"data.readers={readers}"]  # fmt: skip
+    unbroken = Watched(monkeypatch)
+    quick_train(*words, "data.store=resident", f"out={tmp_path / 'unbroken'}")
+    monkeypatch.undo()
+    broken = Watched(monkeypatch)
+    steps = len(unbroken.seen)
+    broken.stop_at = set(range(steps))
+    for _ in range(steps):
+        with pytest.raises(Interrupted):
+            quick_train(*words)
+        assert not list(records(tmp_path / "runs"))
+    assert quick_train(*words) == 0
+    assert_same(tmp_path / "runs", tmp_path / "unbroken")
+    assert list(broken.bags()) == list(unbroken.bags())
+
+
+def forked(work: Callable[[], int]) -> int:
+    """Do work in a process of its own; its process id."""
+    process = os.fork()
+    if process == 0:
+        status = 99
+        try:
+            status = work()
+        finally:
+            os._exit(status)
+    return process
+
+
+def wait(process: int) -> int:
+    """Exit status of a process, as shells give it."""
+    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    return code if code >= 0 else 128 - code
+
+
+@pytest.fixture
+def command(small_corpus: Path, tmp_path: Path) -> Callable[..., int]:
+    """`highlight-lit train` with a run of a few hundred steps, in a process of its own; its process id."""
+
+    def start(*words: str) -> int:
+        given = [f"data.root={small_corpus}", f"out={tmp_path / 'runs'}", "topic=topic01", "data.pairs=4", "tau=8",
+                 "model.d=8", "trainer.max_epochs=40", "logger=none", "evaluate.draws=10", *words]  # fmt: skip
+        return forked(lambda: main(["train", *given]))
+
+    return start
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(
+    command: Callable[..., int], tmp_path: Path, number: signal.Signals
+) -> None:
+    began = time.monotonic()
+    assert wait(command(f"out={tmp_path / 'unbroken'}", "data.store=resident")) == 0
+    lasts = time.monotonic() - began
+    generator, statuses = random.Random(number), []
+    words = ["checkpoint.steps=3", "data.store=stream"]
+    for _ in range(int(os.environ.get("HIGHLIGHT_LIT_KILLS", "3"))):
+        process = command(*words)
+        time.sleep(generator.uniform(0, 0.8 * lasts))
+        os.kill(process, number)
+        statuses.append(wait(process))
+    assert set(statuses) <= {0, 128 + number}
+    assert 128 + number in statuses
+    assert wait(command(*words)) == 0
+    assert_same(tmp_path / "runs", tmp_path / "unbroken")
+
+
+def test_killed_while_it_writes_a_checkpoint_the_one_before_is_whole(
+    command: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert wait(command(f"out={tmp_path / 'unbroken'}")) == 0
+    write, generator = Path.write_bytes, random.Random(0)
+    for kill_at in range(1, 7):
+        written = []
+
+        def cut(path: Path, content: Any, kill_at: int = kill_at, written: list[Path] = written) -> int:
+            written.append(path)
+            if len(written) == kill_at:  # part of the file is there, and the process is gone
+                write(path, bytes(content)[: generator.randrange(len(content))])
+                os.kill(os.getpid(), signal.SIGKILL)
+            return write(path, content)
+
+        monkeypatch.setattr(Path, "write_bytes", cut)
+        assert wait(command("checkpoint.steps=2")) == 137
+        monkeypatch.undo()
+        for checkpoint in (tmp_path / "runs").glob("*/last.ckpt"):
+            assert read_checkpoint(checkpoint)["global_step"] > 0
+    assert wait(command("checkpoint.steps=2")) == 0
+    assert_same(tmp_path / "runs", tmp_path / "unbroken")
+    assert not list((tmp_path / "runs").glob("*/.*.tmp"))
+
+
+def test_a_signal_gives_its_exit_status_and_one_line(
+    command: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    process = command("trainer.max_epochs=100000")
+    while not list((tmp_path / "runs").glob("*")):
+        time.sleep(0.05)
+    time.sleep(0.5)
+    os.kill(process, signal.SIGTERM)
+    assert wait(process) == 143
+    said = capfd.readouterr().err.strip()
+    assert said == "highlight-lit: stopped by SIGTERM; the same command goes on from the last checkpoint"
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "text", "foreign"])
+def test_a_damaged_checkpoint_is_refused_in_one_line_that_says_what_to_do(
+    quick_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    watched = Watched(monkeypatch)
+    watched.stop_at = {2}
+    with pytest.raises(Interrupted):
+        quick_train()
+    [path] = (tmp_path / "runs").glob("*/last.ckpt")
+    whole = path.read_bytes()
+    if damage == "foreign":
+        torch.save({"state_dict": {}}, path)
+    else:
+        middle = len(whole) // 2
+        flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+        path.write_bytes({"cut": whole[:middle], "flip": flipped, "text": b"hello"}[damage])
+    with pytest.raises(InputError, match=r"last\.ckpt: .*; remove it to train from the start") as refused:
+        quick_train()
+    assert "\n" not in str(refused.value)
+    path.unlink()
+    assert quick_train() == 0
+
+
+def test_a_disk_that_fills_while_a_checkpoint_is_written_leaves_the_one_before(
+    quick_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_train(f"out={tmp_path / 'unbroken'}")
+    written = []
+
+    def full(path: Path, content: Any) -> int:
+        written.append(path)
+        if len(written) == 3:
+            raise OSError(28, "No space left on device")
+        with open(path, "wb") as file:
+            return file.write(content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(InputError, match=r"last\.ckpt: cannot be written \(No space left on device\)"):
+        quick_train("checkpoint.steps=1")
+    [path] = (tmp_path / "runs").glob("*/last.ckpt")
+    assert read_checkpoint(path)["global_step"] == 2
+    assert quick_train("checkpoint.steps=1") == 0
+    assert_same(tmp_path / "runs", tmp_path / "unbroken")
+
+
+def test_wandb_has_one_run_with_every_epoch_once_though_the_process_was_stopped(
+    quick_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[list[tuple[int, float]]] = []
+
+    def note(logger: Any, metrics: dict[str, float], step: int | None = None) -> None:
+        if logger is not None and "train/loss" in metrics:
+            logged[-1].append((step or 0, metrics["train/loss"]))
+
+    monkeypatch.setattr("pytorch_lightning.loggers.WandbLogger.log_metrics", note)
+    words = ("logger=wandb", f"trainer.max_epochs={EPOCHS}")
+    logged.append([])
+    quick_train(*words, f"out={tmp_path / 'unbroken'}")
+    watched = Watched(monkeypatch)
+    watched.stop_at = {1, 4}
+    for _ in range(2):
+        logged.append([])
+        with pytest.raises(Interrupted):
+            quick_train(*words)
+    logged.append([])
+    quick_train(*words)
+    assert logged[-1] == logged[0]
+    assert len(logged[0]) == EPOCHS
+    assert len(list((tmp_path / "runs").glob("*/wandb/offline-run-*"))) == 1
