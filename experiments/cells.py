@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,10 +81,11 @@ def site(root: Path, most_topics: int | None) -> Site:
     return Site(corpus, benchmark, topics, overrides, "synthetic" in corpus.manifest)
 
 
-def synthetic_roots(folder: Path, profile: Profile) -> list[Path]:
-    """The synthetic corpora in the benchmarks' shapes, made where they are missing."""
+def synthetic_roots(folder: Path, profile: Profile, shapes: Collection[str] = tuple(SHAPES)) -> list[Path]:
+    """The synthetic corpora in these benchmarks' shapes, made where they are missing."""
     roots = []
-    for name, (topics, annotators) in SHAPES.items():
+    for name in shapes:
+        topics, annotators = SHAPES[name]
         root = folder / f"synthetic-{name}"
         if not (root / "manifest.json").is_file():
             synthesize(root, Plan(topics=topics, annotators=annotators, **profile.synthetic))

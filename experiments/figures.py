@@ -49,6 +49,7 @@ def score_curves(
     title: str,
     curves: Sequence[tuple[str, NDArray[np.float64], NDArray[np.float64]]],
     highlights: NDArray[np.float64],
+    ylabel: str = "score p",
 ) -> None:
     """Curves of clip scores over a video's true highlights (figure 3 of the supplement).
 
@@ -57,6 +58,7 @@ def score_curves(
         title: What video and topic it is.
         curves: For each system its name, the clips' span (T, 2) in seconds and their scores p (T,) in [0, 1].
         highlights: (H, 2) spans of the true highlights in seconds.
+        ylabel: What the scores are.
     """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(7, 2.4))
@@ -65,7 +67,7 @@ def score_curves(
         for (name, span, p), colour, dash in zip(curves, (BLUE, GREEN, GREY), ("-", "--", ":"), strict=False):
             axes.step(np.append(span[:, 0], span[-1, 1]), np.append(p, p[-1]), dash, where="post", color=colour,
                       lw=1.6 if dash == "-" else 1.1, label=name)  # fmt: skip
-        axes.set(xlabel="time in the video (s)", ylabel="score p", ylim=(0, 1.02), title=title)
+        axes.set(xlabel="time in the video (s)", ylabel=ylabel, ylim=(0, 1.02), title=title)
         axes.set_xlim(0, max(span[-1, 1] for _, span, _ in curves))
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         save(figure, path)
@@ -107,6 +109,7 @@ def planted_rank(path: Path, fits: Sequence[dict[str, float]], planted: int) -> 
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(3.6, 2.4))
         axes.semilogy([fit["R"] for fit in fits], [100 * fit["left"] for fit in fits], "o-", color=BLUE, ms=4)
+        axes.set_xticks([fit["R"] for fit in fits])
         axes.axvline(planted, color=ORANGE, ls="--", lw=1.2, label="planted rank")
         axes.set(xlabel="rank R of the fitted fusion", ylabel="variance left (%)")
         axes.legend()
@@ -131,7 +134,7 @@ def gradient_surfaces(path: Path) -> None:
             panels[2].semilogy(p, np.maximum(60 * of, 1e-12), dash, color=colour, lw=1.6, label=name)
         panels[2].set(xlabel="score p of every clip", ylabel="$60\\,|dL/dz_1|$", ylim=(1e-12, 100),
                       title="a positive bag of 60 clips")  # fmt: skip
-        panels[2].legend(loc="lower left")
+        panels[2].legend(loc="lower left", bbox_to_anchor=(0.0, 0.06), fontsize=8)
         save(figure, path)
 
 

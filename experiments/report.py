@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import scipy.special
+import numpy as np
+from numpy.typing import NDArray
 
 from experiments import claims, cost, figures, gradients, plan, planted, tables
 from experiments.document import Figure, Heading, Part, Table, Text, latex, markdown, page
@@ -169,14 +170,21 @@ def _examples(study: Study, numbers: Sequence[Block], out: Path, folder: Path) -
                 key = (example["topic"], 0)
                 if row.system["modality"] == "av" and key in row.records:
                     scores = read_scores(out / "runs" / row.ids[key] / "scores.csv")[example["video"]]
-                    curves.append((row.label, scores.span, scipy.special.expit(scores.score)))
+                    curves.append((row.label, scores.span, _scaled(scores.score)))
             if not curves:
                 continue
             name = f"{study.name}-{block.corpus['benchmark']}-{example['topic']}"
             picture = folder / "figures" / f"{name}.svg"
             title = f"{example['topic']}: video {example['video']}, {tables.heading(block)}"
-            figures.score_curves(picture, title, curves[::-1], example["highlights"])
-            yield Figure(picture, f"{title}; seed 0.")
+            figures.score_curves(picture, title, curves[::-1], example["highlights"], "score, scaled")
+            yield Figure(
+                picture, f"{title}; seed 0; logits, scaled to the video's lowest and highest: what ranks its clips."
+            )
+
+
+def _scaled(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logits from 0, the video's lowest, to 1, its highest: once a detector is sure of a video, every p is near 1."""
+    return np.asarray((z - z.min()) / max(float(z.max() - z.min()), 1e-12))
 
 
 def _claims(numbers: Sequence[Block], out: Path) -> Iterator[Part]:

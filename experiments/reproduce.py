@@ -53,13 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _reproduce(options: argparse.Namespace) -> int:
     chosen = profile(options.profile)
     wanted = _wanted(options.study)
+    for word in options.overrides:
+        if (key := word.partition("=")[0]) in ("topic", "seed", "data.root", "out"):
+            raise InputError(f"{word}: {key} is the profile's and the corpora's to say; expected no {key}= here")
     out: Path = options.out / chosen.name
     roots = options.corpus or synthetic_roots(options.out / "corpora" / chosen.name, chosen)
     sites = [site(root, chosen.topics) for root in roots]
-    if options.corpus and not any(where.benchmark == "cosum" for where in sites):
+    if "table4" in {study.name for study in wanted} and not any(where.benchmark == "cosum" for where in sites):
         # No CoSum features exist in public: table 4 then runs on the synthetic corpus, and says so.
-        made = synthetic_roots(options.out / "corpora" / chosen.name, chosen)
-        sites += [where for where in (site(root, chosen.topics) for root in made) if where.benchmark == "cosum"]
+        [root] = synthetic_roots(options.out / "corpora" / chosen.name, chosen, ["cosum"])
+        sites.append(site(root, chosen.topics))
     work = _work(wanted, sites, chosen, options.overrides)
     every = [cell for cells in work.values() for cell in cells]
     runs = out / "runs"

@@ -1,0 +1,50 @@
+"""What W&B is left with: a closed run a cell, in its study's group, marked failed if it failed."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from wandb.proto import wandb_internal_pb2 as protocol
+
+
+def logged(path: Path) -> Iterator[protocol.Record]:
+    """Records of an offline run's file: LevelDB's log format behind a header of 7 bytes."""
+    data, at, begun = path.read_bytes(), 7, b""
+    while at + 7 <= len(data):
+        if (left := 32768 - at % 32768) < 7:
+            at += left
+            continue
+        length, kind = struct.unpack("<HB", data[at + 4 : at + 7])
+        begun = (b"" if kind in (1, 2) else begun) + data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):
+            record = protocol.Record()
+            record.ParseFromString(begun)
+            yield record
+
+
+def group_tags_and_exit(out: Path) -> list[tuple[str, tuple[str, ...], int]]:
+    found = []
+    for path in sorted(out.glob("*/wandb/offline-run-*/*.wandb")):
+        records = {record.WhichOneof("record_type"): record for record in logged(path)}
+        run = records["run"].run
+        found.append((run.run_group, tuple(run.tags), records["exit"].exit.exit_code))
+    return found
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local"])
+def test_each_cell_is_a_closed_run_in_its_studys_group_under_every_launcher(
+    quick_train: Callable[..., int], tmp_path: Path, launcher: str
+) -> None:
+    words = ["logger=wandb", "study=table2", "tau=4,8", "seed=0", f"hydra/launcher={launcher}"]
+    assert quick_train(*words, multirun=True) == 0
+    assert group_tags_and_exit(tmp_path / "runs") == [("table2", ("topic01", "av", "table2"), 0)] * 2
+
+
+def test_a_failed_cells_run_is_marked_failed(quick_train: Callable[..., int], tmp_path: Path) -> None:
+    words = ["logger=wandb", "optimizer.algorithm.lr=1e30", "trainer.max_epochs=20", "seed=0,1"]
+    assert quick_train(*words, multirun=True) == 1
+    assert [code for _, _, code in group_tags_and_exit(tmp_path / "runs")] == [1, 1]
