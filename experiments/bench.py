@@ -1,6 +1,8 @@
 """`make bench`: ratios of speeds, each pair measured side by side in one run on one machine.
 
-Now: `Trainer.fit` through the data module against a bare loop over the same network on one batch that stays in memory.
+`Trainer.fit` through the data module, with either store, against a bare loop over the same network on one batch that
+stays in memory; reading through the streamed store against plain reads; a stream's memory against a corpus' size; the
+index of a million videos.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any
 import pytorch_lightning as pl
 from hydra import compose, initialize_config_dir
 
+from experiments import bench_data
 from highlight_lit.config import CONFIG_DIR, plain
 from highlight_lit.data.batches import Bags
 from highlight_lit.data.corpus import Corpus
@@ -43,6 +46,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="each pair is measured this often, turn about")
     parser.add_argument("--epochs", type=int, default=6, help="of each measured fit")
+    parser.add_argument("--megabytes", type=int, default=2000, help="of the larger corpus; the smaller has a tenth")
     parser.add_argument("--widths", default="512,128", help="of the synthetic features; 2048,2048 as UMT's are")
     parser.add_argument("--out", type=Path, default=Path("experiments/results/bench.json"))
     options = parser.parse_args()
@@ -51,20 +55,29 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "corpus"
         synthesize(root, Plan(topics=2, videos=160, Dv=Dv, Da=Da))
-        result = fit_against_bare_loop(root, options.epochs, options.rounds)
-    rows = {"fit against a bare loop": {**result, "widths": [Dv, Da]}}
-    print(
-        f"Trainer.fit {result['fit']:,.0f} clips/s, bare loop {result['bare loop']:,.0f} clips/s, ratio {result['ratio']:.3f}"
-    )
+        rows: dict[str, dict[str, Any]] = {}
+        for store in ("resident", "stream"):
+            result = fit_against_bare_loop(root, options.epochs, options.rounds, store)
+            rows[f"fit against a bare loop, {store}"] = {**result, "widths": [Dv, Da]}
+        for name, megabytes in (("small", options.megabytes // 10), ("large", options.megabytes)):
+            bench_data.write_large(Path(folder) / name, megabytes)
+        rows["reading against plain reads"] = bench_data.reading(Path(folder) / "small", 2, options.rounds)
+        small, large = (bench_data.peak_memory(Path(folder) / name) for name in ("small", "large"))
+        rows["peak MiB of a stream, corpus 10 times larger"] = {"small": small, "large": large, "ratio": large / small}
+        rows["index"] = bench_data.index(Path(folder) / "index", 1_000_000)
+    for name, row in rows.items():
+        print(
+            name, ", ".join(f"{key} {value:,.3f}" for key, value in row.items() if isinstance(value, float)), sep=": "
+        )
     write_json(options.out, {"when": datetime.now(UTC).date().isoformat(), "environment": environment(), "rows": rows})
     print(f"saved in {options.out}")
     return 0
 
 
-def fit_against_bare_loop(root: Path, epochs: int, rounds: int) -> dict[str, float]:
+def fit_against_bare_loop(root: Path, epochs: int, rounds: int, store: str) -> dict[str, float]:
     """Clips a second of both, medians over rounds, and the median of the rounds' ratios."""
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        config = plain(compose("config", [f"data.root={root}", "topic=topic01"]))
+        config = plain(compose("config", [f"data.root={root}", "topic=topic01", f"data.store={store}"]))
     corpus = Corpus(root)
     data = make_data(config, corpus)
     module = make_module(config, corpus)

@@ -140,7 +140,7 @@ def test_a_shard_that_goes_or_changes_while_it_is_read_is_named(
     next(batches)
     fault(copied / "shard-00000.h5")
 
-    def read_on() -> None:
+    def go_on() -> None:
         rest = batches
         for epoch in range(1, 5):
             list(rest)
@@ -148,7 +148,7 @@ def test_a_shard_that_goes_or_changes_while_it_is_read_is_named(
             rest = iter(loader)
 
     with pytest.raises(InputError, match=rf"shard-00000\.h5: {says}"):
-        read_on()
+        go_on()
 
 
 def test_any_flipped_bit_of_a_row_is_an_error_with_either_store(copied: Path) -> None:
@@ -239,7 +239,7 @@ def test_random_edits_of_a_shard_end_in_a_clean_error_or_in_correct_rows(
         except InputError as error:
             refused.append(str(error))
     assert refused
-    assert not [said for said in refused if "\n" in said]
+    assert not any("\n" in line for line in refused)
 
 
 def test_a_corpus_in_many_shards_streams_too(tmp_path: Path) -> None:

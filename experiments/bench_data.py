@@ -1,0 +1,190 @@
+"""What `make bench` measures of the data layer: reading beside plain reads, memory beside a corpus' size, the index."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from highlight_lit.data.batches import EpochPlan
+from highlight_lit.data.corpus import MANIFEST, Corpus, write_corpus
+from highlight_lit.data.rows import ShardRows
+from highlight_lit.data.shard import FORMAT, VERSION, _create
+from highlight_lit.data.stream import StreamStore
+from highlight_lit.data.video import Stream, Video
+from highlight_lit.files import sha256, write_json
+
+STREAMS = {"visual": Stream(512, "bench", "1"), "audio": Stream(128, "bench", "1")}
+CLIPS = {"short": 50, "long": 100}
+CLIP_BYTES = 2 * (512 + 128) + 1
+
+
+def write_large(root: Path, megabytes: int) -> None:
+    """A corpus of a size, its rows nearly all zero: half of its videos short and of the topic, half long and not."""
+    pair = sum(CLIPS.values()) * CLIP_BYTES
+
+    def videos() -> Iterator[Video]:
+        for number in range(max(2, megabytes * 10**6 // pair)):
+            for kind, clips in CLIPS.items():
+                span = np.stack([np.arange(clips), np.arange(1, clips + 1)], 1).astype(np.float64)
+                rows = {name: np.zeros((clips, stream.width), np.float16) for name, stream in STREAMS.items()}
+                rows["visual"][:, number % 512] = 1
+                duration = 50.0 if kind == "short" else 100.0
+                tags = ("topic",) if kind == "short" else ("other",)
+                yield Video(f"{kind}-{number:07d}", duration, tags, span, rows["visual"], rows["audio"])
+
+    write_corpus(root, videos(), STREAMS, name="large", clip_seconds=1.0)
+
+
+def reading(root: Path, threads: int, rounds: int) -> dict[str, float]:
+    """Bytes a second of every row of a corpus: plain reads, the first reading (checked), and a later one; and ratios.
+
+    All three read the same bytes, from files that the operating system holds in memory, with as many threads: the
+    hardest case for a reader, since a disk would make all of them wait.
+    """
+    corpus = Corpus(root)
+    measured = []
+    for _ in range(rounds + 1):
+        rows = [ShardRows(shard) for shard in corpus.shards]
+        measured.append([_plain(rows, threads), _all_rows(rows, threads), _all_rows(rows, threads)])
+    size = sum(os.path.getsize(shard.path) for shard in corpus.shards)
+    plain, checked, again = (statistics.median(column) for column in zip(*measured[1:], strict=True))
+    ratios = [statistics.median(m[0] / m[column] for m in measured[1:]) for column in (1, 2)]
+    return {"threads": threads, "plain": size / plain, "checked": size / checked, "again": size / again,
+            "checked ratio": ratios[0], "again ratio": ratios[1]}  # fmt: skip
+
+
+def _spread(work: list[Callable[[], None]], threads: int) -> float:
+    """Seconds that threads need for some work."""
+    left = iter(work)
+    lock = threading.Lock()
+
+    def run() -> None:
+        while True:
+            with lock:
+                call = next(left, None)
+            if call is None:
+                return
+            call()
+
+    workers = [threading.Thread(target=run) for _ in range(threads)]
+    began = time.perf_counter()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return time.perf_counter() - began
+
+
+def _pieces(rows: list[ShardRows]) -> Iterator[tuple[ShardRows, str, int, int]]:
+    """Each shard's rows in pieces of one chunk."""
+    for of in rows:
+        for name in STREAMS:
+            layout = of.shard.layout(name)
+            assert layout is not None
+            total = int(of.shard.offsets[-1])
+            for first in range(0, total, layout.rows):
+                yield of, name, first, min(total, first + layout.rows)
+
+
+def _all_rows(rows: list[ShardRows], threads: int) -> float:
+    """Through the store's reader."""
+
+    def read(of: ShardRows, name: str, first: int, stop: int) -> None:
+        out = np.empty((stop - first, STREAMS[name].width), np.float16)
+        with of.opened() as file:
+            of.read(file, name, first, stop, out)
+
+    return _spread([lambda piece=piece: read(*piece) for piece in _pieces(rows)], threads)  # type: ignore[misc]
+
+
+def _plain(rows: list[ShardRows], threads: int) -> float:
+    """The same bytes, by nothing but reads."""
+
+    def read(of: ShardRows, name: str, first: int, stop: int) -> None:
+        layout = of.shard.layout(name) if (of, name) not in known else known[of, name]
+        out = np.empty((stop - first, STREAMS[name].width), np.float16)
+        file = os.open(of.shard.path, os.O_RDONLY)
+        os.preadv(file, [out], int(layout.offsets[first // layout.rows]))  # type: ignore[union-attr]
+        os.close(file)
+
+    known = {(of, name): of.shard.layout(name) for of in rows for name in STREAMS}
+    return _spread([lambda piece=piece: read(*piece) for piece in _pieces(rows)], threads)  # type: ignore[misc]
+
+
+def peak_memory(root: Path) -> float:
+    """MiB of resident memory at the peak of a process that streams a corpus: statistics, then 40 batches of 64 pairs."""
+    code = "import sys; from experiments.bench_data import _stream; _stream(sys.argv[1])"
+    said = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
+    return float(said.stdout)
+
+
+def _stream(root: str) -> None:
+    import resource
+
+    corpus = Corpus(Path(root))
+    positive, negative = corpus.weak_labels("topic", "duration", "lists")
+    store = StreamStore(corpus, np.concatenate([positive, negative]), tuple(STREAMS), readers=2)
+    for name in STREAMS:
+        store.statistics(name)
+    plan = EpochPlan(corpus.clips, positive, negative, tau=60, pairs=64, seed=0)
+    draws = itertools.chain.from_iterable(plan.draws(epoch) for epoch in itertools.count())
+    for _ in itertools.islice(store.batches(draws, plan.tau), 40):
+        pass
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def index(root: Path, videos: int) -> dict[str, float]:
+    """Seconds to open a corpus of many videos, and bytes a video of the index it keeps."""
+    _write_index(root, videos)
+    Corpus(root)
+    gc.collect()
+    began = time.perf_counter()
+    corpus = Corpus(root)
+    seconds = time.perf_counter() - began
+    del corpus
+    gc.collect()
+    tracemalloc.start()
+    corpus = Corpus(root)
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(corpus) == videos
+    return {"videos": videos, "seconds": seconds, "bytes a video": kept / videos, "peak bytes a video": peak / videos}
+
+
+def _write_index(root: Path, videos: int, shards: int = 10) -> None:
+    """A corpus whose shards hold an index and one clip of one number a video, written column by column."""
+    root.mkdir(parents=True)
+    share = videos // shards
+    entries = []
+    for shard in range(shards):
+        path = root / f"shard-{shard:05d}.h5"
+        with h5py.File(path, "w", libver=("v110", "v110")) as file:
+            file.attrs.update({"format": FORMAT, "version": VERSION, "clip_seconds": 1.0})
+            ids = np.array([f"video{number:08d}" for number in range(shard * share, (shard + 1) * share)], "S13")
+            # Scattered, so that sorting them is work.
+            columns = {"id": ids[np.random.default_rng(shard).permutation(share)],
+                       "duration": np.full(share, 30.0), "split": np.zeros(share, np.uint8),
+                       "tag_name": np.array([b"topic"]), "tag_index": np.zeros(share, np.int32),
+                       "title_bytes": np.zeros(0, np.uint8), "visual": np.zeros((share, 1), np.float16),
+                       "span": np.tile([0.0, 1.0], (share, 1)), "offsets": np.arange(share + 1),
+                       "tag_offsets": np.arange(share + 1), "title_offsets": np.zeros(share + 1, np.int64),
+                       "label_offsets": np.zeros(share + 1, np.int64)}  # fmt: skip
+            for name, rows in columns.items():
+                _create(file, name, rows)
+            file["visual"].attrs.update({"extractor": "bench", "version": "1"})
+        facts = {"file": path.name, "videos": share, "clips": share, "bytes": path.stat().st_size}
+        entries.append({**facts, "sha256": sha256(path)})
+    header = {"format": "highlight-lit corpus", "version": 1, "name": "index", "topics": ["topic"]}
+    write_json(root / MANIFEST, {**header, "shards": entries})
