@@ -11,7 +11,7 @@ import pytest
 
 from experiments import claims, cost, planted, tables
 from experiments.document import Heading, Table, Text, latex, page
-from experiments.numbers import Block, Row
+from experiments.numbers import Block, Row, _row
 from experiments.study import studies
 
 STUDY = {study.name: study for study in studies()}
@@ -72,8 +72,17 @@ def test_a_hole_is_shown_as_one_and_a_seed_without_a_topic_does_not_count() -> N
 
 
 def test_what_is_made_up_says_so_and_never_stands_beside_the_paper() -> None:
-    made_up = Block(STUDY["table2"], {**CORPUS, "synthetic": True}, "f" * 64, [row("60", 0.7)])
-    assert "SYNTHETIC" in tables.of_study(made_up).caption
+    cells = [{"id": "a", "system": {"tau": "60"}, "topic": "dog", "seed": 0}]
+    made_up, real = (
+        _row(STUDY["table2"], {**CORPUS, "synthetic": synthetic}, "tau = 60", cells, {"a": None})
+        for synthetic in (True, False)
+    )
+    assert made_up.paper is None
+    assert real.paper == 0.6297
+    assert (
+        "SYNTHETIC"
+        in tables.of_study(Block(STUDY["table2"], {**CORPUS, "synthetic": True}, "f" * 64, [row("60", 0.7)])).caption
+    )
 
 
 def test_the_csv_holds_every_number_of_the_table() -> None:
