@@ -10,6 +10,7 @@ import csv
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,12 +64,10 @@ class Study:
         if self.sweep is None:
             return {}
         try:
-            with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-                composed = compose("config", [f"study={self.sweep}"], return_hydra_config=True)
+            params = _swept(self.sweep)
         except HydraException as error:
             raise InputError(f"studies/{self.name}.yaml: sweep: {self.sweep}: {str(error).splitlines()[0]}") from error
-        params = composed.hydra.sweeper.params
-        return {str(key): str(values).split(",") for key, values in params.items() if key not in ("seed", "topic")}
+        return {key: values.split(",") for key, values in params.items() if key not in ("seed", "topic")}
 
     def systems(self, only: Mapping[str, str] | None = None) -> list[System]:
         """Every combination of the axes' values, those of `only` in place of the sweep's.
@@ -102,6 +101,14 @@ class Study:
             if all(_same(row[column], system[key], self, key) for column, key in self.paper["key"].items()):
                 return float(row[COLUMNS[benchmark]])
         return None
+
+
+@cache
+def _swept(sweep: str) -> dict[str, str]:
+    """What conf/study/SWEEP.yaml sweeps: values by key."""
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        composed = compose("config", [f"study={sweep}"], return_hydra_config=True)
+    return {str(key): str(values) for key, values in composed.hydra.sweeper.params.items()}
 
 
 # What the paper's tables call a choice, where that is not the choice's own name.
