@@ -81,6 +81,22 @@ def test_full_rank_makes_any_bilinear_map_exactly(append_one: bool) -> None:
     torch.testing.assert_close(fusion(f_v, f_a), reference(f_v, f_a))
 
 
+@given(d=st.integers(1, 12), seed=st.integers(0, 2**31))
+def test_a_clips_score_can_be_any_bilinear_form_already_at_rank_one(d: int, seed: int) -> None:
+    # The head adds up the d slices of the core, M = sum_k w_k T_c[k]: no rank R bounds a score's, the width d alone does.
+    torch.manual_seed(seed)
+    M = torch.randn(d, d, dtype=torch.float64)
+    P, s, Q = torch.linalg.svd(M)
+    fusion, head = LowRankFusion(d, R=1).double(), torch.nn.Linear(d, 1).double()
+    with torch.no_grad():
+        fusion.U.weight.copy_((P * s).T)
+        fusion.V.weight.copy_(Q)
+        head.weight.fill_(1.0)
+        head.bias.zero_()
+        f_v, f_a = torch.randn(2, 5, d, dtype=torch.float64).unbind(0)
+        torch.testing.assert_close(head(fusion(f_v, f_a)).squeeze(-1), ((f_v @ M) * f_a).sum(-1))
+
+
 def test_full_tensor_fusion_equals_a_loop_over_its_three_modes() -> None:
     torch.manual_seed(0)
     fusion = FullTensorFusion(3, append_one=True)
