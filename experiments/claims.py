@@ -37,7 +37,7 @@ CLAIMS = (
     Claim("The picture alone beats the sound alone", "table 1", "table1", [(_table1(OURS, "visual"), _table1(OURS, "audio"))]),
     Claim("Ours with the picture alone is ahead of MINI-Net* with both", "section 3", "table1", [(_table1(OURS, "visual"), _table1(MINI, "av"))]),
     Claim("Performance gains up to R = 8", "figure 1", "figure1", _against("rank", "8", "1", "2", "4")),
-    Claim("and drops beyond R = 8", "figure 1", "figure1", _against("rank", "8", "16", "32", "64")),
+    Claim("Performance drops beyond R = 8", "figure 1", "figure1", _against("rank", "8", "16", "32", "64")),
     Claim("tau = 60 is best", "table 2", "table2", _against("tau", "60", "20", "40", "80")),
     Claim("A smaller beta is better", "table 3", "table3", _against("beta", "1.0e-4", "1.0e-3", "1.0e-2", "1.0e-1")),
     Claim("The gate trains where noisy-or does not", "section 4", "pooling", _against("pooling", "softmax_gate", "noisy_or")),

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+WORDS = 20  # characters; a longer cell is no number
+
 
 @dataclass(frozen=True)
 class Heading:
@@ -35,6 +37,13 @@ class Table:
     rows: Sequence[Sequence[str]]
     rule: frozenset[int] = frozenset()
 
+    @property
+    def wordy(self) -> list[bool]:
+        """Of each column, whether it holds words, which stand at the left, and not numbers: the first one does."""
+        return [
+            number == 0 or any(len(row[number]) > WORDS for row in self.rows) for number in range(len(self.columns))
+        ]
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -60,7 +69,7 @@ def _markdown(part: Part, folder: Path) -> str:
     if isinstance(part, Figure):
         return f"![{part.caption}]({part.path.relative_to(folder).as_posix()})\n\n{part.caption}"
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (part.columns, *part.rows)]
-    lines.insert(1, "| --- |" + " ---: |" * (len(part.columns) - 1))
+    lines.insert(1, "|" + "|".join(" --- " if words else " ---: " for words in part.wordy) + "|")
     return part.caption + "\n\n" + "\n".join(lines)
 
 
@@ -71,7 +80,7 @@ def latex(table: Table) -> str:
         "\\begin{table}",
         "\\centering",
         f"\\caption{{{_tex(table.caption)}}}",
-        "\\begin{tabular}{l" + "r" * (len(table.columns) - 1) + "}",
+        "\\begin{tabular}{" + "".join("l" if words else "r" for words in table.wordy) + "}",
         "\\toprule",
         " & ".join(map(_tex, table.columns)) + " \\\\",
         "\\midrule",
@@ -95,14 +104,14 @@ _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1b1b; --page: #fff; --soft: #666; --line: #ddd; --tint: #f5f7f9 }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6e6e6; --page: #16181b; --soft: #9aa0a6; --line: #3a3d42; --tint: #1f2226 } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 70rem;
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 88rem;
   margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.7rem } h2 { margin-top: 3rem; border-bottom: 1px solid var(--line) } h3 { margin-top: 2rem }
 nav { columns: 14rem; margin: 1rem 0 } nav a { display: block; color: inherit }
 .scroll { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0 }
-th, td { padding: .25rem .7rem; text-align: right; white-space: nowrap } th:first-child, td:first-child { text-align: left }
+th, td { padding: .25rem .55rem; text-align: right; white-space: nowrap } .text { text-align: left }
 thead th { border-bottom: 2px solid var(--ink); vertical-align: bottom } tr.rule td { border-bottom: 1px solid var(--soft) }
-tbody tr:hover { background: var(--tint) } .words td { white-space: normal; text-align: left }
+tbody tr:hover { background: var(--tint) } td { vertical-align: top } .words td.text { white-space: normal }
 figure { margin: 1rem 0 } figure img { max-width: 100%; background: #fff; border-radius: 4px; padding: .3rem }
 figcaption, .caption { color: var(--soft); font-size: .9rem; max-width: 60rem }
 code { background: var(--tint); padding: 0 .2rem }
@@ -137,16 +146,21 @@ def _html(part: Part) -> str:
             f'<figure><img alt="{alt}" src="data:image/svg+xml;base64,{picture}">'
             f"<figcaption>{_inline(part.caption)}</figcaption></figure>"
         )
-    head = "".join(f"<th>{_inline(cell)}</th>" for cell in part.columns)
+    return f'<div class="caption">{_inline(part.caption)}</div><div class="scroll">{_html_table(part)}</div>'
+
+
+def _html_table(table: Table) -> str:
+    def line(tag: str, row: Sequence[str]) -> str:
+        kinds = [" class=text" if words else "" for words in table.wordy]
+        return "".join(f"<{tag}{kind}>{_inline(cell)}</{tag}>" for kind, cell in zip(kinds, row, strict=True))
+
     rows = "".join(
-        f"<tr{' class=rule' if number in part.rule else ''}>"
-        + "".join(f"<td>{_inline(cell)}</td>" for cell in row)
-        + "</tr>\n"
-        for number, row in enumerate(part.rows)
+        f"<tr{' class=rule' if number in table.rule else ''}>{line('td', row)}</tr>\n"
+        for number, row in enumerate(table.rows)
     )
-    wordy = any(len(cell) > 40 for row in part.rows for cell in row)
-    table = f"<table{' class=words' if wordy else ''}><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table>"
-    return f'<div class="caption">{_inline(part.caption)}</div><div class="scroll">{table}</div>'
+    long = any(len(cell) > 40 for row in table.rows for cell in row)
+    kind = " class=words" if long else ""
+    return f"<table{kind}><thead><tr>{line('th', table.columns)}</tr></thead>\n<tbody>{rows}</tbody></table>"
 
 
 def _inline(text: str) -> str:

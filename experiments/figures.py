@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib
@@ -88,7 +89,7 @@ class Curve:
 def rank_curves(path: Path, curves: Sequence[Curve], xlabel: str, ylabels: Sequence[str]) -> None:
     """A panel a corpus: mean over seeds against R with its 95 % interval, and chance (figure 1 of the supplement)."""
     with plt.rc_context(STYLE):
-        figure, panels = plt.subplots(1, len(curves), figsize=(3.6 * len(curves), 2.6), squeeze=False)
+        figure, panels = plt.subplots(1, len(curves), figsize=(3.8 * len(curves), 2.8), squeeze=False)
         for axes, curve, ylabel in zip(panels[0], curves, ylabels, strict=True):
             axes.fill_between(
                 curve.x, curve.low, curve.high, color=BLUE, alpha=0.2, lw=0, label="95 % interval over seeds"
@@ -98,7 +99,8 @@ def rank_curves(path: Path, curves: Sequence[Curve], xlabel: str, ylabels: Seque
             axes.set_xscale("log", base=2)
             axes.set_xticks(curve.x, [f"{x:g}" for x in curve.x])
             axes.minorticks_off()
-            axes.set(xlabel=xlabel, ylabel=ylabel, title=curve.name)
+            bottom, top = axes.get_ylim()
+            axes.set(xlabel=xlabel, ylabel=ylabel, title=fill(curve.name, 36), ylim=(max(bottom, 0), min(top, 100)))
         panels[0][-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         figure.tight_layout()
         save(figure, path)
@@ -121,7 +123,7 @@ def gradient_surfaces(path: Path) -> None:
     p = (np.arange(200) + 0.5) / 200
     p_1, p_2 = np.meshgrid(p, p)
     with plt.rc_context(STYLE):
-        figure, panels = plt.subplots(1, 3, figsize=(11, 3.1), width_ratios=(1, 1, 1.15), layout="constrained")
+        figure, panels = plt.subplots(1, 3, figsize=(12.5, 3.1), width_ratios=(1, 1, 1.1), layout="constrained")
         surfaces = (("noisy-or", gradients.noisy_or), ("product of odds (the paper's)", gradients.product_of_odds))
         for axes, (name, surface) in zip(panels, surfaces, strict=False):
             size = np.abs(surface(p_1, p_2)).clip(1e-3, 1e3)
@@ -134,7 +136,7 @@ def gradient_surfaces(path: Path) -> None:
             panels[2].semilogy(p, np.maximum(60 * of, 1e-12), dash, color=colour, lw=1.6, label=name)
         panels[2].set(xlabel="score p of every clip", ylabel="$60\\,|dL/dz_1|$", ylim=(1e-12, 100),
                       title="a positive bag of 60 clips")  # fmt: skip
-        panels[2].legend(loc="lower left", bbox_to_anchor=(0.0, 0.06), fontsize=8)
+        panels[2].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
         save(figure, path)
 
 

@@ -44,19 +44,27 @@ def heading(block: Block) -> str:
     return f"a SYNTHETIC corpus in the shape of {corpus['benchmark']}" if corpus["synthetic"] else str(corpus["name"])
 
 
+def _short(block: Block) -> str:
+    """The same in a line of a table."""
+    corpus = block.corpus
+    return f"SYNTHETIC ({corpus['benchmark']})" if corpus["synthetic"] else str(corpus["name"])
+
+
 def of_study(block: Block) -> Table:
-    """Systems down, average, paper and topics across, then the levels."""
+    """Systems down, average, the paper's number where it gives any, and topics across, then the levels."""
     measure, topics = block.primary, block.corpus["topics"]
+    published = any(row.paper is not None for row in block.rows)
+    paper = [[percent(row.paper)] if published else [] for row in block.rows]
     rows = [
-        [row.label, cell(row.mean(measure)), percent(row.paper), *(cell(row.of_topic(measure, t)) for t in topics)]
-        for row in block.rows
+        [row.label, cell(row.mean(measure)), *beside_it, *(cell(row.of_topic(measure, t)) for t in topics)]
+        for row, beside_it in zip(block.rows, paper, strict=True)
     ]
     beside = []
     for level, label in LEVELS.items():
         by_topic = block.level(level, measure)
         mean = float(np.mean([by_topic[t] for t in topics])) if set(topics) <= set(by_topic) else None
-        beside.append([label, percent(mean), "", *(percent(by_topic.get(t)) for t in topics)])
-    columns = ["", "mean over topics", "paper", *topics]
+        beside.append([label, percent(mean), *([""] if published else []), *(percent(by_topic.get(t)) for t in topics)])
+    columns = ["", "mean over topics", *(["paper"] if published else []), *topics]
     name = f"{block.study.name}-{block.corpus['benchmark']}"
     return Table(name, caption(block), columns, [*rows, *beside], frozenset({len(rows) - 1}))
 
@@ -146,8 +154,8 @@ def of_claims(found: Sequence[Finding]) -> Table:
         for each in of:
             v, s = each.videos, each.seeds
             over_seeds = f"{100 * s.low:+.1f} to {100 * s.high:+.1f}" if s.n > 1 else HOLE
-            rows.append([f"{each.claim.text} ({each.claim.source})", heading(each.block),
-                         f"{each.ours.label} against {each.theirs.label}", f"{100 * v.difference:+.1f}",
+            claim = [f"{each.claim.text} ({each.claim.source})", _short(each.block)] if each is of[0] else ["", ""]
+            rows.append([*claim, f"{each.ours.label} against {each.theirs.label}", f"{100 * v.difference:+.1f}",
                          f"{100 * v.low:+.1f} to {100 * v.high:+.1f}", over_seeds, f"{each.p:.3f}", each.verdict])  # fmt: skip
         if len(of) > 1:
             rows.append(["", "", "all of these", "", "", "", "", verdict_of(of)])
