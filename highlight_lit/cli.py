@@ -99,7 +99,11 @@ def _verify(options: argparse.Namespace) -> int:
 def _evaluate_verb(parser: argparse.ArgumentParser) -> None:
     judged = parser.add_mutually_exclusive_group(required=True)
     judged.add_argument("--checkpoint", type=Path, nargs="+", help="one or more, each judged on its own topic")
-    judged.add_argument("--method", help="a baseline that is not trained by 'train'")
+    judged.add_argument(
+        "--method",
+        help="a baseline: smrs, quasi, mbf, cvs, kvs, desumnet, vesd, sum_gan, "
+        "recurrence, recurrence_network, slstm, dpp or submodular",
+    )
     judged.add_argument("--scores", type=Path, help="csv with the columns video, start, end (seconds), score")
     parser.add_argument("--corpus", type=Path, metavar="DIR", required=True)
     parser.add_argument("--modality", choices=("visual", "audio", "av"), default="visual", help="what --method reads")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from highlight_lit.baselines import METHODS
+
 
 def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "highlight_lit.cli", *map(str, words)]
@@ -93,3 +95,9 @@ def test_scores_that_cannot_be_judged_are_refused_by_line(
     assert process.returncode == 2
     assert says in process.stderr
     assert process.stderr.count("\n") == 1
+
+
+def test_help_names_every_baseline_and_shows_a_sweep() -> None:
+    said = " ".join(run("evaluate", "--help").stdout.split())
+    assert all(name in said for name in METHODS)
+    assert "highlight-lit train -m data.root=DIR topic=A,B" in run("train", "--help").stdout
