@@ -3,16 +3,19 @@
     python -m experiments.dashboards views reproduce     # with a key in WANDB_API_KEY or after 'wandb login'
     python -m experiments.dashboards sync reproduce
 
-Without a key, or without the package wandb-workspaces (the extra `dashboards`), `views` writes what it would make to
-`reproduce/PROFILE/dashboards.json` and says so. No table of the report depends on W&B.
+What was made is kept in `reproduce/PROFILE/dashboards.json`, so that a second time makes nothing twice. Without a key, or
+without the package wandb-workspaces (the extra `dashboards`), `views` writes there what it would make, and says so. No
+table of the report depends on W&B.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,12 +25,13 @@ from experiments import plan
 from experiments.study import Study, studies
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.benchmarks import BENCHMARKS
-from highlight_lit.files import write_json
+from highlight_lit.files import read_json, write_json
 
 # What a sweep's key is called in a run's config, where W&B nests it.
 CONFIG_KEYS = {"model": "model._target_", "pooling": "model.pooling._target_", "loss": "loss._target_",
                "fusion": "model.fusion._target_", "context.T": "model.context.T"}  # fmt: skip
 LOGARITHMIC = ("rank", "beta")
+RUNS_A_CALL = 50  # of 'wandb sync', which takes seconds to start
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,9 +74,14 @@ def views(made: Mapping[str, Any], known: Sequence[Study], project: str) -> list
         ]  # fmt: skip
         runs = sorted({cell["id"] for of in cells.values() for cell in of})
         columns = [*(CONFIG_KEYS.get(key, key) for key in keys), "topic", "seed"]
-        found.append({"name": f"{study.title}: {study.about}", "project": project, "panels": panels, "runs": runs,
+        found.append({"name": _plain(f"{study.title}: {study.about}"), "project": project, "panels": panels, "runs": runs,
                       "best_first": measures[0], "columns": columns})  # fmt: skip
     return found
+
+
+def _plain(name: str) -> str:
+    """A name as W&B takes it: without symbols, an equals sign among them."""
+    return " ".join("".join(c for c in name if not unicodedata.category(c).startswith("S")).split())
 
 
 def _is_number(text: str) -> bool:
@@ -84,18 +93,33 @@ def _is_number(text: str) -> bool:
 
 
 def make_views(folders: Sequence[Path], project: str) -> int:
-    """Save the views in W&B, or write what they would be."""
+    """Save the views in W&B, or write what they would be.
+
+    Raises:
+        InputError: W&B refuses, or cannot be reached.
+    """
     key, package = _key(), find_spec("wandb_workspaces") is not None
     for folder in folders:
+        file = folder / "dashboards.json"
         wanted = views(plan.read(folder), studies(), project)
         if key and package:
-            for view in wanted:
-                print(f"{view['name']}: {save(view)}")
+            _save_all(wanted, file)
         else:
-            write_json(folder / "dashboards.json", wanted)
+            write_json(file, wanted)
             lacking = "no W&B key was found" if package else "the package wandb-workspaces is not installed"
-            print(f"{lacking}: what would be made is written to {folder / 'dashboards.json'} ({len(wanted)} views)")
+            print(f"{lacking}: what would be made is written to {file} ({len(wanted)} views)")
     return 0
+
+
+def _save_all(wanted: Sequence[dict[str, Any]], file: Path) -> None:
+    """Save those that `file` does not have an address of, and write the address of each beside it as it is made."""
+    kept = read_json(file, "the views of a reproduction") if file.is_file() else []
+    urls = {json.dumps({**view, "url": None}): view["url"] for view in kept if view.get("url")}
+    made = [{**view, "url": urls.get(json.dumps({**view, "url": None}))} for view in wanted]
+    for view in made:
+        view["url"] = view["url"] or save(view)
+        write_json(file, made)
+        print(f"{view['name']}: {view['url']}")
 
 
 def _key() -> bool:
@@ -130,23 +154,34 @@ def workspace(view: Mapping[str, Any], entity: str) -> Any:
 
 
 def save(view: Mapping[str, Any]) -> str:
-    """Save a view; its address."""
+    """Save a view; its address.
+
+    Raises:
+        InputError: W&B refuses, or cannot be reached.
+    """
     import wandb
 
-    made = workspace(view, str(wandb.Api().default_entity))
-    made.save()
-    return str(made.url)
+    try:
+        made = workspace(view, str(wandb.Api().default_entity))
+        made.save()
+        return str(made.url)
+    except Exception as error:  # of W&B, of the network, of its models' validation: they share no class
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"W&B does not take the view {view['name']!r}: {said}") from error
 
 
 def sync(folders: Sequence[Path]) -> int:
-    """Send the runs logged offline, one after the other; those sent before are skipped by W&B."""
+    """Send the runs logged offline; those sent before are skipped by W&B, which leaves a mark beside each."""
     if not _key():
         raise InputError("no W&B key was found; expected WANDB_API_KEY, or 'wandb login' once")
     runs = [run for folder in folders for run in sorted(folder.glob("runs/*/wandb/offline-run-*"))]
-    print(f"{len(runs)} runs to send")
-    failed = [run for run in runs if subprocess.run([sys.executable, "-m", "wandb", "sync", str(run)]).returncode]
-    for run in failed:
-        print(f"not sent: {run}", file=sys.stderr)
+    print(f"{len(runs)} runs to send", flush=True)
+    failed = 0
+    for start in range(0, len(runs), RUNS_A_CALL):
+        some = [str(run) for run in runs[start : start + RUNS_A_CALL]]
+        if subprocess.run([sys.executable, "-m", "wandb", "sync", *some]).returncode:
+            print(f"not all sent: {some[0]} to {some[-1]}", file=sys.stderr)
+            failed += 1
     return 1 if failed else 0
 
 

@@ -1,0 +1,88 @@
+"""What reaches W&B: a view a study, and every run that was logged offline, once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.experiments.wandb_server import Server
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(words: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")}
+    environment = {**kept, "OMP_NUM_THREADS": "1", "HOME": "/nonexistent", **environment}
+    return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=300, env=environment)
+
+
+def dashboards(what: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return run([sys.executable, "-m", "experiments.dashboards", what, str(folder)], **environment)
+
+
+@pytest.fixture(scope="module")
+def reproduction(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Table 2, its runs logged offline."""
+    out = tmp_path_factory.mktemp("reproduction")
+    words = [sys.executable, "-m", "experiments.reproduce", "--profile", str(tiny / "tiny.yaml"), "--corpus",
+             str(tiny / "corpus"), "--study", "table2", "--out", str(out), "logger=wandb"]  # fmt: skip
+    ended = run(words, WANDB_MODE="offline")
+    assert ended.returncode == 0, ended.stderr
+    return out
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    listening = Server()
+    yield listening
+    listening.shutdown()
+    listening.server_close()
+
+
+def test_every_study_has_a_view_of_its_own_runs_and_a_second_time_makes_none(
+    reproduction: Path, server: Server
+) -> None:
+    ids = {path.parent.name for path in reproduction.glob("tiny/runs/*/record.json")}
+    made = dashboards("views", reproduction, **server.environment)
+    assert made.returncode == 0, made.stderr
+    [view] = server.views
+    assert view["displayName"] == "Table 2: Clips in a training bag"
+    spec = json.dumps(json.loads(view["spec"]))
+    assert all(run_id in spec for run_id in ids)
+    assert "youtube/trapezoid" in spec and "tau" in spec
+    again = dashboards("views", reproduction, **server.environment)
+    assert (again.returncode, again.stdout) == (0, made.stdout)
+    assert len(server.views) == 1
+
+
+def test_runs_logged_offline_are_sent_once(reproduction: Path, server: Server) -> None:
+    ids = {path.parent.name for path in reproduction.glob("tiny/runs/*/record.json")}
+    sent = dashboards("sync", reproduction, **server.environment)
+    assert sent.returncode == 0, sent.stderr
+    assert server.runs == server.streamed == ids
+    server.streamed.clear()
+    assert dashboards("sync", reproduction, **server.environment).returncode == 0
+    assert not server.streamed
+
+
+def test_without_a_key_the_views_are_written_and_nothing_is_sent(reproduction: Path) -> None:
+    said = dashboards("views", reproduction)
+    assert said.returncode == 0
+    assert "no W&B key was found: what would be made is written to" in said.stdout
+    refused = dashboards("sync", reproduction)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+
+
+def test_a_key_that_is_none_is_refused_in_one_line(reproduction: Path, server: Server) -> None:
+    (reproduction / "tiny" / "dashboards.json").unlink(missing_ok=True)
+    said = dashboards("views", reproduction, **server.environment | {"WANDB_API_KEY": "short"})
+    assert said.returncode == 2
+    assert "dashboards: W&B does not take the view" in said.stderr
+    assert "Traceback" not in said.stderr
+    assert not server.views
