@@ -47,6 +47,18 @@ def write_large(root: Path, megabytes: int) -> None:
     write_corpus(root, videos(), STREAMS, name="large", clip_seconds=1.0)
 
 
+def write_bags(root: Path, videos: int, clips: int = 60) -> None:
+    """A corpus of videos of random rows, all as long as a bag is, every second one of `topic01`."""
+    random = np.random.default_rng(0)
+    span = np.stack([np.arange(clips), np.arange(1, clips + 1)], 1).astype(np.float64)
+
+    def video(number: int) -> Video:
+        rows = [random.standard_normal((clips, stream.width), np.float32) for stream in STREAMS.values()]
+        return Video(f"video-{number:07d}", float(clips), (("topic01", "other")[number % 2],), span, *rows)
+
+    write_corpus(root, map(video, range(videos)), STREAMS, name="bags", clip_seconds=1.0)
+
+
 def reading(root: Path, threads: int, rounds: int) -> dict[str, float]:
     """Bytes a second of every row of a corpus: plain reads, the first reading (checked), and a later one; and ratios.
 

@@ -16,7 +16,7 @@ from highlight_lit.data.batches import Bags
 from highlight_lit.errors import InputError
 from highlight_lit.models.highlight_net import Embedding
 from highlight_lit.training.measures import ClipLogits
-from highlight_lit.training.share import WholeBatchDropout, gather, whole_batch
+from highlight_lit.training.share import Share, detect
 
 CHECK_EVERY = 50  # steps between two looks at whether the loss is still finite: a look waits for the device
 
@@ -96,19 +96,14 @@ class HighlightModule(pl.LightningModule):
     def training_step(self, bags: Bags, batch: int) -> Tensor:
         """Loss of a batch of pairs: with several ranks that of the whole batch, on each of them."""
         ranks = self.trainer.world_size
-        detection, label, mask = self._detect(bags, batch) if ranks > 1 else (self(bags), bags.label, bags.mask)
+        pairs = self.trainer.datamodule.plan.pairs_of(batch) if ranks > 1 else len(bags.label) // 2  # type: ignore[attr-defined]
+        share = Share(pairs, self.global_rank, ranks, (self.seed, self.global_step))
+        detection, label, mask = detect(self, bags, share, self.network._compiled_call_impl is not None)
         parts: dict[str, Tensor] = self.loss(detection, label, mask)
         right = ((detection.z_hat > 0) == (label > 0)).float().mean()
         self._add({**parts, "bag_accuracy": right}, len(label))
         self._watch(parts["loss"].detach())
         return ranks * parts["loss"]  # DDP takes the mean of the ranks' gradients; the whole batch's is their sum
-
-    def _detect(self, bags: Bags, batch: int) -> tuple[Any, Tensor, Tensor]:
-        """What the network says of all ranks' bags, with their labels and masks."""
-        pairs: int = self.trainer.datamodule.plan.pairs_of(batch)  # type: ignore[attr-defined]
-        with WholeBatchDropout(pairs, self.global_rank, self.trainer.world_size):
-            detection = self(bags)
-        return whole_batch(detection, bags, pairs, self.global_rank, gather)
 
     def _add(self, values: Mapping[str, Tensor], bags: int) -> None:
         """Count a batch's means into the epoch's; kept here, not in Lightning, whose checkpoints leave them out."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 
 from highlight_lit.config import CONFIG_DIR, build, plain
 from highlight_lit.data.batches import Bags, own_pairs
-from highlight_lit.training.share import WholeBatchDropout, whole_batch
+from highlight_lit.models.highlight_net import Detection
+from highlight_lit.training import share
+from highlight_lit.training.share import CountedDropout, Share, WholeBatchDropout
 
 TAU, PAIRS = 9, 5
 
@@ -37,39 +40,68 @@ def gradient(network: nn.Module, loss: Tensor) -> Tensor:
     return torch.cat([part.flatten() for part in found])
 
 
-def detect(network: nn.Module, bags: Bags) -> object:
-    torch.manual_seed(3)  # as the step is seeded, on every rank alike
-    return network(bags.visual, bags.audio, bags.mask, bags.heard)
-
-
-@pytest.mark.parametrize("ranks", [2, 3, 7])
-@pytest.mark.parametrize("parts", ["loss=hinges_l1", "loss=sparsity", "loss=bce", "model=mini_net", "model=lim"])
-def test_the_ranks_gradients_add_up_to_one_ranks_and_all_see_its_loss(parts: str, ranks: int) -> None:
+def parts_of(name: str) -> tuple[nn.Module, nn.Module]:
+    """A network and its loss."""
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        config = plain(compose("config", ["data.root=nowhere", "topic=dog", "model.d=8", "beta=0.1", parts]))
+        config = plain(compose("config", ["data.root=nowhere", "topic=dog", "model.d=8", "beta=0.1", name]))
     torch.manual_seed(0)
-    network, loss = build(config["model"], "model", Dv=12, Da=8).train(), build(config["loss"], "loss")
-    whole = batch()
-    expected = loss(detect(network, whole), whole.label, whole.mask)
+    return build(config["model"], "model", Dv=12, Da=8).train(), build(config["loss"], "loss")
 
-    def part(rank: int) -> tuple[object, Bags]:
-        own = own_pairs(PAIRS, rank, ranks)
-        at = torch.tensor([*own, *(own + PAIRS)])
-        bags = Bags(*(None if field is None else field[at] for field in whole))
-        with WholeBatchDropout(PAIRS, rank, ranks):
-            return detect(network, bags), bags
 
-    sent: list[Tensor] = []
-    for rank in range(ranks):
-        whole_batch(*part(rank), PAIRS, rank, lambda packed: sent.append(packed) or [packed] * ranks)  # type: ignore[arg-type, func-returns-value]
-    total = torch.zeros(())
-    for rank in range(ranks):
-        found = loss(*whole_batch(*part(rank), PAIRS, rank, lambda packed: list(sent)))  # type: ignore[arg-type]
-        assert {name: value.item() for name, value in found.items()} == pytest.approx(
-            {name: value.item() for name, value in expected.items()}, abs=1e-6
-        )
-        total = total + gradient(network, found["loss"])
-    torch.testing.assert_close(total, gradient(network, expected["loss"]), atol=1e-6, rtol=1e-5)
+def detected(network: nn.Module, rank: int, ranks: int) -> tuple[Detection, Tensor, Tensor]:
+    """What a rank has of the batch, as its training step does."""
+    own = own_pairs(PAIRS, rank, ranks)
+    at = torch.tensor([*own, *(own + PAIRS)])
+    bags = Bags(*(None if field is None else field[at] for field in batch()))
+    torch.manual_seed(3)  # as the step is seeded, on every rank alike
+    call = lambda bags: network(bags.visual, bags.audio, bags.mask, bags.heard)  # noqa: E731
+    return share.detect(call, bags, Share(PAIRS, rank, ranks, (3, 0)), compiled=False)
+
+
+PARTS = ["loss=hinges_l1", "loss=sparsity", "loss=bce", "model=mini_net", "model=lim"]
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("name", PARTS)
+def test_the_ranks_gradients_add_up_to_one_ranks_and_all_see_its_loss(
+    name: str, large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if large:
+        monkeypatch.setattr(share, "LARGE", 1)
+        monkeypatch.setattr(share, "PART", 2)
+    network, loss = parts_of(name)
+    expected = loss(*detected(network, 0, 1))
+    theirs = gradient(network, expected["loss"])
+    for ranks in (2, 3, 7):
+        sent: list[Tensor] = []
+        monkeypatch.setattr(share, "gather", lambda packed, sent=sent, n=ranks: sent.append(packed) or [packed] * n)
+        for rank in range(ranks):
+            detected(network, rank, ranks)
+        monkeypatch.setattr(share, "gather", lambda _, sent=sent: list(sent))
+        total = torch.zeros(())
+        for rank in range(ranks):
+            found = loss(*detected(network, rank, ranks))
+            assert {name: value.item() for name, value in found.items()} == pytest.approx(
+                {name: value.item() for name, value in expected.items()}, abs=1e-6
+            )
+            total = total + gradient(network, found["loss"])
+        torch.testing.assert_close(total, theirs, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_large_batch_part_by_part_is_what_it_is_in_one_call(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, loss = parts_of(name)
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    expected = loss(*detected(network, 0, 1))["loss"]
+    theirs = gradient(network, expected)
+    monkeypatch.setattr(share, "LARGE", 1)
+    for part in (1, 2, 5, 9):
+        monkeypatch.setattr(share, "PART", part)
+        found = loss(*detected(network, 0, 1))["loss"]
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(gradient(network, found), theirs, atol=1e-6, rtol=1e-5)
 
 
 @settings(deadline=None, max_examples=20)
@@ -82,7 +114,22 @@ def test_dropout_on_a_rank_is_the_whole_batchs_at_its_bags(pairs: int, ranks: in
         own = own_pairs(pairs, rank, ranks)
         at = torch.tensor([*own, *(own + pairs)])
         torch.manual_seed(0)
-        with WholeBatchDropout(pairs, rank, ranks):
+        with WholeBatchDropout(Share(pairs, rank, ranks, (0, 0))):
             assert torch.equal(drop(x[at]), whole[at])
             assert torch.equal(drop.eval()(x[at]), x[at])
         drop.train()
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.75])
+def test_a_large_batchs_dropout_drops_the_share_it_should_and_never_the_same_twice(p: float) -> None:
+    x, masks = torch.ones(40, 60, 130), []
+    for step in range(2):
+        with CountedDropout(Share(20, 0, 1, (0, step)), 0, 20):
+            masks += [F.dropout(x, p), F.dropout(x, p)]
+    for mask in masks:
+        assert set(mask.unique().tolist()) == {0.0, torch.tensor(1 / (1 - p)).item()}
+        assert mask.mean().item() == pytest.approx(1.0, abs=0.02)
+        assert mask.mean((1, 2)).sub(1).abs().max() < 0.2
+    kept = torch.stack([mask.flatten() > 0 for mask in masks]).double()
+    assert torch.corrcoef(kept).fill_diagonal_(0).abs().max() < 0.02
+    assert torch.corrcoef(kept[0].view(40, -1)).fill_diagonal_(0).abs().max() < 0.08
