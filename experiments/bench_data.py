@@ -69,7 +69,7 @@ def reading(root: Path, threads: int, rounds: int) -> dict[str, float]:
     measured = []
     for _ in range(rounds + 1):
         rows = [ShardRows(shard) for shard in corpus.shards]
-        measured.append([_plain(rows, threads), _all_rows(rows, threads), _all_rows(rows, threads)])
+        measured.append([plain_reads(rows, threads), _all_rows(rows, threads), _all_rows(rows, threads)])
     size = sum(os.path.getsize(shard.path) for shard in corpus.shards)
     plain, checked, again = (statistics.median(column) for column in zip(*measured[1:], strict=True))
     ratios = [statistics.median(m[0] / m[column] for m in measured[1:]) for column in (1, 2)]
@@ -121,8 +121,8 @@ def _all_rows(rows: list[ShardRows], threads: int) -> float:
     return _spread([lambda piece=piece: read(*piece) for piece in _pieces(rows)], threads)  # type: ignore[misc]
 
 
-def _plain(rows: list[ShardRows], threads: int) -> float:
-    """The same bytes, by nothing but reads."""
+def plain_reads(rows: list[ShardRows], threads: int) -> float:
+    """Seconds to read every row of some shards by nothing but reads."""
 
     def read(of: ShardRows, name: str, first: int, stop: int) -> None:
         layout = of.shard.layout(name) if (of, name) not in known else known[of, name]
