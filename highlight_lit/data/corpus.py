@@ -46,16 +46,20 @@ class Corpus:
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
         self.manifest = read_manifest(self.root)
-        self.shards = [self._open_shard(entry) for entry in self.manifest["shards"]]
+        columns: dict[str, list[NDArray[Any]]] = {"id": [], "duration": [], "split": []}
+        self.shards = []
+        for entry in self.manifest["shards"]:  # each is opened once: there may be more than can stay open
+            self.shards.append(self._open_shard(entry))
+            for name, parts in columns.items():
+                parts.append(self.shards[-1].column(name))
         self.streams = self.shards[0].streams
         for shard in self.shards:
             if shard.streams != self.streams:
                 raise InputError(
                     f"{shard.path}: streams {shard.streams}, expected {self.streams} as in the first shard"
                 )
-        self.ids = np.concatenate([shard.column("id") for shard in self.shards])
-        self.duration = np.concatenate([shard.column("duration") for shard in self.shards])
-        self.split = np.array(SPLITS)[np.concatenate([shard.column("split") for shard in self.shards])]
+        self.ids, self.duration, split = (np.concatenate(parts) for parts in columns.values())
+        self.split = np.array(SPLITS)[split]
         self.clips = np.concatenate([np.diff(shard.offsets) for shard in self.shards])
         if self.streams and len(none := np.flatnonzero(self.clips == 0)):
             raise InputError(

@@ -21,6 +21,9 @@ label_offsets, _span, _score     (N + 1,), (sum S, 2), (sum S, A)     annotators
 from __future__ import annotations
 
 import os
+import threading
+import weakref
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +42,7 @@ VERSION = 1
 CHUNK_BYTES = 1 << 18  # of a stream's chunks
 MOST_CHUNK_BYTES = 1 << 26  # larger chunks are left to the library
 INDEX_CHUNK_BYTES = 1 << 13  # of the other datasets', small so that a shard of few videos stays small
+MOST_OPEN = 256  # shards of a process; a corpus of thousands would meet its limit of open files, often 1,024
 _H5_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError, MemoryError)
 
 
@@ -153,6 +157,10 @@ def _create(file: h5py.File, name: str, rows: NDArray[Any], growing: bool = Fals
     file.create_dataset(name, data=rows, chunks=chunk, maxshape=limit, fletcher32=True)
 
 
+_library = threading.RLock()  # the HDF5 library does one thing at a time anyway; held, no handle in use is closed
+_opened: deque[weakref.ref[Shard]] = deque()  # shards with an open file, the one opened first in front
+
+
 class Layout(NamedTuple):
     """Where the chunks of a dataset lie: rows a chunk, bytes a row, type, and (chunks,) the byte each starts at."""
 
@@ -169,9 +177,10 @@ def identity(status: os.stat_result) -> tuple[int, ...]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what the HDF5 library raises on a damaged file into one line that names the file."""
+    """Have the HDF5 library for oneself; what it raises on a damaged file becomes one line that names the file."""
     try:
-        yield
+        with _library:
+            yield
     except InputError:
         raise
     except FileNotFoundError:
@@ -182,7 +191,9 @@ def reading(path: Path) -> Iterator[None]:
 
 
 class Shard:
-    """A shard open for reading. The file is opened when first read, once a process, and never pickled.
+    """A shard open for reading. The file is opened when first read, in each process by itself, and never pickled.
+
+    Only the `MOST_OPEN` shards opened last are open at a time; another is opened again when it is next read.
 
     Opening checks the layout: every dataset a plain dataset of this file, shapes that agree, offsets that start at 0,
     never fall and end at the last row. The rows themselves are checked as they are read, by their checksums.
@@ -213,6 +224,10 @@ class Shard:
                 self.close()
                 raise InputError(f"{self.path}: replaced or changed since it was opened; expected the same file")
             self.identity = found
+            _opened.append(weakref.ref(self))
+            while len(_opened) > MOST_OPEN:
+                if (first := _opened.popleft()()) is not None:
+                    first.close()
         return self._handle[1]
 
     def close(self) -> None:

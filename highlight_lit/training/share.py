@@ -24,7 +24,7 @@ from highlight_lit.data.batches import Bags, own_pairs
 from highlight_lit.models.highlight_net import Detection
 
 LARGE = 512  # bags of a batch, all ranks together, above which a CPU works part by part
-PART = 32  # pairs in a part: its arrays fit the caches, where one call goes through main memory at each operation
+PART = 64  # pairs in a part: its arrays fit the caches, where one call goes through main memory at each operation
 
 
 class Share(NamedTuple):
@@ -100,14 +100,15 @@ class CountedDropout(_Dropout):
         kind = np.int8 if (256 * p).is_integer() else np.int16
         levels, numbers = 1 << (8 * kind().itemsize), input.numel() // (2 * self.pairs)
         blocks = -(-numbers * kind().itemsize // 32)  # of four words, a count of the generator's
-        mask = torch.empty_like(input, memory_format=torch.contiguous_format)
-        for start, half in zip(self.starts, mask.view(2, self.pairs, -1), strict=True):
-            random = np.random.Philox(key=self.key, counter=[start * blocks, self.layer, 0, 0])
-            drawn = torch.from_numpy(random.random_raw(self.pairs * blocks * 4).view(kind)).view(self.pairs, -1)[
-                :, :numbers
-            ]
-            half.copy_(drawn >= round(p * levels) - levels // 2)
-        return mask.mul_(1.0 / (1.0 - p))
+        drawn = [
+            np.random.Philox(key=self.key, counter=[start * blocks, self.layer, 0, 0])
+            .random_raw(self.pairs * blocks * 4)
+            .view(kind)
+            .reshape(self.pairs, -1)[:, :numbers]
+            for start in self.starts
+        ]
+        kept = torch.from_numpy(np.concatenate(drawn)) >= round(p * levels) - levels // 2
+        return torch.where(kept, 1.0 / (1.0 - p), 0.0).to(input.dtype).view(input.shape)
 
 
 def detect(

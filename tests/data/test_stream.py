@@ -252,3 +252,24 @@ def test_a_corpus_in_many_shards_streams_too(tmp_path: Path) -> None:
     assert len(many.shards) > 3
     found, expected = epochs(many, "stream", 2), epochs(one, "resident", 0)
     assert all(same(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_no_more_shards_are_open_at_a_time_than_stated(
+    tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from highlight_lit.data import shard
+    from highlight_lit.data.corpus import write_corpus
+
+    write_corpus(tmp_path / "many", corpus.shards[0], corpus.streams, name="many", clip_seconds=1.0, shard_bytes=15000)
+    monkeypatch.setattr(shard, "MOST_OPEN", 3)
+    many = Corpus(tmp_path / "many")
+    assert len(many.shards) > 6
+    for store in ("resident", "stream"):
+        assert all(same(*pair) for pair in zip(epochs(many, store, 2), epochs(corpus, store, 2), strict=True))
+    assert sum(one._handle is not None for one in many.shards) <= 3
+    opened = [
+        os.readlink(f"/proc/self/fd/{file}")
+        for file in os.listdir("/proc/self/fd")
+        if os.path.exists(f"/proc/self/fd/{file}")
+    ]
+    assert sum(str(many.root) in path for path in opened) <= 3
