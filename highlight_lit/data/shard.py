@@ -15,6 +15,8 @@ id, duration, split              (N,)                                 UTF-8 byte
 tag_name, tag_offsets, tag_index (K,), (N + 1,), (sum tags,)          video n has tags tag_name[tag_index[...]]
 title_bytes, title_offsets       (sum bytes,), (N + 1,)               titles, UTF-8
 label_offsets, _span, _score     (N + 1,), (sum S, 2), (sum S, A)     annotators' scores of segments in seconds
+visual_sum, audio_sum            (chunks of the stream,)              `checksums.table_sums` of each chunk as it lies
+                                                                      in the file; older shards have none, and need none
 ================================ ==================================== =========================================
 """
 
@@ -31,6 +33,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from highlight_lit.data.checksums import table_bytes, table_sums
 from highlight_lit.data.video import SPLITS, STREAMS, Labels, Stream, Video
 from highlight_lit.errors import InputError
 
@@ -119,6 +122,7 @@ class ShardWriter:
             raise InputError(f"{self.path.name}: no video was added")
         for name, stream in self.streams.items():
             file[name].attrs.update({"extractor": stream.extractor, "version": stream.version})
+            _create(file, f"{name}_sum", _table_sums(file[name]))
         _create(file, "id", np.array([name.encode() for name in self.ids], dtype=np.bytes_))
         _create(file, "duration", np.array(self._columns["duration"], np.float64))
         _create(file, "split", np.array(self._columns["split"], np.uint8))
@@ -153,13 +157,33 @@ def _create(file: h5py.File, name: str, rows: NDArray[Any], growing: bool = Fals
     file.create_dataset(name, data=rows, chunks=chunk, maxshape=limit, fletcher32=True)
 
 
+def _table_sums(dataset: h5py.Dataset) -> NDArray[np.uint64]:
+    """(chunks,) `table_sums` of a dataset, read back: rows beyond its end are zeros in its last chunk."""
+    rows, sums = dataset.chunks[0], []
+    for first in range(0, len(dataset), rows):
+        chunk = dataset[first : first + rows]
+        table = np.zeros((1, table_bytes(rows * chunk[:1].nbytes)), np.uint8)
+        table[0, : chunk.nbytes] = chunk.reshape(-1).view(np.uint8)
+        sums.append(table_sums(table))
+    return np.concatenate([np.zeros(0, np.uint64), *sums])
+
+
 class Layout(NamedTuple):
-    """Where the chunks of a dataset lie: rows a chunk, bytes a row, type, and (chunks,) the byte each starts at."""
+    """Where the chunks of a dataset lie.
+
+    Attributes:
+        rows: Of a chunk.
+        row_bytes: Of a row.
+        dtype: Of its values.
+        offsets: (chunks,) the byte of the file that each starts at.
+        sums: (chunks,) `table_sums` of each; None where the shard has none.
+    """
 
     rows: int
     row_bytes: int
     dtype: np.dtype[Any]
     offsets: NDArray[np.int64]
+    sums: NDArray[np.uint64] | None
 
 
 def identity(status: os.stat_result) -> tuple[int, ...]:
@@ -297,7 +321,11 @@ class Shard:
                 offsets[chunk.chunk_offset[0] // rows] = chunk.byte_offset
 
             dataset.id.chunk_iter(note)
-            return Layout(rows, row_bytes, dataset.dtype, offsets) if as_written and (offsets >= 0).all() else None
+            sums = self._dataset(f"{name}_sum")[:] if f"{name}_sum" in self.file else None
+            if sums is not None and (sums.shape != offsets.shape or sums.dtype != np.uint64):
+                raise InputError(f"{self.path}: {name}_sum: {sums.dtype} {sums.shape}, expected uint64 {offsets.shape}")
+            whole = as_written and bool((offsets >= 0).all())
+            return Layout(rows, row_bytes, dataset.dtype, offsets, sums) if whole else None
 
     def title(self, row: int) -> str:
         """Title of the video in `row`."""
