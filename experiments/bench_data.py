@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.batches import Draw, EpochPlan
 from highlight_lit.data.corpus import MANIFEST, Corpus, write_corpus
-from highlight_lit.data.shard import FORMAT, VERSION, _create
+from highlight_lit.data.shard import FORMAT, VERSION
+from highlight_lit.data.shard_writer import create
 from highlight_lit.data.stream import StreamStore
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.files import sha256, write_json
@@ -182,7 +183,7 @@ def _write_index(root: Path, videos: int, shards: int = 10) -> None:
                        "tag_offsets": np.arange(share + 1), "title_offsets": np.zeros(share + 1, np.int64),
                        "label_offsets": np.zeros(share + 1, np.int64)}  # fmt: skip
             for name, rows in columns.items():
-                _create(file, name, rows)
+                create(file, name, rows)
             file["visual"].attrs.update({"extractor": "bench", "version": "1"})
         facts = {"file": path.name, "videos": share, "clips": share, "bytes": path.stat().st_size}
         entries.append({**facts, "sha256": sha256(path)})

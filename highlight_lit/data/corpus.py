@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.shard import Shard, ShardWriter
+from highlight_lit.data.shard import Shard
+from highlight_lit.data.shard_writer import ShardWriter
 from highlight_lit.data.video import SPLITS, Labels, Stream, Video
 from highlight_lit.data.weak_labels import RULES, training_set
 from highlight_lit.errors import InputError

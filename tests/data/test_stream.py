@@ -216,7 +216,7 @@ def test_a_read_that_does_not_come_back_is_given_up_and_named(corpus: Corpus, mo
 def test_random_edits_of_a_shard_end_in_a_clean_error_or_in_correct_rows(
     tmp_path: Path, make_video: Callable[..., Video]
 ) -> None:
-    from highlight_lit.data.shard import ShardWriter
+    from highlight_lit.data.shard_writer import ShardWriter
     from highlight_lit.data.video import Stream
 
     path = tmp_path / "s.h5"
