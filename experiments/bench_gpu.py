@@ -30,7 +30,6 @@ from experiments.roofline import Ceilings, Count, ceilings, covered, seconds, sy
 from highlight_lit.config import CONFIG_DIR, plain
 from highlight_lit.data.batches import Bags
 from highlight_lit.data.corpus import Corpus, write_corpus
-from highlight_lit.data.rows import ShardRows
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.files import write_json
 from highlight_lit.training.ledger import environment
@@ -225,6 +224,10 @@ def _graphed(module: HighlightModule, batch: Bags, made: Any) -> Step:
 def slowest(root: Path, size: Size, device: torch.device, fit: dict[str, float]) -> dict[str, float]:
     """Clips a second of the bare loop, of a pinned copy of batches, of plain reads of their bytes; and `fit`'s share."""
     _, batch = _on_device(root, size, torch.device("cpu"))
+    config, corpus = plain(_config(root, size)), Corpus(root)
+    plan = make_data(config, corpus).plan
+    draws = list(plan.draws(0))
+    read, _ = bench_data.plain_reads(corpus, draws, size.tau, THREADS)
     parts = [part for part in batch[:2] if part is not None]
     block = [part.pin_memory() if device.type == "cuda" else part for part in parts]
     landed = [part.to(device) for part in block]
@@ -234,12 +237,11 @@ def slowest(root: Path, size: Size, device: torch.device, fit: dict[str, float])
             target.copy_(source, non_blocking=True)
 
     clips = batch.mask.numel()
-    shards = [ShardRows(shard) for shard in Corpus(root).shards]
-    rows = sum(int(of.shard.offsets[-1]) for of in shards)
+    drawn = size.tau * sum(len(draw.video) for draw in draws)
     three = {
         "bare loop": fit["bare loop"],
         "pinned copy": clips / seconds(copy, device),
-        "plain reads": rows / min(bench_data.plain_reads(shards, THREADS) for _ in range(3)),
+        "plain reads": drawn / min(read() for _ in range(3)),
     }
     return {**three, "stream": fit["fit"], "share": fit["fit"] / min(three.values())}
 

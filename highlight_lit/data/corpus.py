@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.shard import Shard, ShardWriter
+from highlight_lit.data.shard import Shard
+from highlight_lit.data.shard_writer import ShardWriter
 from highlight_lit.data.video import SPLITS, Labels, Stream, Video
 from highlight_lit.data.weak_labels import RULES, training_set
 from highlight_lit.errors import InputError
@@ -98,8 +99,13 @@ class Corpus:
 
     def shard_of(self, video: int) -> tuple[int, int]:
         """Number of the shard that holds a video, and its row there."""
-        shard = int(np.searchsorted(self._first, video, side="right")) - 1
-        return shard, video - int(self._first[shard])
+        shard, row = self.shards_of(np.array([video]))
+        return int(shard[0]), int(row[0])
+
+    def shards_of(self, videos: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The same of many: (V,) numbers of shards and (V,) rows."""
+        shards = np.searchsorted(self._first, videos, side="right") - 1
+        return shards, videos - self._first[shards]
 
     def index(self, video_id: str) -> int | None:
         """Index of the video with this id, None if the corpus has none."""
