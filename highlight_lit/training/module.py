@@ -89,7 +89,12 @@ class HighlightModule(pl.LightningModule):
         The same on every rank, see `WholeBatchDropout`.
         """
         seed = int(np.random.SeedSequence([self.seed, self.global_step]).generate_state(1)[0])
-        torch.manual_seed(seed)
+        if self.device.type == "cpu":
+            torch.default_generator.manual_seed(
+                seed
+            )  # what `manual_seed` does after a millisecond of looking for devices
+        else:
+            torch.manual_seed(seed)
         np.random.seed(seed)
         random.seed(seed)
 
@@ -115,7 +120,6 @@ class HighlightModule(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the epoch's means."""
         means = {f"train/{name}": float(total) / self._bags for name, total in self._sums.items()}
-        self.log_dict(means, logger=False)
         self.history.append({"epoch": self.current_epoch, "step": self.global_step - 1, **means})
         self._sums, self._bags = {}, 0
         log_epoch(self.logger, self.history[-1])

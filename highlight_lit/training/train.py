@@ -203,6 +203,5 @@ def quiet() -> None:
         ".*`training_step` returned.*",
         ".*LeafSpec.*",
         ".*no `val_dataloader`.*",
-        ".*sync_dist=True.*",  # every rank has the whole batch's loss
     ):
         warnings.filterwarnings("ignore", message)
