@@ -14,9 +14,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,11 @@ from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.train import make_data, make_module, quiet, train
 
 Step = Callable[[], None]
+WHOLE = {
+    "whole training": (),
+    "whole training, bf16": ("trainer.precision=bf16-mixed",),
+    "whole training, bf16, compile": ("trainer.precision=bf16-mixed", "trainer.compile=true"),
+}
 THREADS = 8  # that read, in the streamed store and plainly
 
 
@@ -99,7 +104,9 @@ def measure(folder: Path, size: Size, device: torch.device) -> dict[str, dict[st
         )
     rows["stream against the slowest of three"] = slowest(folder / "corpus", size, device, rows["fit, stream"])
     rows["busy"] = {"share": busy(folder / "corpus", size, device)}
-    rows["whole training"] = whole(folder, size, device)
+    for name, words in WHOLE.items():
+        if device.type == "cuda" or "compile" not in name:
+            rows[name] = whole(folder, size, device, *words)
     return rows
 
 
@@ -159,15 +166,18 @@ def ways(root: Path, size: Size, device: torch.device, top: Ceilings) -> dict[st
             continue
         module, batch = _on_device(root, size, device)
         torch.set_float32_matmul_precision("high" if dtype == "tf32" else "highest")
-        autocast = torch.autocast(device.type, torch.bfloat16) if dtype == "bfloat16" else nullcontext()
-        with autocast, Count() as count:
-            _step(module, batch, module.configure_optimizers())()
+        loss = partial(_loss, module, batch, dtype == "bfloat16")
+        with Count() as count:
+            _step(loss, module.configure_optimizers())()
         if compiled:
             module.network.compile()
-        with autocast:
-            step = (_graphed if graph else _step)(module, batch, module.configure_optimizers())
-            took = seconds(step, device)
-        torch.set_float32_matmul_precision("highest")
+        try:
+            took = seconds((_graphed if graph else _step)(loss, module.configure_optimizers()), device)
+        except RuntimeError as error:  # one way that a version of torch does not take must not cost the other rows
+            print(f"step, {name}: not run: {str(error).splitlines()[0]}", file=sys.stderr)
+            continue
+        finally:
+            torch.set_float32_matmul_precision("highest")
         floor = top.floor(count, dtype)
         rows[f"step, {name}"] = {
             "seconds": took,
@@ -185,34 +195,36 @@ def _optimizer(made: Any) -> torch.optim.Optimizer:
     return made["optimizer"] if isinstance(made, dict) else made
 
 
-def _step(module: HighlightModule, batch: Bags, made: Any) -> Step:
+def _step(loss: Callable[[], torch.Tensor], made: Any) -> Step:
     optimizer = _optimizer(made)
 
     def step() -> None:
         optimizer.zero_grad()
-        _loss(module, batch).backward()
+        loss().backward()
         optimizer.step()
 
     return step
 
 
-def _loss(module: HighlightModule, batch: Bags) -> torch.Tensor:
-    return module.loss(module.network(*batch[:4]), batch.label, batch.mask)["loss"]
+def _loss(module: HighlightModule, batch: Bags, bf16: bool) -> torch.Tensor:
+    # Entered anew each step: autocast keeps the weights it has cast for as long as it lasts.
+    with torch.autocast(batch.mask.device.type, torch.bfloat16, enabled=bf16):
+        return module.loss(module.network(*batch[:4]), batch.label, batch.mask)["loss"]
 
 
-def _graphed(module: HighlightModule, batch: Bags, made: Any) -> Step:
+def _graphed(loss: Callable[[], torch.Tensor], made: Any) -> Step:
     """Forward and backward as one CUDA graph; the optimizer's step follows by itself."""
     optimizer, side = _optimizer(made), torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(3):
             optimizer.zero_grad()
-            _loss(module, batch).backward()
+            loss().backward()
     torch.cuda.current_stream().wait_stream(side)
     optimizer.zero_grad()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        _loss(module, batch).backward()
+        loss().backward()
 
     def step() -> None:
         graph.replay()
@@ -256,13 +268,14 @@ def busy(root: Path, size: Size, device: torch.device) -> float:
     with profile(activities=[activity]) as profiler:
         took = bench.fit(module, data, size.measured, device)
     spans = [(event.time_range.start, event.time_range.end) for event in profiler.events() if event.device_type == kind]
-    return covered(spans) / 1e6 / took
+    began = max(stop for _, stop in spans) - 1e6 * took  # before it the corpus is copied
+    return covered((max(start, began), stop) for start, stop in spans if stop > began) / 1e6 / took
 
 
-def whole(folder: Path, size: Size, device: torch.device) -> dict[str, float]:
+def whole(folder: Path, size: Size, device: torch.device, *further: str) -> dict[str, float]:
     """Seconds in which every topic is trained and scored, one after the other, from shards to records."""
     words = (f"out={folder / 'runs'}", "logger=none", f"trainer.max_epochs={size.epochs}", "evaluate.draws=10",
-             f"trainer.accelerator={'gpu' if device.type == 'cuda' else 'cpu'}")  # fmt: skip
+             f"trainer.accelerator={'gpu' if device.type == 'cuda' else 'cpu'}", *further)  # fmt: skip
     synchronize(device)
     began, fitting, steps = time.perf_counter(), 0.0, 0
     for topic in range(size.topics):
