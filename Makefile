@@ -9,7 +9,7 @@ REPRODUCE ?= reproduce
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo reproduce-tables sync dashboards test check bench clean
+.PHONY: help setup demo reproduce-tables sync dashboards test check bench bench-gpu clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ check: setup ## ruff and mypy
 
 bench: setup ## Clips a second of Trainer.fit beside a bare loop, and other ratios; saved under experiments/results/
 	@$(BIN)/python -m experiments.bench
+
+bench-gpu: setup ## The paper's whole training on one CUDA device, beside what the device can do at most
+	@$(BIN)/python -m experiments.bench_gpu
 
 clean: ## Remove what make made: the environment, the demo, caches (never ./runs or ./reproduce)
 	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

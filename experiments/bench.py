@@ -1,7 +1,7 @@
 """`make bench`: ratios of speeds, each pair measured side by side in one run on one machine.
 
 `Trainer.fit` through the data module, with either store, against a bare loop over the same network on one batch that
-stays in memory; reading through the streamed store against plain reads; a stream's memory against a corpus' size; the
+stays in memory; MINI-Net's network at the batch of its released code, beside what that code moved; reading through the streamed store against plain reads; a stream's memory against a corpus' size; the
 index of a million videos.
 """
 
@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from hydra import compose, initialize_config_dir
 
 from experiments import bench_data
+from experiments.roofline import synchronize
 from highlight_lit.config import CONFIG_DIR, plain
 from highlight_lit.data.batches import Bags
 from highlight_lit.data.corpus import Corpus
@@ -30,6 +32,8 @@ from highlight_lit.training.ledger import environment
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.train import make_data, make_module, quiet
 
+CPU = torch.device("cpu")
+
 
 class _Clock(pl.Callback):
     """Seconds between the first and the last batch of a fit."""
@@ -37,7 +41,8 @@ class _Clock(pl.Callback):
     def on_train_start(self, *_: Any) -> None:
         self.started = time.perf_counter()
 
-    def on_train_end(self, *_: Any) -> None:
+    def on_train_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        synchronize(trainer.strategy.root_device)
         self.seconds = time.perf_counter() - self.started
 
 
@@ -59,6 +64,8 @@ def main() -> int:
         for store in ("resident", "stream"):
             result = fit_against_bare_loop(root, options.epochs, options.rounds, store)
             rows[f"fit against a bare loop, {store}"] = {**result, "widths": [Dv, Da]}
+        bench_data.write_bags(Path(folder) / "bags", videos=4096)
+        rows["MINI-Net's network, 1024 pairs of 60 clips"] = mini_net(Path(folder) / "bags", min(2, options.rounds))
         for name, megabytes in (("small", options.megabytes // 10), ("large", options.megabytes)):
             bench_data.write_large(Path(folder) / name, megabytes)
         rows["reading against plain reads"] = bench_data.reading(Path(folder) / "small", 2, options.rounds)
@@ -74,10 +81,27 @@ def main() -> int:
     return 0
 
 
-def fit_against_bare_loop(root: Path, epochs: int, rounds: int, store: str) -> dict[str, float]:
+def mini_net(root: Path, rounds: int) -> dict[str, float]:
+    """Clips a second of the network of MINI-Net, streamed from shards, on 2 threads, and how many times the reference.
+
+    The reference is none of ours to measure again here: the released training loop, its own loader and network, moved
+    this many on two cores of a machine of the same kind.
+    """
+    threads, reference = torch.get_num_threads(), 7.7e3
+    torch.set_num_threads(2)
+    overrides = ("model=mini_net", "data.rule=tag", "data.pairs=1024", "tau=60")
+    result = fit_against_bare_loop(root, 3, rounds, "stream", *overrides)
+    torch.set_num_threads(threads)
+    return {**result, "threads": 2, "released loop (outside reference)": reference, "times": result["fit"] / reference}
+
+
+def fit_against_bare_loop(
+    root: Path, epochs: int, rounds: int, store: str, *overrides: str, device: torch.device = CPU
+) -> dict[str, float]:
     """Clips a second of both, medians over rounds, and the median of the rounds' ratios."""
+    words = [f"data.root={root}", f"topic={Corpus(root).topics[0]}", f"data.store={store}", *overrides]
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        config = plain(compose("config", [f"data.root={root}", "topic=topic01", f"data.store={store}"]))
+        config = plain(compose("config", words))
     corpus = Corpus(root)
     data = make_data(config, corpus)
     module = make_module(config, corpus)
@@ -85,30 +109,34 @@ def fit_against_bare_loop(root: Path, epochs: int, rounds: int, store: str) -> d
     batch = next(iter(data.train_dataloader()))
     clips = 2 * config["data"]["pairs"] * config["tau"]
     steps = epochs * len(data.plan)
-    pairs = [(_fit(module, data, epochs), _bare(module, batch, steps)) for _ in range(rounds + 1)][1:]
-    fit, bare = ([clips * steps / seconds for seconds in side] for side in zip(*pairs, strict=True))
-    ratio = statistics.median(bare / fit for fit, bare in pairs)
-    return {"fit": statistics.median(fit), "bare loop": statistics.median(bare), "ratio": ratio}
+    pairs = [(fit(module, data, epochs, device), _bare(module, batch, steps, device)) for _ in range(rounds + 1)][1:]
+    fitted, bare = (statistics.median(clips * steps / seconds for seconds in side) for side in zip(*pairs, strict=True))
+    return {"fit": fitted, "bare loop": bare, "ratio": statistics.median(other / one for one, other in pairs)}
 
 
-def _fit(module: HighlightModule, data: HighlightData, epochs: int) -> float:
+def fit(module: HighlightModule, data: HighlightData, epochs: int, device: torch.device = CPU) -> float:
+    """Seconds of a fit, without what comes before the first step."""
     clock = _Clock()
     options: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    trainer = pl.Trainer(max_epochs=epochs, accelerator="cpu", callbacks=[clock], enable_model_summary=False, **options)
+    options["accelerator"] = "cpu" if device.type == "cpu" else "gpu"
+    trainer = pl.Trainer(max_epochs=epochs, devices=1, callbacks=[clock], enable_model_summary=False, **options)
     trainer.fit(module, data)
     return clock.seconds
 
 
-def _bare(module: HighlightModule, batch: Bags, steps: int) -> float:
+def _bare(module: HighlightModule, batch: Bags, steps: int, device: torch.device) -> float:
     """The same network, loss and optimizer in the plainest loop."""
-    network, loss, optimizer = module.network, module.loss, module.configure_optimizers()
-    network.train()
+    network, loss, made = module.network.to(device).train(), module.loss, module.configure_optimizers()
+    optimizer = made["optimizer"] if isinstance(made, dict) else made
+    batch = Bags._make(part if part is None else part.to(device) for part in batch)
+    synchronize(device)
     started = time.perf_counter()
     for _ in range(steps):
         optimizer.zero_grad()
         parts = loss(network(batch.visual, batch.audio, batch.mask, batch.heard), batch.label, batch.mask)
         parts["loss"].backward()
         optimizer.step()
+    synchronize(device)
     return time.perf_counter() - started
 
 

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
-from highlight_lit.data.batches import EpochPlan
+from highlight_lit.data.batches import Draw, EpochPlan
 from highlight_lit.data.corpus import MANIFEST, Corpus, write_corpus
-from highlight_lit.data.rows import ShardRows
-from highlight_lit.data.shard import FORMAT, VERSION, _create
+from highlight_lit.data.shard import FORMAT, VERSION
+from highlight_lit.data.shard_writer import create
 from highlight_lit.data.stream import StreamStore
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.files import sha256, write_json
@@ -47,38 +48,56 @@ def write_large(root: Path, megabytes: int) -> None:
     write_corpus(root, videos(), STREAMS, name="large", clip_seconds=1.0)
 
 
-def reading(root: Path, threads: int, rounds: int) -> dict[str, float]:
-    """Bytes a second of every row of a corpus: plain reads, the first reading (checked), and a later one; and ratios.
+def write_bags(root: Path, videos: int, clips: int = 60) -> None:
+    """A corpus of videos of random rows, all as long as a bag is, every second one of `topic01`."""
+    random = np.random.default_rng(0)
+    span = np.stack([np.arange(clips), np.arange(1, clips + 1)], 1).astype(np.float64)
 
-    All three read the same bytes, from files that the operating system holds in memory, with as many threads: the
-    hardest case for a reader, since a disk would make all of them wait.
+    def video(number: int) -> Video:
+        rows = [random.standard_normal((clips, stream.width), np.float32) for stream in STREAMS.values()]
+        return Video(f"video-{number:07d}", float(clips), (("topic01", "other")[number % 2],), span, *rows)
+
+    write_corpus(root, map(video, range(videos)), STREAMS, name="bags", clip_seconds=1.0)
+
+
+def reading(root: Path, threads: int, rounds: int, pairs: int = 256) -> dict[str, float]:
+    """Bytes a second of an epoch's windows: plain reads, the store's first epoch (checked), its next ones; and ratios.
+
+    All three read the same windows, from files that the operating system holds in memory, with as many threads: the
+    hardest case for a reader, since a disk would make all of them wait. Plain reads know beforehand where each window
+    lies and read it with one call, into memory that is used again for every batch.
     """
     corpus = Corpus(root)
+    positive, negative = corpus.weak_labels("topic", "duration", "lists")
+    plan = EpochPlan(corpus.clips, positive, negative, tau=60, pairs=pairs, seed=0)
+    draws = list(plan.draws(0))
+    read_plainly, size = plain_reads(corpus, draws, plan.tau, threads)
     measured = []
     for _ in range(rounds + 1):
-        rows = [ShardRows(shard) for shard in corpus.shards]
-        measured.append([_plain(rows, threads), _all_rows(rows, threads), _all_rows(rows, threads)])
-    size = sum(os.path.getsize(shard.path) for shard in corpus.shards)
+        store = StreamStore(corpus, np.concatenate([positive, negative]), tuple(STREAMS), threads)
+        measured.append([read_plainly(), _batches(store, draws, plan.tau), _batches(store, draws * 3, plan.tau) / 3])
     plain, checked, again = (statistics.median(column) for column in zip(*measured[1:], strict=True))
     ratios = [statistics.median(m[0] / m[column] for m in measured[1:]) for column in (1, 2)]
     return {"threads": threads, "plain": size / plain, "checked": size / checked, "again": size / again,
             "checked ratio": ratios[0], "again ratio": ratios[1]}  # fmt: skip
 
 
-def _spread(work: list[Callable[[], None]], threads: int) -> float:
-    """Seconds that threads need for some work."""
-    left = iter(work)
-    lock = threading.Lock()
+def plain_reads(corpus: Corpus, draws: list[Draw], tau: int, threads: int) -> tuple[Callable[[], float], int]:
+    """A function that reads the windows of some draws plainly and says in how many seconds, and their bytes."""
+    bags = max(len(draw.video) for draw in draws)
+    memory = {name: np.zeros((bags, tau, stream.width), np.float16) for name, stream in STREAMS.items()}
+    places = [list(_places(corpus, draw, tau, threads)) for draw in draws]
+    size = sum(length for parts in places for part in parts for reads in part.values() for *_, length in reads)
 
-    def run() -> None:
-        while True:
-            with lock:
-                call = next(left, None)
-            if call is None:
-                return
-            call()
+    def read() -> float:
+        return sum(_spread([lambda part=part: _plain(memory, part) for part in parts]) for parts in places)  # type: ignore[misc]
 
-    workers = [threading.Thread(target=run) for _ in range(threads)]
+    return read, size
+
+
+def _spread(work: list[Callable[[], None]]) -> float:
+    """Seconds that some work takes, each piece on a thread of its own."""
+    workers = [threading.Thread(target=call) for call in work]
     began = time.perf_counter()
     for worker in workers:
         worker.start()
@@ -87,40 +106,44 @@ def _spread(work: list[Callable[[], None]], threads: int) -> float:
     return time.perf_counter() - began
 
 
-def _pieces(rows: list[ShardRows]) -> Iterator[tuple[ShardRows, str, int, int]]:
-    """Each shard's rows in pieces of one chunk."""
-    for of in rows:
-        for name in STREAMS:
-            layout = of.shard.layout(name)
-            assert layout is not None
-            total = int(of.shard.offsets[-1])
-            for first in range(0, total, layout.rows):
-                yield of, name, first, min(total, first + layout.rows)
+def _batches(store: StreamStore, draws: list[Draw], tau: int) -> float:
+    """Seconds that the store takes for some batches."""
+    began = time.perf_counter()
+    for _ in store.batches(iter(draws), tau):
+        pass
+    return time.perf_counter() - began
 
 
-def _all_rows(rows: list[ShardRows], threads: int) -> float:
-    """Through the store's reader."""
-
-    def read(of: ShardRows, name: str, first: int, stop: int) -> None:
-        out = np.empty((stop - first, STREAMS[name].width), np.float16)
-        with of.opened() as file:
-            of.read(file, name, first, stop, out)
-
-    return _spread([lambda piece=piece: read(*piece) for piece in _pieces(rows)], threads)  # type: ignore[misc]
+_Reads = dict[tuple[Path, str], list[tuple[int, int, int]]]  # file, stream -> where to, where from, bytes
 
 
-def _plain(rows: list[ShardRows], threads: int) -> float:
+def _places(corpus: Corpus, draw: Draw, tau: int, threads: int) -> Iterator[_Reads]:
+    """What each thread reads of a batch."""
+    layouts = {(shard.path, name): shard.layout(name) for shard in corpus.shards for name in STREAMS}
+    for part in np.array_split(np.arange(len(draw.video)), threads):
+        reads: _Reads = {}
+        for bag in part.tolist():
+            shard, row = corpus.locate(int(draw.video[bag]))
+            first = int(shard.offsets[row] + draw.start[bag])
+            clips = int(min(shard.offsets[row + 1] - first, tau))
+            for name in STREAMS:
+                layout = layouts[shard.path, name]
+                assert layout is not None
+                chunk, within = divmod(first, layout.rows)
+                source = int(layout.offsets[chunk]) + within * layout.row_bytes
+                place = bag * tau * layout.row_bytes, source, clips * layout.row_bytes
+                reads.setdefault((shard.path, name), []).append(place)
+        yield reads
+
+
+def _plain(memory: dict[str, NDArray[np.float16]], reads: _Reads) -> None:
     """The same bytes, by nothing but reads."""
-
-    def read(of: ShardRows, name: str, first: int, stop: int) -> None:
-        layout = of.shard.layout(name) if (of, name) not in known else known[of, name]
-        out = np.empty((stop - first, STREAMS[name].width), np.float16)
-        file = os.open(of.shard.path, os.O_RDONLY)
-        os.preadv(file, [out], int(layout.offsets[first // layout.rows]))  # type: ignore[union-attr]
+    for (path, name), places in reads.items():
+        into = memory[name].reshape(-1).view(np.uint8).data
+        file = os.open(path, os.O_RDONLY)
+        for to, source, length in places:
+            os.preadv(file, [into[to : to + length]], source)
         os.close(file)
-
-    known = {(of, name): of.shard.layout(name) for of in rows for name in STREAMS}
-    return _spread([lambda piece=piece: read(*piece) for piece in _pieces(rows)], threads)  # type: ignore[misc]
 
 
 def peak_memory(root: Path) -> float:
@@ -182,7 +205,7 @@ def _write_index(root: Path, videos: int, shards: int = 10) -> None:
                        "tag_offsets": np.arange(share + 1), "title_offsets": np.zeros(share + 1, np.int64),
                        "label_offsets": np.zeros(share + 1, np.int64)}  # fmt: skip
             for name, rows in columns.items():
-                _create(file, name, rows)
+                create(file, name, rows)
             file["visual"].attrs.update({"extractor": "bench", "version": "1"})
         facts = {"file": path.name, "videos": share, "clips": share, "bytes": path.stat().st_size}
         entries.append({**facts, "sha256": sha256(path)})

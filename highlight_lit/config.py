@@ -82,6 +82,7 @@ TAKES: dict[str, Check] = {
     "trainer.precision": _one_of("32-true", "bf16-mixed", "16-mixed"),
     "trainer.compile": _SWITCH,
     "trainer.accelerator": _one_of("auto", "cpu", "gpu"),
+    "trainer.devices": _whole(1),
     "trainer.progress": _SWITCH,
     "logger.mode": _one_of("offline", "online", "disabled"),
     "logger.project": _NAME,
@@ -89,8 +90,9 @@ TAKES: dict[str, Check] = {
 }
 # The parts a researcher swaps: whatever class they name checks its own arguments.
 PARTS = ("model", "fusion", "context", "pooling", "loss", "optimizer")
-# Keys that change where or how fast a run happens, not what it computes.
-_NOT_SCIENCE = ("out", "study", "data.root", "data.store", "data.readers", "logger", "checkpoint", "trainer.accelerator", "trainer.progress", "fusion", "context",
+# Keys that change where or how fast a run happens, not what it computes: an accelerator or a number of devices moves
+# the last bits of a sum, as another machine does, and neither the bags nor what is dropped.
+_NOT_SCIENCE = ("out", "study", "data.root", "data.store", "data.readers", "logger", "checkpoint", "trainer.accelerator", "trainer.devices", "trainer.progress", "fusion", "context",
                 "pooling", "rank", "beta")  # fmt: skip
 
 

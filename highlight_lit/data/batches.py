@@ -45,6 +45,19 @@ class Draw(NamedTuple):
     start: NDArray[np.int64]
 
 
+def own_pairs(pairs: int, rank: int, ranks: int) -> NDArray[np.intp]:
+    """Which pairs of a batch a rank holds: a run of them, as many on each rank.
+
+    Where they cannot be shared out evenly, the last ranks hold the last pair again (rank r's k-th place is for pair
+    r * n + k, with n places a rank); whoever puts the ranks' parts together leaves out what lies beyond the last pair.
+
+    >>> [own_pairs(5, rank, 3).tolist() for rank in range(3)]
+    [[0, 1], [2, 3], [4, 4]]
+    """
+    places = -(-pairs // ranks)
+    return np.minimum(np.arange(rank * places, (rank + 1) * places), pairs - 1)
+
+
 class EpochPlan:
     """Which windows of which videos make the batches of an epoch: a pure function of (seed, epoch).
 
@@ -77,6 +90,10 @@ class EpochPlan:
 
     def __len__(self) -> int:
         return -(-len(self.positive) // self.pairs)
+
+    def pairs_of(self, batch: int) -> int:
+        """Pairs of bags in a batch of an epoch, all ranks together."""
+        return min(self.pairs, self.pairs_an_epoch - batch * self.pairs)
 
     @property
     def pairs_an_epoch(self) -> int:
@@ -251,10 +268,12 @@ class BagLoader:
     Args:
         plan: Which bags make an epoch.
         store: Where their rows come from.
+        rank, ranks: Which of how many processes this is; each gets its own pairs of every batch (`own_pairs`).
     """
 
-    def __init__(self, plan: EpochPlan, store: Store) -> None:
+    def __init__(self, plan: EpochPlan, store: Store, rank: int = 0, ranks: int = 1) -> None:
         self.plan, self.store, self.epoch = plan, store, 0
+        self.rank, self.ranks = rank, ranks
         self.sampler = self
         self._position = (0, 0)  # epoch, and the batches of it that were handed out
         self._resume: tuple[int, int] | None = None
@@ -283,7 +302,15 @@ class BagLoader:
     def _draws_from(self, epoch: int, batch: int) -> Iterator[Draw]:
         """The draws from a batch of an epoch on, epoch after epoch."""
         for number in itertools.count(epoch):
-            yield from itertools.islice(self.plan.draws(number), batch if number == epoch else 0, None)
+            for draw in itertools.islice(self.plan.draws(number), batch if number == epoch else 0, None):
+                yield draw if self.ranks == 1 else self._own(draw)
+
+    def _own(self, draw: Draw) -> Draw:
+        """This rank's part of a batch."""
+        pairs = len(draw.video) // 2
+        own = own_pairs(pairs, self.rank, self.ranks)
+        bags = np.concatenate([own, own + pairs])
+        return Draw(draw.video[bags], draw.start[bags])
 
     def close(self) -> None:
         """End what reads ahead."""

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.shard import Shard, ShardWriter
+from highlight_lit.data.shard import Shard
+from highlight_lit.data.shard_writer import ShardWriter
 from highlight_lit.data.video import SPLITS, Labels, Stream, Video
 from highlight_lit.data.weak_labels import RULES, training_set
 from highlight_lit.errors import InputError
@@ -46,16 +47,20 @@ class Corpus:
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
         self.manifest = read_manifest(self.root)
-        self.shards = [self._open_shard(entry) for entry in self.manifest["shards"]]
+        columns: dict[str, list[NDArray[Any]]] = {"id": [], "duration": [], "split": []}
+        self.shards = []
+        for entry in self.manifest["shards"]:  # each is opened once: there may be more than can stay open
+            self.shards.append(self._open_shard(entry))
+            for name, parts in columns.items():
+                parts.append(self.shards[-1].column(name))
         self.streams = self.shards[0].streams
         for shard in self.shards:
             if shard.streams != self.streams:
                 raise InputError(
                     f"{shard.path}: streams {shard.streams}, expected {self.streams} as in the first shard"
                 )
-        self.ids = np.concatenate([shard.column("id") for shard in self.shards])
-        self.duration = np.concatenate([shard.column("duration") for shard in self.shards])
-        self.split = np.array(SPLITS)[np.concatenate([shard.column("split") for shard in self.shards])]
+        self.ids, self.duration, split = (np.concatenate(parts) for parts in columns.values())
+        self.split = np.array(SPLITS)[split]
         self.clips = np.concatenate([np.diff(shard.offsets) for shard in self.shards])
         if self.streams and len(none := np.flatnonzero(self.clips == 0)):
             raise InputError(
@@ -94,8 +99,13 @@ class Corpus:
 
     def shard_of(self, video: int) -> tuple[int, int]:
         """Number of the shard that holds a video, and its row there."""
-        shard = int(np.searchsorted(self._first, video, side="right")) - 1
-        return shard, video - int(self._first[shard])
+        shard, row = self.shards_of(np.array([video]))
+        return int(shard[0]), int(row[0])
+
+    def shards_of(self, videos: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The same of many: (V,) numbers of shards and (V,) rows."""
+        shards = np.searchsorted(self._first, videos, side="right") - 1
+        return shards, videos - self._first[shards]
 
     def index(self, video_id: str) -> int | None:
         """Index of the video with this id, None if the corpus has none."""

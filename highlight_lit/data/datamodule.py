@@ -80,20 +80,26 @@ class HighlightData(pl.LightningDataModule):
             return self._kind
         streams = [self.corpus.streams[name] for name in self.streams]
         clip_bytes = sum(stream.width * np.dtype(stream.dtype).itemsize for stream in streams) + 1
-        fits = clip_bytes * int(self.corpus.clips[videos].sum()) <= _room(self._device)
+        # Ranks share the machine's memory, and each holds all videos: any of them may be dealt to it.
+        fits = self._rank[1] * clip_bytes * int(self.corpus.clips[videos].sum()) <= _room(self._device)
         return "resident" if fits else "stream"
 
     @property
     def _device(self) -> torch.device:
         return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
 
+    @property
+    def _rank(self) -> tuple[int, int]:
+        """Which of how many processes this is."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
     def statistics(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Mean and standard deviation of each stream over the training clips, (D,) each."""
         return {name: self.store.statistics(name) for name in self.streams}
 
     def train_dataloader(self) -> BagLoader:
-        """The epoch's bags, on the trainer's device."""
-        self._loader = BagLoader(self.plan, self.store.to(self._device))
+        """The epoch's bags, on the trainer's device; with several ranks, this rank's of each batch."""
+        self._loader = BagLoader(self.plan, self.store.to(self._device), *self._rank)
         return self._loader
 
     def teardown(self, stage: str) -> None:
@@ -102,8 +108,9 @@ class HighlightData(pl.LightningDataModule):
             self._loader.close()
 
     def test_dataloader(self) -> VideoLoader:
-        """The topic's videos to evaluate on, whole, one a batch."""
-        return VideoLoader(self.corpus, self.corpus.evaluation_videos(self.topic), self.streams)
+        """The topic's videos to evaluate on, whole, one a batch; with several ranks, every so many-th of them."""
+        rank, ranks = self._rank
+        return VideoLoader(self.corpus, self.corpus.evaluation_videos(self.topic)[rank::ranks], self.streams)
 
 
 def _room(device: torch.device) -> int:

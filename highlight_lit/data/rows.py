@@ -2,7 +2,10 @@
 
 The library reads under one lock for the whole process. A shard's chunks lie in the file as they are in memory, each
 followed by its Fletcher-32 checksum, so that once the library has said where they lie, plain reads do. A chunk is read
-whole and checked when a row of it is first asked for; after that its rows are read alone.
+whole and checked before a row of it is first given out; after that its rows are read alone.
+
+Python's threads take turns at everything but long calls into C, and a turn costs more than a small call does. So many
+windows are read at once, worked out with few calls, and chunks are checked several at a time.
 """
 
 from __future__ import annotations
@@ -16,17 +19,47 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from highlight_lit.data.checksums import all_finite, fletcher32, table_bytes, table_sums
 from highlight_lit.data.shard import Layout, Shard, identity
 from highlight_lit.errors import InputError
 
-_BLOCK = 256  # words; 256 of at most 65535 add up to less than 2**24, exactly, in float32
-_ONES = np.ones(_BLOCK, np.float32)
+CHECKED_BYTES = 1 << 22
 _UNKNOWN, _SOUND, _SUSPECT = range(3)
 
 
 class _Chunks(NamedTuple):
     layout: Layout
     state: NDArray[np.uint8]  # (chunks,) _UNKNOWN, _SOUND, or _SUSPECT: sound, with a value that is not finite
+
+
+class _Pieces:
+    """What windows of rows have in single chunks: a piece each, in the order of the windows.
+
+    Attributes:
+        of_window: (W,) each window's first piece.
+        chunk: (P,) where a piece lies.
+        skip: (P,) bytes of the chunk before it.
+        start, stop: (P,) bytes of the memory that it goes to.
+    """
+
+    def __init__(
+        self, layout: Layout, first: NDArray[np.int64], count: NDArray[np.int64], at: NDArray[np.intp]
+    ) -> None:
+        of_chunk = first // layout.rows
+        pieces = (first + count - 1) // layout.rows - of_chunk + 1
+        self.of_window = np.cumsum(pieces) - pieces
+        window = np.repeat(np.arange(len(first)), pieces)
+        self.chunk = of_chunk[window] + np.arange(len(window)) - self.of_window[window]
+        low = np.maximum(first[window], self.chunk * layout.rows)
+        high = np.minimum((first + count)[window], (self.chunk + 1) * layout.rows)
+        self.skip = (low - self.chunk * layout.rows) * layout.row_bytes
+        self.start = at[window] + (low - first[window]) * layout.row_bytes
+        self.stop = self.start + (high - low) * layout.row_bytes
+
+    def lists(self, which: NDArray[np.bool_]) -> tuple[list[int], list[int], list[int]]:
+        """`skip`, `start` and `stop` of some, to be gone through."""
+        skip, start, stop = (part[which].tolist() for part in (self.skip, self.start, self.stop))
+        return skip, start, stop
 
 
 class ShardRows:
@@ -39,14 +72,16 @@ class ShardRows:
     def __init__(self, shard: Shard) -> None:
         self.shard = shard
         self._chunks: dict[str, _Chunks | None] = {}
+        self._heard: NDArray[np.uint8] | None = None
         self._lock = threading.Lock()
 
     @contextmanager
     def opened(self) -> Iterator[int]:
-        """A descriptor of the file for a few reads.
+        """A descriptor of the file for some reads.
 
         Raises:
-            InputError: The file is gone, or no longer the one that was opened: replaced, cut or written to.
+            InputError: Before or after them the file is gone, or no longer the one that was opened: replaced, cut or
+                written to.
         """
         path = self.shard.path
         try:
@@ -54,45 +89,67 @@ class ShardRows:
         except OSError as error:
             raise InputError(f"{path}: cannot be read any more ({error.strerror}); expected a feature shard") from error
         try:
-            if identity(os.fstat(file)) != self.shard.identity:
-                raise InputError(f"{path}: replaced or changed since it was opened; expected the same file")
+            self._same(file)
             yield file
+            self._same(file)
         finally:
             os.close(file)
 
-    def read(self, file: int, name: str, start: int, stop: int, out: NDArray[Any]) -> bool:
-        """Read rows `start` to `stop` of `visual`, `audio` or `heard`.
+    def _same(self, file: int) -> None:
+        if identity(os.fstat(file)) != self.shard.identity:
+            raise InputError(f"{self.shard.path}: replaced or changed since it was opened; expected the same file")
+
+    def read(
+        self,
+        file: int,
+        name: str,
+        first: NDArray[np.int64],
+        count: NDArray[np.int64],
+        out: NDArray[Any],
+        into: NDArray[np.intp],
+    ) -> NDArray[np.bool_]:
+        """Read windows of rows of `visual` or `audio`.
 
         Args:
             file: From `opened`.
             name: The dataset.
-            start, stop: The rows.
-            out: (stop - start, ...) contiguous, of the dataset's type.
+            first, count: (W,) the row each window starts at, and how many it has, at least 1.
+            out: (B, tau, ...) contiguous, of the dataset's type; rows beyond a window's are left as they are.
+            into: (W,) which of the B each window goes into, from its start.
 
         Returns:
-            Whether a value among them, or near them, may be NaN or infinite.
+            (W,) whether a value of the window, or near it, may be NaN or infinite.
 
         Raises:
             InputError: A chunk is damaged, or the file ends too soon.
-        """
+        """  # fmt: skip
         chunks = self._of(name)
         if chunks is None:
             with self._lock:
-                out[...] = self.shard.rows(name, start, stop)
-            return True
-        layout, suspect = chunks.layout, False
-        into = out.reshape(-1).view(np.uint8).data
-        for chunk in range(start // layout.rows, -(-stop // layout.rows)):
-            first = chunk * layout.rows
-            low, high = max(start, first), min(stop, first + layout.rows)
-            part = into[(low - start) * layout.row_bytes : (high - start) * layout.row_bytes]
-            skip = (low - first) * layout.row_bytes
-            if chunks.state[chunk] == _UNKNOWN:
-                part[:] = self._checked(file, name, chunks, chunk)[skip : skip + len(part)].data
-            else:
-                self._pread(file, part, int(layout.offsets[chunk]) + skip)
-            suspect |= bool(chunks.state[chunk] == _SUSPECT)
-        return suspect
+                for start, rows, bag in zip(first.tolist(), count.tolist(), into.tolist(), strict=True):
+                    out[bag, :rows] = self.shard.rows(name, start, start + rows)
+            return np.ones(len(first), bool)
+        layout = chunks.layout
+        pieces = _Pieces(layout, first, count, into * out.shape[1] * layout.row_bytes)
+        memory = out.reshape(-1).view(np.uint8)
+        unknown = chunks.state[pieces.chunk] == _UNKNOWN
+        offsets = layout.offsets[pieces.chunk[~unknown]].tolist()
+        for offset, skip, start, stop in zip(offsets, *pieces.lists(~unknown), strict=True):
+            self._pread(file, [memory.data[start:stop]], offset + skip)
+        for group, bodies in self._checked(file, name, chunks, np.unique(pieces.chunk[unknown])):
+            here = unknown & np.isin(pieces.chunk, group)
+            within = np.searchsorted(group, pieces.chunk[here]).tolist()
+            for body, skip, start, stop in zip(within, *pieces.lists(here), strict=True):
+                memory[start:stop] = bodies[body, skip : skip + stop - start]
+        return np.asarray(np.add.reduceat(chunks.state[pieces.chunk] == _SUSPECT, pieces.of_window) > 0)
+
+    def heard(self, first: NDArray[np.int64], tau: int) -> NDArray[np.uint8]:
+        """(W, tau) rows of `heard` from `first` on, any beyond the last; kept in memory, a bit a clip, once asked for."""
+        with self._lock:
+            if self._heard is None:
+                self._heard = np.packbits(self.shard.rows("heard", 0, int(self.shard.offsets[-1])))
+        row = np.minimum(first[:, None] + np.arange(tau), 8 * len(self._heard) - 1)
+        return np.asarray(self._heard[row >> 3] >> (7 - (row & 7)) & 1, np.uint8)
 
     def _of(self, name: str) -> _Chunks | None:
         """Where a dataset's chunks lie; None where only the library can read them (compressed, say)."""
@@ -104,68 +161,44 @@ class ShardRows:
                     self._chunks[name] = None if layout is None or state is None else _Chunks(layout, state)
         return self._chunks[name]
 
-    def _checked(self, file: int, name: str, chunks: _Chunks, chunk: int) -> NDArray[np.uint8]:
-        """The bytes of a chunk, read whole and checked."""
-        layout = chunks.layout
-        data = np.empty(layout.rows * layout.row_bytes + 4, np.uint8)
-        self._pread(file, data.data, int(layout.offsets[chunk]))
-        body, stored = data[:-4], int(data[-4:].view("<u4")[0])
-        if fletcher32(body) != stored:
-            first = chunk * layout.rows
-            raise InputError(
-                f"{self.shard.path}: {name}: rows {first} to {first + layout.rows - 1} are damaged: "
-                "their checksum differs from the one stored with them"
-            )
-        chunks.state[chunk] = _SOUND if _all_finite(body, layout.dtype) else _SUSPECT
-        return body
+    def _checked(
+        self, file: int, name: str, chunks: _Chunks, unknown: NDArray[np.int64]
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
+        """Read and check chunks, a few at a time: which they are, and (K, bytes) what is in them."""
+        layout, state = chunks.layout, chunks.state
+        size = layout.rows * layout.row_bytes
+        together = max(1, CHECKED_BYTES // size)
+        bodies = np.zeros((min(len(unknown), together), table_bytes(size)), np.uint8)
+        stored = np.empty(len(bodies), "<u4")
+        for start in range(0, len(unknown), together):
+            group = unknown[start : start + together]
+            tails = stored.view(np.uint8).reshape(-1, 4)
+            for body, tail, chunk in zip(bodies, tails, group.tolist(), strict=False):
+                self._pread(file, [body[:size].data, tail.data], int(layout.offsets[chunk]))
+            found = bodies[: len(group)]
+            if layout.sums is not None:
+                sound = table_sums(found) == layout.sums[group]
+            else:
+                sound = fletcher32(found[:, :size]) == stored[: len(group)]
+            if len(bad := group[~sound]):
+                row = int(bad[0]) * layout.rows
+                raise InputError(
+                    f"{self.shard.path}: {name}: rows {row} to {row + layout.rows - 1} are damaged: "
+                    "their checksum differs from the one stored with them"
+                )
+            state[group] = np.where(all_finite(found, layout.dtype), _SOUND, _SUSPECT)
+            yield group, found
 
-    def _pread(self, file: int, into: memoryview, offset: int) -> None:
-        """Fill a buffer from the file."""
-        path, done = self.shard.path, 0
+    def _pread(self, file: int, into: list[memoryview], offset: int) -> None:
+        """Fill buffers from the file."""
+        path, size = self.shard.path, sum(map(len, into))
         try:
-            while done < len(into):
-                got = os.preadv(file, [into[done:]], offset + done)
-                if got == 0:
-                    raise InputError(f"{path}: ends before byte {offset + len(into)}: truncated or damaged")
-                done += got
+            if (got := os.preadv(file, into, offset)) == size:
+                return
         except (OSError, OverflowError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
             raise InputError(f"{path}: cannot be read at byte {offset} ({error})") from error
-
-
-def fletcher32(data: NDArray[np.uint8]) -> int:
-    """The Fletcher-32 checksum of the HDF5 library: over 16-bit words, first byte high, an odd last byte as a high one.
-
-    With words w_0 .. w_{n-1}, modulo 65535: low half `sum w_i`, high half `sum (n - i) w_i`, where a sum that is not 0
-    is 65535 rather than 0. Swapping the bytes of a word multiplies it by 256, so the words are added as they lie.
-
-    >>> fletcher32(np.frombuffer(b"abcdef", np.uint8)) == (((0x6162 * 3 + 0x6364 * 2 + 0x6566) % 65535 << 16)
-    ...     | (0x6162 + 0x6364 + 0x6566) % 65535)
-    True
-    """
-    words = data[: len(data) & ~1].view("<u2")
-    if len(data) % 2:
-        words = np.append(words, np.uint16(data[-1]))  # its low byte, which the swap makes the high one
-    n, whole = len(words), len(words) // _BLOCK * _BLOCK
-    square = words[:whole].reshape(-1, _BLOCK).astype(np.float32)
-    of_row = (square @ _ONES).astype(np.float64)
-    of_column = np.zeros(_BLOCK)
-    for first in range(0, len(square), _BLOCK):
-        rows = square[first : first + _BLOCK]
-        of_column += _ONES[: len(rows)] @ rows
-    rest = words[whole:].astype(np.float64)
-    total = int(of_row.sum() + rest.sum())
-    weighted = _BLOCK * int(of_row @ np.arange(len(of_row))) + int(of_column @ np.arange(_BLOCK))
-    weighted += int(rest @ np.arange(whole, n))
-    low, high = (256 * value % 65535 or (65535 if total else 0) for value in (total, n * total - weighted))
-    return high << 16 | low
-
-
-def _all_finite(body: NDArray[np.uint8], dtype: np.dtype[Any]) -> bool:
-    """Whether no value has all its exponent bits set; ten times as fast as `np.isfinite` on float16."""
-    if dtype.kind != "f":
-        return True
-    bits, limit = ("<u2", 0x7C00) if dtype.itemsize == 2 else ("<u4", 0x7F800000)
-    values = body.view(bits)
-    return bool((values & values.dtype.type(2 ** (8 * dtype.itemsize - 1) - 1)).max(initial=0) < limit)
+        if got == 0:
+            raise InputError(f"{path}: ends before byte {offset + size}: truncated or damaged")
+        while into and got >= len(into[0]):
+            got -= len(into.pop(0))
+        self._pread(file, [into[0][got:], *into[1:]], offset + size - sum(map(len, into)) + got)

@@ -15,16 +15,20 @@ id, duration, split              (N,)                                 UTF-8 byte
 tag_name, tag_offsets, tag_index (K,), (N + 1,), (sum tags,)          video n has tags tag_name[tag_index[...]]
 title_bytes, title_offsets       (sum bytes,), (N + 1,)               titles, UTF-8
 label_offsets, _span, _score     (N + 1,), (sum S, 2), (sum S, A)     annotators' scores of segments in seconds
+visual_sum, audio_sum            (chunks of the stream,)              `checksums.table_sums` of each chunk as it lies
+                                                                      in the file; older shards have none, and need none
 ================================ ==================================== =========================================
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import h5py
@@ -36,130 +40,30 @@ from highlight_lit.errors import InputError
 
 FORMAT = "highlight-lit shard"
 VERSION = 1
-CHUNK_BYTES = 1 << 18  # of a stream's chunks
 MOST_CHUNK_BYTES = 1 << 26  # larger chunks are left to the library
-INDEX_CHUNK_BYTES = 1 << 13  # of the other datasets', small so that a shard of few videos stays small
+MOST_OPEN = 256  # shards of a process; a corpus of thousands would meet its limit of open files, often 1,024
 _H5_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError, MemoryError)
 
-
-class ShardWriter:
-    """Write one shard, video by video, in memory that does not grow with it.
-
-    Used as a context manager: on leaving, the file is flushed, synced and renamed to its name; if anything was
-    raised, nothing stays behind.
-
-    Args:
-        path: The final name.
-        streams: The streams every video has, by name; empty for a shard of labels alone.
-        clip_seconds: Nominal length of a clip.
-
-    Raises:
-        InputError: A video does not fit (`Video.fault`), or its id was added already.
-    """
-
-    def __init__(self, path: Path, streams: Mapping[str, Stream], clip_seconds: float) -> None:
-        self.path, self.streams, self.clip_seconds = path, dict(streams), clip_seconds
-        self.clips = 0
-        self.ids: dict[str, None] = {}
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        self._file = h5py.File(self._temporary, "w", libver=("v110", "v110"))
-        self._tags: dict[str, int] = {}
-        self._columns: dict[str, list[Any]] = {name: [] for name in ("duration", "split", "tag_index")}
-        self._offsets: dict[str, list[int]] = {name: [0] for name in ("", "tag_", "title_", "label_")}
-        self._titles: list[bytes] = []
-
-    def add(self, video: Video) -> None:
-        """Append a video."""
-        fault = "id: this video was added before" if video.id in self.ids else video.fault(self.streams)
-        if fault is not None:
-            raise InputError(f"{self.path.name}: video {video.id!r}: {fault}")
-        self.ids[video.id] = None
-        clips = len(video.span)
-        for name, stream in self.streams.items():
-            rows = video.visual if name == "visual" else video.audio
-            self._append_stream(name, np.zeros((clips, stream.width)) if rows is None else rows)
-        if "audio" in self.streams:
-            heard = np.full(clips, video.audio is not None) if video.heard is None else video.heard
-            self._append("heard", (heard & (video.audio is not None)).astype(np.uint8))
-        self._append("span", video.span.astype(np.float64))
-        if video.labels is not None:
-            self._append("label_span", video.labels.span.astype(np.float64))
-            self._append("label_score", video.labels.score.astype(np.float32))
-        self._columns["duration"].append(video.duration)
-        self._columns["split"].append(SPLITS.index(video.split))
-        self._columns["tag_index"] += [self._tags.setdefault(tag, len(self._tags)) for tag in dict.fromkeys(video.tags)]
-        self._titles.append(video.title.encode())
-        self.clips += clips
-        added = {"": clips, "tag_": len(set(video.tags)), "title_": len(self._titles[-1])}
-        added["label_"] = 0 if video.labels is None else len(video.labels.span)
-        for name, count in added.items():
-            self._offsets[name].append(self._offsets[name][-1] + count)
-
-    def _append_stream(self, name: str, rows: NDArray[Any]) -> None:
-        dtype = np.dtype(self.streams[name].dtype)
-        if np.abs(rows).max(initial=0) > np.finfo(dtype).max:
-            raise InputError(f"{self.path.name}: {name}: a value beyond the range of {dtype}; expected --dtype float32")
-        self._append(name, rows.astype(dtype, copy=False))
-
-    def _append(self, name: str, rows: NDArray[Any]) -> None:
-        """Add rows to a growing dataset; the first rows set its type and width."""
-        if name not in self._file:
-            _create(self._file, name, rows[:0], growing=True)
-        dataset = self._file[name]
-        if rows.shape[1:] != dataset.shape[1:]:
-            raise InputError(f"{self.path.name}: {name}: {rows.shape[1:]} beside {dataset.shape[1:]} of earlier videos")
-        dataset.resize(len(dataset) + len(rows), axis=0)
-        dataset[len(dataset) - len(rows) :] = rows
-
-    def close(self) -> None:
-        """Write the index, sync, and give the file its name."""
-        file = self._file
-        file.attrs.update({"format": FORMAT, "version": VERSION, "clip_seconds": self.clip_seconds})
-        if not self.ids:
-            raise InputError(f"{self.path.name}: no video was added")
-        for name, stream in self.streams.items():
-            file[name].attrs.update({"extractor": stream.extractor, "version": stream.version})
-        _create(file, "id", np.array([name.encode() for name in self.ids], dtype=np.bytes_))
-        _create(file, "duration", np.array(self._columns["duration"], np.float64))
-        _create(file, "split", np.array(self._columns["split"], np.uint8))
-        _create(file, "tag_name", np.array([tag.encode() for tag in self._tags], dtype=np.bytes_))
-        _create(file, "tag_index", np.array(self._columns["tag_index"], np.int32))
-        _create(file, "title_bytes", np.frombuffer(b"".join(self._titles), np.uint8))
-        for name, offsets in self._offsets.items():
-            _create(file, f"{name}offsets", np.array(offsets, np.int64))
-        file.close()
-        with open(self._temporary, "rb+") as written:
-            os.fsync(written.fileno())
-        os.replace(self._temporary, self.path)
-
-    def __enter__(self) -> ShardWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        try:
-            if kind is None:
-                self.close()
-        finally:
-            self._file.close()
-            self._temporary.unlink(missing_ok=True)
-
-
-def _create(file: h5py.File, name: str, rows: NDArray[Any], growing: bool = False) -> None:
-    """Create a dataset in chunks of whole rows of about `CHUNK_BYTES`, each with its checksum."""
-    row_bytes = max(1, rows.dtype.itemsize * int(np.prod(rows.shape[1:])))
-    fitting = max(1, (CHUNK_BYTES if name in STREAMS else INDEX_CHUNK_BYTES) // row_bytes)
-    chunk = (fitting if growing else max(1, min(len(rows), fitting)), *rows.shape[1:])
-    limit = (None, *rows.shape[1:])
-    file.create_dataset(name, data=rows, chunks=chunk, maxshape=limit, fletcher32=True)
+_library = threading.RLock()  # the HDF5 library does one thing at a time anyway; held, no handle in use is closed
+_opened: deque[weakref.ref[Shard]] = deque()  # shards with an open file, the one opened first in front
 
 
 class Layout(NamedTuple):
-    """Where the chunks of a dataset lie: rows a chunk, bytes a row, type, and (chunks,) the byte each starts at."""
+    """Where the chunks of a dataset lie.
+
+    Attributes:
+        rows: Of a chunk.
+        row_bytes: Of a row.
+        dtype: Of its values.
+        offsets: (chunks,) the byte of the file that each starts at.
+        sums: (chunks,) `table_sums` of each; None where the shard has none.
+    """
 
     rows: int
     row_bytes: int
     dtype: np.dtype[Any]
     offsets: NDArray[np.int64]
+    sums: NDArray[np.uint64] | None
 
 
 def identity(status: os.stat_result) -> tuple[int, ...]:
@@ -169,9 +73,10 @@ def identity(status: os.stat_result) -> tuple[int, ...]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what the HDF5 library raises on a damaged file into one line that names the file."""
+    """Have the HDF5 library for oneself; what it raises on a damaged file becomes one line that names the file."""
     try:
-        yield
+        with _library:
+            yield
     except InputError:
         raise
     except FileNotFoundError:
@@ -182,7 +87,9 @@ def reading(path: Path) -> Iterator[None]:
 
 
 class Shard:
-    """A shard open for reading. The file is opened when first read, once a process, and never pickled.
+    """A shard open for reading. The file is opened when first read, in each process by itself, and never pickled.
+
+    Only the `MOST_OPEN` shards opened last are open at a time; another is opened again when it is next read.
 
     Opening checks the layout: every dataset a plain dataset of this file, shapes that agree, offsets that start at 0,
     never fall and end at the last row. The rows themselves are checked as they are read, by their checksums.
@@ -213,6 +120,10 @@ class Shard:
                 self.close()
                 raise InputError(f"{self.path}: replaced or changed since it was opened; expected the same file")
             self.identity = found
+            _opened.append(weakref.ref(self))
+            while len(_opened) > MOST_OPEN:
+                if (first := _opened.popleft()()) is not None:
+                    first.close()
         return self._handle[1]
 
     def close(self) -> None:
@@ -297,7 +208,11 @@ class Shard:
                 offsets[chunk.chunk_offset[0] // rows] = chunk.byte_offset
 
             dataset.id.chunk_iter(note)
-            return Layout(rows, row_bytes, dataset.dtype, offsets) if as_written and (offsets >= 0).all() else None
+            sums = self._dataset(f"{name}_sum")[:] if f"{name}_sum" in self.file else None
+            if sums is not None and (sums.shape != offsets.shape or sums.dtype != np.uint64):
+                raise InputError(f"{self.path}: {name}_sum: {sums.dtype} {sums.shape}, expected uint64 {offsets.shape}")
+            whole = as_written and bool((offsets >= 0).all())
+            return Layout(rows, row_bytes, dataset.dtype, offsets, sums) if whole else None
 
     def title(self, row: int) -> str:
         """Title of the video in `row`."""

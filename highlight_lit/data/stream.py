@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +45,7 @@ class StreamStore:
         self.device = torch.device("cpu")
         self._rows = [ShardRows(shard) for shard in corpus.shards]
         self._side: torch.cuda.Stream | None = None
+        self._blocks: list[_Lent] = []
         self._free: list[tuple[dict[str, Tensor], torch.cuda.Event | None]] = []
 
     def to(self, device: torch.device) -> StreamStore:
@@ -79,21 +82,15 @@ class StreamStore:
 
     def _whole(self, name: str, video: int) -> tuple[Tensor, Tensor]:
         """A video's rows of a stream, (T_n, D), and where it is heard, (T_n,)."""
-        rows, first, clips = self._place(video, 0)
-        out = torch.empty(clips, self.corpus.streams[name].width, dtype=_TYPES[self.corpus.streams[name].dtype])
-        heard = torch.ones(clips, dtype=torch.uint8)
-        with rows.opened() as file:
-            if rows.read(file, name, first, first + clips, out.numpy()):
-                refuse_not_finite(self.corpus, video, name, out.numpy())
-            if name == "audio":
-                rows.read(file, "heard", first, first + clips, heard.numpy())
-        return out, heard.bool()
-
-    def _place(self, video: int, start: int) -> tuple[ShardRows, int, int]:
-        """Its shard's rows, the row there that clip `start` is, and how many clips follow from there."""
         number, row = self.corpus.shard_of(video)
-        offsets = self.corpus.shards[number].offsets
-        return self._rows[number], int(offsets[row]) + start, int(offsets[row + 1] - offsets[row]) - start
+        rows, clips = self._rows[number], int(self.corpus.clips[video])
+        where = self._rows[number].shard.offsets[[row]], self.corpus.clips[[video]]
+        out = torch.empty(clips, self.corpus.streams[name].width, dtype=_TYPES[self.corpus.streams[name].dtype])
+        with rows.opened() as file:
+            if rows.read(file, name, *where, out.numpy()[None], np.zeros(1, np.intp)).any():
+                refuse_not_finite(self.corpus, video, name, out.numpy())
+        heard = rows.heard(where[0], clips)[0].astype(bool) if name == "audio" else np.ones(clips, bool)
+        return out, torch.from_numpy(heard)
 
     def take(self, bags: int, tau: int) -> dict[str, Tensor]:
         """Host memory for a batch: (bags, tau, D) a stream and (bags, tau) for `heard`; pinned if it is copied on."""
@@ -104,7 +101,7 @@ class StreamStore:
         if "audio" in self.streams:
             shapes["heard"] = ((bags, tau), torch.uint8)
         if self._side is None:
-            return {name: torch.empty(shape, dtype=dtype) for name, (shape, dtype) in shapes.items()}
+            return self._lent(shapes)
         for number, (memory, copied) in enumerate(self._free):
             if memory[self.streams[0]].shape[:2] == (bags, tau):
                 del self._free[number]
@@ -112,6 +109,15 @@ class StreamStore:
                     copied.synchronize()
                 return memory
         return {name: torch.empty(shape, dtype=dtype, pin_memory=True) for name, (shape, dtype) in shapes.items()}
+
+    def _lent(self, shapes: dict[str, tuple[tuple[int, ...], torch.dtype]]) -> dict[str, Tensor]:
+        """Memory that was lent before and that no one holds any more, else new: new memory costs as much as reading."""
+        wanted = [shape for shape, _ in shapes.values()]
+        found = next((block for block in self._blocks if block.fits(wanted)), None)
+        if found is None:
+            found = _Lent({name: torch.empty(shape, dtype=dtype).numpy() for name, (shape, dtype) in shapes.items()})
+            self._blocks = [*self._blocks[-AHEAD - 1 :], found]
+        return found.lend()
 
     def send(self, memory: dict[str, Tensor]) -> tuple[dict[str, Tensor], torch.cuda.Event | None]:
         """Copy a block to the device on the side stream; the event tells when it has arrived."""
@@ -130,6 +136,25 @@ class StreamStore:
         for part in sent.values():
             part.record_stream(current)
         self._free = [*self._free[-AHEAD:], (memory, copied)]
+
+
+class _Lent:
+    """Arrays lent as tensors; a tensor, and all that is made to share its memory, keeps its view of an array alive."""
+
+    def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self.arrays = arrays
+        self._views: list[weakref.ref[NDArray[Any]]] = []
+
+    def fits(self, shapes: list[tuple[int, ...]]) -> bool:
+        """Whether these are its shapes and nothing is lent."""
+        same = shapes == [array.shape for array in self.arrays.values()]
+        return same and all(view() is None for view in self._views)
+
+    def lend(self) -> dict[str, Tensor]:
+        """All of it."""
+        views = {name: array.view() for name, array in self.arrays.items()}
+        self._views = [weakref.ref(view) for view in views.values()]
+        return {name: torch.from_numpy(view) for name, view in views.items()}
 
 
 class _Block:
@@ -154,15 +179,23 @@ class _Block:
         """Read some of its bags; rows beyond a video's end repeat the window's first."""
         store = self.store
         arrays = {name: tensor.numpy() for name, tensor in self.memory.items()}
-        for bag in part:
-            video, clips = int(self.draw.video[bag]), int(self.clips[bag])
-            rows, first, _ = store._place(video, int(self.draw.start[bag]))
-            note(str(rows.shard.path))
-            with rows.opened() as file:
-                for name, array in arrays.items():
-                    if rows.read(file, name, first, first + clips, array[bag, :clips]) and name != "heard":
-                        refuse_not_finite(store.corpus, video, name, array[bag, :clips])
-                    array[bag, clips:] = array[bag, 0]
+        shards, row = store.corpus.shards_of(self.draw.video[part])
+        for number in np.unique(shards).tolist():
+            source, here = store._rows[number], shards == number
+            note(str(source.shard.path))
+            bags = part[here]
+            first = source.shard.offsets[row[here]] + self.draw.start[bags]
+            with source.opened() as file:
+                for name in store.streams:
+                    suspect = source.read(file, name, first, self.clips[bags], arrays[name], bags)
+                    for bag in bags[suspect].tolist():
+                        rows = arrays[name][bag, : self.clips[bag]]
+                        refuse_not_finite(store.corpus, int(self.draw.video[bag]), name, rows)
+            if "heard" in arrays:
+                arrays["heard"][bags] = source.heard(first, self.tau)
+        bag, clip = np.nonzero(np.arange(self.tau) >= self.clips[part, None])
+        for name in store.streams:
+            arrays[name][part[bag], clip] = arrays[name][part[bag], 0]
         with self._lock:
             self._missing -= 1
             if self._missing == 0:

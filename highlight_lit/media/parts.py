@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from highlight_lit.data.corpus import MANIFEST, SHARD_BYTES, Corpus, read_manifest, write_manifest
-from highlight_lit.data.shard import Shard, ShardWriter
+from highlight_lit.data.shard import Shard
+from highlight_lit.data.shard_writer import ShardWriter
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
 

@@ -16,6 +16,7 @@ from highlight_lit.data.batches import Bags
 from highlight_lit.errors import InputError
 from highlight_lit.models.highlight_net import Embedding
 from highlight_lit.training.measures import ClipLogits
+from highlight_lit.training.share import Share, detect
 
 CHECK_EVERY = 50  # steps between two looks at whether the loss is still finite: a look waits for the device
 
@@ -83,21 +84,31 @@ class HighlightModule(pl.LightningModule):
         return self.network(bags.visual, bags.audio, bags.mask, bags.heard)
 
     def on_train_batch_start(self, batch: Bags, index: int) -> None:
-        """Seed what this step draws (dropout) by its number, so that a resumed step equals the unbroken one."""
-        step = [self.seed, self.global_step, self.global_rank]
-        seed = int(np.random.SeedSequence(step).generate_state(1)[0])
-        torch.manual_seed(seed)
+        """Seed what this step draws (dropout) by its number, so that a resumed step equals the unbroken one.
+
+        The same on every rank, see `WholeBatchDropout`.
+        """
+        seed = int(np.random.SeedSequence([self.seed, self.global_step]).generate_state(1)[0])
+        if self.device.type == "cpu":
+            torch.default_generator.manual_seed(
+                seed
+            )  # what `manual_seed` does after a millisecond of looking for devices
+        else:
+            torch.manual_seed(seed)
         np.random.seed(seed)
         random.seed(seed)
 
     def training_step(self, bags: Bags, batch: int) -> Tensor:
-        """Loss of a batch of pairs."""
-        detection = self(bags)
-        parts: dict[str, Tensor] = self.loss(detection, bags.label, bags.mask)
-        right = ((detection.z_hat > 0) == (bags.label > 0)).float().mean()
-        self._add({**parts, "bag_accuracy": right}, len(bags.label))
+        """Loss of a batch of pairs: with several ranks that of the whole batch, on each of them."""
+        ranks = self.trainer.world_size
+        pairs = self.trainer.datamodule.plan.pairs_of(batch) if ranks > 1 else len(bags.label) // 2  # type: ignore[attr-defined]
+        share = Share(pairs, self.global_rank, ranks, (self.seed, self.global_step))
+        detection, label, mask = detect(self, bags, share, self.network._compiled_call_impl is not None)
+        parts: dict[str, Tensor] = self.loss(detection, label, mask)
+        right = ((detection.z_hat > 0) == (label > 0)).float().mean()
+        self._add({**parts, "bag_accuracy": right}, len(label))
         self._watch(parts["loss"].detach())
-        return parts["loss"]
+        return ranks * parts["loss"]  # DDP takes the mean of the ranks' gradients; the whole batch's is their sum
 
     def _add(self, values: Mapping[str, Tensor], bags: int) -> None:
         """Count a batch's means into the epoch's; kept here, not in Lightning, whose checkpoints leave them out."""
@@ -109,7 +120,6 @@ class HighlightModule(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the epoch's means."""
         means = {f"train/{name}": float(total) / self._bags for name, total in self._sums.items()}
-        self.log_dict(means, logger=False)
         self.history.append({"epoch": self.current_epoch, "step": self.global_step - 1, **means})
         self._sums, self._bags = {}, 0
         log_epoch(self.logger, self.history[-1])

@@ -29,7 +29,6 @@ def tracked(
         yield None
         return
     import wandb
-    from pytorch_lightning.loggers import WandbLogger
 
     folder.mkdir(parents=True, exist_ok=True)
     if mode == "offline":  # what a killed process of this run left; the run logs its finished epochs again
@@ -52,10 +51,28 @@ def tracked(
     )
     exit_code = 1
     try:
-        yield WandbLogger(experiment=run)
+        yield once(run)
         exit_code = 0
     finally:
         run.finish(exit_code=exit_code)
+
+
+def once(run: Any) -> pl.loggers.Logger:
+    """A logger that logs no step twice to a W&B run, though the process that logged it first was killed.
+
+    Such a process may have logged epochs that came after its last checkpoint; its successor trains them again, to the
+    same bit. A run that was resumed knows the last step it has.
+    """
+    from pytorch_lightning.loggers import WandbLogger
+
+    last = int(run.summary.get("trainer/global_step", -1)) if run.resumed else -1
+
+    class Once(WandbLogger):
+        def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+            if step is None or step > last:
+                super().log_metrics(metrics, step)
+
+    return Once(experiment=run)
 
 
 def summarize(logger: pl.loggers.Logger | None, measures: Mapping[str, float]) -> None:

@@ -29,6 +29,7 @@ from highlight_lit.training.checkpoints import (
     resumable,
 )
 from highlight_lit.training.module import HighlightModule, log_epoch
+from highlight_lit.training.ranks import Place, Ranks
 from highlight_lit.training.tracking import summarize, tracked
 
 
@@ -71,8 +72,10 @@ def _recorded(
         "environment": ledger.environment(),
     }
     try:
-        with Signals() as signals:
-            outcome = _run(plain, data, module, folder, run_id, signals)
+        options = plain["trainer"]
+        others = Ranks(options["devices"], options["accelerator"], _other_rank, plain, folder, run_id)
+        with Signals() as signals, others:
+            outcome = _run(plain, data, module, folder, run_id, signals, others.place)
     except Exception as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         with contextlib.suppress(InputError):  # on a full disk the first error is the one to tell
@@ -81,6 +84,14 @@ def _recorded(
     record = {**header, "status": "done", **outcome}
     ledger.write_record(folder, record)
     return record
+
+
+def _other_rank(plain: dict[str, Any], folder: Path, run_id: str, place: Place) -> None:
+    """The part in a run of a rank that is not rank 0."""
+    corpus = Corpus(Path(plain["data"]["root"]))
+    silent = {**plain, "logger": {"mode": "disabled"}, "trainer": {**plain["trainer"], "progress": False}}
+    with Signals() as signals:
+        _run(silent, make_data(plain, corpus), make_module(plain, corpus), folder, run_id, signals, place)
 
 
 def make_data(plain: dict[str, Any], corpus: Corpus) -> HighlightData:
@@ -108,15 +119,23 @@ def _has_labels(corpus: Corpus, topic: str) -> bool:
 
 
 def _run(
-    plain: dict[str, Any], data: HighlightData, module: HighlightModule, folder: Path, run_id: str, signals: Signals
+    plain: dict[str, Any],
+    data: HighlightData,
+    module: HighlightModule,
+    folder: Path,
+    run_id: str,
+    signals: Signals,
+    place: Place | None,
 ) -> dict[str, Any]:
-    """Fit, from the last checkpoint if there is one, save, score; the outcome for the record."""
+    """Fit, from the last checkpoint if there is one, save, score; the outcome for the record, which rank 0 keeps."""
     found = resumable(folder, module)
     with tracked(plain["logger"], folder, run_id, plain) as logger:
         last = LastCheckpoint(folder / NAME, plain["checkpoint"]["steps"], plain["checkpoint"]["minutes"], signals)
-        trainer = _trainer(plain, folder, logger, last)
+        trainer = _trainer(plain, folder, logger, last, place)
+        data.trainer = trainer  # whose device the store is chosen for
         if found is None:
-            module.fit_statistics(data.statistics())
+            if trainer.is_global_zero:  # the others get them from rank 0, as they get its weights
+                module.fit_statistics(data.statistics())
         elif plain["logger"]["mode"] == "offline":
             for epoch in read_checkpoint(found)["progress"]["history"]:
                 log_epoch(logger, epoch)
@@ -127,6 +146,8 @@ def _run(
         outcome["steps"] = trainer.global_step
         outcome["losses"] = {name: value for name, value in module.history[-1].items() if name.startswith("train/")}
         scores = _scores(trainer, module, data)
+        if not trainer.is_global_zero:
+            return outcome
         write_scores(folder / "scores.csv", scores)
         if _has_labels(data.corpus, plain["topic"]):
             judgement = _judge(plain, data.corpus, scores)
@@ -136,7 +157,7 @@ def _run(
         return outcome
 
 
-def _trainer(plain: dict[str, Any], folder: Path, logger: Any, last: LastCheckpoint) -> pl.Trainer:
+def _trainer(plain: dict[str, Any], folder: Path, logger: Any, last: LastCheckpoint, place: Place | None) -> pl.Trainer:
     quiet()
     options = plain["trainer"]
     progress = options["progress"] and sys.stderr.isatty()
@@ -147,7 +168,8 @@ def _trainer(plain: dict[str, Any], folder: Path, logger: Any, last: LastCheckpo
         max_epochs=options["max_epochs"],
         precision=options["precision"],
         accelerator=options["accelerator"],
-        devices=1,
+        devices=options["devices"],
+        strategy=place.strategy() if place else "auto",
         logger=logger or False,
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
@@ -174,7 +196,7 @@ def _judge(plain: dict[str, Any], corpus: Corpus, scores: dict[str, ClipScores])
 
 def quiet() -> None:
     """Silence what Lightning says that does not concern the user of this package."""
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for message in (
         ".*does not have many workers.*",

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from highlight_lit.data.shard import Shard, ShardWriter
+from highlight_lit.data.shard import Shard
+from highlight_lit.data.shard_writer import ShardWriter
 from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.errors import InputError
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from wandb.proto import wandb_internal_pb2 as protocol
+
+from highlight_lit.training.tracking import once
 
 
 def logged(path: Path) -> Iterator[protocol.Record]:
@@ -48,3 +51,16 @@ def test_a_failed_cells_run_is_marked_failed(quick_train: Callable[..., int], tm
     words = ["logger=wandb", "optimizer.algorithm.lr=1e30", "trainer.max_epochs=20", "seed=0,1"]
     assert quick_train(*words, multirun=True) == 1
     assert [code for _, _, code in group_tags_and_exit(tmp_path / "runs")] == [1, 1]
+
+
+@pytest.mark.parametrize(("resumed", "rows"), [(False, [3, 7, 11]), (True, [11])])
+def test_an_epoch_that_a_killed_process_logged_is_not_logged_again_to_a_run_online(
+    resumed: bool, rows: list[int]
+) -> None:
+    logged: list[int] = []
+    run = SimpleNamespace(resumed=resumed, summary={"trainer/global_step": 7} if resumed else {})
+    run.log = lambda row: logged.append(row["trainer/global_step"])
+    logger = once(run)
+    for step in (3, 7, 11):
+        logger.log_metrics({"train/loss": 0.5}, step)
+    assert logged == rows

@@ -19,13 +19,14 @@ class Lim(nn.Module):
 
     Clip k of a positive bag is paired with clip k of its negative bag. A clip of a short video need not be a highlight, nor
     one of a long video dull: in groups of 8 pairs, taken from 8 different videos where there are as many, a softmax of
-    h([f_i; f_j]) says how much each pair counts. In training `Detection.alpha` holds these weights, at the clips of
-    the positive bags; otherwise it is uniform. z_hat is the mean of a bag's clip logits.
+    h([f_i; f_j]) says how much each pair counts. In training `Detection.alpha` holds h, at the clips of the positive
+    bags, and the loss makes the groups, which may span devices; otherwise alpha is uniform. z_hat is the mean of a
+    bag's clip logits.
 
     >>> net = Lim(512, None, ["visual"])
     >>> clips = torch.ones(4, 8, dtype=torch.bool)
-    >>> round(net(torch.randn(4, 8, 512), None, clips, clips).alpha.sum().item(), 4)  # 2 x 8 pairs are 2 groups
-    2.0
+    >>> net.eval()(torch.randn(4, 8, 512), None, clips, clips).alpha[0, :2].tolist()
+    [0.125, 0.125]
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Lim(nn.Module):
             heard: True at clips that have sound, (B, tau).
 
         Returns:
-            Clip logits, their means, and the weights of the pairs.
+            Clip logits, their means, and in training h of the pairs.
 
         Raises:
             ValueError: a stream that the network reads is None.
@@ -80,17 +81,14 @@ class Lim(nn.Module):
         f = torch.cat([part for part in found if part is not None], -1)  # (B, tau, inputs)
         z = self.f(f).squeeze(-1).masked_fill(~mask, 0.0)  # (B, tau)
         uniform = mask / mask.sum(-1, keepdim=True)
-        alpha = self._weights(f, mask) if self.training and len(mask) % 2 == 0 else uniform
+        alpha = self._h(f) if self.training and len(mask) % 2 == 0 else uniform
         return Detection(z, z.sum(-1) / mask.sum(-1), alpha)
 
-    def _weights(self, f: Tensor, mask: Tensor) -> Tensor:
-        """Weights of the pairs, at the clips of the positive bags, (B, tau); 0 where either clip does not exist."""
+    def _h(self, f: Tensor) -> Tensor:
+        """h of the pairs, at the clips of the positive bags, (B, tau); 0 at those of the negative ones."""
         positive, negative = split_pairs(f)
-        valid = pairs(mask)  # (P, tau)
         h = self.h(torch.cat([positive, negative], -1)).squeeze(-1)  # (P, tau)
-        alpha = torch.zeros(mask.shape, dtype=h.dtype, device=h.device)
-        alpha[: len(valid)] = group_softmax(h, valid)
-        return alpha
+        return torch.cat([h, torch.zeros_like(h)])
 
 
 class LimLoss(nn.Module):
@@ -100,7 +98,7 @@ class LimLoss(nn.Module):
         """Weigh the pairs' hinges.
 
         Args:
-            detection: of B = 2P bags, in pairs; `alpha` of the positive bags weighs the pairs.
+            detection: of B = 2P bags, in pairs; a softmax of the positive bags' `alpha` in groups weighs the pairs.
             label: 1 for a positive bag, 0 for a negative, (B,).
             mask: True at clips that exist, (B, tau).
 
@@ -113,7 +111,7 @@ class LimLoss(nn.Module):
         valid = pairs(mask)
         positive, negative = split_pairs(detection.z)
         hinge = F.relu(1.0 - positive + negative) * valid  # (P, tau)
-        weight = split_pairs(detection.alpha)[0] * valid
+        weight = group_softmax(split_pairs(detection.alpha)[0], valid)
         loss = (weight * hinge).sum() / weight.sum().clamp_min(1e-6)
         return {"loss": loss, "hinge": hinge.sum() / valid.sum().clamp_min(1)}
 

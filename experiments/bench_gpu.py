@@ -1,0 +1,288 @@
+"""`make bench-gpu`: the paper's training on one CUDA device, beside what that device can do at most.
+
+A corpus of the paper's size is synthesized on disk: 25 topics of 1.4 thousand short videos, and long ones for
+negatives. Then: ways to run a step (types, torch.compile, a CUDA graph) against its floor (`experiments.roofline`);
+`Trainer.fit` against a bare loop; the streamed store against the slowest of a bare loop, a pinned copy to the device
+and plain reads; the share of time in which the device is busy; every topic trained from shards to record. It has to be
+run on the machine it speaks of, and has been run on none: see highlight_lit/data/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
+from torch.profiler import DeviceType, ProfilerActivity, profile
+
+from experiments import bench, bench_data
+from experiments.roofline import Ceilings, Count, ceilings, covered, seconds, synchronize
+from highlight_lit.config import CONFIG_DIR, plain
+from highlight_lit.data.batches import Bags
+from highlight_lit.data.corpus import Corpus, write_corpus
+from highlight_lit.data.video import Labels, Video
+from highlight_lit.files import write_json
+from highlight_lit.training.ledger import environment
+from highlight_lit.training.module import HighlightModule
+from highlight_lit.training.train import make_data, make_module, quiet, train
+
+Step = Callable[[], None]
+WHOLE = {
+    "whole training": (),
+    "whole training, bf16": ("trainer.precision=bf16-mixed",),
+    "whole training, bf16, compile": ("trainer.precision=bf16-mixed", "trainer.compile=true"),
+}
+THREADS = 8  # that read, in the streamed store and plainly
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large everything is; the defaults are the paper's.
+
+    Attributes:
+        topics, short, long: Topics, and short and long videos of each.
+        pairs, tau, epochs: Of the training.
+        measured: Epochs of a fit whose speed is measured.
+        square: Side of the matrices whose product is a ceiling.
+        megabytes: Of the copy that is the other.
+        words: Further overrides of the configuration.
+    """
+
+    topics: int = 25
+    short: int = 1400
+    long: int = 60
+    pairs: int = 1024
+    tau: int = 60
+    epochs: int = 200
+    measured: int = 20
+    square: int = 8192
+    megabytes: int = 2000
+    words: tuple[str, ...] = ("optimizer=paper", "fusion=low_rank")
+
+
+def main() -> int:
+    """Measure, print and save; returns an exit status, 2 without a CUDA device."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("experiments/results/bench_gpu.json"))
+    options = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("make bench-gpu: no CUDA device on this machine; expected one", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory() as folder:
+        rows = measure(Path(folder), Size(), torch.device("cuda"))
+    for name, row in rows.items():
+        print(name, ", ".join(f"{key} {value:,.4g}" for key, value in row.items()), sep=": ")
+    write_json(options.out, {"when": datetime.now(UTC).date().isoformat(), "environment": environment(), "rows": rows})
+    print(f"saved in {options.out}")
+    return 0
+
+
+def measure(folder: Path, size: Size, device: torch.device) -> dict[str, dict[str, float]]:
+    """All rows. On a CPU what only CUDA has is left out: its numbers say nothing, but that the script runs."""
+    quiet()
+    write_paper(folder / "corpus", size)
+    rows: dict[str, dict[str, float]] = {}
+    top = ceilings(device, size.square, size.megabytes)
+    rows["ceilings"] = {
+        **{f"{name} a second": rate for name, rate in top.operations.items()},
+        "bytes a second": top.bytes,
+    }
+    rows |= ways(folder / "corpus", size, device, top)
+    for store in ("resident", "stream"):
+        rows[f"fit, {store}"] = bench.fit_against_bare_loop(
+            folder / "corpus", size.measured, 3, store, *_words(size), f"data.readers={THREADS}", device=device
+        )
+    rows["stream against the slowest of three"] = slowest(folder / "corpus", size, device, rows["fit, stream"])
+    rows["busy"] = {"share": busy(folder / "corpus", size, device)}
+    for name, words in WHOLE.items():
+        if device.type == "cuda" or "compile" not in name:
+            rows[name] = whole(folder, size, device, *words)
+    return rows
+
+
+def write_paper(root: Path, size: Size) -> None:
+    """A corpus of the paper's shape: each topic's short videos to train on, of which 20 have labels to score."""
+    random = np.random.default_rng(0)
+
+    def videos() -> Iterator[Video]:
+        for topic in range(size.topics):
+            for number in range(size.short + size.long):
+                clips = 50 if number < size.short else 100
+                span = np.stack([np.arange(clips), np.arange(1, clips + 1)], 1).astype(np.float64)
+                rows = [
+                    random.standard_normal((clips, stream.width), np.float32) for stream in bench_data.STREAMS.values()
+                ]
+                tested = number < min(20, size.short // 2)
+                labels = Labels(span, random.random((clips, 1), np.float32)) if tested else None
+                yield Video(f"{topic:02d}-{number:05d}", float(clips), (f"topic{topic:02d}",), span, *rows,
+                            split="test" if tested else "train", labels=labels)  # fmt: skip
+
+    facts = {"benchmark": "youtube-highlights"}
+    write_corpus(root, videos(), bench_data.STREAMS, name="paper", clip_seconds=1.0, **facts)
+
+
+def _words(size: Size) -> tuple[str, ...]:
+    return (f"data.pairs={size.pairs}", f"tau={size.tau}", *size.words)
+
+
+def _config(root: Path, size: Size, *words: str) -> Any:
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        return compose("config", [f"data.root={root}", "topic=topic00", *_words(size), *words])
+
+
+def _on_device(root: Path, size: Size, device: torch.device) -> tuple[HighlightModule, Bags]:
+    """A module and a batch."""
+    config = plain(_config(root, size, "data.store=stream"))
+    corpus = Corpus(root)
+    data, module = make_data(config, corpus), make_module(config, corpus)
+    batch = next(iter(data.train_dataloader()))
+    data.teardown("fit")
+    return module.to(device), Bags._make(part if part is None else part.to(device) for part in batch)
+
+
+def ways(root: Path, size: Size, device: torch.device, top: Ceilings) -> dict[str, dict[str, float]]:
+    """Seconds of a step in a bare loop, in each way to run it, and the share of its floor: 1 is as fast as can be."""
+    rows = {}
+    for name, dtype, compiled, graph in (
+        ("float32", "float32", False, False),
+        ("tf32", "tf32", False, False),
+        ("bf16", "bfloat16", False, False),
+        ("tf32, compile", "tf32", True, False),
+        ("bf16, compile", "bfloat16", True, False),
+        ("bf16, CUDA graph", "bfloat16", False, True),
+        ("bf16, compile, CUDA graph", "bfloat16", True, True),
+    ):
+        if device.type != "cuda" and (compiled or graph):
+            continue
+        module, batch = _on_device(root, size, device)
+        torch.set_float32_matmul_precision("high" if dtype == "tf32" else "highest")
+        loss = partial(_loss, module, batch, dtype == "bfloat16")
+        with Count() as count:
+            _step(loss, module.configure_optimizers())()
+        if compiled:
+            module.network.compile()
+        try:
+            took = seconds((_graphed if graph else _step)(loss, module.configure_optimizers()), device)
+        except RuntimeError as error:  # one way that a version of torch does not take must not cost the other rows
+            print(f"step, {name}: not run: {str(error).splitlines()[0]}", file=sys.stderr)
+            continue
+        finally:
+            torch.set_float32_matmul_precision("highest")
+        floor = top.floor(count, dtype)
+        rows[f"step, {name}"] = {
+            "seconds": took,
+            "floor": floor,
+            "share": floor / took,
+            "operations": float(count.operations),
+            "bytes of products": float(count.product_bytes),
+            "bytes of all operations": float(count.bytes),
+        }
+    return rows
+
+
+def _optimizer(made: Any) -> torch.optim.Optimizer:
+    """The optimizer of what `configure_optimizers` gives."""
+    return made["optimizer"] if isinstance(made, dict) else made
+
+
+def _step(loss: Callable[[], torch.Tensor], made: Any) -> Step:
+    optimizer = _optimizer(made)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+
+    return step
+
+
+def _loss(module: HighlightModule, batch: Bags, bf16: bool) -> torch.Tensor:
+    # Entered anew each step: autocast keeps the weights it has cast for as long as it lasts.
+    with torch.autocast(batch.mask.device.type, torch.bfloat16, enabled=bf16):
+        return module.loss(module.network(*batch[:4]), batch.label, batch.mask)["loss"]
+
+
+def _graphed(loss: Callable[[], torch.Tensor], made: Any) -> Step:
+    """Forward and backward as one CUDA graph; the optimizer's step follows by itself."""
+    optimizer, side = _optimizer(made), torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss().backward()
+    torch.cuda.current_stream().wait_stream(side)
+    optimizer.zero_grad()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        loss().backward()
+
+    def step() -> None:
+        graph.replay()
+        optimizer.step()
+
+    return step
+
+
+def slowest(root: Path, size: Size, device: torch.device, fit: dict[str, float]) -> dict[str, float]:
+    """Clips a second of the bare loop, of a pinned copy of batches, of plain reads of their bytes; and `fit`'s share."""
+    _, batch = _on_device(root, size, torch.device("cpu"))
+    config, corpus = plain(_config(root, size)), Corpus(root)
+    plan = make_data(config, corpus).plan
+    draws = list(plan.draws(0))
+    read, _ = bench_data.plain_reads(corpus, draws, size.tau, THREADS)
+    parts = [part for part in batch[:2] if part is not None]
+    block = [part.pin_memory() if device.type == "cuda" else part for part in parts]
+    landed = [part.to(device) for part in block]
+
+    def copy() -> None:
+        for target, source in zip(landed, block, strict=True):
+            target.copy_(source, non_blocking=True)
+
+    clips = batch.mask.numel()
+    drawn = size.tau * sum(len(draw.video) for draw in draws)
+    three = {
+        "bare loop": fit["bare loop"],
+        "pinned copy": clips / seconds(copy, device),
+        "plain reads": drawn / min(read() for _ in range(3)),
+    }
+    return {**three, "stream": fit["fit"], "share": fit["fit"] / min(three.values())}
+
+
+def busy(root: Path, size: Size, device: torch.device) -> float:
+    """Part of the time of a fit in which at least one kernel or copy is under way; on a CPU, one operation."""
+    config = plain(_config(root, size, "data.store=resident"))
+    corpus = Corpus(root)
+    data, module = make_data(config, corpus), make_module(config, corpus)
+    bench.fit(module, data, 1 + size.measured // 4, device)
+    kind, activity = {"cuda": (DeviceType.CUDA, ProfilerActivity.CUDA)}.get(device.type, (DeviceType.CPU, ProfilerActivity.CPU))  # fmt: skip
+    with profile(activities=[activity]) as profiler:
+        took = bench.fit(module, data, size.measured, device)
+    spans = [(event.time_range.start, event.time_range.end) for event in profiler.events() if event.device_type == kind]
+    began = max(stop for _, stop in spans) - 1e6 * took  # before it the corpus is copied
+    return covered((max(start, began), stop) for start, stop in spans if stop > began) / 1e6 / took
+
+
+def whole(folder: Path, size: Size, device: torch.device, *further: str) -> dict[str, float]:
+    """Seconds in which every topic is trained and scored, one after the other, from shards to records."""
+    words = (f"out={folder / 'runs'}", "logger=none", f"trainer.max_epochs={size.epochs}", "evaluate.draws=10",
+             f"trainer.accelerator={'gpu' if device.type == 'cuda' else 'cpu'}", *further)  # fmt: skip
+    synchronize(device)
+    began, fitting, steps = time.perf_counter(), 0.0, 0
+    for topic in range(size.topics):
+        record = train(_config(folder / "corpus", size, *words, f"topic=topic{topic:02d}"))
+        fitting, steps = fitting + record["seconds"], steps + record["steps"]
+    return {"seconds": time.perf_counter() - began, "seconds in training": fitting, "steps": float(steps)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

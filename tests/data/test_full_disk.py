@@ -1,0 +1,73 @@
+"""A disk that fills while a corpus is written ends the command in one line, and leaves nothing under a final name."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from highlight_lit.cli import main
+
+FULL = 64 << 10  # bytes that the corpus below takes at least
+
+
+def run_with_room_for(size: int, *words: str) -> tuple[int, str]:
+    """Exit status and standard error of a command, in a process of its own whose files cannot grow beyond a size."""
+    read, write = os.pipe()
+    process = os.fork()
+    if process == 0:
+        status = 99
+        try:
+            sys.stderr = os.fdopen(write, "w")
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+            status = main(words)
+            sys.stderr.flush()
+        finally:
+            os._exit(status)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        said = pipe.read().strip()
+    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    return code if code >= 0 else 128 - code, said
+
+
+@pytest.mark.parametrize("size", [0, 100, 2000, 9000, 20000, FULL // 2, FULL - 4096, FULL])
+def test_synthesize_ends_in_one_line_and_leaves_nothing(tmp_path: Path, size: int) -> None:
+    words = ("synthesize", str(tmp_path / "corpus"), "--topics", "2", "--videos", "20")
+    status, said = run_with_room_for(size, *words)
+    assert status == 2
+    assert said.endswith("shard-00000.h5: cannot be written (File too large)")
+    assert "\n" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_import_ends_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    features = tmp_path / "features" / "visual"
+    features.mkdir(parents=True)
+    np.save(features / "a.npy", np.ones((30, 2000), np.float32))
+    (tmp_path / "videos.csv").write_text("id,duration,tags\na,30.0,surf\n")
+    words = ["import", "npy", str(tmp_path / "features"), "--videos", str(tmp_path / "videos.csv")]
+    status, said = run_with_room_for(FULL, *words, "--out", str(tmp_path / "corpus"))
+    assert status == 2
+    assert said.endswith("shard-00000.h5: cannot be written (File too large)")
+    assert {path.name for path in tmp_path.iterdir()} == {"features", "videos.csv"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_a_small_file_system_that_fills_ends_alike(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    if os.system(f"mount -t tmpfs -o size={FULL} tmpfs {small} 2>/dev/null") != 0:
+        pytest.skip("mounting is not allowed here")
+    try:
+        words = ("synthesize", str(small / "corpus"), "--topics", "2", "--videos", "200")
+        status, said = run_with_room_for(1 << 30, *words)
+        assert status == 2
+        assert said.endswith("shard-00000.h5: cannot be written (No space left on device)")
+        assert list(small.iterdir()) == []
+    finally:
+        os.system(f"umount {small}")

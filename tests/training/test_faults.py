@@ -1,0 +1,129 @@
+"""Whatever breaks under a whole run ends it in one line that names the file, in time, and the run can be resumed."""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from highlight_lit.cli import main
+from highlight_lit.training.checkpoints import read_checkpoint
+from highlight_lit.training.ledger import records
+
+PATIENCE = 60.0  # seconds after which a process counts as hung
+
+
+class Run:
+    """`highlight-lit train` on a corpus, streamed, in a process of its own."""
+
+    def __init__(self, corpus: Path, out: Path, *words: str, before: Callable[[], object] = lambda: None) -> None:
+        given = [f"data.root={corpus}", f"out={out}", "topic=topic01", "data.pairs=4", "tau=8", "model.d=8",
+                 "trainer.max_epochs=30", "logger=none", "evaluate.draws=10", "data.store=stream",
+                 "checkpoint.steps=2", *words]  # fmt: skip
+        self._read, write = os.pipe()
+        self.process = os.fork()
+        if self.process == 0:
+            status = 99
+            try:
+                sys.stderr = os.fdopen(write, "w")
+                before()
+                status = main(["train", *given])
+                sys.stderr.flush()
+            finally:
+                os._exit(status)
+        os.close(write)
+
+    def ends(self) -> tuple[int, str]:
+        """Exit status, and what it said on standard error."""
+        if not select.select([self._read], [], [], PATIENCE)[0]:
+            os.kill(self.process, signal.SIGKILL)
+            pytest.fail("the run hangs")
+        with os.fdopen(self._read) as pipe:
+            said = pipe.read().strip()
+        code = os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+        return code if code >= 0 else 128 - code, said
+
+
+def checkpoints(out: Path) -> list[Path]:
+    return list(out.glob("*/last.ckpt"))
+
+
+def assert_same(one: Path, other: Path) -> None:
+    weights = [read_checkpoint(checkpoints(out)[0])["state_dict"] for out in (one, other)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
+    assert [record["status"] for record in records(one)] == ["done"]
+
+
+def replaced_by_its_copy(path: Path) -> None:
+    shutil.copy(path, path.with_suffix(".other"))
+    os.replace(path.with_suffix(".other"), path)
+
+
+def a_bit_flipped(path: Path) -> None:
+    with open(path, "r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 4]))
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 1)
+
+
+@pytest.fixture(scope="module")
+def unbroken(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("faults") / "unbroken"
+    assert Run(small_corpus, out).ends() == (0, "")
+    return out
+
+
+@pytest.mark.parametrize("fault", [Path.unlink, cut, replaced_by_its_copy, a_bit_flipped])
+def test_a_shard_that_goes_or_changes_while_a_run_goes_on(
+    small_corpus: Path, tmp_path: Path, unbroken: Path, fault: Callable[[Path], object]
+) -> None:
+    corpus, out = tmp_path / "corpus", tmp_path / "runs"
+    shutil.copytree(small_corpus, corpus)
+    run = Run(corpus, out, "trainer.max_epochs=30")
+    while not checkpoints(out):
+        time.sleep(0.01)
+    shard = corpus / "shard-00000.h5"
+    fault(shard)
+    status, said = run.ends()
+    assert status == 2
+    assert said.startswith(f"highlight-lit: {shard}: ")
+    assert "\n" not in said
+    shutil.copy(small_corpus / shard.name, shard)
+    assert Run(corpus, out).ends() == (0, "")
+    assert_same(out, unbroken)
+
+
+@pytest.mark.parametrize("size", [0, 5000, 20000])
+def test_a_disk_that_is_full_when_a_checkpoint_is_written(
+    small_corpus: Path, tmp_path: Path, unbroken: Path, size: int
+) -> None:
+    out = tmp_path / "runs"
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))  # noqa: E731
+    status, said = Run(small_corpus, out, before=limit).ends()
+    assert status == 2
+    assert said.endswith("/last.ckpt: cannot be written (File too large)")
+    assert "\n" not in said
+    assert not [path for path in out.glob("*/.*") if path.is_file()]
+    assert Run(small_corpus, out).ends() == (0, "")
+    assert_same(out, unbroken)
+
+
+def test_a_folder_of_results_that_cannot_be_written(small_corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    status, said = Run(small_corpus, tmp_path / "file" / "runs").ends()
+    assert status == 2
+    assert said == f"highlight-lit: out={tmp_path}/file/runs: cannot be written (Not a directory)"
