@@ -34,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from highlight_lit.training.entry import main as train
 
             return train(words[1:])
+        if words[:1] == ["extract"] and media.wants_jobs(words[1:]):
+            return media.run_extract_jobs(words[1:])
         options = _parser().parse_args(words)
         status: int = options.run(options)
         return status

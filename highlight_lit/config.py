@@ -11,7 +11,6 @@ import json
 import math
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import hydra.utils
@@ -22,10 +21,7 @@ from torch import nn
 from highlight_lit import models
 from highlight_lit.data.weak_labels import RULES
 from highlight_lit.errors import InputError
-
-_HERE = Path(__file__).parent
-# In a wheel the configuration lies inside the package, in a checkout beside it.
-CONFIG_DIR = next(path for path in (_HERE / "conf", _HERE.parent / "conf") if path.is_dir())
+from highlight_lit.launch import CONFIG_DIR as CONFIG_DIR
 
 Check = tuple[Callable[[Any], bool], str]
 

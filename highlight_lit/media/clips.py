@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 from typing import Generic, TypeVar
 
 import av
@@ -67,18 +68,21 @@ class Hold(Generic[Frame]):
         self.first, self.step, self.count = first, step, 0
         self.shown: Frame | None = None
 
-    def push(self, start: float, frame: Frame) -> Iterator[Frame]:
-        """Show `frame` from `start`; yield what was on display at the instants before that."""
+    def push(self, start: float, frame: Frame) -> list[Frame]:
+        """Show `frame` from `start`; what was on display at the instants before that."""
         if self.shown is None:
             self.shown = frame  # before the first frame there is none but it
-        yield from self.until(start)
+        before = self.until(start)
         self.shown = frame
+        return before
 
-    def until(self, end: float) -> Iterator[Frame]:
-        """Yield the frame on display at each instant left before `end`."""
-        while self.shown is not None and self.first + self.count * self.step < end - 1e-9:
-            self.count += 1
-            yield self.shown
+    def until(self, end: float) -> list[Frame]:
+        """The frame on display, once for each instant left before `end`."""
+        left = ceil((end - 1e-9 - self.first) / self.step) - self.count
+        if self.shown is None or left <= 0:
+            return []
+        self.count += left
+        return [self.shown] * left
 
 
 class PictureClips:
@@ -97,15 +101,16 @@ class PictureClips:
         self._taken: list[NDArray[np.uint8]] = []
 
     def push(self, piece: Piece) -> Iterator[NDArray[np.uint8]]:
-        """Add a picture; yield each clip that it completes, (n, size, size, 3) RGB."""
+        """Add a picture; the clips that it completes, (n, size, size, 3) RGB."""
         assert isinstance(piece.frame, av.VideoFrame)
-        yield from self._collect(self._hold.push(piece.start, piece.frame))
+        taken = self._hold.push(piece.start, piece.frame)
+        return self._collect(taken) if taken else iter(())  # most pictures are not on display at an instant
 
     def finish(self, end: float) -> Iterator[NDArray[np.uint8]]:
         """Yield the clips that are left when the video ends at `end` seconds; its last picture stays on display."""
         yield from self._collect(self._hold.until(float(clip_count(end))))
 
-    def _collect(self, frames: Iterator[av.VideoFrame]) -> Iterator[NDArray[np.uint8]]:
+    def _collect(self, frames: list[av.VideoFrame]) -> Iterator[NDArray[np.uint8]]:
         for frame in frames:
             if self._converted is None or self._converted[0] is not frame:
                 self._converted = (frame, self._convert(frame))
@@ -154,6 +159,8 @@ class Resampled:
     def __init__(self, rate: int, layout: str, block: int) -> None:
         self.rate, self.layout, self.block = rate, layout, block
         self._resampler: av.AudioResampler | None = None
+        self._waiting: list[av.AudioFrame] = []
+        self._waiting_samples = 0
         self._kind: tuple[object, ...] = ()
         self._expected = 0.0
         self._next = 0
@@ -169,13 +176,24 @@ class Resampled:
             self._kind, self._next, self._expected = kind, round(piece.start * self.rate), piece.start
         self._expected += frame.samples / frame.sample_rate
         frame.pts = None
-        yield from self._resample(frame)
+        # A second at once: one by one, between pictures, each frame finds the processor's caches full of pictures.
+        self._waiting.append(frame)
+        self._waiting_samples += frame.samples
+        if self._waiting_samples >= frame.sample_rate:
+            yield from self._resample_waiting()
 
     def finish(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Yield what the run still holds."""
         if self._resampler is not None:
+            yield from self._resample_waiting()
             yield from self._resample(None)
             self._resampler = None
+
+    def _resample_waiting(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        for frame in self._waiting:
+            yield from self._resample(frame)
+        self._waiting.clear()
+        self._waiting_samples = 0
 
     def _resample(self, frame: av.AudioFrame | None) -> Iterator[tuple[int, NDArray[np.float32]]]:
         assert self._resampler is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from highlight_lit.errors import InputError
 
 if TYPE_CHECKING:
+    from highlight_lit.media.extract import Report
     from highlight_lit.media.segments import Segment
 
 HIGHLIGHT_SHARE = 0.25
@@ -53,6 +54,25 @@ def run_extract(args: argparse.Namespace) -> int:
     report = extract_corpus(find_videos(args.videos), args.out, choice, table, args.workers, args.slice)
     if args.slice is not None:
         print(f"slice {args.slice}: run 'extract' again without --slice when all slices are done", file=sys.stderr)
+    return _say(report, args.out)
+
+
+def wants_jobs(words: Sequence[str]) -> bool:
+    """Whether the words of `extract` are for Hydra: -m is among them (and no file of that name, after --)."""
+    options = words[: words.index("--")] if "--" in words else words
+    return "-m" in options or "--multirun" in options
+
+
+def run_extract_jobs(words: Sequence[str]) -> int:
+    """Extract a folder of videos by many jobs; 0, or 1 if some videos could not be."""
+    need_media()
+    from highlight_lit.media.jobs import run_jobs
+
+    return _say(*run_jobs(words))
+
+
+def _say(report: Report, out: Path) -> int:
+    """Say what came of an extraction; its exit status."""
     if report.untagged:
         print(
             f"note: {report.untagged} videos without a sidecar have no tags: negatives for every topic", file=sys.stderr
@@ -62,7 +82,7 @@ def run_extract(args: argparse.Namespace) -> int:
     for _, reason in report.failed:
         print(f"skipped: {reason}", file=sys.stderr)
     print(
-        f"{args.out}: {report.done} videos extracted ({report.seconds / 60:.1f} min), {report.skipped} there before,"
+        f"{out}: {report.done} videos extracted ({report.seconds / 60:.1f} min), {report.skipped} there before,"
         f" {len(report.failed)} skipped"
     )
     return 1 if report.failed else 0

@@ -80,6 +80,7 @@ class Source:
         for stream in self._streams:
             stream.codec_context.thread_count = self._threads
             stream.codec_context.thread_type = "AUTO"
+        self._wraps = {stream.index for stream in self._streams if stream.time_base == _MPEG_TICK}
 
     def _first_time(self) -> float | None:
         """The presentation time that is 0 here; None if only the first frame can tell."""
@@ -120,29 +121,29 @@ class Source:
             InputError: Timestamps jump by more than `LONGEST_GAP`.
         """
         expected = {stream.index: 0.0 for stream in self._streams}
-        for stream, frame in self._frames():
-            piece = self._timed(stream, frame, expected[stream.index])
-            if abs(piece.start - expected[stream.index]) > LONGEST_GAP:
+        for index, frame in self._frames():
+            piece = self._timed(index, frame, expected[index])
+            if abs(piece.start - expected[index]) > LONGEST_GAP:
                 raise InputError(
-                    f"{self.path}: timestamps jump from {expected[stream.index]:.0f} s to {piece.start:.0f} s;"
+                    f"{self.path}: timestamps jump from {expected[index]:.0f} s to {piece.start:.0f} s;"
                     f" expected gaps under {LONGEST_GAP:.0f} s"
                 )
-            expected[stream.index] = piece.end
+            expected[index] = piece.end
             yield piece
 
     def pieces_from(self, start: float) -> Iterator[Piece]:
         """As `pieces`, from a key frame at or before `start` seconds: for reading part of a long file."""
         found = self._seek(max(0.0, start - 1.0))
         expected = {stream.index: start for stream in self._streams}
-        for stream, frame in self._frames():
-            piece = self._timed(stream, frame, expected[stream.index])
+        for index, frame in self._frames():
+            piece = self._timed(index, frame, expected[index])
             if not found and isinstance(frame, av.VideoFrame):
                 found = True
                 if piece.start > start + 1e-3:  # landed too late, as may happen in a container without an index
                     self._reopen()
                     yield from self.pieces()
                     return
-            expected[stream.index] = piece.end
+            expected[index] = piece.end
             yield piece
 
     def _seek(self, target: float) -> bool:
@@ -162,9 +163,10 @@ class Source:
         self.close()
         self._connect()
 
-    def _frames(self) -> Iterator[tuple[av.VideoStream | av.AudioStream, av.VideoFrame | av.AudioFrame]]:
+    def _frames(self) -> Iterator[tuple[int, av.VideoFrame | av.AudioFrame]]:
+        """Frames with the index of their stream."""
         for packet in self._packets():
-            stream = packet.stream
+            index = packet.stream.index
             try:
                 frames = packet.decode()
             except (FFmpegError, ValueError):
@@ -172,7 +174,7 @@ class Source:
                 continue
             for frame in frames:
                 if isinstance(frame, _FRAMES):
-                    yield stream, frame  # type: ignore[misc]
+                    yield index, frame
 
     def _packets(self) -> Iterator[av.Packet[Stream]]:
         packets = self._container.demux(self._streams)
@@ -185,12 +187,13 @@ class Source:
                 self.damaged += 1
                 return
 
-    def _timed(self, stream: Stream, frame: av.VideoFrame | av.AudioFrame, expected: float) -> Piece:
+    def _timed(self, index: int, frame: av.VideoFrame | av.AudioFrame, expected: float) -> Piece:
         """Place a frame on the time axis; one without a timestamp follows the one before it."""
+        time = frame.time
         if self._origin is None:
-            self._origin = frame.time if frame.time is not None else 0.0
-        start = expected if frame.time is None else frame.time - self._origin
-        if stream.time_base == _MPEG_TICK:
+            self._origin = time if time is not None else 0.0
+        start = expected if time is None else time - self._origin
+        if index in self._wraps:
             start -= round((start - expected) / _MPEG_WRAP) * _MPEG_WRAP
         if isinstance(frame, av.AudioFrame):
             length = frame.samples / max(1, frame.sample_rate)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from highlight_lit.media.extractors import (
     visual_extractor,
 )
 from highlight_lit.media.features import extract_features
-from highlight_lit.media.parts import CLIP_SECONDS, PARTS, known_ids, pack, part_of
+from highlight_lit.media.parts import CLIP_SECONDS, PARTS, check_root, held, known_ids, pack, part_of
 from highlight_lit.media.sidecar import Sidecar, sidecar_of
 from highlight_lit.media.workers import run_all
 
@@ -176,53 +176,47 @@ def extract_corpus(
         InputError: `root` holds something else or features of other extractors. A bad video is in the report.
     """
     streams = choice.streams()
-    parts = root / PARTS
-    before = known_ids(root, streams)
-    try:
-        parts.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{root}: cannot be written ({error.strerror})") from error
+    check_root(root)
+    mine = set(videos if slice_of is None else take_slice(videos, slice_of))
     report = Report()
-    tasks = _tasks(videos, choice, table or {}, parts, before, report, 1 if workers > 1 else 0)
-    if slice_of is not None:
-        mine = set(take_slice(videos, slice_of))
-        tasks = [task for task in tasks if task.path in mine]
-        report.failed = [(path, reason) for path, reason in report.failed if path in mine]
-    _work(tasks, workers, report)
+    with held(root):
+        before = known_ids(root, streams)
+        tasks = [
+            Task(path, name, sidecar, choice, root / PARTS, 1 if workers > 1 else 0)
+            for path, name, sidecar in _to_do(videos, mine, table or {}, before, report)
+        ]
+        _work(tasks, workers, report)
     if slice_of is None:
-        pack(root, streams)
+        with held(root, alone=True):
+            pack(root, streams)
     return report
 
 
-def _tasks(
-    videos: list[Path],
-    choice: ExtractorChoice,
-    table: dict[str, Sidecar],
-    parts: Path,
-    before: set[str],
-    report: Report,
-    threads: int,
-) -> list[Task]:
-    """What is to be done; what cannot be is put into the report."""
-    tasks, first = [], dict[str, Path]()
+def _to_do(
+    videos: list[Path], mine: set[Path], table: dict[str, Sidecar], before: set[str], report: Report
+) -> Iterator[tuple[Path, str, Sidecar]]:
+    """Path, id and sidecar of what is to be done of `mine`; what is not goes into the report.
+
+    All `videos` are looked at, so that each slice takes the same one of two with the same id.
+    """
+    first: dict[str, Path] = {}
     for path in videos:
+        ours = path in mine
         try:
             sidecar = sidecar_of(path, table)
         except InputError as error:
-            report.failed.append((path, str(error)))
+            if ours:
+                report.failed.append((path, str(error)))
             continue
         name = (sidecar.id if sidecar and sidecar.id else path.stem).encode("utf-8", "replace").decode()
-        if name in first:
-            report.failed.append((path, f"{path}: id {name!r}: also that of {first[name]}"))
-            continue
-        first[name] = path
-        if name in before:
+        if first.setdefault(name, path) != path:
+            if ours:
+                report.failed.append((path, f"{path}: id {name!r}: also that of {first[name]}"))
+        elif ours and name in before:
             report.skipped += 1
-            continue
-        if sidecar is None:
-            report.untagged += 1
-        tasks.append(Task(path, name, sidecar or Sidecar(), choice, parts, threads))
-    return tasks
+        elif ours:
+            report.untagged += sidecar is None
+            yield path, name, sidecar or Sidecar()
 
 
 def extract_one(task: Task) -> tuple[float, str]:

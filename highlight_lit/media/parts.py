@@ -1,9 +1,16 @@
-"""The shards of a corpus that is being extracted: a part for each video that is done, packed together at the end."""
+"""The shards of a corpus that is being extracted: a part for each video that is done, packed together at the end.
+
+Any number of processes may extract into one corpus, on machines that share a disk; packing is done by one alone.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from highlight_lit.data.corpus import MANIFEST, SHARD_BYTES, Corpus, read_manifest, write_manifest
@@ -14,6 +21,45 @@ from highlight_lit.errors import InputError
 
 CLIP_SECONDS = 1.0
 PARTS = "parts"
+_LOCK = ".lock"
+
+
+@contextmanager
+def held(root: Path, alone: bool = False) -> Iterator[None]:
+    """Hold the parts of a corpus: together with others that extract into it or, to pack them, alone.
+
+    Nothing is taken away from under a process that holds them. The hold ends with the process, however that ends.
+
+    Raises:
+        InputError: `root` cannot be written.
+    """
+    path = root / PARTS / _LOCK
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = open(path, "a+")  # noqa: SIM115  held open: closing it lets go
+        except FileNotFoundError:
+            continue  # another packed and removed the folder in between
+        except OSError as error:
+            raise InputError(f"{root}: cannot be written ({error.strerror})") from error
+        with file:
+            _lock(file.fileno(), fcntl.LOCK_EX if alone else fcntl.LOCK_SH, root)
+            try:
+                ours = os.path.samestat(os.fstat(file.fileno()), path.stat())
+            except FileNotFoundError:
+                ours = False
+            if ours:  # else whoever had it before removed it: what is locked is no longer the lock
+                yield
+                return
+
+
+def _lock(file: int, kind: int, root: Path) -> None:
+    """Lock an open file, and say so if that takes waiting."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"{root}: waits for others that extract into it", file=sys.stderr, flush=True)
+        fcntl.flock(file, kind)
 
 
 def part_of(parts: Path, video_id: str) -> Path:
@@ -21,19 +67,28 @@ def part_of(parts: Path, video_id: str) -> Path:
     return parts / f"{hashlib.sha256(video_id.encode()).hexdigest()[:24]}.h5"
 
 
-def known_ids(root: Path, streams: dict[str, Stream]) -> set[str]:
-    """Ids already in the corpus or its parts.
+def check_root(root: Path) -> None:
+    """Refuse a folder that nothing may be extracted into.
 
     Raises:
-        InputError: `root` is something else, or has features of other extractors.
+        InputError: It is something else than a corpus made by extraction, or an empty or new folder.
     """
     if root.exists() and not root.is_dir():
         raise InputError(f"{root}: not a folder; expected a corpus or a new name")
-    if root.exists() and not (root / MANIFEST).exists() and not (root / PARTS).exists() and any(root.iterdir()):
+    ours = (root / MANIFEST).exists() or (root / PARTS).exists()
+    if root.exists() and not ours and any(not path.name.startswith(".") for path in root.iterdir()):
         raise InputError(f"{root}: not empty and not a corpus; expected a corpus made by 'extract' or a new name")
+    if (root / MANIFEST).exists() and not read_manifest(root).get("extracted"):
+        raise InputError(f"{root}: a corpus that was not made by 'extract'; expected another folder for --out")
+
+
+def known_ids(root: Path, streams: dict[str, Stream]) -> set[str]:
+    """Ids already in the corpus or its parts, which are `held`.
+
+    Raises:
+        InputError: It is damaged, or has features of other extractors.
+    """
     if (root / MANIFEST).exists():
-        if not read_manifest(root).get("extracted"):
-            raise InputError(f"{root}: a corpus that was not made by 'extract'; expected another folder for --out")
         Corpus(root)
     known: set[str] = set()
     for path in _shards(root):
@@ -55,10 +110,9 @@ def _shards(root: Path) -> list[Path]:
 
 
 def pack(root: Path, streams: dict[str, Stream]) -> None:
-    """Put the parts into shards of the corpus and write its manifest; cut off anywhere, a later run goes on.
+    """Put the parts, `held` alone, into shards of the corpus and write its manifest.
 
-    Raises:
-        InputError: There is not one video.
+    Cut off anywhere, a later run goes on. Without a single video nothing is written.
     """
     packed = {name for path in sorted(root.glob("[!.]*.h5")) for name in Shard(path).column("id")}
     parts = [path for path in _shards(root) if path.parent != root]
@@ -75,7 +129,8 @@ def pack(root: Path, streams: dict[str, Stream]) -> None:
         write_manifest(root, root.name, extracted=True)
     for path in [*parts, *(root / PARTS).glob(".*.tmp")]:
         path.unlink(missing_ok=True)
-    if number and not any((root / PARTS).iterdir()):
+    (root / PARTS / _LOCK).unlink(missing_ok=True)
+    with suppress(OSError):  # another has come to extract
         (root / PARTS).rmdir()
 
 

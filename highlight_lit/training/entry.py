@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
-from highlight_lit.config import CONFIG_DIR
 from highlight_lit.errors import InputError
+from highlight_lit.launch import launch
 from highlight_lit.training.sweep import Sweep
 
 
@@ -31,15 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         InputError: A key, value or corpus that cannot be used, in one line.
     """
-    before = sys.argv
-    sys.argv = ["highlight-lit train", *arguments]
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra then raises, instead of printing and exiting itself
-    try:
-        hydra.main(config_path=str(CONFIG_DIR), config_name="config", version_base="1.3")(_cell)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(_one_line(error)) from error
-    finally:
-        sys.argv = before
+    launch("highlight-lit train", "config", _cell, arguments)
     if Sweep.error is not None:
         raise Sweep.error
     if Sweep.failures:
@@ -58,14 +46,3 @@ def _cell(config: DictConfig) -> dict[str, Any]:
         described = first if isinstance(error, InputError) else f"{type(error).__name__}: {first}"
         alone = HydraConfig.get().mode == RunMode.RUN
         return {"status": "failed", "error": described, "exception": error if alone else None}
-
-
-def _one_line(error: BaseException) -> str:
-    """What Hydra and OmegaConf say over several lines, in one."""
-    parts: list[str] = []
-    while error is not None and len(parts) < 3:
-        text = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
-        if text and not any(text in part for part in parts):
-            parts.append(text)
-        error = error.__cause__  # type: ignore[assignment]
-    return " ".join(parts)

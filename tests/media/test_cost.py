@@ -21,7 +21,7 @@ from highlight_lit.media.features import extract_features
 def decode(path: Path) -> None:
     """Decode everything and look at nothing."""
     with av.open(str(path)) as container:
-        streams = [container.streams.video[0], container.streams.audio[0]]
+        streams = [container.streams.best("video"), container.streams.best("audio")]  # those that are extracted
         for stream in streams:
             stream.codec_context.thread_count = 1
         for packet in container.demux(streams):
@@ -34,6 +34,21 @@ def processor_seconds(work, *arguments: object) -> float:
     return time.process_time() - start
 
 
+def times_of_decoding(path: Path, most: float) -> float:
+    """Processor time of decoding and `classic` in that of decoding alone, on one thread."""
+    visual, audio = visual_extractor("classic"), audio_extractor("classic")
+    extract_features(path, visual, audio, 1)
+    # The least of several, alternating, and of more where it comes out high: other work on the machine only ever adds.
+    bare = full = np.inf
+    for count in range(60):
+        bare = min(bare, processor_seconds(decode, path))
+        full = min(full, processor_seconds(extract_features, path, visual, audio, 1))
+        if count >= 9 and full <= most * bare:
+            break
+    print(f"{path.name}: decoding {bare:.3f} s, with classic {full:.3f} s: {full / bare:.2f} times")
+    return float(full / bare)
+
+
 def test_decoding_and_classic_take_at_most_half_as_long_again_as_decoding(tmp_path, made):
     noise = np.random.default_rng(0).integers(0, 60, (400, 700, 3)).astype(np.uint8)
 
@@ -42,15 +57,11 @@ def test_decoding_and_classic_take_at_most_half_as_long_again_as_decoding(tmp_pa
         return noise[offset : offset + 360, offset : offset + 640] + np.uint8(80)
 
     path = made.write_video(tmp_path / "video.mp4", 12, picture, rate=44_100, layout="stereo", options={"crf": "24"})
-    visual, audio = visual_extractor("classic"), audio_extractor("classic")
-    extract_features(path, visual, audio, 1)
-    # The least of several, alternating: other work on the machine only ever adds.
-    pairs = [
-        (processor_seconds(decode, path), processor_seconds(extract_features, path, visual, audio, 1)) for _ in range(5)
-    ]
-    bare, full = (min(times) for times in zip(*pairs, strict=True))
-    print(f"decoding {bare:.3f} s, with classic {full:.3f} s: {full / bare:.2f} times")
-    assert full <= 1.5 * bare
+    assert times_of_decoding(path, 1.5) <= 1.5
+
+
+def test_so_they_do_on_a_small_video_that_is_decoded_fastest(shared_data):
+    assert times_of_decoding(shared_data / "videos" / "nasa_13013.mp4", 1.5) <= 1.5
 
 
 def lengthen(path: Path, out: Path, times: int) -> None:

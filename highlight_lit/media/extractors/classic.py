@@ -6,6 +6,8 @@ is to be seen. Where scores matter, use networks.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,7 @@ from highlight_lit.media.extractors.log_mel import log_mel
 GRID = 4
 ORIENTATIONS = 8
 LEVELS = 4
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class ClassicVisual:
@@ -34,7 +37,7 @@ class ClassicVisual:
         return np.stack([self._clip(clip) for clip in clips])
 
     def _clip(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        grey = np.asarray(pictures @ np.array([0.299, 0.587, 0.114], np.float32) / 255, np.float32)
+        grey = np.asarray(pictures @ _GREY / 255, np.float32)
         change = np.diff(grey, axis=0, prepend=grey[:1])
         strength, sector = _gradients(grey)
         cells = _histogram(strength, sector, GRID)
@@ -43,8 +46,8 @@ class ClassicVisual:
         rows = [
             _colours(pictures),
             (cells / norm).reshape(len(grey), -1),
-            _cell_mean(grey).reshape(len(grey), -1),
-            np.sqrt(_cell_mean(np.abs(change))).reshape(len(grey), -1),
+            _cell_mean(grey),
+            np.sqrt(_cell_mean(np.abs(change))),
             (moved * (40.0 / grey[0].size)).reshape(len(grey), -1),
         ]
         described = np.concatenate(rows, axis=1)
@@ -53,8 +56,9 @@ class ClassicVisual:
 
 def _colours(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Square roots of the shares of 4 x 4 x 4 colours, (n, 64)."""
-    codes = (pictures >> 6).astype(np.intp) @ np.array([LEVELS**2, LEVELS, 1])
-    counts = np.bincount((codes + np.arange(len(codes))[:, None, None] * LEVELS**3).ravel(), minlength=len(codes) * 64)
+    red, green, blue = (pictures[..., channel] >> 6 for channel in range(3))
+    codes = (red << 4 | green << 2 | blue) + np.arange(0, len(pictures) * LEVELS**3, LEVELS**3)[:, None, None]
+    counts = np.bincount(codes.ravel(), minlength=len(codes) * LEVELS**3)
     return np.asarray(np.sqrt(counts.reshape(len(codes), -1) / codes[0].size), np.float32)
 
 
@@ -63,25 +67,31 @@ def _gradients(grey: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[
     down = grey[:, 2:, 1:-1] - grey[:, :-2, 1:-1]
     right = grey[:, 1:-1, 2:] - grey[:, 1:-1, :-2]
     angle = np.arctan2(down, right)
-    sector = np.floor(angle * np.float32(ORIENTATIONS / np.pi)).astype(np.intp) % ORIENTATIONS
+    sector = np.floor(angle * np.float32(ORIENTATIONS / np.pi)).astype(np.intp) & (ORIENTATIONS - 1)  # a power of 2
     return np.sqrt(down**2 + right**2), sector
 
 
 def _histogram(weight: NDArray[np.float32], sector: NDArray[np.intp], grid: int) -> NDArray[np.float32]:
     """Weights summed by orientation in grid x grid cells, (n, grid * grid, ORIENTATIONS)."""
-    count, height, width = weight.shape
+    index = _first_bins(weight.shape, grid) + sector
+    sums = np.bincount(index.ravel(), weight.ravel(), minlength=len(weight) * grid**2 * ORIENTATIONS)
+    return sums.reshape(len(weight), grid**2, ORIENTATIONS).astype(np.float32)
+
+
+@cache
+def _first_bins(shape: tuple[int, ...], grid: int) -> NDArray[np.intp]:
+    """Where each pixel's cell starts in a histogram by picture, cell and orientation, (n, h, w)."""
+    count, height, width = shape
     row, column = np.arange(height) * grid // height, np.arange(width) * grid // width
     cell = row[:, None] * grid + column
-    index = (np.arange(count)[:, None, None] * grid**2 + cell) * ORIENTATIONS + sector
-    sums = np.bincount(index.ravel(), weight.ravel(), minlength=count * grid**2 * ORIENTATIONS)
-    return sums.reshape(count, grid**2, ORIENTATIONS).astype(np.float32)
+    return np.asarray((np.arange(count)[:, None, None] * grid**2 + cell) * ORIENTATIONS)
 
 
 def _cell_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Means of the grid's cells, (n, GRID, GRID)."""
+    """Means of the grid's cells, (n, GRID * GRID)."""
     count, height, width = values.shape
-    cells: NDArray[np.float32] = values.reshape(count, GRID, height // GRID, GRID, width // GRID).mean((2, 4))
-    return cells
+    rows = values.reshape(count, GRID, height // GRID, width).sum(2)
+    return np.asarray(rows.reshape(count, GRID**2, width // GRID).sum(2) * np.float32(GRID**2 / (height * width)))
 
 
 class ClassicAudio:

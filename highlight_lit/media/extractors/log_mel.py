@@ -56,7 +56,14 @@ def log_mel(waveform: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     >>> log_mel(np.zeros(16_000)).shape
     (98, 64)
     """
-    frames = np.lib.stride_tricks.sliding_window_view(waveform, WINDOW, axis=-1)[..., ::HOP, :]
-    spectrum = np.fft.rfft(frames * _window(), n=DFT, axis=-1)
-    magnitude = np.sqrt(spectrum.real**2 + spectrum.imag**2)  # np.abs guards against overflow, at thrice the time
-    return np.asarray(np.log(magnitude @ mel_filters() + OFFSET))
+    if waveform.ndim > 1:  # one after the other: the arrays of one stay in the processor's cache
+        return np.stack([log_mel(each) for each in waveform])
+    frames = np.lib.stride_tricks.sliding_window_view(waveform, WINDOW)[::HOP]
+    padded = np.zeros((len(frames), DFT))
+    np.multiply(frames, _window(), out=padded[:, :WINDOW])
+    parts = np.fft.rfft(padded).view(np.float64)
+    np.square(parts, out=parts)
+    magnitude = parts[:, 0::2] + parts[:, 1::2]
+    bands = np.sqrt(magnitude, out=magnitude) @ mel_filters()
+    bands += OFFSET
+    return np.asarray(np.log(bands, out=bands))

@@ -1,0 +1,55 @@
+"""Hydra's own command line over a function of ours: overrides in, one line of error out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from highlight_lit.errors import InputError
+
+_HERE = Path(__file__).parent
+# In a wheel the configuration lies inside the package, in a checkout beside it.
+CONFIG_DIR = next(path for path in (_HERE / "conf", _HERE.parent / "conf") if path.is_dir())
+MULTIRUN = ("-m", "--multirun")
+
+
+def launch(program: str, config_name: str, job: Callable[[DictConfig], Any], words: Sequence[str]) -> None:
+    """Run `job` as Hydra says: once, or with -m once a cell, here or wherever the launcher puts it.
+
+    Args:
+        program: What the user typed before the words.
+        config_name: A file of `CONFIG_DIR`, without its ending.
+        job: Takes a composed configuration; a function of a module, since other processes import it.
+        words: Overrides and Hydra's flags.
+
+    Raises:
+        InputError: A word Hydra does not take, in one line.
+    """
+    before = sys.argv
+    sys.argv = [program, *words]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra then raises, instead of printing and exiting itself
+    try:
+        hydra.main(config_path=str(CONFIG_DIR), config_name=config_name, version_base="1.3")(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(one_line(error)) from error
+    finally:
+        sys.argv = before
+
+
+def one_line(error: BaseException) -> str:
+    """What Hydra and OmegaConf say over several lines, in one."""
+    parts: list[str] = []
+    while error is not None and len(parts) < 3:
+        text = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+        if text and not any(text in part for part in parts):
+            parts.append(text)
+        error = error.__cause__  # type: ignore[assignment]
+    return " ".join(parts)
