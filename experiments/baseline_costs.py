@@ -1,26 +1,31 @@
 """CPU seconds of each baseline for one video of n clips, beside training videos that stay the same.
 
-    python -m experiments.baseline_costs
+    python -m experiments.baseline_costs [--methods NAME ...]
 
 Random features 2048 wide; 20 positives of 50 clips and 50 negatives of 100, labelled for the supervised methods. What a
-method spends whatever the video's length, in training above all, is measured on a video of one clip and shown by itself.
-Prints a Markdown table; run it on a machine that does nothing else.
+method spends whatever the video's length, in training above all, is shown by itself: the first call, on a video of one
+clip. The other columns are calls with a single step of training, less one such call on the video of one clip, so that the
+spread of two trainings does not hide what a video costs. Prints a Markdown table of CPU seconds of one thread.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from highlight_lit.baselines import METHODS, Method
+from experiments.settle_baselines import constants
+from highlight_lit.baselines import METHODS, Method, find
 from highlight_lit.baselines.numerics import unit
 from highlight_lit.baselines.supervised.videos import Labelled, SupervisedVideos
 from highlight_lit.baselines.videos import Clips, Videos
+from highlight_lit.errors import InputError
 
 LENGTHS = (60, 240, 900, 1800, 3600)
 WIDTH = 2048
@@ -46,20 +51,33 @@ def seconds(method: Method, training: tuple[tuple[Clips, ...], tuple[Clips, ...]
     return time.process_time() - started
 
 
-def main() -> int:
-    """Print the table; returns an exit status."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    torch.set_num_threads(1)
-    generator = np.random.default_rng(0)
+def measured(method: Method, lengths: Sequence[int], generator: np.random.Generator) -> list[float]:
+    """CPU seconds of a method whatever the video's length, then for a video of each length."""
     positive = tuple(made(f"p{number}", 50, generator) for number in range(20))
     negative = tuple(made(f"n{number}", 100, generator) for number in range(50))
-    videos = [made(f"e{length}", length, generator) for length in (1, *LENGTHS)]
-    print("| method | training | " + " | ".join(str(length) for length in LENGTHS) + " |")
+    one, *videos = (made(f"e{length}", length, generator) for length in (1, *lengths))
+    module = importlib.import_module(method.module)
+    fixed = seconds(method, (positive, negative), one)
+    with constants(module, {"STEPS": 1} if hasattr(module, "STEPS") else {}):
+        least = seconds(method, (positive, negative), one)
+        return [fixed, *(max(seconds(method, (positive, negative), video) - least, 0.0) for video in videos)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table; returns an exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="NAME", help="whose rows to measure")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    try:
+        methods = [find(name) for name in options.methods]
+    except InputError as error:
+        print(f"baseline_costs: {error}", file=sys.stderr)
+        return 2
+    print("| method | whatever the length | " + " | ".join(str(length) for length in LENGTHS) + " |")
     print("|---" * (len(LENGTHS) + 2) + "|")
-    for method in METHODS.values():
-        seconds(method, (positive, negative), videos[0])  # what is kept for further seeds is made here
-        fixed, *of_lengths = (seconds(method, (positive, negative), video) for video in videos)
-        cells = [f"{fixed:.2f}", *(f"{max(value - fixed, 0.0):.2f}" for value in of_lengths)]
+    for method in methods:
+        cells = [f"{value:.2f}" for value in measured(method, LENGTHS, np.random.default_rng(0))]
         print(f"| {method.title} | " + " | ".join(cells) + " |", flush=True)
     return 0
 

@@ -1,10 +1,12 @@
 """How long to train, chosen without a clip label: the loss on training videos that were held out.
 
-    python -m experiments.choose_epochs --corpus DIR [--epochs 50] [--folds 3] [Hydra overrides]
+    python -m experiments.choose_epochs --corpus DIR [--epochs 50] [--draws 3] [Hydra overrides]
 
-For each topic the training videos of the weak label rule are cut into folds; a network trained on the others says of each
-held-out video, whole, whether it is a positive. The table shows binary cross entropy and accuracy by epoch, each class
-counting half, means over topics and folds. Validation lists and clip labels are never opened.
+For each topic, and N times over (`--draws N`), a random N-th of the training videos of the weak label rule is held out;
+each time is drawn by itself, so that two may hold out the same video: repeated random hold-outs, not a partition. A network
+trained on the others (features standardised over all of them) says of each held-out video, whole, whether it is a
+positive. The table shows binary cross entropy and accuracy by epoch, each class counting half, means over topics and
+draws. Validation lists and clip labels are never opened.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,7 @@ from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.train import make_data, make_module
 
 Videos = NDArray[np.intp]
-MOST_HELD_OUT = 60  # negatives of a fold that are looked at
+MOST_HELD_OUT = 60  # negatives of a draw that are looked at
 
 
 def main() -> int:
@@ -37,7 +40,7 @@ def main() -> int:
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--every", type=int, default=10, help="epochs between two looks")
-    parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--draws", type=int, default=3, metavar="N", help="random hold-outs of one video in N")
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_args()
     corpus = Corpus(options.corpus)
@@ -45,8 +48,8 @@ def main() -> int:
     for topic in corpus.topics:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
             config = plain(compose("config", [f"data.root={options.corpus}", f"topic={topic}", *options.overrides]))
-        for fold in range(options.folds):
-            curve = held_out_curve({**config, "seed": fold}, corpus, fold, options.folds, options.epochs, options.every)
+        for draw in range(options.draws):
+            curve = held_out_curve({**config, "seed": draw}, corpus, draw, options.draws, options.epochs, options.every)
             for epoch, value in curve.items():
                 found[epoch].append(value)
     print("epochs  held-out BCE  accuracy")
@@ -57,31 +60,38 @@ def main() -> int:
 
 
 def held_out_curve(
-    config: dict[str, Any], corpus: Corpus, fold: int, folds: int, epochs: int, every: int
+    config: dict[str, Any], corpus: Corpus, draw: int, share: int, epochs: int, every: int
 ) -> dict[int, tuple[float, float]]:
-    """Held-out binary cross entropy and accuracy by epoch, of one topic and fold."""
+    """Held-out binary cross entropy and accuracy by epoch, of one topic and draw."""
     data = make_data(config, corpus)
     module = make_module(config, corpus)
-    generator = np.random.default_rng(fold)
+    generator = np.random.default_rng(draw)
     held, kept = [], []
     for videos in (data.positive, data.negative):
         shuffled = generator.permutation(videos)
-        held.append(shuffled[fold::folds])
+        held.append(shuffled[draw::share])
         kept.append(np.setdiff1d(videos, held[-1]))
     module.fit_statistics(data.statistics())
-    plan = EpochPlan(corpus.clips, *kept, tau=config["tau"], pairs=config["data"]["pairs"], seed=fold)
+    plan = EpochPlan(corpus.clips, *kept, tau=config["tau"], pairs=config["data"]["pairs"], seed=draw)
+    curve = {}
+    for epoch in trained(module, data.store, plan, epochs):
+        if epoch % every == 0:
+            curve[epoch] = _judge(module, data.store, corpus, held[0], held[1][:MOST_HELD_OUT])
+    return curve
+
+
+def trained(module: HighlightModule, store: Store, plan: EpochPlan, epochs: int) -> Iterator[int]:
+    """Train without a trainer around it, for as long as the next epoch is asked for; how many are done, from 1."""
     made = module.configure_optimizers()
     optimizer = made["optimizer"] if isinstance(made, dict) else made
-    curve = {}
     for epoch in range(epochs):
         module.train()
-        for bags in data.store.batches(plan.draws(epoch), plan.tau):
+        for bags in store.batches(plan.draws(epoch), plan.tau):
             optimizer.zero_grad()
             module.loss(module(bags), bags.label, bags.mask)["loss"].backward()
             optimizer.step()
-        if (epoch + 1) % every == 0:
-            curve[epoch + 1] = _judge(module, data.store, corpus, held[0], held[1][:MOST_HELD_OUT])
-    return curve
+        module.eval()
+        yield epoch + 1
 
 
 @torch.inference_mode()
@@ -89,7 +99,6 @@ def _judge(
     module: HighlightModule, store: Store, corpus: Corpus, positive: Videos, negative: Videos
 ) -> tuple[float, float]:
     """Binary cross entropy and accuracy on whole videos, each class counting half."""
-    module.eval()
     losses, hits = [], []
     for label, videos in ((1.0, positive), (0.0, negative)):
         whole = [store.bags(Draw(np.array([v]), np.zeros(1, np.int64)), int(corpus.clips[v])) for v in videos]

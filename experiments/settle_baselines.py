@@ -1,13 +1,17 @@
 """Settings of the baselines, chosen on training videos alone: validation lists are never opened.
 
-    python -m experiments.settle_baselines --corpus DIR --out FILE [--folds 3]
+    python -m experiments.settle_baselines --corpus DIR --out FILE [--draws 3]
 
-For each topic and fold a random share of the training videos of the weak label rule is held out, drawn anew in every fold
-(shares of two folds may overlap). Methods without clip labels learn from the others; of what is held out, each positive is joined to a negative, end to end, and a method is to score the positive's clips
-above the negative's: area under the ROC curve, from weak labels alone. The preparation of the features, which all methods
-share, is judged so by the mean over those that read the topic and draw nothing. sLSTM, which is supervised, is judged by
-the clip labels of held-out videos of the training list, by the primary measure of the corpus' benchmark. Of each choice
-the value with the highest mean is taken.
+These are repeated random hold-outs, not folds of a cross-validation: for each topic, and N times over (`--draws N`), a
+random N-th of the training videos of the weak label rule is held out. Each time is drawn by itself, so that two of them may
+hold out the same video and some videos are never held out. The standard error treats all as independent, and is too small
+by as much as they are not.
+
+Methods without clip labels learn from the videos that are left; of what is held out, each positive is joined to a
+negative, end to end, and a method is to score the positive's clips above the negative's: area under the ROC curve, from
+weak labels alone. The preparation of the features, which all methods share, is judged so by the mean over those that read
+the topic and draw nothing. sLSTM, which is supervised, is judged by the clip labels of held-out videos of the training
+list, by the primary measure of the corpus' benchmark. Of each choice the value with the highest mean is taken.
 """
 
 from __future__ import annotations
@@ -52,24 +56,24 @@ GRID: dict[str, list[dict[str, Any]]] = {
 }
 
 
-class Fold:
-    """A topic's training videos, one part of them held out.
+class HeldOut:
+    """A topic's training videos, a random part of them held out.
 
     Args:
         corpus: Of its videos those on the training list are read, and no other.
         topic: One of its topics.
         rule: Weak label rule.
-        fold: Which part, below `folds`.
-        folds: How many.
+        draw: Seed of what is held out.
+        share: One in how many is held out.
     """
 
-    def __init__(self, corpus: Corpus, topic: str, rule: str, fold: int, folds: int) -> None:
+    def __init__(self, corpus: Corpus, topic: str, rule: str, draw: int, share: int) -> None:
         self.corpus, self.topic = corpus, topic
-        generator = np.random.default_rng(fold)
+        generator = np.random.default_rng(draw)
         tagged = np.flatnonzero(corpus.tagged(topic) & (corpus.split == "train"))
         positive, negative = corpus.weak_labels(topic, rule, "lists")
         self.held_positive, self.held_negative, self.held_tagged = (
-            generator.permutation(of)[fold::folds] for of in (positive, negative, tagged)
+            generator.permutation(of)[draw::share] for of in (positive, negative, tagged)
         )
         self.positive = np.setdiff1d(positive, self.held_positive)
         self.negative = np.setdiff1d(negative, self.held_negative)
@@ -105,7 +109,10 @@ class Fold:
         return Videos(self.topic, positive, negative, tagged, tuple(joined))
 
     def supervised(self, preparation: str) -> SupervisedVideos:
-        """What a supervised method learns from, and whole held-out videos of the training list."""
+        """What a supervised method learns from, and whole held-out videos of the training list.
+
+        The features' mean is that of `weak`: over videos of which some may be held out here, without their labels.
+        """
         moments = self.moments(np.concatenate([self.positive, self.negative]))
         training = []
         for index, video in zip(self.labelled, self.clips(self.labelled, preparation, moments), strict=True):
@@ -133,9 +140,14 @@ def separation(videos: Sequence[Clips], scores: Sequence[Floats]) -> float:
         count, kind = video.id.split()
         cut = int(count)
         parts = (score[:cut], score[cut:]) if kind == "positive" else (score[cut:], score[:cut])
-        difference = parts[0][:, None] - parts[1]
-        areas.append(float((difference > 0).mean() + 0.5 * (difference == 0).mean()))
+        areas.append(area(*parts))
     return float(np.mean(areas))
+
+
+def area(above: Floats, below: Floats) -> float:
+    """Area under the ROC curve of scores that should be high and scores that should be low; a tie counts half."""
+    difference = above[:, None] - below
+    return float((difference > 0).mean() + 0.5 * (difference == 0).mean())
 
 
 def agreement(corpus: Corpus, topic: str, videos: Sequence[Clips], scores: Sequence[Floats]) -> float:
@@ -164,9 +176,9 @@ def constants(module: Any, values: dict[str, Any]) -> Iterator[None]:
             setattr(module, name, value)
 
 
-def settle(corpus: Corpus, rule: str, folds: int) -> Iterator[tuple[str, str, list[float]]]:
-    """What was compared: the choice, a value of it, and its measure in each topic and fold."""
-    parts = [Fold(corpus, topic, rule, fold, folds) for topic in corpus.topics for fold in range(folds)]
+def settle(corpus: Corpus, rule: str, draws: int) -> Iterator[tuple[str, str, list[float]]]:
+    """What was compared: the choice, a value of it, and its measure in each topic and draw."""
+    parts = [HeldOut(corpus, topic, rule, draw, draws) for topic in corpus.topics for draw in range(draws)]
     best, best_mean = "", -np.inf
     for preparation in PREPARATIONS:
         by: dict[str, list[float]] = {name: [] for name in JUDGES}
@@ -188,7 +200,7 @@ def settle(corpus: Corpus, rule: str, folds: int) -> Iterator[tuple[str, str, li
             found = []
             for number, (part, videos) in enumerate(zip(parts, seen, strict=True)):
                 with constants(importlib.import_module(method.module), setting):
-                    scores = method.score(videos, number % folds)
+                    scores = method.score(videos, number % draws)
                 judged = agreement(corpus, part.topic, videos.evaluation, scores) if full else None
                 found.append(separation(videos.evaluation, scores) if judged is None else judged)
             yield name, " ".join(f"{key.lower()} {value}" for key, value in setting.items()), found
@@ -200,15 +212,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--corpus", type=Path, required=True, metavar="DIR")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a CSV file")
     parser.add_argument("--rule", default="duration", choices=("duration", "tag"))
-    parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--draws", type=int, default=3, metavar="N", help="random hold-outs of one video in N")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     lines = ["choice,value,mean,standard_error,parts"]
     try:
         corpus = Corpus(options.corpus)
-        if options.folds < 2:
-            raise InputError(f"--folds {options.folds}: expected 2 or more")
-        for choice, value, found in settle(corpus, options.rule, options.folds):
+        if options.draws < 2:
+            raise InputError(f"--draws {options.draws}: expected 2 or more")
+        for choice, value, found in settle(corpus, options.rule, options.draws):
             mean, error = 100 * np.mean(found), 100 * np.std(found, ddof=1) / len(found) ** 0.5
             lines.append(f'{choice},"{value}",{mean:.2f},{error:.2f},{len(found)}')
             print(f"{choice:26s} {value:24s} {mean:6.2f} +- {error:.2f}", flush=True)

@@ -15,7 +15,7 @@ from highlight_lit.baselines import METHODS, recurrence, score
 from highlight_lit.baselines.videos import Clips, Videos, view
 from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.shard import Shard
-from highlight_lit.data.video import Labels, Stream, Video
+from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
 
 WEAK = [name for name, method in METHODS.items() if method.supervision != "full"]
@@ -23,15 +23,7 @@ FULL = [name for name in METHODS if name not in WEAK]
 FOLDER = Path(baselines.__file__).parent
 
 Corpora = Callable[[str], Corpus]
-
-
-def _video(name: str, topic: str, rows: np.ndarray, seconds: float, split: str, *, sound: bool = True) -> Video:
-    clips = len(rows)
-    edges = np.linspace(0.0, seconds, clips + 1)
-    span = np.stack([edges[:-1], edges[1:]], 1)
-    label = np.where(np.arange(clips) % 3 == 0, 1.0, -1.0).astype(np.float32)[:, None]
-    audio = rows[:, :3] if sound else None
-    return Video(name, seconds, (topic,), span, rows, audio, split=split, labels=Labels(span, label))
+Make = Callable[..., Video]
 
 
 @pytest.fixture(autouse=True)
@@ -41,34 +33,6 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
         module = importlib.import_module(method.module)
         if hasattr(module, "STEPS"):
             monkeypatch.setattr(module, "STEPS", 4)
-
-
-@pytest.fixture
-def hard(tmp_path: Path) -> Corpora:
-    """Make a corpus of two topics whose videos to evaluate are hard in one way."""
-
-    def make(kind: str) -> Corpus:
-        rng = np.random.default_rng(0)
-        videos = []
-        for topic in ("dog", "surf"):
-            train = 1 if kind == "one training video" else 3
-            for number in range(train):
-                for seconds in (30.0, 90.0):
-                    name = f"{topic}-train-{number}-{seconds:.0f}"
-                    videos.append(_video(name, topic, rng.normal(size=(int(seconds) // 3, 6)), seconds, "train"))
-            rows = {
-                "one clip": rng.normal(size=(1, 6)),
-                "identical clips": np.tile(rng.normal(size=6), (9, 1)),
-                "zeros": np.zeros((9, 6)),
-            }.get(kind, rng.normal(size=(9, 6)))
-            videos.append(_video(f"{topic}-val", topic, rows, 27.0, "val", sound=kind != "no sound"))
-        if kind == "all zeros":
-            videos = [_video(v.id, v.tags[0], np.zeros_like(v.visual), v.duration, v.split) for v in videos]
-        root = tmp_path / kind.replace(" ", "_")
-        write_corpus(root, videos, {"visual": Stream(6), "audio": Stream(3)}, name=kind, clip_seconds=3.0)
-        return Corpus(root)
-
-    return make
 
 
 KINDS = ["one clip", "identical clips", "zeros", "all zeros", "one training video", "no sound", "plain"]
@@ -84,10 +48,12 @@ def test_hard_videos_get_finite_scores(name: str, kind: str, hard: Corpora) -> N
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in FULL])
-def test_a_topics_only_video_has_finite_scores_when_it_is_all_there_is_to_learn_from(name: str, tmp_path: Path) -> None:
+def test_a_topics_only_video_has_finite_scores_when_it_is_all_there_is_to_learn_from(
+    name: str, labelled: Make, tmp_path: Path
+) -> None:
     rng = np.random.default_rng(0)
     rows = {topic: rng.normal(size=(9, 6)) for topic in ("dog", "surf")}
-    videos = [_video(f"{topic}-val", topic, of, 27.0, "val") for topic, of in rows.items()]
+    videos = [labelled(f"{topic}-val", topic, of, 27.0, "val") for topic, of in rows.items()]
     write_corpus(tmp_path / "c", videos, {"visual": Stream(6), "audio": Stream(3)}, name="c", clip_seconds=3.0)
     (scores,) = score(name, Corpus(tmp_path / "c"), "dog", rule="tag", training="transductive").values()
     assert scores.score.shape == (9,)
@@ -95,12 +61,12 @@ def test_a_topics_only_video_has_finite_scores_when_it_is_all_there_is_to_learn_
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_clips_without_sound_among_others_have_finite_scores(name: str, tmp_path: Path) -> None:
+def test_clips_without_sound_among_others_have_finite_scores(name: str, labelled: Make, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     videos = []
     for topic in ("dog", "surf"):
         for split, seconds in (("train", 27.0), ("train", 90.0), ("val", 27.0)):
-            video = _video(f"{topic}-{split}-{seconds:.0f}", topic, rng.normal(size=(9, 6)), seconds, split)
+            video = labelled(f"{topic}-{split}-{seconds:.0f}", topic, rng.normal(size=(9, 6)), seconds, split)
             videos.append(Video(**{**vars(video), "heard": np.arange(9) % 3 > 0}))
     write_corpus(tmp_path / "c", videos, {"visual": Stream(6), "audio": Stream(3)}, name="c", clip_seconds=3.0)
     for modality in ("audio", "av"):

@@ -39,7 +39,7 @@ def test_nothing_of_a_video_off_the_training_list_is_read(
         monkeypatch.setattr(Corpus, name, _training_list_alone(getattr(Corpus, name)))
     monkeypatch.setattr(settle, "GRID", {name: [{"STEPS": 2}] for name in settle.GRID})
     out = tmp_path / "settled.csv"
-    assert settle.main(["--corpus", str(corpus), "--out", str(out), "--folds", "2"]) == 0
+    assert settle.main(["--corpus", str(corpus), "--out", str(out), "--draws", "2"]) == 0
     rows = list(csv.DictReader(out.open()))
     assert {row["choice"] for row in rows} >= {"preparation", *settle.GRID}
     assert all(0 <= float(row["mean"]) <= 100 and int(row["parts"]) == 4 for row in rows)
@@ -47,7 +47,7 @@ def test_nothing_of_a_video_off_the_training_list_is_read(
 
 def test_what_is_held_out_is_not_learned_from(corpus: Path) -> None:
     opened = Corpus(corpus)
-    parts = [settle.Fold(opened, "topic01", "duration", fold, 2) for fold in range(2)]
+    parts = [settle.HeldOut(opened, "topic01", "duration", draw, 2) for draw in range(2)]
     for part in parts:
         assert not set(part.held_positive) & {*part.positive, *part.tagged}
         assert not set(part.held_negative) & set(part.negative)
