@@ -39,6 +39,9 @@ def extract_arguments(parser: argparse.ArgumentParser) -> None:
     _weights_arguments(parser)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
     parser.add_argument("--slice", metavar="I/N", help="do every N-th video, from the I-th; pack later without it")
+    parser.epilog = (
+        "By many jobs: extract -m videos=DIR out=CORPUS slices=N hydra/launcher=joblib (see conf/extract.yaml)."
+    )
 
 
 def run_extract(args: argparse.Namespace) -> int:
