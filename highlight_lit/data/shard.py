@@ -38,7 +38,8 @@ from highlight_lit.errors import InputError
 FORMAT = "highlight-lit shard"
 VERSION = 1
 MOST_CHUNK_BYTES = 1 << 26  # larger chunks are left to the library
-_H5_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError, MemoryError)
+_H5_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, IndexError, OverflowError,
+              MemoryError)  # fmt: skip
 
 
 class Layout(NamedTuple):
@@ -216,6 +217,10 @@ class Shard:
 
     def video(self, row: int) -> Video:
         """The whole video in `row`, as it was added."""
+        with reading(self.path):
+            return self._video(row)
+
+    def _video(self, row: int) -> Video:
         start, stop = (int(offset) for offset in self.offsets[row : row + 2])
         first, last = self.column("tag_offsets")[row : row + 2]
         tags = self.column("tag_name")[self.column("tag_index")[first:last]]

@@ -40,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError(_one_line(error)) from error
     finally:
         sys.argv = before
+        Sweep.discard_notes()
     if Sweep.error is not None:
         raise Sweep.error
     if Sweep.failures:
