@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from highlight_lit.data.probe import probe
 from highlight_lit.data.shard import Shard
 from highlight_lit.data.shard_writer import ShardWriter
 from highlight_lit.data.video import SPLITS, Labels, Stream, Video
@@ -47,10 +48,12 @@ class Corpus:
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
         self.manifest = read_manifest(self.root)
+        paths = [self._shard_path(entry) for entry in self.manifest["shards"]]
+        probe(paths)
         columns: dict[str, list[NDArray[Any]]] = {"id": [], "duration": [], "split": []}
         self.shards = []
-        for entry in self.manifest["shards"]:  # each is opened once: there may be more than can stay open
-            self.shards.append(self._open_shard(entry))
+        for path in paths:  # each is opened once: there may be more than can stay open
+            self.shards.append(Shard(path))
             for name, parts in columns.items():
                 parts.append(self.shards[-1].column(name))
         self.streams = self.shards[0].streams
@@ -73,7 +76,7 @@ class Corpus:
             raise InputError(f"{self.root}: video {ordered[twice[0]].decode()!r}: id: occurs twice")
         self.topics = tuple(sorted(self.manifest["topics"]))
 
-    def _open_shard(self, entry: Mapping[str, Any]) -> Shard:
+    def _shard_path(self, entry: Mapping[str, Any]) -> Path:
         path = self.root / plain_name(entry["file"], f"{self.root / MANIFEST}: shards.file")
         if not path.is_file():
             raise InputError(f"{path}: no such file, though the manifest lists it")
@@ -81,7 +84,7 @@ class Corpus:
             raise InputError(
                 f"{path}: {path.stat().st_size} bytes, the manifest says {entry['bytes']}: truncated or replaced"
             )
-        return Shard(path)
+        return path
 
     def __len__(self) -> int:
         return len(self.ids)

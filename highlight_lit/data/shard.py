@@ -42,7 +42,8 @@ FORMAT = "highlight-lit shard"
 VERSION = 1
 MOST_CHUNK_BYTES = 1 << 26  # larger chunks are left to the library
 MOST_OPEN = 256  # shards of a process; a corpus of thousands would meet its limit of open files, often 1,024
-_H5_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError, MemoryError)
+_H5_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, IndexError, OverflowError,
+              MemoryError)  # fmt: skip
 
 _library = threading.RLock()  # the HDF5 library does one thing at a time anyway; held, no handle in use is closed
 _opened: deque[weakref.ref[Shard]] = deque()  # shards with an open file, the one opened first in front
@@ -230,6 +231,10 @@ class Shard:
 
     def video(self, row: int) -> Video:
         """The whole video in `row`, as it was added."""
+        with reading(self.path):
+            return self._video(row)
+
+    def _video(self, row: int) -> Video:
         start, stop = (int(offset) for offset in self.offsets[row : row + 2])
         first, last = self.column("tag_offsets")[row : row + 2]
         tags = self.column("tag_name")[self.column("tag_index")[first:last]]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from highlight_lit.data.corpus import MANIFEST, Corpus, read_manifest
+from highlight_lit.data.probe import probe
 from highlight_lit.data.shard import Shard
 from highlight_lit.errors import InputError
 from highlight_lit.files import plain_name, sha256
@@ -40,6 +41,7 @@ def _shard_faults(root: Path, entry: dict[str, object]) -> Iterator[str]:
         path = root / plain_name(entry["file"], f"{root / MANIFEST}: shards.file")
         if path.is_file() and sha256(path) != entry["sha256"]:
             yield f"{path}: its SHA-256 is not the manifest's: truncated, damaged or replaced"
+        probe([path])
         shard = Shard(path)
         ids = shard.column("id")
     except (InputError, OSError) as error:

@@ -27,7 +27,10 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         InputError: A key, value or corpus that cannot be used, in one line.
     """
-    launch("highlight-lit train", "config", _cell, arguments)
+    try:
+        launch("highlight-lit train", "config", _cell, arguments)
+    finally:
+        Sweep.discard_notes()
     if Sweep.error is not None:
         raise Sweep.error
     if Sweep.failures:

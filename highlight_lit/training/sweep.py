@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -40,7 +42,12 @@ class Sweep(Callback):
         """Make the folder of notes, beside the results so that other machines see it."""
         out = Path(config.out).resolve()
         out.mkdir(parents=True, exist_ok=True)
-        os.environ[_NOTES] = tempfile.mkdtemp(prefix=".sweep-", dir=out)
+        here = f".sweep-{socket.gethostname()}-"
+        for left in out.glob(".sweep-*"):
+            owner = re.fullmatch(rf"{re.escape(here)}(\d+)-[^-]*", left.name)
+            if owner is not None and not _alive(int(owner[1])):  # it was killed
+                shutil.rmtree(left, ignore_errors=True)
+        os.environ[_NOTES] = tempfile.mkdtemp(prefix=f"{here}{os.getpid()}-", dir=out)
         Sweep.failures, Sweep.error = [], None
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
@@ -60,13 +67,28 @@ class Sweep(Callback):
                 Path(os.environ[_NOTES]) / f"{config.hydra.job.num:06d}.json", {"overrides": overrides, **record}
             )
 
+    @staticmethod
+    def discard_notes() -> None:
+        """Remove what a sweep that does not reach its end has noted."""
+        if (notes := os.environ.pop(_NOTES, None)) is not None:
+            shutil.rmtree(notes, ignore_errors=True)
+
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the table over all cells of the sweep, done now or before."""
-        notes = Path(os.environ.pop(_NOTES))
+        notes = Path(os.environ[_NOTES])
         records = [read_json(path, "a note of a sweep") for path in sorted(notes.glob("*.json"))]
-        shutil.rmtree(notes)
+        self.discard_notes()
         Sweep.failures = [f"{r['overrides']}: {r['error']}" for r in records if r["status"] == "failed"]
         done = [record for record in records if record["status"] == "done"]
         if any("evaluation" in record for record in done):
             print(summary.heading(done))
             Console(width=None if sys.stdout.isatty() else 120).print(summary.sweep_table(done))
+
+
+def _alive(process: int) -> bool:
+    """Whether a process of this machine still is."""
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return True

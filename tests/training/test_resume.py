@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -170,6 +171,23 @@ def test_a_signal_gives_its_exit_status_and_one_line(
     assert wait(process) == 143
     said = capfd.readouterr().err.strip()
     assert said == "highlight-lit: stopped by SIGTERM; the same command goes on from the last checkpoint"
+
+
+def test_a_sweep_that_is_stopped_leaves_no_notes_and_removes_those_of_one_that_was_killed(
+    quick_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = forked(lambda: 0)
+    wait(dead)
+    of_dead, of_living = (
+        tmp_path / "runs" / f".sweep-{socket.gethostname()}-{owner}-x" for owner in (dead, os.getpid())
+    )
+    of_dead.mkdir(parents=True)
+    of_living.mkdir()
+    watched = Watched(monkeypatch)
+    watched.stop_at = {1}
+    with pytest.raises(Interrupted):
+        quick_train("seed=0,1", multirun=True)
+    assert list((tmp_path / "runs").glob(".sweep-*")) == [of_living]
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "text", "foreign"])
