@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from highlight_lit.errors import InputError
@@ -39,12 +40,29 @@ def launch(program: str, config_name: str, job: Callable[[DictConfig], Any], wor
     try:
         hydra.main(config_path=str(CONFIG_DIR), config_name=config_name, version_base="1.3")(job)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(one_line(error)) from error
+        raise InputError(_one_line(error)) from error
     finally:
         sys.argv = before
 
 
-def one_line(error: BaseException) -> str:
+def composed(config_name: str, words: Sequence[str]) -> DictConfig:
+    """A configuration as `launch` would give it to a job.
+
+    Raises:
+        InputError: A word Hydra does not take, or a key that has no value yet.
+    """
+    try:
+        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+            config = compose(config_name, list(words))
+            missing = sorted(str(key) for key in OmegaConf.missing_keys(config))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(_one_line(error)) from error
+    if missing:
+        raise InputError(f"{', '.join(missing)}: missing; expected {' '.join(f'{key}=...' for key in missing)}")
+    return config
+
+
+def _one_line(error: BaseException) -> str:
     """What Hydra and OmegaConf say over several lines, in one."""
     parts: list[str] = []
     while error is not None and len(parts) < 3:

@@ -12,14 +12,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json
-from highlight_lit.launch import CONFIG_DIR, MULTIRUN, launch, one_line
+from highlight_lit.launch import MULTIRUN, composed, launch
 from highlight_lit.media.extract import ExtractorChoice, Report, extract_corpus, find_videos
 from highlight_lit.media.parts import check_root, held, pack
 from highlight_lit.media.sidecar import Sidecar, read_csv
@@ -105,15 +102,7 @@ def _composed(words: Sequence[str]) -> DictConfig:
             f"{flags[0]}: with -m, expected KEY=VALUE as in conf/extract.yaml, such as slices=4 out=CORPUS"
         )
     ours = [word for word in words if word not in MULTIRUN and not word.lstrip("+~").startswith("hydra")]
-    try:
-        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            config = compose(CONFIG, ours)
-            missing = sorted(str(key) for key in OmegaConf.missing_keys(config))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(one_line(error)) from error
-    if missing:
-        raise InputError(f"{', '.join(missing)}: missing; expected {' '.join(f'{key}=...' for key in missing)}")
-    return config
+    return composed(CONFIG, ours)
 
 
 def job(config: DictConfig) -> None:
