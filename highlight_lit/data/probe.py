@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import os
 import resource
 import time
@@ -27,6 +28,7 @@ def probe(paths: Sequence[Path]) -> None:
     read, write = os.pipe()
     process = os.fork()
     if process == 0:
+        gc.freeze()  # what the parent left to collect may wait for threads that are not here
         status = 1
         try:
             faulthandler.disable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import sys
@@ -20,6 +21,7 @@ def run_with_room_for(size: int, *words: str) -> tuple[int, str]:
     read, write = os.pipe()
     process = os.fork()
     if process == 0:
+        gc.freeze()  # what the parent left to collect may wait for threads that are not here
         status = 99
         try:
             sys.stderr = os.fdopen(write, "w")

@@ -5,6 +5,7 @@ Each case runs in a process of its own, so that a crash or a hang is seen. HIGHL
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -49,6 +50,7 @@ def outcome(path: Path, expected: list[bytes] | None) -> int:
     """How reading a file ends, in a process of its own."""
     process = os.fork()
     if process == 0:
+        gc.freeze()  # what the parent left to collect may wait for threads that are not here
         status = WRONG
         try:
             resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -24,6 +25,7 @@ def forked(work: Callable[[], object]) -> int:
     """A process of its own that does some work; its process id."""
     process = os.fork()
     if process == 0:
+        gc.freeze()  # what the parent left to collect may wait for threads that are not here
         try:
             work()
         finally:

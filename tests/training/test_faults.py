@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import select
@@ -32,6 +33,7 @@ class Run:
         self._read, write = os.pipe()
         self.process = os.fork()
         if self.process == 0:
+            gc.freeze()  # what the parent left to collect may wait for threads that are not here
             status = 99
             try:
                 sys.stderr = os.fdopen(write, "w")

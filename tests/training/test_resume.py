@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -89,6 +90,7 @@ def forked(work: Callable[[], int]) -> int:
     """Do work in a process of its own; its process id."""
     process = os.fork()
     if process == 0:
+        gc.freeze()  # what the parent left to collect may wait for threads that are not here
         status = 99
         try:
             status = work()
