@@ -7,11 +7,15 @@ import faulthandler
 import gc
 import os
 import resource
+import select
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from highlight_lit.data.shard import Shard
+from highlight_lit.data.readers import PATIENCE
+from highlight_lit.data.shard import Shard, library
 from highlight_lit.errors import InputError
 
 SECONDS = 20  # of processor time that a shard may take to open
@@ -26,29 +30,42 @@ def probe(paths: Sequence[Path]) -> None:
         InputError: The process died, or did not come back.
     """
     read, write = os.pipe()
-    process = os.fork()
-    if process == 0:
-        gc.freeze()  # what the parent left to collect may wait for threads that are not here
-        status = 1
-        try:
-            faulthandler.disable()
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            for path in paths:
-                os.write(write, b".")
-                _, most = resource.getrlimit(resource.RLIMIT_CPU)
-                resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + SECONDS, most))
-                with contextlib.suppress(Exception):
-                    _touch(path)
-            status = 0
-        finally:
-            os._exit(status)
+    with library:  # no other thread has it at this moment: the process would wait for it for ever
+        process = os.fork()
+        if process == 0:
+            _touch_all(paths, write)
     os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        begun = len(pipe.read())
+    begun = 0
+    with os.fdopen(read, "rb", buffering=0) as pipe:
+        while (answered := bool(select.select([pipe], [], [], PATIENCE)[0])) and (told := pipe.read(1 << 16)):
+            begun += len(told)
+    if not answered:
+        os.kill(process, signal.SIGKILL)
     code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
     if code != 0:
+        path = paths[max(0, begun - 1)]
+        if not answered:
+            raise InputError(f"{path}: has not been opened within {PATIENCE:.0f} s; expected an answer")
         ended = f"signal {-code}" if code < 0 else f"status {code}"
-        raise InputError(f"{paths[max(0, begun - 1)]}: damaged or forged: the HDF5 library dies of it ({ended})")
+        raise InputError(f"{path}: damaged or forged: the HDF5 library dies of it ({ended})")
+
+
+def _touch_all(paths: Sequence[Path], write: int) -> NoReturn:
+    """The process: a byte into the pipe before each shard."""
+    gc.freeze()  # what the parent left to collect may wait for threads that are not here
+    status = 1
+    try:
+        faulthandler.disable()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        for path in paths:
+            os.write(write, b".")
+            _, most = resource.getrlimit(resource.RLIMIT_CPU)
+            resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + SECONDS, most))
+            with contextlib.suppress(Exception):
+                _touch(path)
+        status = 0
+    finally:
+        os._exit(status)
 
 
 def _touch(path: Path) -> None:

@@ -45,7 +45,7 @@ MOST_OPEN = 256  # shards of a process; a corpus of thousands would meet its lim
 _H5_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, IndexError, OverflowError,
               MemoryError)  # fmt: skip
 
-_library = threading.RLock()  # the HDF5 library does one thing at a time anyway; held, no handle in use is closed
+library = threading.RLock()  # the HDF5 library does one thing at a time anyway; held, no handle in use is closed
 _opened: deque[weakref.ref[Shard]] = deque()  # shards with an open file, the one opened first in front
 
 
@@ -76,7 +76,7 @@ def identity(status: os.stat_result) -> tuple[int, ...]:
 def reading(path: Path) -> Iterator[None]:
     """Have the HDF5 library for oneself; what it raises on a damaged file becomes one line that names the file."""
     try:
-        with _library:
+        with library:
             yield
     except InputError:
         raise

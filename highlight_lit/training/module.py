@@ -89,10 +89,8 @@ class HighlightModule(pl.LightningModule):
         The same on every rank, see `WholeBatchDropout`.
         """
         seed = int(np.random.SeedSequence([self.seed, self.global_step]).generate_state(1)[0])
-        if self.device.type == "cpu":
-            torch.default_generator.manual_seed(
-                seed
-            )  # what `manual_seed` does after a millisecond of looking for devices
+        if self.device.type == "cpu":  # what `manual_seed` does, after a millisecond of looking for devices
+            torch.default_generator.manual_seed(seed)
         else:
             torch.manual_seed(seed)
         np.random.seed(seed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import resource
 import sys
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from highlight_lit.cli import main
+from tests.processes import exit_status, forked
 
 FULL = 64 << 10  # bytes that the corpus below takes at least
 
@@ -19,22 +19,17 @@ FULL = 64 << 10  # bytes that the corpus below takes at least
 def run_with_room_for(size: int, *words: str) -> tuple[int, str]:
     """Exit status and standard error of a command, in a process of its own whose files cannot grow beyond a size."""
     read, write = os.pipe()
-    process = os.fork()
-    if process == 0:
-        gc.freeze()  # what the parent left to collect may wait for threads that are not here
-        status = 99
-        try:
-            sys.stderr = os.fdopen(write, "w")
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-            status = main(words)
-            sys.stderr.flush()
-        finally:
-            os._exit(status)
+
+    def work() -> int:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        with os.fdopen(write, "w") as sys.stderr:
+            return main(words)
+
+    process = forked(work)
     os.close(write)
     with os.fdopen(read) as pipe:
         said = pipe.read().strip()
-    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    return code if code >= 0 else 128 - code, said
+    return exit_status(process), said
 
 
 @pytest.mark.parametrize("size", [0, 100, 2000, 9000, 20000, FULL // 2, FULL - 4096, FULL])

@@ -5,7 +5,6 @@ Each case runs in a process of its own, so that a crash or a hang is seen. HIGHL
 
 from __future__ import annotations
 
-import gc
 import os
 import resource
 import signal
@@ -22,6 +21,7 @@ from highlight_lit.data.shard import Shard
 from highlight_lit.data.shard_writer import ShardWriter
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
+from tests.processes import exit_status, forked
 
 CASES = int(os.environ.get("HIGHLIGHT_LIT_FUZZ", "60"))
 SECONDS = 60  # of processor time after which a case counts as hung; the probe's patience is shorter
@@ -48,21 +48,19 @@ def everything(path: Path) -> list[bytes]:
 
 def outcome(path: Path, expected: list[bytes] | None) -> int:
     """How reading a file ends, in a process of its own."""
-    process = os.fork()
-    if process == 0:
-        gc.freeze()  # what the parent left to collect may wait for threads that are not here
-        status = WRONG
+
+    def work() -> int:
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+        resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
         try:
-            resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-            resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
-            status = CORRECT if everything(path) == expected else OTHER
+            return CORRECT if everything(path) == expected else OTHER
         except InputError as error:
-            status = MANY_LINES if "\n" in str(error) or str(path) not in str(error) else REFUSED
+            return MANY_LINES if "\n" in str(error) or str(path) not in str(error) else REFUSED
         except BaseException as error:
             os.write(2, f"{type(error).__name__}: {error}\n".encode())
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+            return WRONG
+
+    return exit_status(forked(work))
 
 
 @pytest.fixture(scope="module")
@@ -159,10 +157,10 @@ def run(shard: Path, tmp_path: Path, change: Callable[[bytes, np.random.Generato
         data = change(whole, np.random.default_rng([case, CASES]))
         path.write_bytes(data)
         result = outcome(path, expected)
-        if result in (WRONG, MANY_LINES) or result < 0:
+        if result in (WRONG, MANY_LINES) or result > 128:
             kept = Path(os.environ.get("HIGHLIGHT_LIT_FUZZ_KEEP", str(tmp_path))) / f"case-{case}-{result}.h5"
             kept.write_bytes(data)
-            print(kept, signal.Signals(-result).name if result < 0 else result)
+            print(kept, signal.Signals(result - 128).name if result > 128 else result)
         found[result] += 1
     return found
 

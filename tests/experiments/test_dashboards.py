@@ -7,10 +7,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from experiments.dashboards import views, workspace
+from experiments.study import studies
 from tests.experiments.wandb_server import Server
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +62,17 @@ def test_every_study_has_a_view_of_its_own_runs_and_a_second_time_makes_none(
     again = dashboards("views", reproduction, **server.environment)
     assert (again.returncode, again.stdout) == (0, made.stdout)
     assert len(server.views) == 1
+
+
+def test_wandb_takes_the_view_of_any_study() -> None:
+    pytest.importorskip("wandb_workspaces")
+    swept = [replace(study, about=f"{study.about}, R = 8") for study in studies() if study.sweep]
+    plan = {
+        "corpora": {"f": {"benchmark": "youtube-highlights"}},
+        "studies": {study.name: {"f": [{"id": "1"}]} for study in swept},
+    }
+    made = [workspace(view, "me") for view in views(plan, swept, "highlight-lit")]
+    assert len(made) == len(swept) > 5
 
 
 def test_runs_logged_offline_are_sent_once(reproduction: Path, server: Server) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import resource
 import select
@@ -19,6 +18,7 @@ import torch
 from highlight_lit.cli import main
 from highlight_lit.training.checkpoints import read_checkpoint
 from highlight_lit.training.ledger import records
+from tests.processes import exit_status, forked
 
 PATIENCE = 60.0  # seconds after which a process counts as hung
 
@@ -31,17 +31,13 @@ class Run:
                  "trainer.max_epochs=30", "logger=none", "evaluate.draws=10", "data.store=stream",
                  "checkpoint.steps=2", *words]  # fmt: skip
         self._read, write = os.pipe()
-        self.process = os.fork()
-        if self.process == 0:
-            gc.freeze()  # what the parent left to collect may wait for threads that are not here
-            status = 99
-            try:
-                sys.stderr = os.fdopen(write, "w")
+
+        def work() -> int:
+            with os.fdopen(write, "w") as sys.stderr:
                 before()
-                status = main(["train", *given])
-                sys.stderr.flush()
-            finally:
-                os._exit(status)
+                return main(["train", *given])
+
+        self.process = forked(work)
         os.close(write)
 
     def ends(self) -> tuple[int, str]:
@@ -51,8 +47,7 @@ class Run:
             pytest.fail("the run hangs")
         with os.fdopen(self._read) as pipe:
             said = pipe.read().strip()
-        code = os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
-        return code if code >= 0 else 128 - code, said
+        return exit_status(self.process), said
 
 
 def checkpoints(out: Path) -> list[Path]:

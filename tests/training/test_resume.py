@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import random
 import signal
@@ -21,6 +20,7 @@ from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.training.checkpoints import read_checkpoint
 from highlight_lit.training.ledger import records
 from highlight_lit.training.module import HighlightModule
+from tests.processes import exit_status, forked
 
 Train = Callable[..., int]
 EPOCHS = 3
@@ -86,25 +86,6 @@ def test_stopped_after_every_step_and_resumed_it_ends_as_if_it_had_not_been(
     assert list(broken.bags()) == list(unbroken.bags())
 
 
-def forked(work: Callable[[], int]) -> int:
-    """Do work in a process of its own; its process id."""
-    process = os.fork()
-    if process == 0:
-        gc.freeze()  # what the parent left to collect may wait for threads that are not here
-        status = 99
-        try:
-            status = work()
-        finally:
-            os._exit(status)
-    return process
-
-
-def wait(process: int) -> int:
-    """Exit status of a process, as shells give it."""
-    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    return code if code >= 0 else 128 - code
-
-
 @pytest.fixture
 def command(small_corpus: Path, tmp_path: Path) -> Callable[..., int]:
     """`highlight-lit train` with a run of a few hundred steps, in a process of its own; its process id."""
@@ -122,7 +103,7 @@ def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(
     command: Callable[..., int], tmp_path: Path, number: signal.Signals
 ) -> None:
     began = time.monotonic()
-    assert wait(command(f"out={tmp_path / 'unbroken'}", "data.store=resident")) == 0
+    assert exit_status(command(f"out={tmp_path / 'unbroken'}", "data.store=resident")) == 0
     lasts = time.monotonic() - began
     generator, statuses = random.Random(number), []
     words = ["checkpoint.steps=3", "data.store=stream"]
@@ -130,17 +111,17 @@ def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(
         process = command(*words)
         time.sleep(generator.uniform(0, 0.8 * lasts))
         os.kill(process, number)
-        statuses.append(wait(process))
+        statuses.append(exit_status(process))
     assert set(statuses) <= {0, 128 + number}
     assert 128 + number in statuses
-    assert wait(command(*words)) == 0
+    assert exit_status(command(*words)) == 0
     assert_same(tmp_path / "runs", tmp_path / "unbroken")
 
 
 def test_killed_while_it_writes_a_checkpoint_the_one_before_is_whole(
     command: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert wait(command(f"out={tmp_path / 'unbroken'}")) == 0
+    assert exit_status(command(f"out={tmp_path / 'unbroken'}")) == 0
     write, generator = Path.write_bytes, random.Random(0)
     for kill_at in range(1, 7):
         written = []
@@ -153,11 +134,11 @@ def test_killed_while_it_writes_a_checkpoint_the_one_before_is_whole(
             return write(path, content)
 
         monkeypatch.setattr(Path, "write_bytes", cut)
-        assert wait(command("checkpoint.steps=2")) == 137
+        assert exit_status(command("checkpoint.steps=2")) == 137
         monkeypatch.undo()
         for checkpoint in (tmp_path / "runs").glob("*/last.ckpt"):
             assert read_checkpoint(checkpoint)["global_step"] > 0
-    assert wait(command("checkpoint.steps=2")) == 0
+    assert exit_status(command("checkpoint.steps=2")) == 0
     assert_same(tmp_path / "runs", tmp_path / "unbroken")
     assert not list((tmp_path / "runs").glob("*/.*.tmp"))
 
@@ -170,7 +151,7 @@ def test_a_signal_gives_its_exit_status_and_one_line(
         time.sleep(0.05)
     time.sleep(0.5)
     os.kill(process, signal.SIGTERM)
-    assert wait(process) == 143
+    assert exit_status(process) == 143
     said = capfd.readouterr().err.strip()
     assert said == "highlight-lit: stopped by SIGTERM; the same command goes on from the last checkpoint"
 
@@ -179,7 +160,7 @@ def test_a_sweep_that_is_stopped_leaves_no_notes_and_removes_those_of_one_that_w
     quick_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dead = forked(lambda: 0)
-    wait(dead)
+    exit_status(dead)
     of_dead, of_living = (
         tmp_path / "runs" / f".sweep-{socket.gethostname()}-{owner}-x" for owner in (dead, os.getpid())
     )
