@@ -104,6 +104,7 @@ class Ranks:
         self._threads = torch.get_num_threads()
         self._others: list[tuple[Any, Connection]] = []
         self._over = threading.Event()
+        self._asking = threading.Lock()  # of two threads that ask at once how a process ended, one is told it has not
 
     def __enter__(self) -> Ranks:
         if self.place is None:
@@ -125,9 +126,12 @@ class Ranks:
     def _watch(self) -> None:
         """End this process if it hangs because of another."""
         running = [process for process, _ in self._others]
-        while running and not any(process.exitcode for process in running):
+        failed = False
+        while running and not failed:
             wait([process.sentinel for process in running])
-            running = [process for process in running if process.exitcode != 0]
+            with self._asking:
+                running = [process for process in running if process.exitcode != 0]
+                failed = any(process.exitcode for process in running)
         if running and not self._over.wait(PATIENCE):
             print(f"highlight-lit: {self._said() or 'a rank ended'}", file=sys.stderr, flush=True)
             os._exit(1)
@@ -151,14 +155,16 @@ class Ranks:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
         torch.set_num_threads(self._threads)
-        for process, _ in self._others:
-            process.join(PATIENCE if error is None else 3.0)
+        with self._asking:
+            for process, _ in self._others:
+                process.join(PATIENCE if error is None else 3.0)
         lost = isinstance(error, Exception) and not isinstance(error, InputError)
         said = self._said() if lost else ""
         for process, ours in self._others:
-            if process.is_alive():
-                process.kill()
-                process.join()
+            with self._asking:
+                if process.is_alive():
+                    process.kill()
+                    process.join()
             ours.close()
         if said:
             raise InputError(said) from error
