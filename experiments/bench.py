@@ -1,8 +1,8 @@
 """`make bench`: ratios of speeds, each pair measured side by side in one run on one machine.
 
 `Trainer.fit` through the data module, with either store, against a bare loop over the same network on one batch that
-stays in memory; MINI-Net's network at the batch of its released code, beside what that code moved; reading through the streamed store against plain reads; a stream's memory against a corpus' size; the
-index of a million videos.
+stays in memory; MINI-Net's network at the batch of its released code, beside what that code moved; reading through the
+streamed store against plain reads; a stream's memory against a corpus' size; the index of a million videos.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> int:
     """Measure, print and save; returns an exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="each pair is measured this often, turn about")
-    parser.add_argument("--epochs", type=int, default=6, help="of each measured fit")
+    parser.add_argument("--epochs", type=int, default=24, help="of each measured fit")
     parser.add_argument("--megabytes", type=int, default=2000, help="of the larger corpus; the smaller has a tenth")
     parser.add_argument("--widths", default="512,128", help="of the synthetic features; 2048,2048 as UMT's are")
     parser.add_argument("--out", type=Path, default=Path("experiments/results/bench.json"))
@@ -68,7 +68,7 @@ def main() -> int:
         rows["MINI-Net's network, 1024 pairs of 60 clips"] = mini_net(Path(folder) / "bags", min(2, options.rounds))
         for name, megabytes in (("small", options.megabytes // 10), ("large", options.megabytes)):
             bench_data.write_large(Path(folder) / name, megabytes)
-        rows["reading against plain reads"] = bench_data.reading(Path(folder) / "small", 2, options.rounds)
+        rows["reading against plain reads"] = bench_data.reading(Path(folder) / "large", 2, options.rounds)
         small, large = (bench_data.peak_memory(Path(folder) / name) for name in ("small", "large"))
         rows["peak MiB of a stream, corpus 10 times larger"] = {"small": small, "large": large, "ratio": large / small}
         rows["index"] = bench_data.index(Path(folder) / "index", 1_000_000)

@@ -28,6 +28,7 @@ from highlight_lit.files import sha256, write_json
 
 STREAMS = {"visual": Stream(512, "bench", "1"), "audio": Stream(128, "bench", "1")}
 CLIPS = {"short": 50, "long": 100}
+WARM = 6  # batches
 CLIP_BYTES = 2 * (512 + 128) + 1
 
 
@@ -60,26 +61,49 @@ def write_bags(root: Path, videos: int, clips: int = 60) -> None:
     write_corpus(root, map(video, range(videos)), STREAMS, name="bags", clip_seconds=1.0)
 
 
-def reading(root: Path, threads: int, rounds: int, pairs: int = 256) -> dict[str, float]:
-    """Bytes a second of an epoch's windows: plain reads, the store's first epoch (checked), its next ones; and ratios.
+def reading(root: Path, readers: int, rounds: int, pairs: int = 256) -> dict[str, float]:
+    """Bytes a second of an epoch's windows: plain reads, the store's first epoch (checked), its next; and ratios.
 
-    All three read the same windows, from files that the operating system holds in memory, with as many threads: the
-    hardest case for a reader, since a disk would make all of them wait. Plain reads know beforehand where each window
-    lies and read it with one call, into memory that is used again for every batch.
+    All three read the same windows, from files that the operating system holds in memory, by as many threads or
+    readers: the hardest case for a reader, since a disk would make all of them wait. Plain reads know beforehand where
+    each window lies and read it with one call, into memory that is used again for every batch. The store's stream has
+    begun when it is measured: it has its readers and its memory, from `WARM` batches of other videos.
     """
     corpus = Corpus(root)
     positive, negative = corpus.weak_labels("topic", "duration", "lists")
     plan = EpochPlan(corpus.clips, positive, negative, tau=60, pairs=pairs, seed=0)
     draws = list(plan.draws(0))
-    read_plainly, size = plain_reads(corpus, draws, plan.tau, threads)
+    warm, draws = draws[:WARM], draws[WARM:]
+    read_plainly, size = plain_reads(corpus, draws, plan.tau, readers)
     measured = []
     for _ in range(rounds + 1):
-        store = StreamStore(corpus, np.concatenate([positive, negative]), tuple(STREAMS), threads)
-        measured.append([read_plainly(), _batches(store, draws, plan.tau), _batches(store, draws * 3, plan.tau) / 3])
+        store = StreamStore(corpus, np.concatenate([positive, negative]), tuple(STREAMS), readers)
+        measured.append([read_plainly(), *_epochs(store, warm, draws, plan.tau)])
     plain, checked, again = (statistics.median(column) for column in zip(*measured[1:], strict=True))
     ratios = [statistics.median(m[0] / m[column] for m in measured[1:]) for column in (1, 2)]
-    return {"threads": threads, "plain": size / plain, "checked": size / checked, "again": size / again,
+    return {"readers": readers, "plain": size / plain, "checked": size / checked, "again": size / again,
             "checked ratio": ratios[0], "again ratio": ratios[1]}  # fmt: skip
+
+
+def _epochs(store: StreamStore, warm: list[Draw], draws: list[Draw], tau: int) -> list[float]:
+    """Seconds that the store takes for some batches, and for the same once more."""
+    asked: list[float] = []  # when each epoch's first batch was
+
+    def flow() -> Iterator[Draw]:
+        yield from warm
+        for _ in range(3):  # the last is asked for once all of the second has been read, but for what is ahead of it
+            asked.append(time.perf_counter())
+            yield from draws
+
+    batches = store.batches(flow(), tau)
+    for _ in range(len(warm) + len(draws)):
+        next(batches)
+    first = time.perf_counter() - asked[0]
+    for _ in draws:
+        next(batches)
+    second = time.perf_counter() - asked[1]
+    batches.close()  # type: ignore[attr-defined]
+    return [first, second]
 
 
 def plain_reads(corpus: Corpus, draws: list[Draw], tau: int, threads: int) -> tuple[Callable[[], float], int]:
@@ -103,14 +127,6 @@ def _spread(work: list[Callable[[], None]]) -> float:
         worker.start()
     for worker in workers:
         worker.join()
-    return time.perf_counter() - began
-
-
-def _batches(store: StreamStore, draws: list[Draw], tau: int) -> float:
-    """Seconds that the store takes for some batches."""
-    began = time.perf_counter()
-    for _ in store.batches(iter(draws), tau):
-        pass
     return time.perf_counter() - began
 
 
@@ -147,7 +163,10 @@ def _plain(memory: dict[str, NDArray[np.float16]], reads: _Reads) -> None:
 
 
 def peak_memory(root: Path) -> float:
-    """MiB of resident memory at the peak of a process that streams a corpus: statistics, then 40 batches of 64 pairs."""
+    """MiB of resident memory, at their peaks, of a process that streams a corpus and of its two readers.
+
+    It takes the statistics, then 40 batches of 64 pairs. What the three share is counted for each.
+    """
     code = "import sys; from experiments.bench_data import _stream; _stream(sys.argv[1])"
     said = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
     return float(said.stdout)
@@ -161,11 +180,17 @@ def _stream(root: str) -> None:
         store.statistics(name)
     plan = EpochPlan(corpus.clips, positive, negative, tau=60, pairs=64, seed=0)
     draws = itertools.chain.from_iterable(plan.draws(epoch) for epoch in itertools.count())
-    for _ in itertools.islice(store.batches(draws, plan.tau), 40):
+    batches = store.batches(draws, plan.tau)
+    for _ in itertools.islice(batches, 40):
         pass
+    readers = Path("/proc/thread-self/children").read_text().split()
+    print(sum(_peak(process) for process in ("self", *readers)))
+
+
+def _peak(process: str) -> float:
     # Not getrusage: what that gives begins with the peak of the process this one was started from.
-    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-    print(int(line.split()[1]) / 1024)
+    [line] = [line for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
 
 
 def index(root: Path, videos: int) -> dict[str, float]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 FAILED = 99  # exit status of work that raised
 
@@ -20,6 +22,31 @@ def forked(work: Callable[[], object]) -> int:
         finally:
             os._exit(status if isinstance(status, int) else 0)
     return process
+
+
+def _stat(process: int) -> tuple[str, int]:
+    """State and parent of a process."""
+    state, parent = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[:2]
+    return state, int(parent)
+
+
+def running(process: int) -> bool:
+    """Whether a process is there, and no zombie."""
+    try:
+        return _stat(process)[0] != "Z"
+    except OSError:
+        return False
+
+
+def readers_of(process: int) -> list[int]:
+    """The processes that read shards for a process."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            reads = b"readers import serve" in (folder / "cmdline").read_bytes()
+            if reads and _stat(int(folder.name))[1] == process and running(int(folder.name)):
+                found.append(int(folder.name))
+    return found
 
 
 def exit_status(process: int) -> int:

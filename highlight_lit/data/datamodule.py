@@ -31,7 +31,7 @@ class HighlightData(pl.LightningDataModule):
         seed: Of the batches.
         store: `resident` (the training videos in the device's memory), `stream` (read as they are needed) or `auto`:
             resident where it takes at most half of the device's free memory, a quarter of the machine's on a CPU.
-        readers: Threads that read, with `stream`.
+        readers: Processes that read, with `stream`; 0 for this one.
 
     Raises:
         InputError: The corpus lacks a stream or the topic, or the topic has no positive or no negative video.

@@ -1,79 +1,116 @@
-"""Rows of a shard read past the HDF5 library, by any number of threads at once, checked by the shard's own checksums.
+"""Rows of shards read past the HDF5 library, checked by the shards' own checksums.
 
-The library reads under one lock for the whole process. A shard's chunks lie in the file as they are in memory, each
-followed by its Fletcher-32 checksum, so that once the library has said where they lie, plain reads do. A chunk is read
-whole and checked before a row of it is first given out; after that its rows are read alone.
+A shard's chunks lie in the file as they are in memory, each followed by its Fletcher-32 checksum, so that once the
+library has said where they lie, plain reads do. What is checked at once is a *unit*: the `BLOCK_ROWS` rows that one of
+the shard's own checksums covers, or a chunk where a shard has none. A unit is read whole and checked before a row of it
+is first given out; after that its rows are read alone.
 
-Python's threads take turns at everything but long calls into C, and a turn costs more than a small call does. So many
-windows are read at once, worked out with few calls, and chunks are checked several at a time.
+A read of a window takes some ten microseconds, no more than a few calls into numpy do. So many windows are read at once,
+worked out with few calls, and units are checked many at a time, in memory that stays in the cache of a core between
+being read, being checked and being copied on.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.checksums import all_finite, fletcher32, table_bytes, table_sums
-from highlight_lit.data.shard import Layout, Shard, identity
+from highlight_lit.data.checksums import all_finite, block_sums, fletcher32
+from highlight_lit.data.pieces import SOUND, SUSPECT, UNKNOWN, Pieces, Runs, Source, any_in
+from highlight_lit.data.shard import BLOCK_ROWS, Shard, identity
+from highlight_lit.data.shared import Shapes, Shared
 from highlight_lit.errors import InputError
 
-CHECKED_BYTES = 1 << 22
-_UNKNOWN, _SOUND, _SUSPECT = range(3)
 
-
-class _Chunks(NamedTuple):
-    layout: Layout
-    state: NDArray[np.uint8]  # (chunks,) _UNKNOWN, _SOUND, or _SUSPECT: sound, with a value that is not finite
-
-
-class _Pieces:
-    """What windows of rows have in single chunks: a piece each, in the order of the windows.
+class Part(NamedTuple):
+    """Some windows of a batch.
 
     Attributes:
-        of_window: (W,) each window's first piece.
-        chunk: (P,) where a piece lies.
-        skip: (P,) bytes of the chunk before it.
-        start, stop: (P,) bytes of the memory that it goes to.
+        bag: (W,) which each goes into.
+        shard, row: (W,) where its video is.
+        start, clips: (W,) of the video's clips, its first, and how many.
     """
 
-    def __init__(
-        self, layout: Layout, first: NDArray[np.int64], count: NDArray[np.int64], at: NDArray[np.intp]
-    ) -> None:
-        of_chunk = first // layout.rows
-        pieces = (first + count - 1) // layout.rows - of_chunk + 1
-        self.of_window = np.cumsum(pieces) - pieces
-        window = np.repeat(np.arange(len(first)), pieces)
-        self.chunk = of_chunk[window] + np.arange(len(window)) - self.of_window[window]
-        low = np.maximum(first[window], self.chunk * layout.rows)
-        high = np.minimum((first + count)[window], (self.chunk + 1) * layout.rows)
-        self.skip = (low - self.chunk * layout.rows) * layout.row_bytes
-        self.start = at[window] + (low - first[window]) * layout.row_bytes
-        self.stop = self.start + (high - low) * layout.row_bytes
+    bag: NDArray[np.intp]
+    shard: NDArray[np.intp]
+    row: NDArray[np.intp]
+    start: NDArray[np.int64]
+    clips: NDArray[np.int64]
 
-    def lists(self, which: NDArray[np.bool_]) -> tuple[list[int], list[int], list[int]]:
-        """`skip`, `start` and `stop` of some, to be gone through."""
-        skip, start, stop = (part[which].tolist() for part in (self.skip, self.start, self.stop))
-        return skip, start, stop
+
+class CorpusRows:
+    """Reads windows out of the shards of a corpus.
+
+    Args:
+        shards: The shards; their files must stay the ones they were opened on.
+        streams: Names of the streams to read.
+        known: What is known of each unit, from a process that reads the same shards; new if None.
+    """
+
+    def __init__(self, shards: Sequence[Shard], streams: Sequence[str], known: Shared | None = None) -> None:
+        self.shards, self.streams = shards, tuple(streams)
+        blocks = np.cumsum([0, *(-(-int(shard.offsets[-1]) // BLOCK_ROWS) for shard in shards)]).tolist()
+        shapes: Shapes = dict.fromkeys(streams, ((blocks[-1],), "u1"))
+        self.known = Shared(shapes) if known is None else known
+        parts = [slice(*ends) for ends in itertools.pairwise(blocks)]
+        self._rows = [
+            ShardRows(shard, {name: states[part] for name, states in self.known.arrays.items()})
+            for shard, part in zip(shards, parts, strict=True)
+        ]
+
+    def read(
+        self, part: Part, out: Mapping[str, NDArray[Any]], tell: Callable[[int], object] = lambda shard: None
+    ) -> dict[str, NDArray[np.bool_]]:
+        """Read windows; rows beyond a window's last repeat its first.
+
+        Args:
+            part: The windows.
+            out: (B, tau, D) of each stream to read, and with `audio` (B, tau) of `heard`.
+            tell: Called with the number of each shard before it is read.
+
+        Returns:
+            Of each stream, (W,) whether a value of the window, or near it, may be NaN or infinite.
+
+        Raises:
+            InputError: A shard is damaged, gone, or not the file it was.
+        """
+        streams = [name for name in self.streams if name in out]
+        suspect = {name: np.zeros(len(part.bag), bool) for name in streams}
+        for number in np.unique(part.shard).tolist():
+            tell(number)
+            source, here = self._rows[number], part.shard == number
+            bag, clips = part.bag[here], part.clips[here]
+            first = source.shard.offsets[part.row[here]] + part.start[here]
+            with source.opened() as file:
+                for name in streams:
+                    suspect[name][here] = source.read(file, name, first, clips, out[name], bag)
+            if "heard" in out:
+                out["heard"][bag] = source.heard(first, out["heard"].shape[1])
+        for rows in (out[name] for name in streams):
+            short = part.clips < rows.shape[1]
+            for bag, clips in zip(part.bag[short].tolist(), part.clips[short].tolist(), strict=True):
+                rows[bag, clips:] = rows[bag, 0]
+        return suspect
 
 
 class ShardRows:
-    """Reads rows of one shard into arrays of the caller, from any thread.
+    """Reads rows of one shard into arrays of the caller.
 
     Args:
         shard: The shard; its file must stay the one it was opened on.
+        known: Of each stream, a byte a block of `BLOCK_ROWS` rows to note in what is known of it.
     """
 
-    def __init__(self, shard: Shard) -> None:
-        self.shard = shard
-        self._chunks: dict[str, _Chunks | None] = {}
+    def __init__(self, shard: Shard, known: Mapping[str, NDArray[np.uint8]]) -> None:
+        self.shard, self._known = shard, known
+        self._rows: dict[str, Source | None] = {}
         self._heard: NDArray[np.uint8] | None = None
-        self._lock = threading.Lock()
 
     @contextmanager
     def opened(self) -> Iterator[int]:
@@ -121,84 +158,95 @@ class ShardRows:
             (W,) whether a value of the window, or near it, may be NaN or infinite.
 
         Raises:
-            InputError: A chunk is damaged, or the file ends too soon.
+            InputError: A unit is damaged, or the file ends too soon.
         """  # fmt: skip
-        chunks = self._of(name)
-        if chunks is None:
-            with self._lock:
-                for start, rows, bag in zip(first.tolist(), count.tolist(), into.tolist(), strict=True):
-                    out[bag, :rows] = self.shard.rows(name, start, start + rows)
+        rows = self._of(name)
+        if rows is None:
+            for start, length, bag in zip(first.tolist(), count.tolist(), into.tolist(), strict=True):
+                out[bag, :length] = self.shard.rows(name, start, start + length)
             return np.ones(len(first), bool)
-        layout = chunks.layout
-        pieces = _Pieces(layout, first, count, into * out.shape[1] * layout.row_bytes)
-        memory = out.reshape(-1).view(np.uint8)
-        unknown = chunks.state[pieces.chunk] == _UNKNOWN
-        offsets = layout.offsets[pieces.chunk[~unknown]].tolist()
-        for offset, skip, start, stop in zip(offsets, *pieces.lists(~unknown), strict=True):
-            self._pread(file, [memory.data[start:stop]], offset + skip)
-        for group, bodies in self._checked(file, name, chunks, np.unique(pieces.chunk[unknown])):
-            here = unknown & np.isin(pieces.chunk, group)
-            within = np.searchsorted(group, pieces.chunk[here]).tolist()
-            for body, skip, start, stop in zip(within, *pieces.lists(here), strict=True):
-                memory[start:stop] = bodies[body, skip : skip + stop - start]
-        return np.asarray(np.add.reduceat(chunks.state[pieces.chunk] == _SUSPECT, pieces.of_window) > 0)
+        pieces = Pieces.of(rows, first, count, into * out.shape[1] * rows.layout.row_bytes)
+        memory = out.reshape(-1).view(np.uint8).data
+        unknown = any_in(rows, UNKNOWN, pieces.low, pieces.high)
+        known = pieces.some(~unknown)
+        size = (known.high - known.low) * rows.layout.row_bytes
+        for to, length, offset in zip(known.to.tolist(), size.tolist(), rows.place(known.low).tolist(), strict=True):
+            self._pread(file, memory[to : to + length], offset)
+        if unknown.any():
+            self._read_unknown(file, name, rows, pieces.some(unknown), memory)
+        return any_in(rows, SUSPECT, first, first + count)
 
     def heard(self, first: NDArray[np.int64], tau: int) -> NDArray[np.uint8]:
         """(W, tau) rows of `heard` from `first` on, any beyond the last; kept in memory, a bit a clip, once asked for."""
-        with self._lock:
-            if self._heard is None:
-                self._heard = np.packbits(self.shard.rows("heard", 0, int(self.shard.offsets[-1])))
+        if self._heard is None:
+            self._heard = np.packbits(self.shard.rows("heard", 0, int(self.shard.offsets[-1])))
         row = np.minimum(first[:, None] + np.arange(tau), 8 * len(self._heard) - 1)
         return np.asarray(self._heard[row >> 3] >> (7 - (row & 7)) & 1, np.uint8)
 
-    def _of(self, name: str) -> _Chunks | None:
-        """Where a dataset's chunks lie; None where only the library can read them (compressed, say)."""
-        if name not in self._chunks:
-            with self._lock:
-                if name not in self._chunks:
-                    layout = self.shard.layout(name)
-                    state = None if layout is None else np.zeros(len(layout.offsets), np.uint8)
-                    self._chunks[name] = None if layout is None or state is None else _Chunks(layout, state)
-        return self._chunks[name]
-
-    def _checked(
-        self, file: int, name: str, chunks: _Chunks, unknown: NDArray[np.int64]
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-        """Read and check chunks, a few at a time: which they are, and (K, bytes) what is in them."""
-        layout, state = chunks.layout, chunks.state
-        size = layout.rows * layout.row_bytes
-        together = max(1, CHECKED_BYTES // size)
-        bodies = np.zeros((min(len(unknown), together), table_bytes(size)), np.uint8)
-        stored = np.empty(len(bodies), "<u4")
-        for start in range(0, len(unknown), together):
-            group = unknown[start : start + together]
-            tails = stored.view(np.uint8).reshape(-1, 4)
-            for body, tail, chunk in zip(bodies, tails, group.tolist(), strict=False):
-                self._pread(file, [body[:size].data, tail.data], int(layout.offsets[chunk]))
-            found = bodies[: len(group)]
-            if layout.sums is not None:
-                sound = table_sums(found) == layout.sums[group]
+    def _of(self, name: str) -> Source | None:
+        """How a dataset is read; None where only the library can (compressed, say)."""
+        if name not in self._rows:
+            layout = self.shard.layout(name)
+            if layout is None:
+                self._rows[name] = None
             else:
-                sound = fletcher32(found[:, :size]) == stored[: len(group)]
-            if len(bad := group[~sound]):
-                row = int(bad[0]) * layout.rows
-                raise InputError(
-                    f"{self.shard.path}: {name}: rows {row} to {row + layout.rows - 1} are damaged: "
-                    "their checksum differs from the one stored with them"
-                )
-            state[group] = np.where(all_finite(found, layout.dtype), _SOUND, _SUSPECT)
-            yield group, found
+                unit = layout.rows if layout.sums is None else BLOCK_ROWS
+                units, known = -(-int(self.shard.offsets[-1]) // unit), self._known[name]
+                # Chunks of fewer rows than a block has are none of ours; what is known of them is not shared.
+                state = known[:units] if units <= len(known) else np.zeros(units, np.uint8)
+                self._rows[name] = Source(layout, unit, state)
+        return self._rows[name]
 
-    def _pread(self, file: int, into: list[memoryview], offset: int) -> None:
-        """Fill buffers from the file."""
-        path, size = self.shard.path, sum(map(len, into))
-        try:
-            if (got := os.preadv(file, into, offset)) == size:
+    def _read_unknown(self, file: int, name: str, rows: Source, pieces: Pieces, memory: memoryview) -> None:
+        """Read pieces with the units around them, a few at a time, and copy them on once these were checked."""
+        size = rows.unit_bytes
+        runs = Runs.of(rows, pieces)
+        number = runs.numbers()
+        scratch = np.empty((max(units for _, _, units in runs.groups()), size), np.uint8)
+        for run, piece, units in runs.groups():
+            first = int(runs.before[run.start])
+            flat = scratch.reshape(-1).data
+            at = 0
+            for length, offset in zip((runs.units[run] * size).tolist(), runs.offset[run].tolist(), strict=True):
+                self._pread(file, flat[at : at + length], offset)
+                at += length
+            self._check(file, name, rows, number[first : first + units], scratch[:units])
+            copied = pieces.some(piece)
+            skip = runs.skip[piece] - first * size
+            length = (copied.high - copied.low) * rows.layout.row_bytes
+            for to, at, stop in zip(copied.to.tolist(), skip.tolist(), (skip + length).tolist(), strict=True):
+                memory[to : to + stop - at] = flat[at:stop]
+
+    def _check(self, file: int, name: str, rows: Source, number: NDArray[np.int64], found: NDArray[np.uint8]) -> None:
+        """Check units that were read and note what is known of them now."""
+        layout = rows.layout
+        if layout.sums is not None:
+            sound = block_sums(found) == layout.sums[number]
+            finite = np.ones(len(number), bool)  # its writer takes no other values
+        else:
+            tails = np.empty((len(number), 4), np.uint8)
+            for tail, offset in zip(tails, layout.offsets[number].tolist(), strict=True):
+                self._pread(file, tail.data, offset + rows.unit_bytes)
+            sound = fletcher32(found) == tails.view("<u4")[:, 0]
+            finite = all_finite(found, layout.dtype)
+        if len(bad := number[~sound]):
+            row = int(bad[0]) * rows.unit
+            raise InputError(
+                f"{self.shard.path}: {name}: rows {row} to {row + rows.unit - 1} are damaged: "
+                "their checksum differs from the one stored with them"
+            )
+        rows.state[number] = np.where(finite, SOUND, SUSPECT)
+
+    def _pread(self, file: int, into: memoryview, offset: int) -> None:
+        """Fill a buffer from the file."""
+        path = self.shard.path
+        while True:
+            try:
+                got = os.preadv(file, [into], offset)
+            except (OSError, OverflowError, ValueError) as error:
+                raise InputError(f"{path}: cannot be read at byte {offset} ({error})") from error
+            if got == len(into):
                 return
-        except (OSError, OverflowError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read at byte {offset} ({error})") from error
-        if got == 0:
-            raise InputError(f"{path}: ends before byte {offset + size}: truncated or damaged")
-        while into and got >= len(into[0]):
-            got -= len(into.pop(0))
-        self._pread(file, [into[0][got:], *into[1:]], offset + size - sum(map(len, into)) + got)
+            if got == 0:
+                raise InputError(f"{path}: ends before byte {offset + len(into)}: truncated or damaged")
+            into, offset = into[got:], offset + got

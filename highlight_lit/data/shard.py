@@ -15,8 +15,9 @@ id, duration, split              (N,)                                 UTF-8 byte
 tag_name, tag_offsets, tag_index (K,), (N + 1,), (sum tags,)          video n has tags tag_name[tag_index[...]]
 title_bytes, title_offsets       (sum bytes,), (N + 1,)               titles, UTF-8
 label_offsets, _span, _score     (N + 1,), (sum S, 2), (sum S, A)     annotators' scores of segments in seconds
-visual_sum, audio_sum            (chunks of the stream,)              `checksums.table_sums` of each chunk as it lies
-                                                                      in the file; older shards have none, and need none
+visual_check, audio_check        (blocks of the stream,)              `checksums.block_sums` of every `BLOCK_ROWS` rows,
+                                                                      zeros beyond the last; such a shard has no value
+                                                                      that is not finite; older ones have no checks
 ================================ ==================================== =========================================
 """
 
@@ -40,6 +41,7 @@ from highlight_lit.errors import InputError
 
 FORMAT = "highlight-lit shard"
 VERSION = 1
+BLOCK_ROWS = 16  # of features, that a checksum of ours covers; a chunk has whole blocks
 MOST_CHUNK_BYTES = 1 << 26  # larger chunks are left to the library
 MOST_OPEN = 256  # shards of a process; a corpus of thousands would meet its limit of open files, often 1,024
 _H5_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, IndexError, OverflowError,
@@ -57,7 +59,7 @@ class Layout(NamedTuple):
         row_bytes: Of a row.
         dtype: Of its values.
         offsets: (chunks,) the byte of the file that each starts at.
-        sums: (chunks,) `table_sums` of each; None where the shard has none.
+        sums: (blocks,) those of `visual_check` or `audio_check`; None where the shard has none.
     """
 
     rows: int
@@ -209,11 +211,18 @@ class Shard:
                 offsets[chunk.chunk_offset[0] // rows] = chunk.byte_offset
 
             dataset.id.chunk_iter(note)
-            sums = self._dataset(f"{name}_sum")[:] if f"{name}_sum" in self.file else None
-            if sums is not None and (sums.shape != offsets.shape or sums.dtype != np.uint64):
-                raise InputError(f"{self.path}: {name}_sum: {sums.dtype} {sums.shape}, expected uint64 {offsets.shape}")
             whole = as_written and bool((offsets >= 0).all())
+            sums = self._block_sums(name, len(dataset)) if rows % BLOCK_ROWS == 0 else None
             return Layout(rows, row_bytes, dataset.dtype, offsets, sums) if whole else None
+
+    def _block_sums(self, name: str, rows: int) -> NDArray[np.uint64] | None:
+        if f"{name}_check" not in self.file:
+            return None
+        sums: NDArray[np.uint64] = self._dataset(f"{name}_check")[:]
+        expected = (-(-rows // BLOCK_ROWS),)
+        if sums.shape != expected or sums.dtype != np.uint64:
+            raise InputError(f"{self.path}: {name}_check: {sums.dtype} {sums.shape}, expected uint64 {expected}")
+        return sums
 
     def title(self, row: int) -> str:
         """Title of the video in `row`."""

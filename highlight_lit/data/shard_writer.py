@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.checksums import table_bytes, table_sums
-from highlight_lit.data.shard import FORMAT, VERSION
+from highlight_lit.data.checksums import block_sums
+from highlight_lit.data.shard import BLOCK_ROWS, FORMAT, VERSION
 from highlight_lit.data.video import SPLITS, STREAMS, Stream, Video
 from highlight_lit.errors import InputError
 
@@ -103,7 +103,7 @@ class ShardWriter:
             raise InputError(f"{self.path.name}: no video was added")
         for name, stream in self.streams.items():
             file[name].attrs.update({"extractor": stream.extractor, "version": stream.version})
-            create(file, f"{name}_sum", _table_sums(file[name]))
+            create(file, f"{name}_check", _block_sums(file[name]))
         create(file, "id", np.array([name.encode() for name in self.ids], dtype=np.bytes_))
         create(file, "duration", np.array(self._columns["duration"], np.float64))
         create(file, "split", np.array(self._columns["split"], np.uint8))
@@ -191,18 +191,21 @@ class _Sink:
 def create(file: h5py.File, name: str, rows: NDArray[Any], growing: bool = False) -> None:
     """Create a dataset in chunks of whole rows of about `CHUNK_BYTES`, each with its checksum."""
     row_bytes = max(1, rows.dtype.itemsize * int(np.prod(rows.shape[1:])))
-    fitting = max(1, (CHUNK_BYTES if name in STREAMS else INDEX_CHUNK_BYTES) // row_bytes)
+    if name in STREAMS:
+        fitting = max(1, CHUNK_BYTES // row_bytes // BLOCK_ROWS) * BLOCK_ROWS
+    else:
+        fitting = max(1, INDEX_CHUNK_BYTES // row_bytes)
     chunk = (fitting if growing else max(1, min(len(rows), fitting)), *rows.shape[1:])
     limit = (None, *rows.shape[1:])
     file.create_dataset(name, data=rows, chunks=chunk, maxshape=limit, fletcher32=True)
 
 
-def _table_sums(dataset: h5py.Dataset) -> NDArray[np.uint64]:
-    """(chunks,) `table_sums` of a dataset, read back: rows beyond its end are zeros in its last chunk."""
-    rows, sums = dataset.chunks[0], []
-    for first in range(0, len(dataset), rows):
-        chunk = dataset[first : first + rows]
-        table = np.zeros((1, table_bytes(rows * chunk[:1].nbytes)), np.uint8)
-        table[0, : chunk.nbytes] = chunk.reshape(-1).view(np.uint8)
-        sums.append(table_sums(table))
-    return np.concatenate([np.zeros(0, np.uint64), *sums])
+def _block_sums(dataset: h5py.Dataset) -> NDArray[np.uint64]:
+    """(blocks,) `block_sums` of a dataset, read back."""
+    found = [np.zeros(0, np.uint64)]
+    for first in range(0, len(dataset), dataset.chunks[0]):
+        rows = dataset[first : first + dataset.chunks[0]]
+        blocks = np.zeros((-(-len(rows) // BLOCK_ROWS), BLOCK_ROWS * rows[0].nbytes), np.uint8)
+        blocks.reshape(-1)[: rows.nbytes] = rows.reshape(-1).view(np.uint8)
+        found.append(block_sums(blocks))
+    return np.concatenate(found)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,27 +12,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from highlight_lit.data.batches import Bags, Draw, moments, refuse_not_finite, sampled
+from highlight_lit.data.blocks import Block
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.readers import Readers, Task
-from highlight_lit.data.rows import ShardRows
+from highlight_lit.data.readers import Readers, Suspects
+from highlight_lit.data.rows import CorpusRows, Part
+from highlight_lit.data.shared import Shapes, Shared
 
 AHEAD = 2  # batches being read while one is trained on
-_TYPES = {"float16": torch.float16, "float32": torch.float32}
 
 
 class StreamStore:
     """Bags of some videos of a corpus, the same ones in the same order as `ResidentStore` gives.
 
-    An epoch's windows are known before it begins, so just those are read: each batch into a block of its own, in parts,
-    by threads that do not hold each other up, `AHEAD` batches before it is needed. What is in which block does not
-    depend on which thread read it, or when. On a GPU the blocks are pinned, a few that are used again and again, and
-    copied on a side stream; rows stay in the type they are stored in.
+    An epoch's windows are known before it begins, so just those are read: each batch into a block of memory of its own,
+    in parts, by processes, `AHEAD` batches before it is needed. What is in which block does not depend on which process
+    read it, or when. Blocks are few and used again and again; on a GPU they are pinned, and copied on a side stream as
+    soon as the next batch is asked for. Rows stay in the type they are stored in.
 
     Args:
         corpus: Where the rows are read from.
         videos: Indices of the training videos.
         streams: Names of the streams to read.
-        readers: Threads; 0 reads in the caller's own, when a batch is asked for.
+        readers: Processes; 0 reads in the caller's own, when a batch is asked for.
 
     Raises:
         InputError: In iteration: a shard is damaged, gone, or not the file it was.
@@ -43,38 +42,48 @@ class StreamStore:
     def __init__(self, corpus: Corpus, videos: NDArray[np.intp], streams: Sequence[str], readers: int = 2) -> None:
         self.corpus, self.videos, self.streams, self.readers = corpus, videos, tuple(streams), readers
         self.device = torch.device("cpu")
-        self._rows = [ShardRows(shard) for shard in corpus.shards]
+        self._rows = CorpusRows(corpus.shards, self.streams)
         self._side: torch.cuda.Stream | None = None
-        self._blocks: list[_Lent] = []
-        self._free: list[tuple[dict[str, Tensor], torch.cuda.Event | None]] = []
+        self._blocks: list[Block] = []
 
     def to(self, device: torch.device) -> StreamStore:
         """Have the bags delivered to a device."""
-        self.device = device
+        self.device, self._blocks = device, []
         self._side = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         return self
 
     def batches(self, draws: Iterator[Draw], tau: int) -> Iterator[Bags]:
         """The bags of each draw, in order; the draws may go on for ever."""
-        readers = Readers(self.readers)
-        waiting: deque[_Block] = deque()
-        ahead = AHEAD if self.readers else 0
+        if self.readers == 0:
+            yield from (self.bags(draw, tau) for draw in draws)
+            return
+        readers = Readers(self.readers, self._rows)
+        waiting: deque[tuple[int, _Batch]] = deque()
         try:
             while True:
-                while len(waiting) <= ahead and (draw := next(draws, None)) is not None:
-                    waiting.append(_Block(self, draw, tau))
-                    waiting[-1].start(readers)
+                while len(waiting) <= AHEAD and (draw := next(draws, None)) is not None:
+                    batch = _Batch(self, draw, tau)
+                    waiting.append((readers.give(batch.parts(self.readers), batch.block.memory, self._memory), batch))
                 if not waiting:
                     return
-                yield waiting.popleft().bags()
+                number, batch = waiting.popleft()
+                batch.arrive(readers.take(number))
+                for number, following in waiting:
+                    if self._side is not None and readers.arrived(number):
+                        following.arrive(readers.take(number))
+                yield batch.bags()
         finally:
             readers.close()
 
+    @property
+    def _memory(self) -> list[Shared]:
+        return [block.memory for block in self._blocks]
+
     def bags(self, draw: Draw, tau: int) -> Bags:
         """The bags of one draw, read by the caller."""
-        block = _Block(self, draw, tau)
-        block.start(Readers(0))
-        return block.bags()
+        batch = _Batch(self, draw, tau)
+        batch.arrive([self._rows.read(part, batch.block.memory.arrays) for part in batch.parts(1)])
+        return batch.bags()
 
     def statistics(self, name: str) -> tuple[Tensor, Tensor]:
         """As `ResidentStore.statistics`, to the same bit."""
@@ -82,133 +91,81 @@ class StreamStore:
 
     def _whole(self, name: str, video: int) -> tuple[Tensor, Tensor]:
         """A video's rows of a stream, (T_n, D), and where it is heard, (T_n,)."""
-        number, row = self.corpus.shard_of(video)
-        rows, clips = self._rows[number], int(self.corpus.clips[video])
-        where = self._rows[number].shard.offsets[[row]], self.corpus.clips[[video]]
-        out = torch.empty(clips, self.corpus.streams[name].width, dtype=_TYPES[self.corpus.streams[name].dtype])
-        with rows.opened() as file:
-            if rows.read(file, name, *where, out.numpy()[None], np.zeros(1, np.intp)).any():
-                refuse_not_finite(self.corpus, video, name, out.numpy())
-        heard = rows.heard(where[0], clips)[0].astype(bool) if name == "audio" else np.ones(clips, bool)
-        return out, torch.from_numpy(heard)
+        clips = self.corpus.clips[[video]]
+        shapes = self._shapes([name], 1, int(clips[0]))
+        out: dict[str, NDArray[Any]] = {key: np.empty(shape, dtype) for key, (shape, dtype) in shapes.items()}
+        shard, row = self.corpus.shards_of(np.array([video]))
+        if self._rows.read(Part(np.zeros(1, np.intp), shard, row, np.zeros(1, np.int64), clips), out)[name].any():
+            refuse_not_finite(self.corpus, video, name, out[name][0])
+        heard = out["heard"][0].astype(bool) if name == "audio" else np.ones(len(out[name][0]), bool)
+        return torch.from_numpy(out[name][0]), torch.from_numpy(heard)
 
-    def take(self, bags: int, tau: int) -> dict[str, Tensor]:
-        """Host memory for a batch: (bags, tau, D) a stream and (bags, tau) for `heard`; pinned if it is copied on."""
-        shapes: dict[str, tuple[tuple[int, ...], torch.dtype]] = {}
-        for name in self.streams:
-            stream = self.corpus.streams[name]
-            shapes[name] = (bags, tau, stream.width), _TYPES[stream.dtype]
-        if "audio" in self.streams:
-            shapes["heard"] = ((bags, tau), torch.uint8)
-        if self._side is None:
-            return self._lent(shapes)
-        for number, (memory, copied) in enumerate(self._free):
-            if memory[self.streams[0]].shape[:2] == (bags, tau):
-                del self._free[number]
-                if copied is not None:
-                    copied.synchronize()
-                return memory
-        return {name: torch.empty(shape, dtype=dtype, pin_memory=True) for name, (shape, dtype) in shapes.items()}
+    def _shapes(self, streams: Sequence[str], bags: int, tau: int) -> Shapes:
+        """The arrays of a batch: (bags, tau, D) a stream, and (bags, tau) for `heard`."""
+        of = self.corpus.streams
+        shapes: dict[str, tuple[tuple[int, ...], str]] = {
+            name: ((bags, tau, of[name].width), of[name].dtype) for name in streams
+        }
+        return {**shapes, "heard": ((bags, tau), "u1")} if "audio" in streams else shapes
 
-    def _lent(self, shapes: dict[str, tuple[tuple[int, ...], torch.dtype]]) -> dict[str, Tensor]:
-        """Memory that was lent before and that no one holds any more, else new: new memory costs as much as reading."""
-        wanted = [shape for shape, _ in shapes.values()]
-        found = next((block for block in self._blocks if block.fits(wanted)), None)
+    def take(self, bags: int, tau: int) -> Block:
+        """A block for a batch: one that no one holds any more if there is one, since new memory costs as much as reading."""
+        found = next((block for block in self._blocks if block.free(bags, tau)), None)
         if found is None:
-            found = _Lent({name: torch.empty(shape, dtype=dtype).numpy() for name, (shape, dtype) in shapes.items()})
-            self._blocks = [*self._blocks[-AHEAD - 1 :], found]
-        return found.lend()
+            found = Block(Shared(self._shapes(self.streams, bags, tau)), pinned=self._side is not None)
+            self._blocks = [*self._blocks[-AHEAD - 2 :], found]
+        return found
 
-    def send(self, memory: dict[str, Tensor]) -> tuple[dict[str, Tensor], torch.cuda.Event | None]:
-        """Copy a block to the device on the side stream; the event tells when it has arrived."""
+    def send(self, block: Block, bags: int) -> tuple[dict[str, Tensor], torch.cuda.Event | None]:
+        """Bring some bags to the device, a GPU by its side stream; the event tells when they have arrived."""
+        rows = block.lend(bags)
         if self._side is None:
-            return (memory if self.device.type == "cpu" else {n: t.to(self.device) for n, t in memory.items()}), None
+            return {name: part.to(self.device) for name, part in rows.items()}, None
         with torch.cuda.stream(self._side):
-            sent = {name: part.to(self.device, non_blocking=True) for name, part in memory.items()}
-            return sent, self._side.record_event()
-
-    def arrived(self, memory: dict[str, Tensor], sent: dict[str, Tensor], copied: torch.cuda.Event | None) -> None:
-        """Let the step's stream wait for a copy, and take its host memory back."""
-        if copied is None:
-            return
-        current = torch.cuda.current_stream(self.device)
-        current.wait_event(copied)
-        for part in sent.values():
-            part.record_stream(current)
-        self._free = [*self._free[-AHEAD:], (memory, copied)]
+            sent = {name: part.to(self.device, non_blocking=True) for name, part in rows.items()}
+            block.copied = self._side.record_event()
+        return sent, block.copied
 
 
-class _Lent:
-    """Arrays lent as tensors; a tensor, and all that is made to share its memory, keeps its view of an array alive."""
-
-    def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
-        self.arrays = arrays
-        self._views: list[weakref.ref[NDArray[Any]]] = []
-
-    def fits(self, shapes: list[tuple[int, ...]]) -> bool:
-        """Whether these are its shapes and nothing is lent."""
-        same = shapes == [array.shape for array in self.arrays.values()]
-        return same and all(view() is None for view in self._views)
-
-    def lend(self) -> dict[str, Tensor]:
-        """All of it."""
-        views = {name: array.view() for name, array in self.arrays.items()}
-        self._views = [weakref.ref(view) for view in views.values()]
-        return {name: torch.from_numpy(view) for name, view in views.items()}
-
-
-class _Block:
-    """One batch on its way: read in parts, and sent to the device by whoever reads the last of them."""
+class _Batch:
+    """One batch on its way."""
 
     def __init__(self, store: StreamStore, draw: Draw, tau: int) -> None:
         self.store, self.draw, self.tau = store, draw, tau
         self.clips = np.minimum(store.corpus.clips[draw.video] - draw.start, tau)
-        self.memory = store.take(len(draw.video), tau)
-        self.sent: tuple[dict[str, Tensor], torch.cuda.Event | None] | None = None
-        self._lock = threading.Lock()
-        self._tasks: list[Task] = []
-        self._missing = 0
+        self.block = store.take(len(draw.video), tau)
+        self.block.hold(self)
+        self._sent: tuple[dict[str, Tensor], torch.cuda.Event | None] | None = None
 
-    def start(self, readers: Readers) -> None:
-        """Have it read."""
-        parts = np.array_split(np.arange(len(self.draw.video)), max(1, self.store.readers))
-        self._missing = len(parts)
-        self._tasks = [readers.give(Task(lambda note, part=part: self._read(part, note))) for part in parts]  # type: ignore[misc]
+    def parts(self, count: int) -> list[Part]:
+        """Its windows, in as many parts."""
+        shard, row = self.store.corpus.shards_of(self.draw.video)
+        bags = np.array_split(np.arange(len(self.clips)), count)
+        return [Part(bag, shard[bag], row[bag], self.draw.start[bag], self.clips[bag]) for bag in bags]
 
-    def _read(self, part: NDArray[np.intp], note: Callable[[str], None]) -> None:
-        """Read some of its bags; rows beyond a video's end repeat the window's first."""
-        store = self.store
-        arrays = {name: tensor.numpy() for name, tensor in self.memory.items()}
-        shards, row = store.corpus.shards_of(self.draw.video[part])
-        for number in np.unique(shards).tolist():
-            source, here = store._rows[number], shards == number
-            note(str(source.shard.path))
-            bags = part[here]
-            first = source.shard.offsets[row[here]] + self.draw.start[bags]
-            with source.opened() as file:
-                for name in store.streams:
-                    suspect = source.read(file, name, first, self.clips[bags], arrays[name], bags)
-                    for bag in bags[suspect].tolist():
-                        rows = arrays[name][bag, : self.clips[bag]]
-                        refuse_not_finite(store.corpus, int(self.draw.video[bag]), name, rows)
-            if "heard" in arrays:
-                arrays["heard"][bags] = source.heard(first, self.tau)
-        bag, clip = np.nonzero(np.arange(self.tau) >= self.clips[part, None])
-        for name in store.streams:
-            arrays[name][part[bag], clip] = arrays[name][part[bag], 0]
-        with self._lock:
-            self._missing -= 1
-            if self._missing == 0:
-                self.sent = store.send(self.memory)
+    def arrive(self, suspects: Sequence[Suspects]) -> None:
+        """It has been read; bring it to the device.
+
+        Raises:
+            InputError: A value is NaN or infinite.
+        """
+        for part, suspect in zip(self.parts(len(suspects)), suspects, strict=True):
+            for name, which in suspect.items():
+                for bag in part.bag[which].tolist():
+                    rows = self.block.memory.arrays[name][bag, : self.clips[bag]]
+                    refuse_not_finite(self.store.corpus, int(self.draw.video[bag]), name, rows)
+        self._sent = self.store.send(self.block, len(self.clips))
 
     def bags(self) -> Bags:
-        """Wait until it is there."""
-        for task in self._tasks:
-            task.wait()
-        assert self.sent is not None
-        rows, copied = self.sent
-        self.store.arrived(self.memory, rows, copied)
+        """What the step gets; the step's stream waits for a copy on its way."""
+        assert self._sent is not None
+        (rows, copied), self._sent = self._sent, None
         device = self.store.device
+        if copied is not None:
+            current = torch.cuda.current_stream(device)
+            current.wait_event(copied)
+            for part in rows.values():
+                part.record_stream(current)
         clips = torch.from_numpy(self.clips).to(device, non_blocking=True)
         mask = torch.arange(self.tau, device=device) < clips.unsqueeze(1)
         heard = rows["heard"].bool() & mask if "heard" in rows else torch.zeros_like(mask)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from highlight_lit.data.probe import probe
-from highlight_lit.data.rows import ShardRows
+from highlight_lit.data.rows import CorpusRows, Part
 from highlight_lit.data.shard import Shard
 from highlight_lit.data.shard_writer import ShardWriter
 from highlight_lit.data.video import Stream, Video
@@ -36,11 +36,11 @@ def everything(path: Path) -> list[bytes]:
     """All that a shard holds, each row of features read in both ways."""
     probe([path])
     shard = Shard(path)
-    rows, found = ShardRows(shard), []
+    rows, found = CorpusRows([shard], list(shard.streams)), []
+    zero = np.zeros(1, int)
     for name, stream in shard.streams.items():
         ours = np.zeros((int(shard.offsets[-1]), stream.width), stream.dtype)
-        with rows.opened() as file:
-            rows.read(file, name, np.array([0]), shard.offsets[-1:], ours[None], np.array([0]))
+        rows.read(Part(zero, zero, zero, zero, shard.offsets[-1:]), {name: ours[None]})
         assert ours.tobytes() == shard.rows(name, 0, len(ours)).tobytes()
         found.append(ours.tobytes())
     return [*found, *(repr(video).encode() for video in shard)]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,21 +17,26 @@ import pytest
 import torch
 
 from highlight_lit.data import readers as readers_module
+from highlight_lit.data import stream as stream_module
 from highlight_lit.data.batches import BagLoader, Bags, EpochPlan
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
-from highlight_lit.data.rows import ShardRows
+from highlight_lit.data.rows import CorpusRows, Part
 from highlight_lit.data.shard import Shard
 from highlight_lit.data.stream import AHEAD, StreamStore
 from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.data.video import Video
 from highlight_lit.errors import InputError
+from tests.processes import readers_of, running
 
 STREAMS = ("visual", "audio")
 
 
-def epochs(corpus: Corpus, store: str, readers: int, streams: tuple[str, ...] = STREAMS, count: int = 3) -> list[Bags]:
-    data = HighlightData(corpus, "topic01", streams, tau=20, pairs=4, store=store, readers=readers)
+def epochs(
+    corpus: Corpus, store: str, readers: int, streams: tuple[str, ...] = STREAMS, count: int = 3, **more: int
+) -> list[Bags]:
+    options = {"tau": 20, "pairs": 4, **more}
+    data = HighlightData(corpus, "topic01", streams, store=store, readers=readers, **options)
     loader = data.train_dataloader()
     found = []
     for epoch in range(count):
@@ -104,18 +111,18 @@ def copied(small_corpus: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(small_corpus, tmp_path / "copy"))
 
 
-def without_table_sums(path: Path) -> None:
+def without_block_sums(path: Path) -> None:
     """Make a shard one as they were before there were any; its manifest too."""
     size = path.stat().st_size
     with h5py.File(path, "r+") as file:
         for name in STREAMS:
-            del file[f"{name}_sum"]
+            del file[f"{name}_check"]
     manifest = path.with_name("manifest.json")
     manifest.write_text(manifest.read_text().replace(f": {size},", f": {path.stat().st_size},"))
 
 
 def test_a_shard_that_keeps_only_the_librarys_checksums_is_read_alike(copied: Path, corpus: Corpus) -> None:
-    without_table_sums(copied / "shard-00000.h5")
+    without_block_sums(copied / "shard-00000.h5")
     found, expected = epochs(Corpus(copied), "stream", 2), epochs(corpus, "resident", 0)
     assert all(same(one, other) for one, other in zip(found, expected, strict=True))
 
@@ -155,24 +162,27 @@ def test_a_shard_that_goes_or_changes_while_it_is_read_is_named(
         go_on()
 
 
-@pytest.mark.parametrize("kept", ["table sums", "the library's alone"])
+@pytest.mark.parametrize("kept", ["block sums", "the library's alone"])
 def test_any_flipped_bit_of_a_row_is_an_error_with_either_store(copied: Path, kept: str) -> None:
     path = copied / "shard-00000.h5"
-    if kept != "table sums":
-        without_table_sums(path)
-    layout = Shard(path).layout("visual")
+    if kept != "block sums":
+        without_block_sums(path)
+    shard, positive = Shard(path), HighlightData(Corpus(copied), "topic01", STREAMS).positive
+    layout = shard.layout("visual")
     assert layout is not None
     whole, generator = path.read_bytes(), np.random.default_rng(0)
-    for _ in range(10):
-        at = int(layout.offsets[0]) + int(generator.integers(0, layout.rows * layout.row_bytes))
+    for video in generator.choice(positive, 10).tolist():
+        row = int(generator.integers(*shard.offsets[[video, video + 1]]))
+        chunk, within = divmod(row, layout.rows)
+        at = int(layout.offsets[chunk]) + within * layout.row_bytes + int(generator.integers(layout.row_bytes))
         path.write_bytes(whole[:at] + bytes([whole[at] ^ (1 << int(generator.integers(8)))]) + whole[at + 1 :])
         for store in ("resident", "stream"):
             with pytest.raises(InputError, match=r"shard-00000\.h5: "):
-                epochs(Corpus(copied), store, 2, count=2)
+                epochs(Corpus(copied), store, 2, count=1, tau=1000)
 
 
 def test_a_value_that_is_not_finite_is_named_with_its_video(copied: Path) -> None:
-    without_table_sums(copied / "shard-00000.h5")
+    without_block_sums(copied / "shard-00000.h5")
     with h5py.File(copied / "shard-00000.h5", "r+") as file:
         file["visual"][int(file["offsets"][2]) + 1, 3] = np.nan
     with pytest.raises(InputError, match=r"video 'synthetic-000002' \(row 2\): visual: NaN or infinite in clip"):
@@ -193,24 +203,81 @@ def test_a_compressed_shard_is_read_through_the_library(copied: Path, corpus: Co
     assert all(same(one, other) for one, other in zip(found, expected, strict=True))
 
 
-def test_a_reader_that_dies_is_an_error_and_not_a_wait(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    def dies(*_: object) -> bool:
-        raise SystemExit
+def stopped(corpus: Corpus, number: signal.Signals) -> list[Bags]:
+    """An epoch during which each reader gets a signal after the first batch."""
+    data = HighlightData(corpus, "topic01", STREAMS, tau=20, pairs=1, store="stream", readers=2)
+    batches = iter(data.train_dataloader())
+    found = [next(batches)]
+    for process in readers_of(os.getpid()):
+        os.kill(process, number)
+    try:
+        return [*found, *batches]
+    finally:
+        data.teardown("fit")
 
-    monkeypatch.setattr(ShardRows, "read", dies)
-    with pytest.raises(InputError, match=r"shard-00000\.h5: the thread that read it died"):
-        epochs(corpus, "stream", 2)
+
+def test_a_reader_that_dies_is_an_error_and_not_a_wait(corpus: Corpus) -> None:
+    with pytest.raises(InputError, match=r"shard-00000\.h5: the process that read it died .signal 9"):
+        stopped(corpus, signal.SIGKILL)
+    assert not readers_of(os.getpid())
 
 
 def test_a_read_that_does_not_come_back_is_given_up_and_named(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers_module, "PATIENCE", 0.2)
-    held = threading.Event()
-    monkeypatch.setattr(ShardRows, "read", lambda *_: held.wait(60))
-    began = time.monotonic()
+    monkeypatch.setattr(readers_module, "PATIENCE", 0.5)
     with pytest.raises(InputError, match=r"shard-00000\.h5: a read has not come back"):
-        epochs(corpus, "stream", 2)
-    held.set()
-    assert time.monotonic() - began < 20
+        stopped(corpus, signal.SIGSTOP)
+    assert not readers_of(os.getpid())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_reader_leaves_it_to_the_run_what_a_signal_means(corpus: Corpus, number: signal.Signals) -> None:
+    expected = epochs(corpus, "resident", 0, pairs=1, count=1)
+    assert all(same(*pair) for pair in zip(stopped(corpus, number), expected, strict=True))
+
+
+def test_no_reader_stays_when_the_process_that_started_it_is_killed(corpus: Corpus) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from highlight_lit.data.corpus import Corpus\n"
+        "from highlight_lit.data.datamodule import HighlightData\n"
+        "data = HighlightData(Corpus(Path(sys.argv[1])), 'topic01', ('visual',), tau=20, pairs=1, store='stream')\n"
+        "batches = iter(data.train_dataloader()); next(batches); print('read', flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, corpus.root], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"read\n"
+        started = readers_of(process.pid)
+        process.kill()
+    assert len(started) == 2
+    until = time.monotonic() + 20
+    while any(running(reader) for reader in started):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_memory_is_used_again_batch_after_batch(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    new = stream_module.Block.__init__
+    monkeypatch.setattr(stream_module.Block, "__init__", lambda *words, **more: made.append(1) or new(*words, **more))
+    for readers in (0, 2):
+        made.clear()
+        videos = np.arange(len(corpus))
+        plan = EpochPlan(corpus.clips, videos[:11], videos[11:], tau=5, pairs=2, seed=0)
+        loader = BagLoader(plan, StreamStore(corpus, videos, STREAMS, readers=readers))
+        for epoch in range(10):
+            loader.set_epoch(epoch)
+            for _ in loader:
+                pass
+        loader.close()
+        assert len(made) <= AHEAD + 2
+
+
+def test_bags_that_are_kept_stay_as_they_are(corpus: Corpus) -> None:
+    kept = epochs(corpus, "stream", 2, count=6)
+    assert all(same(*pair) for pair in zip(kept, epochs(corpus, "resident", 0, count=6), strict=True))
+
+
+def whole_shard(shard: Shard) -> Part:
+    return Part(np.zeros(1, int), np.zeros(1, int), np.zeros(1, int), np.zeros(1, int), shard.offsets[-1:])
 
 
 def test_random_edits_of_a_shard_end_in_a_clean_error_or_in_correct_rows(
@@ -233,11 +300,10 @@ def test_random_edits_of_a_shard_end_in_a_clean_error_or_in_correct_rows(
         path.write_bytes(edited if generator.random() < 0.8 else edited[: generator.integers(len(edited))])
         try:
             shard = Shard(path)
-            rows = ShardRows(shard)
+            rows = CorpusRows([shard], STREAMS)
             for name in STREAMS:
                 ours = np.zeros((shard.offsets[-1], shard.streams[name].width), shard.streams[name].dtype)
-                with rows.opened() as file:
-                    rows.read(file, name, np.array([0]), shard.offsets[-1:], ours[None], np.array([0]))
+                rows.read(whole_shard(shard), {name: ours[None]})
                 theirs = shard.rows(name, 0, len(ours))
                 assert ours.tobytes() == theirs.tobytes()
                 if shard.offsets[-1] == 21 and ours.shape == expected[name].shape:
