@@ -52,9 +52,8 @@ class Readers:
         self._answers: dict[int, dict[int, Suspects]] = {}  # of each batch, by process
         self._given = 0
         for number, process in enumerate(self._processes):
-            self._send(process, (list(rows.shards), rows.streams, number, rows.known.shapes, self._at.shapes))
-            process.hand(rows.known.file)
-            process.hand(self._at.file)
+            message = list(rows.shards), rows.streams, number, rows.known.shapes, self._at.shapes
+            self._send(process, message, rows.known.file, self._at.file)
 
     def give(self, parts: Sequence[Part], out: Shared, kept: Sequence[Shared]) -> int:
         """Have a batch read.
@@ -72,9 +71,8 @@ class Readers:
         new = out.number not in self._known_to_them
         self._known_to_them = {one.number for one in kept} & self._known_to_them | {out.number}
         for process, part in zip(self._processes, parts, strict=True):
-            self._send(process, (part, out.number, out.shapes if new else None, self._known_to_them))
-            if new:
-                process.hand(out.file)
+            message = part, out.number, out.shapes if new else None, self._known_to_them
+            self._send(process, message, *([out.file] if new else []))
         return number
 
     def arrived(self, number: int) -> bool:
@@ -117,9 +115,11 @@ class Readers:
             process.answered += 1
         return bool(found)
 
-    def _send(self, process: _Process, message: object) -> None:
+    def _send(self, process: _Process, message: object, *files: int) -> None:
         try:
             process.channel.send(message)
+            for file in files:
+                process.hand(file)
         except OSError:
             self._died(process)
 

@@ -56,8 +56,9 @@ def _nameless(size: int) -> int:
         else:
             with tempfile.TemporaryFile() as made:
                 file = os.dup(made.fileno())
-        # Room is taken now: a process that writes where there is none is killed, and cannot say why.
-        os.posix_fallocate(file, 0, size)
+        os.ftruncate(file, size)
+        if hasattr(os, "posix_fallocate"):  # room is taken now: a process that writes where there is none is killed
+            os.posix_fallocate(file, 0, size)
     except OSError as error:
         raise InputError(f"memory: {size} bytes to share with the readers cannot be had ({error.strerror})") from error
     return file
