@@ -55,6 +55,8 @@ def main() -> int:
     parser.add_argument("--widths", default="512,128", help="of the synthetic features; 2048,2048 as UMT's are")
     parser.add_argument("--out", type=Path, default=Path("experiments/results/bench.json"))
     options = parser.parse_args()
+    if options.megabytes < 500:
+        parser.error("--megabytes: expected at least 500: reading is measured beyond the first batches of an epoch")
     quiet()
     Dv, Da = (int(width) for width in options.widths.split(","))
     with tempfile.TemporaryDirectory() as folder:

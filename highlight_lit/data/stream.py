@@ -67,9 +67,10 @@ class StreamStore:
                 if not waiting:
                     return
                 number, batch = waiting.popleft()
-                batch.arrive(readers.take(number))
+                if not batch.sent:
+                    batch.arrive(readers.take(number))
                 for number, following in waiting:
-                    if self._side is not None and readers.arrived(number):
+                    if not following.sent and readers.arrived(number):
                         following.arrive(readers.take(number))
                 yield batch.bags()
         finally:
@@ -136,6 +137,11 @@ class _Batch:
         self.block = store.take(len(draw.video), tau)
         self.block.hold(self)
         self._sent: tuple[dict[str, Tensor], torch.cuda.Event | None] | None = None
+
+    @property
+    def sent(self) -> bool:
+        """Whether it is on its way to the device, or there."""
+        return self._sent is not None
 
     def parts(self, count: int) -> list[Part]:
         """Its windows, in as many parts."""
