@@ -1,4 +1,4 @@
-"""Where windows of rows lie in a shard's file: in pieces of chunks, and in the runs of units that are checked first."""
+"""Rows to be read, in pieces that lie side by side in a shard's file, and the runs of units that are checked first."""
 
 from __future__ import annotations
 
@@ -8,75 +8,64 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.shard import Layout
+from highlight_lit.data.tables import Table
 
-UNKNOWN, SOUND, SUSPECT = range(3)  # what is known of a unit; suspect: sound, with a value that is not finite
 CHECKED_BYTES = 1 << 21  # read before they are checked: what the cache of a core holds
 
 
-class Source(NamedTuple):
-    """A dataset as it is read: where it lies, the rows of a unit, and what is known of each unit.
-
-    Attributes:
-        state: (units,) UNKNOWN, SOUND or SUSPECT.
-    """
-
-    layout: Layout
-    unit: int
-    state: NDArray[np.uint8]
-
-    @property
-    def unit_bytes(self) -> int:
-        """Of a unit."""
-        return self.unit * self.layout.row_bytes
-
-    def place(self, row: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(P,) the byte of the file at which rows begin."""
-        chunk = row // self.layout.rows
-        return self.layout.offsets[chunk] + (row - chunk * self.layout.rows) * self.layout.row_bytes
-
-
 class Pieces(NamedTuple):
-    """What windows of rows have in single chunks, where they lie side by side: a piece each.
+    """Rows to be read.
 
     Attributes:
-        low, high: (P,) the rows of a piece, the last one excluded.
-        to: (P,) the byte of the memory that it goes to.
+        shard: (P,) the shard they are in.
+        low, high: (P,) the first, and the one after the last.
+        to: (P,) the byte of the memory that they go to.
     """
 
+    shard: NDArray[np.intp]
     low: NDArray[np.int64]
     high: NDArray[np.int64]
-    to: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, rows: Source, first: NDArray[np.int64], count: NDArray[np.int64], at: NDArray[np.intp]) -> Pieces:
-        """Those of windows that go to some bytes of the memory, in the order of the file."""
-        chunk = first // rows.layout.rows
-        pieces = (first + count - 1) // rows.layout.rows - chunk + 1
-        window = np.repeat(np.arange(len(first)), pieces)
-        chunk = chunk[window] + np.arange(len(window)) - (np.cumsum(pieces) - pieces)[window]
-        low = np.maximum(first[window], chunk * rows.layout.rows)
-        high = np.minimum((first + count)[window], (chunk + 1) * rows.layout.rows)
-        order = np.argsort(low, kind="stable")
-        to = at[window] + (low - first[window]) * rows.layout.row_bytes
-        return cls(low[order], high[order], to[order])
+    to: NDArray[np.intp]
 
     def some(self, which: NDArray[Any] | slice) -> Pieces:
         """Some of them."""
         return Pieces(*(part[which] for part in self))
+
+    def in_chunks(self, table: Table) -> Pieces:
+        """The same rows in pieces that lie side by side in a file, in the order of the shards and of their files."""
+        begin, rows = table.first[self.shard], table.rows[self.shard]
+        chunk = (self.low - begin) // rows
+        count = (self.high - 1 - begin) // rows - chunk + 1
+        of = np.repeat(np.arange(len(count)), count)
+        begin = begin[of] + (chunk[of] + np.arange(len(of)) - (np.cumsum(count) - count)[of]) * rows[of]
+        low = np.maximum(self.low[of], begin)
+        high = np.minimum(self.high[of], begin + rows[of])
+        to = self.to[of] + (low - self.low[of]) * table.row_bytes
+        return Pieces(self.shard[of], low, high, to).some(np.argsort(low, kind="stable"))
+
+    def any_is(self, state: int, table: Table) -> NDArray[np.bool_]:
+        """(P,) whether a unit that has some of the rows is in a state."""
+        first = table.unit_of(self.shard, self.low)
+        units = table.unit_of(self.shard, self.high - 1) - first + 1
+        start = np.cumsum(units) - units
+        number = np.repeat(first - start, units) + np.arange(units.sum())
+        return np.asarray(np.logical_or.reduceat(table.state[number] == state, start))
 
 
 class Runs(NamedTuple):
     """The units that some pieces lie in: runs of units that lie side by side, each read at once.
 
     Attributes:
+        shard: (R,) the shard it is in.
         first, units: (R,) a run's first unit, and how many it has.
         before: (R,) the units of the runs before it.
         offset: (R,) the byte of the file that it begins at.
         run: (P,) that of a piece; pieces that share a unit share one.
         skip: (P,) bytes of all runs, one after the other, before a piece.
+        unit_bytes: Of each unit.
     """
 
+    shard: NDArray[np.intp]
     first: NDArray[np.int64]
     units: NDArray[np.int64]
     before: NDArray[np.int64]
@@ -86,16 +75,18 @@ class Runs(NamedTuple):
     unit_bytes: int
 
     @classmethod
-    def of(cls, rows: Source, pieces: Pieces) -> Runs:
-        """Those of pieces in the order of the file."""
-        low, high = pieces.low // rows.unit, (pieces.high - 1) // rows.unit + 1
+    def of(cls, table: Table, pieces: Pieces) -> Runs:
+        """Those of pieces in the order of the shards and of their files, of which all units have as many rows."""
+        unit_bytes = int(table.unit[pieces.shard[0]]) * table.row_bytes
+        low, high = table.unit_of(pieces.shard, pieces.low), table.unit_of(pieces.shard, pieces.high - 1) + 1
         begins = np.append(True, low[1:] >= np.maximum.accumulate(high)[:-1])
         run = np.cumsum(begins) - 1
-        first = low[begins]
+        shard, first = pieces.shard[begins], low[begins]
         units = np.maximum.reduceat(high, np.flatnonzero(begins)) - first
         before = np.cumsum(units) - units
-        skip = (pieces.low - first[run] * rows.unit) * rows.layout.row_bytes + before[run] * rows.unit_bytes
-        return cls(first, units, before, rows.place(first * rows.unit), run, skip, rows.unit_bytes)
+        row = table.row_of(shard, first)
+        skip = (pieces.low - row[run]) * table.row_bytes + before[run] * unit_bytes
+        return cls(shard, first, units, before, table.place(shard, row), run, skip, unit_bytes)
 
     def groups(self) -> Iterator[tuple[slice, slice, int]]:
         """Runs to be checked together, about `CHECKED_BYTES`: which runs, which pieces, and how many units."""
@@ -106,15 +97,7 @@ class Runs(NamedTuple):
         runs = run.tolist()
         return zip(map(slice, runs[:-1], runs[1:]), map(slice, piece[:-1], piece[1:]), units, strict=True)
 
-    def numbers(self) -> NDArray[np.int64]:
-        """All units of all runs."""
-        return np.asarray(np.repeat(self.first - self.before, self.units) + np.arange(self.units.sum()))
-
-
-def any_in(rows: Source, state: int, low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(P,) whether a unit that has some of the rows `low` to `high` is in a state."""
-    first = low // rows.unit
-    units = (high - 1) // rows.unit - first + 1
-    start = np.cumsum(units) - units
-    number = np.repeat(first - start, units) + np.arange(units.sum())
-    return np.asarray(np.logical_or.reduceat(rows.state[number] == state, start))
+    def numbers(self) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+        """The shards and the numbers of all units of all runs."""
+        number = np.repeat(self.first - self.before, self.units) + np.arange(self.units.sum())
+        return np.repeat(self.shard, self.units), number
