@@ -55,8 +55,8 @@ def main() -> int:
     parser.add_argument("--widths", default="512,128", help="of the synthetic features; 2048,2048 as UMT's are")
     parser.add_argument("--out", type=Path, default=Path("experiments/results/bench.json"))
     options = parser.parse_args()
-    if options.megabytes < 500:
-        parser.error("--megabytes: expected at least 500: reading is measured beyond the first batches of an epoch")
+    if options.megabytes < 1000:
+        parser.error("--megabytes: expected at least 1000: reading is measured beyond the first batches of an epoch")
     quiet()
     Dv, Da = (int(width) for width in options.widths.split(","))
     with tempfile.TemporaryDirectory() as folder:
@@ -71,6 +71,8 @@ def main() -> int:
         for name, megabytes in (("small", options.megabytes // 10), ("large", options.megabytes)):
             bench_data.write_large(Path(folder) / name, megabytes)
         rows["reading against plain reads"] = bench_data.reading(Path(folder) / "large", 2, options.rounds)
+        bench_data.write_large(Path(folder) / "many", options.megabytes // 2, shard_bytes=10**6)
+        rows["reading from many shards"] = bench_data.reading(Path(folder) / "many", 2, options.rounds)
         small, large = (bench_data.peak_memory(Path(folder) / name) for name in ("small", "large"))
         rows["peak MiB of a stream, corpus 10 times larger"] = {"small": small, "large": large, "ratio": large / small}
         rows["index"] = bench_data.index(Path(folder) / "index", 1_000_000)

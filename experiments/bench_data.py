@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.batches import Draw, EpochPlan
-from highlight_lit.data.corpus import MANIFEST, Corpus, write_corpus
+from highlight_lit.data.corpus import MANIFEST, SHARD_BYTES, Corpus, write_corpus
 from highlight_lit.data.shard import FORMAT, VERSION
 from highlight_lit.data.shard_writer import create
 from highlight_lit.data.stream import StreamStore
@@ -32,7 +32,7 @@ WARM = 6  # batches
 CLIP_BYTES = 2 * (512 + 128) + 1
 
 
-def write_large(root: Path, megabytes: int) -> None:
+def write_large(root: Path, megabytes: int, shard_bytes: int = SHARD_BYTES) -> None:
     """A corpus of a size, its rows nearly all zero: half of its videos short and of the topic, half long and not."""
     pair = sum(CLIPS.values()) * CLIP_BYTES
 
@@ -46,7 +46,7 @@ def write_large(root: Path, megabytes: int) -> None:
                 tags = ("topic",) if kind == "short" else ("other",)
                 yield Video(f"{kind}-{number:07d}", duration, tags, span, rows["visual"], rows["audio"])
 
-    write_corpus(root, videos(), STREAMS, name="large", clip_seconds=1.0)
+    write_corpus(root, videos(), STREAMS, name="large", clip_seconds=1.0, shard_bytes=shard_bytes)
 
 
 def write_bags(root: Path, videos: int, clips: int = 60) -> None:
@@ -81,8 +81,8 @@ def reading(root: Path, readers: int, rounds: int, pairs: int = 256) -> dict[str
         measured.append([read_plainly(), *_epochs(store, warm, draws, plan.tau)])
     plain, checked, again = (statistics.median(column) for column in zip(*measured[1:], strict=True))
     ratios = [statistics.median(m[0] / m[column] for m in measured[1:]) for column in (1, 2)]
-    return {"readers": readers, "plain": size / plain, "checked": size / checked, "again": size / again,
-            "checked ratio": ratios[0], "again ratio": ratios[1]}  # fmt: skip
+    return {"readers": readers, "shards": len(corpus.shards), "plain": size / plain, "checked": size / checked,
+            "again": size / again, "checked ratio": ratios[0], "again ratio": ratios[1]}  # fmt: skip
 
 
 def _epochs(store: StreamStore, warm: list[Draw], draws: list[Draw], tau: int) -> list[float]:

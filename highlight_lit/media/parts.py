@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from highlight_lit.data.corpus import MANIFEST, SHARD_BYTES, Corpus, read_manifest, write_manifest
+from highlight_lit.data.probe import probe
 from highlight_lit.data.shard import Shard
 from highlight_lit.data.shard_writer import ShardWriter
 from highlight_lit.data.video import Stream
@@ -88,10 +89,11 @@ def known_ids(root: Path, streams: dict[str, Stream]) -> set[str]:
     Raises:
         InputError: It is damaged, or has features of other extractors.
     """
-    if (root / MANIFEST).exists():
-        Corpus(root)
+    shards = _shards(root)
+    packed = [shard.path for shard in Corpus(root).shards] if (root / MANIFEST).exists() else []
+    probe([path for path in shards if path not in packed])
     known: set[str] = set()
-    for path in _shards(root):
+    for path in shards:
         shard = Shard(path)
         if shard.streams != streams:
             raise InputError(f"{path}: features of {_names(shard.streams)}; asked for {_names(streams)}")

@@ -136,6 +136,16 @@ def test_slices_together_are_the_whole(tmp_path, folder):
     assert ids(root) == ["-c d's", "b", "e", "xyz"]
 
 
+def test_a_part_that_kills_the_library_is_named_and_kills_nothing(tmp_path, folder, monkeypatch):
+    root, videos = tmp_path / "corpus", find_videos([folder])
+    extract_corpus(videos, root, CLASSIC, slice_of="1/3")
+    monkeypatch.setattr(
+        "highlight_lit.data.probe._touch", lambda path: os.abort() if path.parent.name == "parts" else 0
+    )
+    with pytest.raises(InputError, match=r"parts.[0-9a-f]{24}\.h5: damaged or forged"):
+        extract_corpus(videos, root, CLASSIC)
+
+
 def test_every_video_is_in_one_slice():
     videos = [Path(f"{number}.mp4") for number in range(11)]
     slices = [take_slice(videos, f"{number}/4") for number in range(1, 5)]
