@@ -30,43 +30,26 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from highlight_lit.data.columns import BY_VIDEO, misfit, wrong_value
+from highlight_lit.data.layout import Layout, layout_of
 from highlight_lit.data.video import SPLITS, STREAMS, Labels, Stream, Video
 from highlight_lit.errors import InputError
 
 FORMAT = "highlight-lit shard"
 VERSION = 1
 BLOCK_ROWS = 16  # of features, that a checksum of ours covers; a chunk has whole blocks
-MOST_CHUNK_BYTES = 1 << 26  # larger chunks are left to the library
 MOST_OPEN = 256  # shards of a process; a corpus of thousands would meet its limit of open files, often 1,024
 _H5_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, IndexError, OverflowError,
               MemoryError)  # fmt: skip
 
 library = threading.RLock()  # the HDF5 library does one thing at a time anyway; held, no handle in use is closed
 _opened: deque[weakref.ref[Shard]] = deque()  # shards with an open file, the one opened first in front
-
-
-class Layout(NamedTuple):
-    """Where the chunks of a dataset lie.
-
-    Attributes:
-        rows: Of a chunk.
-        row_bytes: Of a row.
-        dtype: Of its values.
-        offsets: (chunks,) the byte of the file that each starts at.
-        sums: (blocks,) those of `visual_check` or `audio_check`; None where the shard has none.
-    """
-
-    rows: int
-    row_bytes: int
-    dtype: np.dtype[Any]
-    offsets: NDArray[np.int64]
-    sums: NDArray[np.uint64] | None
 
 
 def identity(status: os.stat_result) -> tuple[int, ...]:
@@ -108,6 +91,7 @@ class Shard:
         self.path = path
         self._handle: tuple[int, h5py.File] | None = None
         self.identity: tuple[int, ...] | None = None  # of the file that was opened first
+        self._sound: set[str] = set()  # the datasets of that file that were looked at
         with reading(path):
             self._check_layout()
 
@@ -147,6 +131,9 @@ class Shard:
         for name in self.file:
             self._dataset(name)
         self.videos = len(self._dataset("id"))
+        for name in BY_VIDEO:
+            if len(self._dataset(name)) != self.videos:
+                raise InputError(f"{self.path}: {name}: {len(self.file[name])} rows, expected {self.videos}")
         self.offsets = self._offsets("", "span")
         self.streams = {name: self._stream(name) for name in STREAMS if name in self.file}
         for name in [*self.streams, *(["heard"] if "audio" in self.streams else [])]:
@@ -155,11 +142,16 @@ class Shard:
 
     def _dataset(self, name: str) -> h5py.Dataset:
         """A dataset of this very file: no soft or external link, no external or virtual storage is followed."""
+        if name in self._sound:
+            return self.file[name]
         if name not in self.file or not isinstance(self.file.get(name, getlink=True), h5py.HardLink):
             raise InputError(f"{self.path}: {name}: missing, or not stored in this file")
         found = self.file[name]
         if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual or found.dtype.hasobject:
             raise InputError(f"{self.path}: {name}: not a plain dataset stored in this file")
+        if (fault := misfit(name, found.dtype, found.shape)) is not None:
+            raise InputError(f"{self.path}: {name}: {fault}")
+        self._sound.add(name)
         return found
 
     def _stream(self, name: str) -> Stream:
@@ -173,18 +165,33 @@ class Shard:
 
     def _offsets(self, prefix: str, owned: str) -> NDArray[np.int64]:
         """The (N + 1,) offsets into the dataset `owned`, checked."""
-        offsets: NDArray[np.int64] = self._dataset(f"{prefix}offsets")[:]
+        offsets = np.asarray(self._dataset(f"{prefix}offsets")[:], np.int64)
         rows = len(self._dataset(owned)) if owned in self.file else 0
         well_formed = offsets.shape == (self.videos + 1,) and offsets[0] == 0 and (np.diff(offsets) >= 0).all()
         if not well_formed or offsets[-1] != rows:
             raise InputError(f"{self.path}: {prefix}offsets: not {self.videos + 1} rising numbers from 0 to {rows}")
         return offsets
 
-    def column(self, name: str) -> NDArray[Any]:
-        """A whole per-video dataset: `id`, `duration`, `split`, `tag_name`, `tag_offsets`, `tag_index`."""
+    def _owned(self, prefix: str, owned: str, row: int) -> slice:
+        """What the video in `row` has of the dataset `owned`."""
+        start, stop = (int(offset) for offset in self._dataset(f"{prefix}offsets")[row : row + 2])
+        rows = len(self._dataset(owned)) if owned in self.file else 0
+        if not 0 <= start <= stop <= rows:
+            raise InputError(f"{self.path}: {prefix}offsets: {start} and {stop} in row {row}, expected 0 to {rows}")
+        return slice(start, stop)
+
+    def column(self, name: str, which: slice = slice(None)) -> NDArray[Any]:
+        """Of a per-video dataset all or some: `id`, `duration`, `split`, `tag_name`, `tag_index`."""
         with reading(self.path):
-            values: NDArray[Any] = self._dataset(name)[:]
+            values: NDArray[Any] = self._dataset(name)[which]
+            if (fault := wrong_value(name, values, len(self._dataset("tag_name")))) is not None:
+                raise InputError(f"{self.path}: {name}: {fault}")
             return values
+
+    def tag_offsets(self) -> NDArray[np.int64]:
+        """(N + 1,) where each video's tags begin in `tag_index`."""
+        with reading(self.path):
+            return self._offsets("tag_", "tag_index")
 
     def rows(self, name: str, start: int, stop: int) -> NDArray[Any]:
         """Rows `start` to `stop` of `visual`, `audio`, `heard` or `span`: whole chunks, verified by their checksums."""
@@ -195,25 +202,10 @@ class Shard:
     def layout(self, name: str) -> Layout | None:
         """Where the chunks of a dataset lie in the file; None where they are not stored as this package writes them."""
         with reading(self.path):
-            dataset = self._dataset(name)
-            made = dataset.id.get_create_plist()
-            alone = made.get_nfilters() == 1 and made.get_filter(0)[0] == h5py.h5z.FILTER_FLETCHER32
-            if not alone or dataset.dtype.byteorder == ">" or dataset.chunks[1:] != dataset.shape[1:]:
-                return None
-            rows = dataset.chunks[0]
-            row_bytes = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:]))
-            offsets = np.full(-(-len(dataset) // rows), -1, np.int64)
-            as_written = rows * row_bytes <= MOST_CHUNK_BYTES
-
-            def note(chunk: Any) -> None:
-                nonlocal as_written
-                as_written &= chunk.filter_mask == 0 and chunk.size == rows * row_bytes + 4
-                offsets[chunk.chunk_offset[0] // rows] = chunk.byte_offset
-
-            dataset.id.chunk_iter(note)
-            whole = as_written and bool((offsets >= 0).all())
-            sums = self._block_sums(name, len(dataset)) if rows % BLOCK_ROWS == 0 else None
-            return Layout(rows, row_bytes, dataset.dtype, offsets, sums) if whole else None
+            found = layout_of(self._dataset(name))
+            if found is None or found.rows % BLOCK_ROWS:
+                return found
+            return found._replace(sums=self._block_sums(name, int(self.offsets[-1])))
 
     def _block_sums(self, name: str, rows: int) -> NDArray[np.uint64] | None:
         if f"{name}_check" not in self.file:
@@ -227,16 +219,18 @@ class Shard:
     def title(self, row: int) -> str:
         """Title of the video in `row`."""
         with reading(self.path):
-            start, stop = self._dataset("title_offsets")[row : row + 2]
-            return bytes(self._dataset("title_bytes")[start:stop]).decode()
+            return bytes(self._dataset("title_bytes")[self._owned("title_", "title_bytes", row)]).decode()
 
     def labels(self, row: int) -> Labels | None:
         """Labels of the video in `row`, None where it has none. For evaluation: training never calls this."""
         with reading(self.path):
-            start, stop = self._offsets("label_", "label_span")[row : row + 2]
-            if start == stop:
+            which = self._owned("label_", "label_span", row)
+            if which.start == which.stop:
                 return None
-            return Labels(self._dataset("label_span")[start:stop], self._dataset("label_score")[start:stop])
+            labels = Labels(self._dataset("label_span")[which], self._dataset("label_score")[which])
+            if (fault := labels.fault()) is not None:
+                raise InputError(f"{self.path}: row {row}: {fault}")
+            return labels
 
     def video(self, row: int) -> Video:
         """The whole video in `row`, as it was added."""
@@ -245,20 +239,20 @@ class Shard:
 
     def _video(self, row: int) -> Video:
         start, stop = (int(offset) for offset in self.offsets[row : row + 2])
-        first, last = self.column("tag_offsets")[row : row + 2]
-        tags = self.column("tag_name")[self.column("tag_index")[first:last]]
+        alone = slice(row, row + 1)
+        tags = self.column("tag_name")[self.column("tag_index", self._owned("tag_", "tag_index", row))]
         rows = {name: self.rows(name, start, stop) for name in self.streams}
         heard = self.rows("heard", start, stop).astype(bool) if "audio" in rows else None
         return Video(
-            id=self.column("id")[row].decode(),
-            duration=float(self.column("duration")[row]),
+            id=self.column("id", alone)[0].decode(),
+            duration=float(self.column("duration", alone)[0]),
             tags=tuple(tag.decode() for tag in tags),
             span=self.rows("span", start, stop),
             visual=rows.get("visual"),
             audio=rows.get("audio") if heard is not None and heard.any() else None,
             heard=heard if heard is not None and heard.any() else None,
             title=self.title(row),
-            split=SPLITS[self.column("split")[row]],
+            split=SPLITS[self.column("split", alone)[0]],
             labels=self.labels(row),
         )
 

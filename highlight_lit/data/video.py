@@ -36,6 +36,14 @@ class Labels:
     span: NDArray[np.float64]
     score: NDArray[np.float32]
 
+    def fault(self) -> str | None:
+        """What is wrong with them, in words; None if nothing is."""
+        if (fault := _span_fault(self.span)) is not None:
+            return f"labels.span: {fault}"
+        if self.score.ndim != 2 or len(self.score) != len(self.span) or self.score.shape[1] == 0:
+            return f"labels.score: shape {self.score.shape}, expected ({len(self.span)}, annotators)"
+        return None if np.isfinite(self.score).all() else "labels.score: NaN or infinite"
+
 
 @dataclass(frozen=True)
 class Video:
@@ -88,7 +96,7 @@ class Video:
                 return f"{name}: NaN or infinite in clip {bad[0]}" + (f" and {len(bad) - 1} more" * (len(bad) > 1))
         if self.heard is not None and self.heard.shape != (len(self.span),):
             return f"heard: shape {self.heard.shape}, expected ({len(self.span)},)"
-        return None if self.labels is None else _labels_fault(self.labels)
+        return None if self.labels is None else self.labels.fault()
 
 
 def _span_fault(span: NDArray[np.float64]) -> str | None:
@@ -97,11 +105,3 @@ def _span_fault(span: NDArray[np.float64]) -> str | None:
     if not np.isfinite(span).all() or (span < 0).any() or (span[:, 0] >= span[:, 1]).any():
         return "a start that is negative, not finite or not before its end"
     return "starts go backwards" if (np.diff(span[:, 0]) < 0).any() else None
-
-
-def _labels_fault(labels: Labels) -> str | None:
-    if (fault := _span_fault(labels.span)) is not None:
-        return f"labels.span: {fault}"
-    if labels.score.ndim != 2 or len(labels.score) != len(labels.span) or labels.score.shape[1] == 0:
-        return f"labels.score: shape {labels.score.shape}, expected ({len(labels.span)}, annotators)"
-    return None if np.isfinite(labels.score).all() else "labels.score: NaN or infinite"

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from highlight_lit.data.probe import probe
+from highlight_lit.data.corpus import MANIFEST, Corpus
 from highlight_lit.data.rows import CorpusRows, Part
-from highlight_lit.data.shard import Shard
 from highlight_lit.data.shard_writer import ShardWriter
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
+from highlight_lit.files import write_json
 from tests.processes import exit_status, forked
 
 CASES = int(os.environ.get("HIGHLIGHT_LIT_FUZZ", "60"))
@@ -33,10 +33,13 @@ _MASK = 0xFFFFFFFF
 
 
 def everything(path: Path) -> list[bytes]:
-    """All that a shard holds, each row of features read in both ways."""
-    probe([path])
-    shard = Shard(path)
-    rows, found = CorpusRows([shard], list(shard.streams)), []
+    """All that a shard holds, as one of a corpus, each row of features read in both ways."""
+    entry = {"file": path.name, "videos": 3, "clips": 21, "bytes": path.stat().st_size, "sha256": "0" * 64}
+    header = {"format": "highlight-lit corpus", "version": 1, "name": "fuzz", "topics": ["dog"]}
+    write_json(path.parent / MANIFEST, {**header, "shards": [entry]})
+    corpus = Corpus(path.parent)
+    [shard] = corpus.shards
+    rows, found = CorpusRows([shard], list(shard.streams)), [corpus.tagged("dog").tobytes(), corpus.duration.tobytes()]
     zero = np.zeros(1, int)
     for name, stream in shard.streams.items():
         ours = np.zeros((int(shard.offsets[-1]), stream.width), stream.dtype)
@@ -55,7 +58,7 @@ def outcome(path: Path, expected: list[bytes] | None) -> int:
         try:
             return CORRECT if everything(path) == expected else OTHER
         except InputError as error:
-            return MANY_LINES if "\n" in str(error) or str(path) not in str(error) else REFUSED
+            return MANY_LINES if "\n" in str(error) or str(path.parent) not in str(error) else REFUSED
         except BaseException as error:
             os.write(2, f"{type(error).__name__}: {error}\n".encode())
             return WRONG
