@@ -33,7 +33,7 @@ def layout_of(dataset: h5py.Dataset) -> Layout | None:
     """Its layout, without sums; None where it is not in chunks of whole rows with a Fletcher-32 checksum and no more."""
     made = dataset.id.get_create_plist()
     alone = made.get_nfilters() == 1 and made.get_filter(0)[0] == h5py.h5z.FILTER_FLETCHER32
-    if not alone or dataset.dtype.byteorder == ">" or dataset.chunks[1:] != dataset.shape[1:]:
+    if not alone or dataset.chunks[1:] != dataset.shape[1:]:
         return None
     rows = dataset.chunks[0]
     row_bytes = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:]))

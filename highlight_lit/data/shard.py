@@ -44,9 +44,12 @@ from highlight_lit.errors import InputError
 FORMAT = "highlight-lit shard"
 VERSION = 1
 BLOCK_ROWS = 16  # of features, that a checksum of ours covers; a chunk has whole blocks
+MOST_COMPRESSED = 1100  # times that a file can be smaller than what it holds: deflate reaches 1,032
 MOST_OPEN = 256  # shards of a process; a corpus of thousands would meet its limit of open files, often 1,024
 _H5_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, IndexError, OverflowError,
               MemoryError)  # fmt: skip
+
+_FLOATS = (h5py.h5t.IEEE_F16LE, h5py.h5t.IEEE_F32LE)
 
 library = threading.RLock()  # the HDF5 library does one thing at a time anyway; held, no handle in use is closed
 _opened: deque[weakref.ref[Shard]] = deque()  # shards with an open file, the one opened first in front
@@ -149,6 +152,8 @@ class Shard:
         found = self.file[name]
         if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual or found.dtype.hasobject:
             raise InputError(f"{self.path}: {name}: not a plain dataset stored in this file")
+        if found.nbytes > MOST_COMPRESSED * self.file.id.get_filesize():
+            raise InputError(f"{self.path}: {name}: {found.nbytes} bytes, more than a file of its size can hold")
         if (fault := misfit(name, found.dtype, found.shape)) is not None:
             raise InputError(f"{self.path}: {name}: {fault}")
         self._sound.add(name)
@@ -156,9 +161,11 @@ class Shard:
 
     def _stream(self, name: str) -> Stream:
         dataset = self._dataset(name)
-        if dataset.ndim != 2 or dataset.dtype not in (np.float16, np.float32):
+        # By the library's own description: what differs from these in a bit of the exponent is shown as one of them.
+        if dataset.ndim != 2 or not any(dataset.id.get_type().equal(kind) for kind in _FLOATS):
             raise InputError(
-                f"{self.path}: {name}: {dataset.dtype} of shape {dataset.shape}, expected float16 or float32 rows"
+                f"{self.path}: {name}: {dataset.dtype} of shape {dataset.shape}, "
+                "expected rows of float16 or float32 of IEEE 754, little-endian"
             )
         extractor, version = str(dataset.attrs["extractor"]), str(dataset.attrs["version"])
         return Stream(dataset.shape[1], extractor, version, str(dataset.dtype))

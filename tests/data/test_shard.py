@@ -183,6 +183,32 @@ def test_nothing_outside_the_file_is_followed(tmp_path: Path, make_video: MakeVi
         Shard(path)
 
 
+def test_rows_in_a_float_format_of_its_own_are_refused(tmp_path: Path, make_video: MakeVideo) -> None:
+    path = tmp_path / "s.h5"
+    write(path, make_video()).close()
+    kind = h5py.h5t.IEEE_F32LE.copy()
+    kind.set_fields(31, 23, 8, 19, 4)  # h5py shows it as float32, and the library reads 4 bits of a mantissa
+    with h5py.File(path, "r+") as file:
+        space, attributes = h5py.h5s.create_simple(file["visual"].shape), dict(file["visual"].attrs)
+        assert kind.dtype == np.float32
+        del file["visual"]
+        h5py.h5d.create(file.id, b"visual", kind, space)
+        file["visual"].attrs.update(attributes)
+    with pytest.raises(InputError, match=r"s\.h5: visual: .* expected rows of float16 or float32 of IEEE 754"):
+        Shard(path)
+
+
+def test_more_rows_than_its_file_can_hold_are_refused(tmp_path: Path, make_video: MakeVideo) -> None:
+    path = tmp_path / "s.h5"
+    write(path, make_video()).close()
+    with h5py.File(path, "r+") as file:
+        rows, attributes = len(file["visual"]), dict(file["visual"].attrs)
+        del file["visual"]
+        file.create_dataset("visual", (rows, 1 << 32), "f2", chunks=(1, 1 << 10)).attrs.update(attributes)
+    with pytest.raises(InputError, match=r"s\.h5: visual: \d+ bytes, more than a file of its size can hold"):
+        Shard(path)
+
+
 def test_a_pickled_shard_opens_its_own_handle(tmp_path: Path, make_video: MakeVideo) -> None:
     shard = write(tmp_path / "s.h5", make_video())
     copy = pickle.loads(pickle.dumps(shard))
