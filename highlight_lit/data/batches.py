@@ -210,13 +210,15 @@ def moments(parts: Iterator[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     count, rows_waiting = 0, 0
     sums: Tensor | None = None
     waiting: list[tuple[Tensor, Tensor]] = []
+    wide = torch.empty(0, dtype=torch.float64)  # one for all: each of its own would be most of the memory
 
     def add() -> None:
         nonlocal count, sums
         rows, kept = (torch.cat(side).cpu() for side in zip(*waiting, strict=True))
         for first in range(0, len(rows), _BLOCK):
-            block = rows[first : first + _BLOCK].double()[kept[first : first + _BLOCK]]
-            both = torch.stack([block.sum(0), block.square().sum(0)])
+            found = rows[first : first + _BLOCK][kept[first : first + _BLOCK]]
+            block = wide.resize_(found.shape).copy_(found)
+            both = torch.stack([block.sum(0), block.square_().sum(0)])
             sums, count = both if sums is None else sums + both, count + len(block)
 
     for part in parts:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.tables import Table
 
-CHECKED_BYTES = 1 << 21  # read before they are checked: what the cache of a core holds
+CHECKED_BYTES = 1 << 20  # read before they are checked: what stays in the cache of a core
 
 
 class Pieces(NamedTuple):

@@ -66,9 +66,10 @@ class CorpusRows:
         blocks = first_blocks(shards)
         shapes = {**Table.shapes(shards, streams), "heard": ((int(blocks[-1]) * BLOCK_ROWS // 8,), "u1")}
         self.known = Shared(shapes) if known is None else known
-        self._streams = {name: _StreamRows(shards, Table(shards, name, self.known)) for name in streams}
+        self._tables = [Table(shards, name, self.known) for name in streams]
+        self._streams = {table.name: _StreamRows(shards, table) for table in self._tables}
         self._first = blocks[:-1] * BLOCK_ROWS
-        self._heard = np.zeros(len(shards), bool)  # whether a shard's are there
+        self._looked_up = np.zeros(len(shards), bool)
 
     def read(
         self, part: Part, out: Mapping[str, NDArray[Any]], tell: Callable[[int], object] = lambda shard: None
@@ -91,12 +92,16 @@ class CorpusRows:
         for which, shards in part.by_shards(MOST_AT_ONCE):
             bag, shard, row, start, clips = (column[which] for column in part)
             first = self._first_rows(shard, row, start)
+            for number in shards:
+                if not self._looked_up[number]:
+                    tell(number)
+                    self._look_up(number)
             with OpenShards(self.shards, shards, tell) as files:
                 for name in streams:
                     windows = Pieces(shard, first, first + clips, bag * out[name][0].nbytes)
                     suspect[name][which] = self._streams[name].read(files, windows, _bytes(out[name]))
                 if "heard" in out:
-                    out["heard"][bag] = self._is_heard(shards, first, out["heard"].shape[1])
+                    out["heard"][bag] = self._is_heard(first, out["heard"].shape[1])
         for rows in (out[name] for name in streams):
             short = part.clips < rows.shape[1]
             for bag, clips in zip(part.bag[short].tolist(), part.clips[short].tolist(), strict=True):
@@ -110,15 +115,21 @@ class CorpusRows:
         pairs = zip(shard.tolist(), row.tolist(), strict=True)
         return self._first[shard] + np.array([self.shards[one].offsets[video] for one, video in pairs]) + start
 
-    def _is_heard(self, shards: Sequence[int], first: NDArray[np.int64], tau: int) -> NDArray[np.uint8]:
-        """(W, tau) `heard` from some rows on, any beyond a shard's last; kept in memory, a bit a clip, once asked for."""
+    def _look_up(self, number: int) -> None:
+        """Ask the library all that there is to ask of a shard, and let it go: a shard that it has open takes a megabyte."""
+        shard = self.shards[number]
+        for table in self._tables:
+            table.look_up(number)
+        if "audio" in self.streams:
+            found = np.packbits(shard.rows("heard", 0, int(shard.offsets[-1])))
+            byte = int(self._first[number]) // 8
+            self.known.arrays["heard"][byte : byte + len(found)] = found  # another process may do so too: the same ones
+        shard.close()
+        self._looked_up[number] = True
+
+    def _is_heard(self, first: NDArray[np.int64], tau: int) -> NDArray[np.uint8]:
+        """(W, tau) `heard` from some rows on, a bit a clip in memory; any beyond a shard's last."""
         bits = self.known.arrays["heard"]
-        for number in shards:
-            if not self._heard[number]:
-                found = np.packbits(self.shards[number].rows("heard", 0, int(self.shards[number].offsets[-1])))
-                byte = int(self._first[number]) // 8
-                bits[byte : byte + len(found)] = found  # another process may do so too: the same ones
-                self._heard[number] = True
         row = np.minimum(first[:, None] + np.arange(tau), 8 * len(bits) - 1)
         return np.asarray(bits[row >> 3] >> (7 - (row & 7)) & 1, np.uint8)
 
@@ -139,7 +150,7 @@ class _StreamRows:
         Raises:
             InputError: A unit is damaged, or a file ends too soon.
         """
-        plain = self._table.readable(windows.shard)
+        plain = self._table.plain(windows.shard)
         suspect = np.ones(len(plain), bool)
         if plain.any():
             suspect[plain] = self._read(files, windows.some(plain), memory)

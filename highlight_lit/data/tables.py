@@ -16,7 +16,7 @@ from highlight_lit.data.shard import BLOCK_ROWS, Shard
 from highlight_lit.data.shared import Shapes, Shared
 
 UNKNOWN, SOUND, SUSPECT = range(3)  # what is known of a unit; suspect: sound, with a value that is not finite
-_NOT_YET, _LIBRARY = 0, -1  # in place of the rows of a chunk
+_LIBRARY = -1  # in place of the rows of a chunk
 
 
 def first_blocks(shards: Sequence[Shard]) -> NDArray[np.int64]:
@@ -26,8 +26,6 @@ def first_blocks(shards: Sequence[Shard]) -> NDArray[np.int64]:
 
 class Table:
     """The rows of `visual` or `audio`, numbered through all shards, those of a shard from a whole block on.
-
-    Where a shard's chunks lie is read from it when one of its rows is first asked for.
 
     Args:
         shards: The shards.
@@ -50,7 +48,7 @@ class Table:
         stream = shards[0].streams[name]
         self.dtype = np.dtype(stream.dtype)
         self.row_bytes = stream.width * self.dtype.itemsize
-        self.rows = np.full(len(shards), _NOT_YET, np.int64)
+        self.rows = np.zeros(len(shards), np.int64)
         self.unit = np.full(len(shards), BLOCK_ROWS, np.int64)
         self.has_sums = np.zeros(len(shards), bool)
         self._first_chunk = np.zeros(len(shards), np.int64)
@@ -64,17 +62,12 @@ class Table:
             f"{name} {kind}": (blocks, dtype) for name in names for kind, dtype in (("state", "u1"), ("sums", "u8"))
         }
 
-    def readable(self, shards: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Whether plain reads do for some shards, and not the library alone (compressed, say); looks chunks up.
+    def look_up(self, shard: int) -> None:
+        """Read from a shard where its chunks lie; before that nothing can be asked of its rows.
 
         Raises:
-            InputError: A shard is damaged, gone, or not the file it was.
+            InputError: The shard is damaged, gone, or not the file it was.
         """
-        for shard in np.unique(shards[self.rows[shards] == _NOT_YET]).tolist():
-            self._look_up(shard)
-        return np.asarray(self.rows[shards] != _LIBRARY)
-
-    def _look_up(self, shard: int) -> None:
         layout = self._shards[shard].layout(self.name)
         rows = int(self._shards[shard].offsets[-1])
         if layout is None or (layout.sums is None and len(layout.offsets) > -(-rows // BLOCK_ROWS)):
@@ -91,6 +84,10 @@ class Table:
         self._offsets[self._chunks : chunks] = layout.offsets
         self._first_chunk[shard], self._chunks = self._chunks, chunks
         self.rows[shard] = layout.rows
+
+    def plain(self, shard: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Whether plain reads do for some shards, and not the library alone (compressed, say)."""
+        return np.asarray(self.rows[shard] != _LIBRARY)
 
     def place(self, shard: NDArray[np.intp], row: NDArray[np.int64]) -> NDArray[np.int64]:
         """(P,) the byte of its shard's file at which each row begins."""
