@@ -48,8 +48,9 @@ class Part(NamedTuple):
         """The windows of at most so many shards at a time: which windows, in the shards' order, and which shards."""
         order = np.argsort(self.shard, kind="stable")
         shards, first = np.unique(self.shard[order], return_index=True)
-        groups = [shards[n : n + most].tolist() for n in range(0, len(shards), most)]
-        return zip(np.split(order, first[most::most]), groups, strict=True)
+        ends = [*first[most::most].tolist(), len(order)]
+        for number, end in zip(range(0, len(shards), most), ends, strict=False):  # of no windows there is an end alone
+            yield order[first[number] : end], shards[number : number + most].tolist()
 
 
 class CorpusRows:

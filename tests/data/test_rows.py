@@ -117,6 +117,11 @@ def test_windows_of_many_shards_are_worked_out_at_once(many: list[Shard], monkey
     assert all((rows[0] == shard.rows("visual", 0, 1)).all() for rows, shard in zip(out["visual"], many, strict=True))
 
 
+def test_a_part_without_windows_reads_nothing(many: list[Shard]) -> None:
+    part, out = one_row_of_each(0)
+    assert CorpusRows(many, ("visual",)).read(part, out)["visual"].shape == (0,)
+
+
 def test_a_read_that_fails_leaves_no_file_open(many: list[Shard]) -> None:
     part, out = one_row_of_each(30)
     rows = CorpusRows(many, ("visual",))

@@ -61,6 +61,13 @@ def test_it_gives_the_resident_stores_bags_to_the_bit_for_any_number_of_readers(
     assert all(same(one, other) for one, other in zip(found, expected, strict=True))
 
 
+def test_there_may_be_more_readers_than_bags(corpus: Corpus) -> None:
+    found, expected = (
+        epochs(corpus, store, readers, pairs=1, count=1) for store, readers in (("stream", 5), ("resident", 0))
+    )
+    assert all(same(one, other) for one, other in zip(found, expected, strict=True))
+
+
 def test_it_takes_the_same_statistics(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     for most in (1 << 20, 500):
         monkeypatch.setattr("highlight_lit.data.batches.STATISTICS_CLIPS", most)
