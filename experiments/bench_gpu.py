@@ -10,10 +10,12 @@ run on the machine it speaks of, and has been run on none: see highlight_lit/dat
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -29,7 +31,8 @@ from experiments import bench, bench_data
 from experiments.roofline import Ceilings, Count, ceilings, covered, seconds, synchronize
 from highlight_lit.config import CONFIG_DIR, plain
 from highlight_lit.data.batches import Bags
-from highlight_lit.data.corpus import Corpus, write_corpus
+from highlight_lit.data.corpus import Corpus, write_manifest
+from highlight_lit.data.shard_writer import ShardWriter
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.files import write_json
 from highlight_lit.training.ledger import environment
@@ -112,23 +115,28 @@ def measure(folder: Path, size: Size, device: torch.device) -> dict[str, dict[st
 
 def write_paper(root: Path, size: Size) -> None:
     """A corpus of the paper's shape: each topic's short videos to train on, of which 20 have labels to score."""
-    random = np.random.default_rng(0)
+    root.mkdir()
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(partial(_write_topic, root, size), range(size.topics)))
+    write_manifest(root, "paper", benchmark="youtube-highlights")
 
-    def videos() -> Iterator[Video]:
-        for topic in range(size.topics):
-            for number in range(size.short + size.long):
-                clips = 50 if number < size.short else 100
-                span = np.stack([np.arange(clips), np.arange(1, clips + 1)], 1).astype(np.float64)
-                rows = [
-                    random.standard_normal((clips, stream.width), np.float32) for stream in bench_data.STREAMS.values()
-                ]
-                tested = number < min(20, size.short // 2)
-                labels = Labels(span, random.random((clips, 1), np.float32)) if tested else None
-                yield Video(f"{topic:02d}-{number:05d}", float(clips), (f"topic{topic:02d}",), span, *rows,
-                            split="test" if tested else "train", labels=labels)  # fmt: skip
 
-    facts = {"benchmark": "youtube-highlights"}
-    write_corpus(root, videos(), bench_data.STREAMS, name="paper", clip_seconds=1.0, **facts)
+def _write_topic(root: Path, size: Size, topic: int) -> None:
+    """A shard of a topic's videos; its rows are windows of one run of random numbers."""
+    random = np.random.default_rng(topic)
+    pool = {
+        name: random.standard_normal((1 << 14, stream.width), np.float32).astype(np.float16)
+        for name, stream in bench_data.STREAMS.items()
+    }
+    with ShardWriter(root / f"shard-{topic:05d}.h5", bench_data.STREAMS, clip_seconds=1.0) as shard:
+        for number in range(size.short + size.long):
+            clips = 50 if number < size.short else 100
+            span = np.stack([np.arange(clips), np.arange(1, clips + 1)], 1).astype(np.float64)
+            rows = [pool[name][(at := int(random.integers(len(pool[name]) - clips))) : at + clips] for name in pool]
+            tested = number < min(20, size.short // 2)
+            labels = Labels(span, random.random((clips, 1), np.float32)) if tested else None
+            shard.add(Video(f"{topic:02d}-{number:05d}", float(clips), (f"topic{topic:02d}",), span, *rows,
+                            split="test" if tested else "train", labels=labels))  # fmt: skip
 
 
 def _words(size: Size) -> tuple[str, ...]:

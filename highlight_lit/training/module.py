@@ -16,9 +16,10 @@ from highlight_lit.data.batches import Bags
 from highlight_lit.errors import InputError
 from highlight_lit.models.highlight_net import Embedding
 from highlight_lit.training.measures import ClipLogits
+from highlight_lit.training.progress import Progress
 from highlight_lit.training.share import Share, detect
 
-CHECK_EVERY = 50  # steps between two looks at whether the loss is still finite: a look waits for the device
+CHECK_EVERY = 50  # steps between two looks at whether the loss is still finite
 
 
 class HighlightModule(pl.LightningModule):
@@ -48,10 +49,8 @@ class HighlightModule(pl.LightningModule):
         self.network: nn.Module = self.configure_network()
         self.loss: nn.Module = build(loss, "loss")
         self.clip_logits = ClipLogits()
-        self.history: list[dict[str, float]] = []  # of each epoch that is over: its number, last step and means
-        self._sums: dict[str, Tensor] = {}  # over the epoch's bags so far
-        self._bags = 0
-        self._first_bad = torch.tensor(torch.inf)
+        self.progress = Progress()
+        self._logged = 0  # epochs
 
     def configure_network(self) -> nn.Module:
         """The network, for the widths of the streams."""
@@ -104,46 +103,42 @@ class HighlightModule(pl.LightningModule):
         detection, label, mask = detect(self, bags, share, self.network._compiled_call_impl is not None)
         parts: dict[str, Tensor] = self.loss(detection, label, mask)
         right = ((detection.z_hat > 0) == (label > 0)).float().mean()
-        self._add({**parts, "bag_accuracy": right}, len(label))
-        self._watch(parts["loss"].detach())
+        self.progress.add(self.global_step, {**parts, "bag_accuracy": right}, len(label))
+        if (self.global_step + 1) % CHECK_EVERY == 0:
+            self.progress.look()
+            self._stop_if_bad()
         return ranks * parts["loss"]  # DDP takes the mean of the ranks' gradients; the whole batch's is their sum
 
-    def _add(self, values: Mapping[str, Tensor], bags: int) -> None:
-        """Count a batch's means into the epoch's; kept here, not in Lightning, whose checkpoints leave them out."""
-        self._bags += bags
-        for name, value in values.items():
-            value = bags * value.detach().float()
-            self._sums[name] = self._sums[name].to(value) + value if name in self._sums else value
-
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's means."""
-        means = {f"train/{name}": float(total) / self._bags for name, total in self._sums.items()}
-        self.history.append({"epoch": self.current_epoch, "step": self.global_step - 1, **means})
-        self._sums, self._bags = {}, 0
-        log_epoch(self.logger, self.history[-1])
+        """Log the means of the epochs that are over, on a GPU but for the last."""
+        self.progress.end_epoch(self.current_epoch, self.global_step - 1)
+        self._log()
+
+    def on_train_end(self) -> None:
+        """Log what is left."""
+        self.progress.settle()
+        self._log()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the measures in progress; weights that are no numbers are not kept."""
-        self._stop_if_bad()
-        sums = {name: total.cpu() for name, total in self._sums.items()}
-        checkpoint["progress"] = {"history": self.history, "sums": sums, "bags": self._bags}
+        checkpoint["progress"] = self.progress.state_dict()
+        self._log()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the measures in progress."""
-        progress = checkpoint["progress"]
-        self.history, self._sums, self._bags = list(progress["history"]), dict(progress["sums"]), progress["bags"]
+        self.progress.load_state_dict(checkpoint["progress"])
+        self._logged = len(self.progress.history)
 
-    def _watch(self, loss: Tensor) -> None:
-        """Remember the first batch whose loss is not finite; look at it seldom."""
-        step = torch.where(loss.isfinite(), torch.inf, float(self.global_step))
-        self._first_bad = torch.minimum(self._first_bad.to(step), step)
-        if self.trainer.is_last_batch or (self.global_step + 1) % CHECK_EVERY == 0:
-            self._stop_if_bad()
+    def _log(self) -> None:
+        self._stop_if_bad()
+        for epoch in self.progress.history[self._logged :]:
+            log_epoch(self.logger, epoch)
+        self._logged = len(self.progress.history)
 
     def _stop_if_bad(self) -> None:
-        if (first := float(self._first_bad)) != torch.inf:
+        if self.progress.bad_step is not None:
             batches = int(self.trainer.num_training_batches)
-            epoch, batch = divmod(int(first), batches)
+            epoch, batch = divmod(self.progress.bad_step, batches)
             raise InputError(
                 f"topic={self.hparams['topic']}: the loss is NaN or infinite at epoch {epoch}, batch {batch} of {batches}; "
                 "expected finite features and a smaller optimizer.algorithm.lr"

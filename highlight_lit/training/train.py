@@ -144,7 +144,9 @@ def _run(
         trainer.fit(module, data, ckpt_path=found)
         outcome: dict[str, Any] = {"seconds": last.seconds, "epochs": trainer.current_epoch}
         outcome["steps"] = trainer.global_step
-        outcome["losses"] = {name: value for name, value in module.history[-1].items() if name.startswith("train/")}
+        outcome["losses"] = {
+            name: value for name, value in module.progress.history[-1].items() if name.startswith("train/")
+        }
         scores = _scores(trainer, module, data)
         if not trainer.is_global_zero:
             return outcome
