@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Generator, Iterator
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-
-from highlight_lit.data.corpus import Corpus
-from highlight_lit.errors import InputError
-
-STATISTICS_CLIPS = 1 << 20  # no more clips than about these are looked at for means and deviations
-_BLOCK = 4096
 
 
 class Bags(NamedTuple):
@@ -133,133 +127,6 @@ class Store(Protocol):
 
         Clips without sound count for nothing in `audio`.
         """
-
-
-class ResidentStore:
-    """The packed rows of some videos, on the device once: a batch is a gather there, no copy a step.
-
-    Args:
-        corpus: Where the rows are read from.
-        videos: Indices of the videos to hold.
-        streams: Names of the streams to hold.
-
-    Raises:
-        InputError: A shard is damaged.
-    """
-
-    def __init__(self, corpus: Corpus, videos: NDArray[np.intp], streams: Sequence[str]) -> None:
-        self.videos, self.clips = videos, corpus.clips[videos]
-        self.rows = {name: _packed(corpus, videos, name) for name in streams}
-        heard = _packed(corpus, videos, "heard") if "audio" in streams else torch.zeros(int(self.clips.sum()))
-        self.heard = heard.bool()
-        self.first = np.cumsum(self.clips) - self.clips  # where each video held starts in `rows`
-        self._order = np.argsort(videos)
-
-    def to(self, device: torch.device) -> ResidentStore:
-        """Move the rows to a device, in the type they are stored in."""
-        self.rows = {name: rows.to(device) for name, rows in self.rows.items()}
-        self.heard = self.heard.to(device)
-        return self
-
-    def batches(self, draws: Iterator[Draw], tau: int) -> Iterator[Bags]:
-        """The bags of each draw, in order."""
-        return (self.bags(draw, tau) for draw in draws)
-
-    def bags(self, draw: Draw, tau: int) -> Bags:
-        """Gather the bags of a batch; its first half is labelled positive."""
-        device = self.heard.device
-        at = self._at(draw.video)
-        window = self.first[at] + draw.start, self.clips[at] - draw.start
-        first, clips = (torch.from_numpy(part).to(device, non_blocking=True).unsqueeze(1) for part in window)
-        step = torch.arange(tau, device=device)
-        mask = step < clips
-        index = first + step * mask
-        rows = {name: rows.index_select(0, index.view(-1)).view(*index.shape, -1) for name, rows in self.rows.items()}
-        label = (torch.arange(len(mask), device=device) < len(mask) // 2).float()
-        return Bags(rows.get("visual"), rows.get("audio"), mask, self.heard[index] & mask, label)
-
-    def _at(self, videos: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Places, among the videos held, of some of them."""
-        return self._order[np.searchsorted(self.videos, videos, sorter=self._order)]
-
-    def statistics(self, name: str) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of a stream's dimensions over the clips held, (D,) each, in float32."""
-        at = self._at(sampled(self.videos, self.clips, held=True))
-        parts = [slice(int(self.first[n]), int(self.first[n] + self.clips[n])) for n in at]
-        if name != "audio":
-            return moments((self.rows[name][part], torch.ones_like(self.heard[part])) for part in parts)
-        return moments((self.rows[name][part], self.heard[part]) for part in parts)
-
-
-def sampled(videos: NDArray[np.intp], clips: NDArray[np.int64], held: bool = False) -> NDArray[np.intp]:
-    """The videos that statistics are taken from: all of them, or of a large corpus evenly spaced ones.
-
-    Args:
-        videos: Indices of the training videos.
-        clips: (N,) clips of every video of the corpus; with `held`, of these videos alone.
-    """
-    total = int((clips if held else clips[videos]).sum())
-    return videos[:: -(-total // STATISTICS_CLIPS)]
-
-
-def moments(parts: Iterator[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation, (D,) each, of rows (T, D) where a mask (T,) is True, in float32.
-
-    The rows are added up in blocks of `_BLOCK`, whatever parts they come in, so that the result is the same to the bit.
-    """
-    count, rows_waiting = 0, 0
-    sums: Tensor | None = None
-    waiting: list[tuple[Tensor, Tensor]] = []
-    wide = torch.empty(0, dtype=torch.float64)  # one for all: each of its own would be most of the memory
-
-    def add() -> None:
-        nonlocal count, sums
-        rows, kept = (torch.cat(side).cpu() for side in zip(*waiting, strict=True))
-        for first in range(0, len(rows), _BLOCK):
-            found = rows[first : first + _BLOCK][kept[first : first + _BLOCK]]
-            block = wide.resize_(found.shape).copy_(found)
-            both = torch.stack([block.sum(0), block.square_().sum(0)])
-            sums, count = both if sums is None else sums + both, count + len(block)
-
-    for part in parts:
-        waiting.append(part)
-        rows_waiting += len(part[1])
-        if rows_waiting >= _BLOCK:
-            whole = rows_waiting // _BLOCK * _BLOCK
-            over = rows_waiting - whole
-            waiting[-1] = _cut(part, slice(0, len(part[1]) - over))
-            add()
-            waiting, rows_waiting = [_cut(part, slice(len(part[1]) - over, None))], over
-    if rows_waiting:
-        add()
-    assert sums is not None
-    mean, square = sums / max(count, 1)
-    return mean.float(), (square - mean.square()).clamp_min(0).sqrt().float()
-
-
-def _cut(part: tuple[Tensor, Tensor], rows: slice) -> tuple[Tensor, Tensor]:
-    return part[0][rows], part[1][rows]
-
-
-def _packed(corpus: Corpus, videos: NDArray[np.intp], name: str) -> Tensor:
-    """The rows of some videos one after the other, (sum T, ...)."""
-    parts = [corpus.rows(int(video), name) for video in videos]
-    for video, rows in zip(videos, parts, strict=True):
-        refuse_not_finite(corpus, int(video), name, rows)
-    return torch.from_numpy(np.concatenate(parts))
-
-
-def refuse_not_finite(corpus: Corpus, video: int, name: str, rows: NDArray[Any]) -> None:
-    """Refuse rows of a video that are not all finite.
-
-    Raises:
-        InputError: One is not.
-    """
-    if not np.isfinite(rows).all():
-        shard, row = corpus.locate(video)
-        clip = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
-        identifier = corpus.ids[video].decode()
-        raise InputError(f"{shard.path}: video {identifier!r} (row {row}): {name}: NaN or infinite in clip {clip}")
 
 
 class BagLoader:

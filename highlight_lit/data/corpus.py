@@ -163,6 +163,19 @@ class Corpus:
         return shard.labels(row)
 
 
+def refuse_not_finite(corpus: Corpus, video: int, name: str, rows: NDArray[Any]) -> None:
+    """Refuse rows of a video that are not all finite.
+
+    Raises:
+        InputError: One is not.
+    """
+    if not np.isfinite(rows).all():
+        shard, row = corpus.locate(video)
+        clip = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
+        identifier = corpus.ids[video].decode()
+        raise InputError(f"{shard.path}: video {identifier!r} (row {row}): {name}: NaN or infinite in clip {clip}")
+
+
 def _tagged(shard: Shard, topic: str) -> NDArray[np.bool_]:
     """Which videos of a shard carry a tag."""
     code = np.flatnonzero(shard.column("tag_name") == topic.encode())

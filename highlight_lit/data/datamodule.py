@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from highlight_lit.data.batches import BagLoader, Bags, Draw, EpochPlan, ResidentStore, Store
+from highlight_lit.data.batches import BagLoader, Bags, EpochPlan, Store
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.resident import ResidentStore, whole_video
 from highlight_lit.data.stream import StreamStore
 from highlight_lit.errors import InputError
 
@@ -129,7 +130,4 @@ class VideoLoader:
         return len(self.videos)
 
     def __iter__(self) -> Iterator[tuple[int, Bags]]:
-        for video in self.videos:
-            store = ResidentStore(self.corpus, np.array([video]), self.streams)
-            whole = Draw(np.array([video]), np.zeros(1, np.int64))
-            yield int(video), store.bags(whole, int(self.corpus.clips[video]))
+        return ((int(video), whole_video(self.corpus, int(video), self.streams)) for video in self.videos)

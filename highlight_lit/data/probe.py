@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from highlight_lit.data.readers import PATIENCE
-from highlight_lit.data.shard import Shard, library
+from highlight_lit.data.shard import Shard, identity, library
 from highlight_lit.errors import InputError
 
 SECONDS = 20  # of processor time that a shard may take to open
+_sound: set[tuple[int, ...]] = set()  # the files that were opened so: a sweep opens its corpus again for each cell
 
 
 def probe(paths: Sequence[Path]) -> None:
@@ -29,6 +30,10 @@ def probe(paths: Sequence[Path]) -> None:
     Raises:
         InputError: The process died, or did not come back.
     """
+    found = {path: identity(path.stat()) for path in paths}
+    paths = [path for path in paths if found[path] not in _sound]
+    if not paths:
+        return
     read, write = os.pipe()
     with library:  # no other thread has it at this moment: the process would wait for it for ever
         process = os.fork()
@@ -48,6 +53,7 @@ def probe(paths: Sequence[Path]) -> None:
             raise InputError(f"{path}: has not been opened within {PATIENCE:.0f} s; expected an answer")
         ended = f"signal {-code}" if code < 0 else f"status {code}"
         raise InputError(f"{path}: damaged or forged: the HDF5 library dies of it ({ended})")
+    _sound.update(found[path] for path in paths)
 
 
 def _touch_all(paths: Sequence[Path], write: int) -> NoReturn:

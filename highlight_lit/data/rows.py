@@ -75,7 +75,7 @@ class CorpusRows:
     def read(
         self, part: Part, out: Mapping[str, NDArray[Any]], tell: Callable[[int], object] = lambda shard: None
     ) -> dict[str, NDArray[np.bool_]]:
-        """Read windows; rows beyond a window's last repeat its first.
+        """Read windows; rows of a bag beyond its window's last repeat its first.
 
         Args:
             part: The windows.
@@ -108,6 +108,13 @@ class CorpusRows:
             for bag, clips in zip(part.bag[short].tolist(), part.clips[short].tolist(), strict=True):
                 rows[bag, clips:] = rows[bag, 0]
         return suspect
+
+    def heard(self, part: Part) -> NDArray[np.bool_]:
+        """Where windows that were read are heard, one after the other, (sum of their clips,)."""
+        first = np.repeat(self._first_rows(part.shard, part.row, part.start), part.clips)
+        ends = np.cumsum(part.clips)
+        within = np.arange(ends[-1]) - np.repeat(ends - part.clips, part.clips)
+        return self._is_heard(first + within, 1)[:, 0].astype(bool)
 
     def _first_rows(
         self, shard: NDArray[np.intp], row: NDArray[np.intp], start: NDArray[np.int64]

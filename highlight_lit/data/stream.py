@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from highlight_lit.data.batches import Bags, Draw, moments, refuse_not_finite, sampled
+from highlight_lit.data.batches import Bags, Draw
 from highlight_lit.data.blocks import Block
-from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.corpus import Corpus, refuse_not_finite
+from highlight_lit.data.moments import moments, sampled
 from highlight_lit.data.readers import Readers, Suspects
 from highlight_lit.data.rows import CorpusRows, Part
 from highlight_lit.data.shared import Shapes, Shared

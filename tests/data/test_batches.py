@@ -10,9 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from highlight_lit.data.batches import Draw, EpochPlan, ResidentStore
+from highlight_lit.data.batches import Draw, EpochPlan
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
+from highlight_lit.data.resident import ResidentStore
 from highlight_lit.data.shard import Shard
 from highlight_lit.errors import InputError
 

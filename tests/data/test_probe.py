@@ -18,7 +18,8 @@ from highlight_lit.errors import InputError
 
 
 @pytest.fixture
-def shard(small_corpus: Path) -> Path:
+def shard(small_corpus: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(module, "_sound", set())
     return small_corpus / "shard-00000.h5"
 
 
@@ -75,3 +76,16 @@ def test_a_thread_that_holds_the_library_is_waited_for(small_corpus: Path) -> No
     assert len(Corpus(small_corpus)) == 40  # hangs if the probe is forked while another thread has the library
     thread.join()
     assert Shard(small_corpus / "shard-00000.h5").videos == 40
+
+
+def test_a_shard_is_tried_once_as_long_as_it_is_the_same_file(
+    shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "shard-00000.h5"
+    copy.write_bytes(shard.read_bytes())
+    module.probe([shard, copy])
+    in_the_probe(monkeypatch, os.abort)
+    module.probe([shard, copy])
+    copy.write_bytes(shard.read_bytes())
+    with pytest.raises(InputError, match=f"^{copy}: damaged or forged"):
+        module.probe([shard, copy])

@@ -70,7 +70,7 @@ def test_there_may_be_more_readers_than_bags(corpus: Corpus) -> None:
 
 def test_it_takes_the_same_statistics(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     for most in (1 << 20, 500):
-        monkeypatch.setattr("highlight_lit.data.batches.STATISTICS_CLIPS", most)
+        monkeypatch.setattr("highlight_lit.data.moments.STATISTICS_CLIPS", most)
         resident, stream = (
             HighlightData(corpus, "topic01", STREAMS, store=store).statistics() for store in ("resident", "stream")
         )
