@@ -107,28 +107,32 @@ def fit_against_bare_loop(
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         config = plain(compose("config", words))
     corpus = Corpus(root)
-    data = make_data(config, corpus)
-    module = make_module(config, corpus)
+    data, module = make_data(config, corpus), make_module(config, corpus)
     module.fit_statistics(data.statistics())
+    if config["trainer"]["compile"]:
+        module.network.compile()
+    where = device, config["trainer"]["precision"]
     batch = next(iter(data.train_dataloader()))
     clips = 2 * config["data"]["pairs"] * config["tau"]
     steps = epochs * len(data.plan)
-    pairs = [(fit(module, data, epochs, device), _bare(module, batch, steps, device)) for _ in range(rounds + 1)][1:]
+    pairs = [(fit(module, data, epochs, *where), _bare(module, batch, steps, *where)) for _ in range(rounds + 1)][1:]
     fitted, bare = (statistics.median(clips * steps / seconds for seconds in side) for side in zip(*pairs, strict=True))
     return {"fit": fitted, "bare loop": bare, "ratio": statistics.median(other / one for one, other in pairs)}
 
 
-def fit(module: HighlightModule, data: HighlightData, epochs: int, device: torch.device = CPU) -> float:
+def fit(
+    module: HighlightModule, data: HighlightData, epochs: int, device: torch.device = CPU, precision: Any = "32-true"
+) -> float:
     """Seconds of a fit, without what comes before the first step."""
     clock = _Clock()
     options: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    options["accelerator"] = "cpu" if device.type == "cpu" else "gpu"
+    options |= {"accelerator": "cpu" if device.type == "cpu" else "gpu", "precision": precision}
     trainer = pl.Trainer(max_epochs=epochs, devices=1, callbacks=[clock], enable_model_summary=False, **options)
     trainer.fit(module, data)
     return clock.seconds
 
 
-def _bare(module: HighlightModule, batch: Bags, steps: int, device: torch.device) -> float:
+def _bare(module: HighlightModule, batch: Bags, steps: int, device: torch.device, precision: str) -> float:
     """The same network, loss and optimizer in the plainest loop."""
     network, loss, made = module.network.to(device).train(), module.loss, module.configure_optimizers()
     optimizer = made["optimizer"] if isinstance(made, dict) else made
@@ -137,7 +141,8 @@ def _bare(module: HighlightModule, batch: Bags, steps: int, device: torch.device
     started = time.perf_counter()
     for _ in range(steps):
         optimizer.zero_grad()
-        parts = loss(network(batch.visual, batch.audio, batch.mask, batch.heard), batch.label, batch.mask)
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
+            parts = loss(network(batch.visual, batch.audio, batch.mask, batch.heard), batch.label, batch.mask)
         parts["loss"].backward()
         optimizer.step()
     synchronize(device)

@@ -14,7 +14,7 @@ import multiprocessing
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,10 +40,10 @@ from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.train import make_data, make_module, quiet, train
 
 Step = Callable[[], None]
-WHOLE = {
-    "whole training": (),
-    "whole training, bf16": ("trainer.precision=bf16-mixed",),
-    "whole training, bf16, compile": ("trainer.precision=bf16-mixed", "trainer.compile=true"),
+SETTINGS = {
+    "bf16, compile": ("trainer.precision=bf16-mixed", "trainer.compile=true"),
+    "bf16": ("trainer.precision=bf16-mixed",),
+    "float32": (),
 }
 THREADS = 8  # that read, in the streamed store and plainly
 
@@ -81,36 +81,39 @@ def main() -> int:
     if not torch.cuda.is_available():
         print("make bench-gpu: no CUDA device on this machine; expected one", file=sys.stderr)
         return 2
+    made = {"when": datetime.now(UTC).date().isoformat(), "environment": environment()}
+    rows: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        rows = measure(Path(folder), Size(), torch.device("cuda"))
-    for name, row in rows.items():
-        print(name, ", ".join(f"{key} {value:,.4g}" for key, value in row.items()), sep=": ")
-    write_json(options.out, {"when": datetime.now(UTC).date().isoformat(), "environment": environment(), "rows": rows})
+        for name, row in measure(Path(folder), Size(), torch.device("cuda")):
+            print(name, ", ".join(f"{key} {value:,.4g}" for key, value in row.items()), sep=": ", flush=True)
+            rows[name] = row
+            write_json(options.out, {**made, "rows": rows})
     print(f"saved in {options.out}")
     return 0
 
 
-def measure(folder: Path, size: Size, device: torch.device) -> dict[str, dict[str, float]]:
-    """All rows. On a CPU what only CUDA has is left out: its numbers say nothing, but that the script runs."""
+def measure(folder: Path, size: Size, device: torch.device) -> Iterator[tuple[str, dict[str, float]]]:
+    """Each row, by name. On a CPU what only CUDA has is left out: its numbers say nothing, but that the script runs."""
     quiet()
-    write_paper(folder / "corpus", size)
-    rows: dict[str, dict[str, float]] = {}
+    root = folder / "corpus"
+    write_paper(root, size)
     top = ceilings(device, size.square, size.megabytes)
-    rows["ceilings"] = {
-        **{f"{name} a second": rate for name, rate in top.operations.items()},
-        "bytes a second": top.bytes,
-    }
-    rows |= ways(folder / "corpus", size, device, top)
-    for store in ("resident", "stream"):
-        rows[f"fit, {store}"] = bench.fit_against_bare_loop(
-            folder / "corpus", size.measured, 3, store, *_words(size), f"data.readers={THREADS}", device=device
-        )
-    rows["stream against the slowest of three"] = slowest(folder / "corpus", size, device, rows["fit, stream"])
-    rows["busy"] = {"share": busy(folder / "corpus", size, device)}
-    for name, words in WHOLE.items():
-        if device.type == "cuda" or "compile" not in name:
-            rows[name] = whole(folder, size, device, *words)
-    return rows
+    yield (
+        "ceilings",
+        {**{f"{name} a second": rate for name, rate in top.operations.items()}, "bytes a second": top.bytes},
+    )
+    yield from ways(root, size, device, top)
+    for name, words in SETTINGS.items():
+        if device.type != "cuda" and "compile" in name:
+            continue
+        fits = {}
+        for store in ("resident", "stream"):
+            given = (*_words(size), f"data.readers={THREADS}", *words)
+            fits[store] = bench.fit_against_bare_loop(root, size.measured, 3, store, *given, device=device)
+            yield f"fit, {store}, {name}", fits[store]
+        yield f"stream against the slowest of three, {name}", slowest(root, size, device, fits["stream"])
+        yield f"busy, {name}", {"share": busy(root, size, device, *words)}
+        yield f"whole training, {name}", whole(folder, size, device, *words)
 
 
 def write_paper(root: Path, size: Size) -> None:
@@ -158,9 +161,8 @@ def _on_device(root: Path, size: Size, device: torch.device) -> tuple[HighlightM
     return module.to(device), Bags._make(part if part is None else part.to(device) for part in batch)
 
 
-def ways(root: Path, size: Size, device: torch.device, top: Ceilings) -> dict[str, dict[str, float]]:
+def ways(root: Path, size: Size, device: torch.device, top: Ceilings) -> Iterator[tuple[str, dict[str, float]]]:
     """Seconds of a step in a bare loop, in each way to run it, and the share of its floor: 1 is as fast as can be."""
-    rows = {}
     for name, dtype, compiled, graph in (
         ("float32", "float32", False, False),
         ("tf32", "tf32", False, False),
@@ -187,15 +189,14 @@ def ways(root: Path, size: Size, device: torch.device, top: Ceilings) -> dict[st
         finally:
             torch.set_float32_matmul_precision("highest")
         floor = top.floor(count, dtype)
-        rows[f"step, {name}"] = {
+        yield (f"step, {name}", {
             "seconds": took,
             "floor": floor,
             "share": floor / took,
             "operations": float(count.operations),
             "bytes of products": float(count.product_bytes),
             "bytes of all operations": float(count.bytes),
-        }
-    return rows
+        })  # fmt: skip
 
 
 def _optimizer(made: Any) -> torch.optim.Optimizer:
@@ -266,15 +267,17 @@ def slowest(root: Path, size: Size, device: torch.device, fit: dict[str, float])
     return {**three, "stream": fit["fit"], "share": fit["fit"] / min(three.values())}
 
 
-def busy(root: Path, size: Size, device: torch.device) -> float:
+def busy(root: Path, size: Size, device: torch.device, *words: str) -> float:
     """Part of the time of a fit in which at least one kernel or copy is under way; on a CPU, one operation."""
-    config = plain(_config(root, size, "data.store=resident"))
-    corpus = Corpus(root)
+    config, corpus = plain(_config(root, size, "data.store=resident", *words)), Corpus(root)
     data, module = make_data(config, corpus), make_module(config, corpus)
-    bench.fit(module, data, 1 + size.measured // 4, device)
+    if config["trainer"]["compile"]:
+        module.network.compile()
+    where = device, config["trainer"]["precision"]
+    bench.fit(module, data, 1 + size.measured // 4, *where)
     kind, activity = {"cuda": (DeviceType.CUDA, ProfilerActivity.CUDA)}.get(device.type, (DeviceType.CPU, ProfilerActivity.CPU))  # fmt: skip
     with profile(activities=[activity]) as profiler:
-        took = bench.fit(module, data, size.measured, device)
+        took = bench.fit(module, data, size.measured, *where)
     spans = [(event.time_range.start, event.time_range.end) for event in profiler.events() if event.device_type == kind]
     began = max(stop for _, stop in spans) - 1e6 * took  # before it the corpus is copied
     return covered((max(start, began), stop) for start, stop in spans if stop > began) / 1e6 / took

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import TQDMProgressBar
 
@@ -185,7 +186,8 @@ def _trainer(plain: dict[str, Any], folder: Path, logger: Any, last: LastCheckpo
 
 def _scores(trainer: pl.Trainer, module: HighlightModule, data: HighlightData) -> dict[str, ClipScores]:
     """Logits of the clips of the videos to evaluate on, by id, with the last epoch's weights."""
-    trainer.test(module, data, verbose=False)
+    with torch.compiler.set_stance("force_eager"):  # each video has a length of its own, to be compiled for
+        trainer.test(module, data, verbose=False)
     found = module.clip_logits.compute()
     corpus = data.corpus
     return {corpus.ids[video].decode(): ClipScores(corpus.rows(video, "span"), z) for video, z in found.items()}

@@ -58,19 +58,13 @@ def test_time_that_intervals_share_counts_once() -> None:
 def test_all_of_it_runs_in_small(tmp_path: Path) -> None:
     size = Size(topics=2, short=12, long=6, pairs=4, tau=8, epochs=2, measured=1, square=64, megabytes=1,
                 words=("optimizer=paper", "fusion=low_rank", "model.d=8", "rank=2"))  # fmt: skip
-    rows = measure(tmp_path, size, torch.device("cpu"))
-    assert {
-        "ceilings",
-        "step, float32",
-        "step, bf16",
-        "fit, resident",
-        "fit, stream",
-        "busy",
-        "whole training",
-    } <= rows.keys()
+    rows = dict(measure(tmp_path, size, torch.device("cpu")))
+    of_each = ("fit, resident", "fit, stream", "stream against the slowest of three", "busy", "whole training")
+    expected = {"ceilings", *(f"{row}, {name}" for row in ("step", *of_each) for name in ("float32", "bf16"))}
+    assert expected <= rows.keys()
     assert all(math.isfinite(value) and value > 0 for row in rows.values() for value in row.values())
-    assert rows["whole training"]["steps"] == 2 * 2 * 2
-    assert rows["busy"]["share"] <= 1
+    assert rows["whole training, bf16"]["steps"] == 2 * 2 * 2
+    assert rows["busy, float32"]["share"] <= 1
 
 
 def test_without_a_cuda_device_it_says_so_and_ends_with_status_2(
