@@ -28,6 +28,7 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.files import write_json
+from highlight_lit.training.compiling import compile_parts
 from highlight_lit.training.ledger import environment
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.train import make_data, make_module, quiet
@@ -110,7 +111,7 @@ def fit_against_bare_loop(
     data, module = make_data(config, corpus), make_module(config, corpus)
     module.fit_statistics(data.statistics())
     if config["trainer"]["compile"]:
-        module.network.compile()
+        compile_parts(module.network, module.loss)
     where = device, config["trainer"]["precision"]
     batch = next(iter(data.train_dataloader()))
     clips = 2 * config["data"]["pairs"] * config["tau"]

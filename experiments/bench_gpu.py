@@ -35,6 +35,7 @@ from highlight_lit.data.corpus import Corpus, write_manifest
 from highlight_lit.data.shard_writer import ShardWriter
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.files import write_json
+from highlight_lit.training.compiling import compile_parts
 from highlight_lit.training.ledger import environment
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.train import make_data, make_module, quiet, train
@@ -163,16 +164,16 @@ def _on_device(root: Path, size: Size, device: torch.device) -> tuple[HighlightM
 
 def ways(root: Path, size: Size, device: torch.device, top: Ceilings) -> Iterator[tuple[str, dict[str, float]]]:
     """Seconds of a step in a bare loop, in each way to run it, and the share of its floor: 1 is as fast as can be."""
-    for name, dtype, compiled, graph in (
+    for name, dtype, compiled, graphs in (
         ("float32", "float32", False, False),
         ("tf32", "tf32", False, False),
         ("bf16", "bfloat16", False, False),
-        ("tf32, compile", "tf32", True, False),
+        ("float32, compile with graphs", "float32", True, True),
+        ("tf32, compile with graphs", "tf32", True, True),
         ("bf16, compile", "bfloat16", True, False),
-        ("bf16, CUDA graph", "bfloat16", False, True),
-        ("bf16, compile, CUDA graph", "bfloat16", True, True),
+        ("bf16, compile with graphs", "bfloat16", True, True),
     ):
-        if device.type != "cuda" and (compiled or graph):
+        if device.type != "cuda" and compiled:
             continue
         module, batch = _on_device(root, size, device)
         torch.set_float32_matmul_precision("high" if dtype == "tf32" else "highest")
@@ -180,9 +181,9 @@ def ways(root: Path, size: Size, device: torch.device, top: Ceilings) -> Iterato
         with Count() as count:
             _step(loss, module.configure_optimizers())()
         if compiled:
-            module.network.compile()
+            compile_parts(module.network, module.loss, graphs=graphs)
         try:
-            took = seconds((_graphed if graph else _step)(loss, module.configure_optimizers()), device)
+            took = seconds(_step(loss, module.configure_optimizers()), device)
         except RuntimeError as error:  # one way that a version of torch does not take must not cost the other rows
             print(f"step, {name}: not run: {str(error).splitlines()[0]}", file=sys.stderr)
             continue
@@ -221,27 +222,6 @@ def _loss(module: HighlightModule, batch: Bags, bf16: bool) -> torch.Tensor:
         return module.loss(module.network(*batch[:4]), batch.label, batch.mask)["loss"]
 
 
-def _graphed(loss: Callable[[], torch.Tensor], made: Any) -> Step:
-    """Forward and backward as one CUDA graph; the optimizer's step follows by itself."""
-    optimizer, side = _optimizer(made), torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            optimizer.zero_grad()
-            loss().backward()
-    torch.cuda.current_stream().wait_stream(side)
-    optimizer.zero_grad()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        loss().backward()
-
-    def step() -> None:
-        graph.replay()
-        optimizer.step()
-
-    return step
-
-
 def slowest(root: Path, size: Size, device: torch.device, fit: dict[str, float]) -> dict[str, float]:
     """Clips a second of the bare loop, of a pinned copy of batches, of plain reads of their bytes; and `fit`'s share."""
     _, batch = _on_device(root, size, torch.device("cpu"))
@@ -272,7 +252,7 @@ def busy(root: Path, size: Size, device: torch.device, *words: str) -> float:
     config, corpus = plain(_config(root, size, "data.store=resident", *words)), Corpus(root)
     data, module = make_data(config, corpus), make_module(config, corpus)
     if config["trainer"]["compile"]:
-        module.network.compile()
+        compile_parts(module.network, module.loss)
     where = device, config["trainer"]["precision"]
     bench.fit(module, data, 1 + size.measured // 4, *where)
     kind, activity = {"cuda": (DeviceType.CUDA, ProfilerActivity.CUDA)}.get(device.type, (DeviceType.CPU, ProfilerActivity.CPU))  # fmt: skip

@@ -47,8 +47,8 @@ class ResidentStore:
         """Gather the bags of a batch; its first half is labelled positive."""
         device = self.heard.device
         at = self._at(draw.video)
-        window = self.first[at] + draw.start, self.clips[at] - draw.start
-        first, clips = (torch.from_numpy(part).to(device, non_blocking=True).unsqueeze(1) for part in window)
+        window = np.stack([self.first[at] + draw.start, self.clips[at] - draw.start])
+        first, clips = torch.from_numpy(window).to(device, non_blocking=True).unsqueeze(2)
         step = torch.arange(tau, device=device)
         mask = step < clips
         index = first + step * mask

@@ -46,6 +46,7 @@ class ShardWriter:
         except OSError as error:
             raise InputError(f"{path}: cannot be written ({error.strerror})") from error
         self._file = h5py.File(self._sink, "w", libver=("v110", "v110"))
+        self._growing: dict[str, _Growing] = {}
         self._tags: dict[str, int] = {}
         self._columns: dict[str, list[Any]] = {name: [] for name in ("duration", "split", "tag_index")}
         self._offsets: dict[str, list[int]] = {name: [0] for name in ("", "tag_", "title_", "label_")}
@@ -87,13 +88,12 @@ class ShardWriter:
 
     def _append(self, name: str, rows: NDArray[Any]) -> None:
         """Add rows to a growing dataset; the first rows set its type and width."""
-        if name not in self._file:
-            create(self._file, name, rows[:0], growing=True)
-        dataset = self._file[name]
-        if rows.shape[1:] != dataset.shape[1:]:
-            raise InputError(f"{self.path.name}: {name}: {rows.shape[1:]} beside {dataset.shape[1:]} of earlier videos")
-        dataset.resize(len(dataset) + len(rows), axis=0)
-        dataset[len(dataset) - len(rows) :] = rows
+        if name not in self._growing:
+            self._growing[name] = _Growing(create(self._file, name, rows[:0], growing=True))
+        before = self._growing[name].dataset.shape[1:]
+        if rows.shape[1:] != before:
+            raise InputError(f"{self.path.name}: {name}: {rows.shape[1:]} beside {before} of earlier videos")
+        self._growing[name].append(rows)
 
     def close(self) -> None:
         """Write the index, sync, and give the file its name."""
@@ -101,6 +101,8 @@ class ShardWriter:
         file.attrs.update({"format": FORMAT, "version": VERSION, "clip_seconds": self.clip_seconds})
         if not self.ids:
             raise InputError(f"{self.path.name}: no video was added")
+        for growing in self._growing.values():
+            growing.flush()
         for name, stream in self.streams.items():
             file[name].attrs.update({"extractor": stream.extractor, "version": stream.version})
             create(file, f"{name}_check", _block_sums(file[name]))
@@ -128,6 +130,35 @@ class ShardWriter:
             self._file.close()
             self._sink.close()
             self._temporary.unlink(missing_ok=True)
+
+
+class _Growing:
+    """A dataset that rows are added to, written a few whole chunks at a time: each write costs as much as a video's rows."""
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self.dataset = dataset
+        self._waiting: list[NDArray[Any]] = []
+        self._rows = 0
+
+    def append(self, rows: NDArray[Any]) -> None:
+        """Add rows; they may be changed afterwards."""
+        self._waiting.append(rows.copy())
+        self._rows += len(rows)
+        whole = self._rows - self._rows % self.dataset.chunks[0]
+        if whole:
+            self._write(whole)
+
+    def flush(self) -> None:
+        """Write what is left."""
+        if self._rows:
+            self._write(self._rows)
+
+    def _write(self, count: int) -> None:
+        rows = np.concatenate(self._waiting)
+        written = len(self.dataset)
+        self.dataset.resize(written + count, axis=0)
+        self.dataset[written:] = rows[:count]
+        self._waiting, self._rows = [rows[count:]], len(rows) - count
 
 
 class _Sink:
@@ -188,7 +219,7 @@ class _Sink:
         self._file.close()
 
 
-def create(file: h5py.File, name: str, rows: NDArray[Any], growing: bool = False) -> None:
+def create(file: h5py.File, name: str, rows: NDArray[Any], growing: bool = False) -> h5py.Dataset:
     """Create a dataset in chunks of whole rows of about `CHUNK_BYTES`, each with its checksum."""
     row_bytes = max(1, rows.dtype.itemsize * int(np.prod(rows.shape[1:])))
     if name in STREAMS:
@@ -197,7 +228,7 @@ def create(file: h5py.File, name: str, rows: NDArray[Any], growing: bool = False
         fitting = max(1, INDEX_CHUNK_BYTES // row_bytes)
     chunk = (fitting if growing else max(1, min(len(rows), fitting)), *rows.shape[1:])
     limit = (None, *rows.shape[1:])
-    file.create_dataset(name, data=rows, chunks=chunk, maxshape=limit, fletcher32=True)
+    return file.create_dataset(name, data=rows, chunks=chunk, maxshape=limit, fletcher32=True)
 
 
 def _block_sums(dataset: h5py.Dataset) -> NDArray[np.uint64]:

@@ -88,10 +88,11 @@ class HighlightModule(pl.LightningModule):
         The same on every rank, see `WholeBatchDropout`.
         """
         seed = int(np.random.SeedSequence([self.seed, self.global_step]).generate_state(1)[0])
-        if self.device.type == "cpu":  # what `manual_seed` does, after a millisecond of looking for devices
-            torch.default_generator.manual_seed(seed)
-        else:
-            torch.manual_seed(seed)
+        torch.default_generator.manual_seed(
+            seed
+        )  # `torch.manual_seed` looks for devices first, for a millisecond or two
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
         np.random.seed(seed)
         random.seed(seed)
 
