@@ -28,7 +28,7 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.files import write_json
-from highlight_lit.training.compiling import compile_parts
+from highlight_lit.training.compiling import compiled
 from highlight_lit.training.ledger import environment
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.train import make_data, make_module, quiet
@@ -111,7 +111,7 @@ def fit_against_bare_loop(
     data, module = make_data(config, corpus), make_module(config, corpus)
     module.fit_statistics(data.statistics())
     if config["trainer"]["compile"]:
-        compile_parts(module.network, module.loss)
+        module.objective = compiled()
     where = device, config["trainer"]["precision"]
     batch = next(iter(data.train_dataloader()))
     clips = 2 * config["data"]["pairs"] * config["tau"]
@@ -143,7 +143,7 @@ def _bare(module: HighlightModule, batch: Bags, steps: int, device: torch.device
     for _ in range(steps):
         optimizer.zero_grad()
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
-            parts = loss(network(batch.visual, batch.audio, batch.mask, batch.heard), batch.label, batch.mask)
+            parts = module.objective(network, loss, batch)
         parts["loss"].backward()
         optimizer.step()
     synchronize(device)

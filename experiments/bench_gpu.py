@@ -35,7 +35,7 @@ from highlight_lit.data.corpus import Corpus, write_manifest
 from highlight_lit.data.shard_writer import ShardWriter
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.files import write_json
-from highlight_lit.training.compiling import compile_parts
+from highlight_lit.training.compiling import compiled
 from highlight_lit.training.ledger import environment
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.train import make_data, make_module, quiet, train
@@ -164,7 +164,7 @@ def _on_device(root: Path, size: Size, device: torch.device) -> tuple[HighlightM
 
 def ways(root: Path, size: Size, device: torch.device, top: Ceilings) -> Iterator[tuple[str, dict[str, float]]]:
     """Seconds of a step in a bare loop, in each way to run it, and the share of its floor: 1 is as fast as can be."""
-    for name, dtype, compiled, graphs in (
+    for name, dtype, compiles, graphs in (
         ("float32", "float32", False, False),
         ("tf32", "tf32", False, False),
         ("bf16", "bfloat16", False, False),
@@ -173,15 +173,15 @@ def ways(root: Path, size: Size, device: torch.device, top: Ceilings) -> Iterato
         ("bf16, compile", "bfloat16", True, False),
         ("bf16, compile with graphs", "bfloat16", True, True),
     ):
-        if device.type != "cuda" and compiled:
+        if device.type != "cuda" and compiles:
             continue
         module, batch = _on_device(root, size, device)
         torch.set_float32_matmul_precision("high" if dtype == "tf32" else "highest")
         loss = partial(_loss, module, batch, dtype == "bfloat16")
         with Count() as count:
             _step(loss, module.configure_optimizers())()
-        if compiled:
-            compile_parts(module.network, module.loss, graphs=graphs)
+        if compiles:
+            module.objective = compiled(graphs)
         try:
             took = seconds(_step(loss, module.configure_optimizers()), device)
         except RuntimeError as error:  # one way that a version of torch does not take must not cost the other rows
@@ -219,7 +219,7 @@ def _step(loss: Callable[[], torch.Tensor], made: Any) -> Step:
 def _loss(module: HighlightModule, batch: Bags, bf16: bool) -> torch.Tensor:
     # Entered anew each step: autocast keeps the weights it has cast for as long as it lasts.
     with torch.autocast(batch.mask.device.type, torch.bfloat16, enabled=bf16):
-        return module.loss(module.network(*batch[:4]), batch.label, batch.mask)["loss"]
+        return module.objective(module.network, module.loss, batch)["loss"]
 
 
 def slowest(root: Path, size: Size, device: torch.device, fit: dict[str, float]) -> dict[str, float]:
@@ -252,7 +252,7 @@ def busy(root: Path, size: Size, device: torch.device, *words: str) -> float:
     config, corpus = plain(_config(root, size, "data.store=resident", *words)), Corpus(root)
     data, module = make_data(config, corpus), make_module(config, corpus)
     if config["trainer"]["compile"]:
-        compile_parts(module.network, module.loss)
+        module.objective = compiled()
     where = device, config["trainer"]["precision"]
     bench.fit(module, data, 1 + size.measured // 4, *where)
     kind, activity = {"cuda": (DeviceType.CUDA, ProfilerActivity.CUDA)}.get(device.type, (DeviceType.CPU, ProfilerActivity.CPU))  # fmt: skip

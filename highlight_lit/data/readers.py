@@ -35,13 +35,14 @@ class Readers:
 
     Args:
         count: Processes, at least 1.
-        rows: What they read; they share what is known of its units.
+        rows: What they read.
+        known: What is known of its units, which they share.
 
     Raises:
         InputError: A process cannot be started.
     """
 
-    def __init__(self, count: int, rows: CorpusRows) -> None:
+    def __init__(self, count: int, rows: CorpusRows, known: Shared) -> None:
         self.count = count
         self._shards = rows.shards
         self._at = Shared({"shard": ((count,), "i8")})  # the one each process is at, -1 before the first
@@ -52,8 +53,8 @@ class Readers:
         self._answers: dict[int, dict[int, Suspects]] = {}  # of each batch, by process
         self._given = 0
         for number, process in enumerate(self._processes):
-            message = list(rows.shards), rows.streams, number, rows.known.shapes, self._at.shapes
-            self._send(process, message, rows.known.file, self._at.file)
+            message = list(rows.shards), rows.streams, number, known.shapes, self._at.shapes
+            self._send(process, message, known.file, self._at.file)
 
     def give(self, parts: Sequence[Part], out: Shared, kept: Sequence[Shared]) -> int:
         """Have a batch read.

@@ -22,7 +22,7 @@ from highlight_lit.data.checksums import all_finite, block_sums, fletcher32
 from highlight_lit.data.open_shards import OpenShards
 from highlight_lit.data.pieces import Pieces, Runs
 from highlight_lit.data.shard import BLOCK_ROWS, Shard
-from highlight_lit.data.shared import Shared
+from highlight_lit.data.shared import Private, Shapes, Shared
 from highlight_lit.data.tables import SOUND, SUSPECT, UNKNOWN, Table, first_blocks
 from highlight_lit.errors import InputError
 
@@ -59,18 +59,23 @@ class CorpusRows:
     Args:
         shards: The shards; their files must stay the ones they were opened on.
         streams: Names of the streams to read.
-        known: What is known of the shards, from a process that reads the same ones; new if None.
+        known: What is known of the shards, `shapes`, where other processes read the same ones.
     """
 
     def __init__(self, shards: Sequence[Shard], streams: Sequence[str], known: Shared | None = None) -> None:
         self.shards, self.streams = shards, tuple(streams)
         blocks = first_blocks(shards)
-        shapes = {**Table.shapes(shards, streams), "heard": ((int(blocks[-1]) * BLOCK_ROWS // 8,), "u1")}
-        self.known = Shared(shapes) if known is None else known
+        self.known = Private(self.shapes(shards, streams)) if known is None else known
         self._tables = [Table(shards, name, self.known) for name in streams]
         self._streams = {table.name: _StreamRows(shards, table) for table in self._tables}
         self._first = blocks[:-1] * BLOCK_ROWS
         self._looked_up = np.zeros(len(shards), bool)
+
+    @staticmethod
+    def shapes(shards: Sequence[Shard], streams: Sequence[str]) -> Shapes:
+        """Of the arrays that hold what is known of shards."""
+        heard = (int(first_blocks(shards)[-1]) * BLOCK_ROWS // 8,)
+        return {**Table.shapes(shards, streams), "heard": (heard, "u1")}
 
     def read(
         self, part: Part, out: Mapping[str, NDArray[Any]], tell: Callable[[int], object] = lambda shard: None

@@ -48,6 +48,13 @@ class Shared:
         }
 
 
+class Private:
+    """Arrays of zeros that are this process' alone; they take memory as they are written."""
+
+    def __init__(self, shapes: Shapes) -> None:
+        self.arrays: dict[str, NDArray[Any]] = {name: np.zeros(shape, dtype) for name, (shape, dtype) in shapes.items()}
+
+
 def _nameless(size: int) -> int:
     """A descriptor of a new file without a name, in memory where the system has such files."""
     try:

@@ -43,7 +43,8 @@ class StreamStore:
     def __init__(self, corpus: Corpus, videos: NDArray[np.intp], streams: Sequence[str], readers: int = 2) -> None:
         self.corpus, self.videos, self.streams, self.readers = corpus, videos, tuple(streams), readers
         self.device = torch.device("cpu")
-        self._rows = CorpusRows(corpus.shards, self.streams)
+        self._known = Shared(CorpusRows.shapes(corpus.shards, self.streams))
+        self._rows = CorpusRows(corpus.shards, self.streams, self._known)
         self._side: torch.cuda.Stream | None = None
         self._blocks: list[Block] = []
 
@@ -58,7 +59,7 @@ class StreamStore:
         if self.readers == 0:
             yield from (self.bags(draw, tau) for draw in draws)
             return
-        readers = Readers(self.readers, self._rows)
+        readers = Readers(self.readers, self._rows, self._known)
         waiting: deque[tuple[int, _Batch]] = deque()
         try:
             while True:

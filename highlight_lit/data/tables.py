@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.shard import BLOCK_ROWS, Shard
-from highlight_lit.data.shared import Shapes, Shared
+from highlight_lit.data.shared import Private, Shapes, Shared
 
 UNKNOWN, SOUND, SUSPECT = range(3)  # what is known of a unit; suspect: sound, with a value that is not finite
 _LIBRARY = -1  # in place of the rows of a chunk
@@ -41,7 +41,7 @@ class Table:
         row_bytes: Of a row.
     """
 
-    def __init__(self, shards: Sequence[Shard], name: str, known: Shared) -> None:
+    def __init__(self, shards: Sequence[Shard], name: str, known: Shared | Private) -> None:
         self.name, self._shards = name, shards
         self.state, self.sums = (known.arrays[f"{name} {kind}"] for kind in ("state", "sums"))
         self.first = first_blocks(shards)[:-1] * BLOCK_ROWS

@@ -1,30 +1,49 @@
-"""What training asks of torch.compile, each for a reason that `make bench-gpu` measured."""
+"""A step's forward and backward pass in one piece, and what is asked of torch.compile for it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from highlight_lit.data.batches import Bags
+from highlight_lit.models.highlight_net import Detection
+
+Objective = Callable[[nn.Module, nn.Module, Bags], dict[str, Tensor]]
+
+# Each for a reason that `make bench-gpu` measured; what a version of torch does not know is left out.
 WISHES: dict[str, Any] = {
     # A step of so small a network is over before Python has started its kernels one by one; a graph starts them at once.
     "triton.cudagraphs": True,
-    # Softmax over four gates and sums over the fusion's R products are spelled out, and then fused with what is around
-    # them; left as reductions each would be a pass over memory of its own.
+    # Softmax over four gates and sums over the fusion's R products are spelled out and fused with what is around them;
+    # left as reductions, each is a pass over memory of its own.
     "online_softmax": False,
     "unroll_reductions_threshold": 33,
 }
+MOST_VERSIONS = 64  # of the compiled step: two for each network of a sweep, for the last batch of an epoch is smaller
 
 
-def compile_parts(*parts: nn.Module, graphs: bool = True) -> None:
-    """Have modules compiled when they are first called; gradients and all.
+def objective(network: nn.Module, loss: nn.Module, bags: Bags) -> dict[str, Tensor]:
+    """The loss of some bags, its parts, and the share of bags told right."""
+    return judged(loss, network(bags.visual, bags.audio, bags.mask, bags.heard), bags.label, bags.mask)
+
+
+def judged(loss: nn.Module, detection: Detection, label: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """The same of what a network has said of them."""
+    right = ((detection.z_hat > 0) == (label > 0)).float().mean()
+    return {**loss(detection, label, mask), "bag_accuracy": right}
+
+
+def compiled(graphs: bool = True) -> Objective:
+    """`objective`, compiled when it is first called, and once for all networks of a kind.
 
     Args:
-        parts: The modules, which go on as before in every other way.
-        graphs: Whether what runs on a GPU may be run as CUDA graphs.
+        graphs: Whether a GPU may run it as CUDA graphs.
     """
+    torch._dynamo.config.recompile_limit = MOST_VERSIONS
     known = torch._inductor.list_options()
     options = {name: value for name, value in WISHES.items() if name in known}
-    for part in parts:
-        part.compile(options={**options, "triton.cudagraphs": graphs})
+    made: Objective = torch.compile(objective, options={**options, "triton.cudagraphs": graphs})
+    return made

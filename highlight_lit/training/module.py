@@ -15,6 +15,7 @@ from highlight_lit.config import build
 from highlight_lit.data.batches import Bags
 from highlight_lit.errors import InputError
 from highlight_lit.models.highlight_net import Embedding
+from highlight_lit.training.compiling import Objective, judged, objective
 from highlight_lit.training.measures import ClipLogits
 from highlight_lit.training.progress import Progress
 from highlight_lit.training.share import Share, detect
@@ -49,6 +50,7 @@ class HighlightModule(pl.LightningModule):
         self.network: nn.Module = self.configure_network()
         self.loss: nn.Module = build(loss, "loss")
         self.clip_logits = ClipLogits()
+        self.objective: Objective = objective  # of this rank's bags alone; may be replaced by a compiled one
         self.progress = Progress()
         self._logged = 0  # epochs
 
@@ -101,14 +103,15 @@ class HighlightModule(pl.LightningModule):
         ranks = self.trainer.world_size
         pairs = self.trainer.datamodule.plan.pairs_of(batch) if ranks > 1 else len(bags.label) // 2  # type: ignore[attr-defined]
         share = Share(pairs, self.global_rank, ranks, (self.seed, self.global_step))
-        detection, label, mask = detect(self, bags, share, self.network._compiled_call_impl is not None)
-        parts: dict[str, Tensor] = self.loss(detection, label, mask)
-        right = ((detection.z_hat > 0) == (label > 0)).float().mean()
-        self.progress.add(self.global_step, {**parts, "bag_accuracy": right}, len(label))
+        if ranks == 1 and self.objective is not objective:
+            found = self.objective(self.network, self.loss, bags)
+        else:
+            found = judged(self.loss, *detect(self, bags, share, self.network._compiled_call_impl is not None))
+        self.progress.add(self.global_step, found, 2 * pairs)
         if (self.global_step + 1) % CHECK_EVERY == 0:
             self.progress.look()
             self._stop_if_bad()
-        return ranks * parts["loss"]  # DDP takes the mean of the ranks' gradients; the whole batch's is their sum
+        return ranks * found["loss"]  # DDP takes the mean of the ranks' gradients; the whole batch's is their sum
 
     def on_train_epoch_end(self) -> None:
         """Log the means of the epochs that are over, on a GPU but for the last."""

@@ -29,7 +29,7 @@ from highlight_lit.training.checkpoints import (
     read_checkpoint,
     resumable,
 )
-from highlight_lit.training.compiling import compile_parts
+from highlight_lit.training.compiling import compiled
 from highlight_lit.training.module import HighlightModule, log_epoch
 from highlight_lit.training.ranks import Place, Ranks
 from highlight_lit.training.tracking import summarize, tracked
@@ -142,7 +142,10 @@ def _run(
             for epoch in read_checkpoint(found)["progress"]["history"]:
                 log_epoch(logger, epoch)
         if plain["trainer"]["compile"]:
-            compile_parts(module.network, module.loss, graphs=trainer.world_size == 1)
+            if trainer.world_size > 1:
+                module.network.compile()  # what comes after it needs all ranks' bags
+            else:
+                module.objective = compiled()
         trainer.fit(module, data, ckpt_path=found)
         outcome: dict[str, Any] = {"seconds": last.seconds, "epochs": trainer.current_epoch}
         outcome["steps"] = trainer.global_step
