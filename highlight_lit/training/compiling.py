@@ -36,14 +36,10 @@ def judged(loss: nn.Module, detection: Detection, label: Tensor, mask: Tensor) -
     return {**loss(detection, label, mask), "bag_accuracy": right}
 
 
-def compiled(graphs: bool = True) -> Objective:
-    """`objective`, compiled when it is first called, and once for all networks of a kind.
-
-    Args:
-        graphs: Whether a GPU may run it as CUDA graphs.
-    """
+def compiled() -> Objective:
+    """`objective`, compiled when it is first called, and once for all networks of a kind."""
     torch._dynamo.config.recompile_limit = MOST_VERSIONS
     known = torch._inductor.list_options()
     options = {name: value for name, value in WISHES.items() if name in known}
-    made: Objective = torch.compile(objective, options={**options, "triton.cudagraphs": graphs})
+    made: Objective = torch.compile(objective, options=options)
     return made
