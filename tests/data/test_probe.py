@@ -89,3 +89,25 @@ def test_a_shard_is_tried_once_as_long_as_it_is_the_same_file(
     copy.write_bytes(shard.read_bytes())
     with pytest.raises(InputError, match=f"^{copy}: damaged or forged"):
         module.probe([shard, copy])
+
+
+def test_of_many_shards_the_one_that_kills_is_named_and_no_process_is_left(
+    shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"shard-{number:05d}.h5" for number in range(3 * module.EACH)]
+    for path in paths:
+        path.write_bytes(shard.read_bytes())
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(module, "_touch", lambda path: os.abort() if path == paths[10] else time.sleep(0.1))
+    before = children()
+    with pytest.raises(InputError, match=f"^{paths[10]}: damaged or forged"):
+        module.probe(paths)
+    assert children() == before
+    monkeypatch.setattr(module, "_touch", lambda path: None)
+    module.probe(paths)
+    assert children() == before
+
+
+def children() -> set[str]:
+    """The processes that this one has started and not yet waited for."""
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
