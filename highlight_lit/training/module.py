@@ -90,9 +90,8 @@ class HighlightModule(pl.LightningModule):
         The same on every rank, see `WholeBatchDropout`.
         """
         seed = int(np.random.SeedSequence([self.seed, self.global_step]).generate_state(1)[0])
-        torch.default_generator.manual_seed(
-            seed
-        )  # `torch.manual_seed` looks for devices first, for a millisecond or two
+        # Not by `torch.manual_seed`, which looks for devices of all kinds first, for a millisecond or two.
+        torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
         np.random.seed(seed)
