@@ -38,7 +38,7 @@ def judged(loss: nn.Module, detection: Detection, label: Tensor, mask: Tensor) -
 
 def compiled() -> Objective:
     """`objective`, compiled when it is first called, and once for all networks of a kind."""
-    torch._dynamo.config.recompile_limit = MOST_VERSIONS
+    torch._dynamo.config.cache_size_limit = MOST_VERSIONS  # torch 2.7 calls it recompile_limit too
     known = torch._inductor.list_options()
     options = {name: value for name, value in WISHES.items() if name in known}
     made: Objective = torch.compile(objective, options=options)
