@@ -30,9 +30,9 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.files import write_json
-from highlight_lit.training.compiling import compiled
 from highlight_lit.training.ledger import environment
 from highlight_lit.training.module import HighlightModule
+from highlight_lit.training.objective import compiled
 from highlight_lit.training.train import make_data, make_module, quiet
 
 CPU = torch.device("cpu")

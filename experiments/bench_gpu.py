@@ -34,9 +34,9 @@ from highlight_lit.data.corpus import Corpus, write_manifest
 from highlight_lit.data.shard_writer import ShardWriter
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.files import write_json
-from highlight_lit.training.compiling import compiled
 from highlight_lit.training.ledger import environment
 from highlight_lit.training.module import HighlightModule
+from highlight_lit.training.objective import compiled
 from highlight_lit.training.train import make_data, make_module, quiet, train
 
 Step = Callable[[], None]

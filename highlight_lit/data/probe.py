@@ -26,17 +26,19 @@ _sound: set[tuple[int, ...]] = set()  # the files that were opened so: a sweep o
 def probe(paths: Sequence[Path]) -> None:
     """Open shards, and read what tells where all else lies, in processes that may die of it.
 
-    What is wrong with a shard in any other way is left to who opens it next.
+    What is wrong with a shard in any other way, that it is missing say, is left to who opens it next.
 
     Raises:
         InputError: A process died, or did not come back.
     """
-    found = {path: identity(path.stat()) for path in paths}
-    paths = [path for path in paths if found[path] not in _sound]
+    found = {path: identity(path.stat()) for path in paths if path.is_file()}
+    paths = [path for path in found if found[path] not in _sound]
     count = min(os.cpu_count() or 1, -(-len(paths) // EACH))
-    with library:  # no other thread has it at this moment: the processes would wait for it for ever
-        probes = [_Probe(paths[number::count]) for number in range(count)]
+    probes: list[_Probe] = []
     try:
+        with library:  # no other thread has it at this moment: the processes would wait for it for ever
+            for number in range(count):
+                probes.append(_Probe(paths[number::count]))
         for one in probes:
             one.wait()
     finally:

@@ -15,8 +15,8 @@ from highlight_lit.config import build
 from highlight_lit.data.batches import Bags
 from highlight_lit.errors import InputError
 from highlight_lit.models.highlight_net import Embedding
-from highlight_lit.training.compiling import Objective, judged, objective
 from highlight_lit.training.measures import ClipLogits
+from highlight_lit.training.objective import Objective, judged, objective
 from highlight_lit.training.progress import Progress
 from highlight_lit.training.share import Share, detect
 

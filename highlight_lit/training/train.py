@@ -29,8 +29,8 @@ from highlight_lit.training.checkpoints import (
     read_checkpoint,
     resumable,
 )
-from highlight_lit.training.compiling import compiled
 from highlight_lit.training.module import HighlightModule, log_epoch
+from highlight_lit.training.objective import compiled
 from highlight_lit.training.ranks import Place, Ranks
 from highlight_lit.training.tracking import summarize, tracked
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from highlight_lit.data.batches import Draw, EpochPlan
-from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.data.resident import ResidentStore
 from highlight_lit.data.shard import Shard
+from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
 
 
@@ -73,6 +76,23 @@ def test_a_bag_holds_consecutive_rows_of_its_video_and_masks_what_lies_beyond(co
     np.testing.assert_array_equal(bags.audio[0, :5].numpy(), corpus.rows(7, "audio")[2:7])
     assert not bags.heard[~bags.mask].any()
     assert bags.label.tolist() == [1.0, 0.0]
+
+
+def test_the_resident_store_holds_each_videos_rows_and_where_it_is_heard(
+    tmp_path: Path, make_video: Callable[..., Video]
+) -> None:
+    heard = {clips: np.arange(clips) % 3 != clips % 2 for clips in (5, 9, 16, 33, 70)}
+    videos = [make_video(str(clips), clips, heard=heard[clips]) for clips in heard]
+    streams = {"visual": Stream(4), "audio": Stream(3)}
+    write_corpus(tmp_path / "c", videos, streams, name="c", clip_seconds=1.0, shard_bytes=400)
+    corpus = Corpus(tmp_path / "c")
+    assert len(corpus.shards) > 2
+    order = np.array([3, 0, 4, 2])
+    store = ResidentStore(corpus, order, ("visual", "audio"))
+    for name in ("visual", "audio"):
+        expected = np.concatenate([corpus.rows(int(video), name) for video in order])
+        np.testing.assert_array_equal(store.rows[name].numpy(), expected)
+    assert store.heard.tolist() == np.concatenate([heard[int(corpus.clips[video])] for video in order]).tolist()
 
 
 def test_statistics_are_those_of_the_rows_held_and_leave_silence_out(corpus: Corpus) -> None:

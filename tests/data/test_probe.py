@@ -91,6 +91,10 @@ def test_a_shard_is_tried_once_as_long_as_it_is_the_same_file(
         module.probe([shard, copy])
 
 
+def test_a_shard_that_is_missing_is_left_to_who_opens_it(shard: Path, tmp_path: Path) -> None:
+    module.probe([tmp_path / "gone.h5", shard])
+
+
 def test_of_many_shards_the_one_that_kills_is_named_and_no_process_is_left(
     shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +107,8 @@ def test_of_many_shards_the_one_that_kills_is_named_and_no_process_is_left(
     with pytest.raises(InputError, match=f"^{paths[10]}: damaged or forged"):
         module.probe(paths)
     assert children() == before
+    with pytest.raises(InputError, match=f"^{paths[10]}: damaged or forged"):
+        module.probe(paths)
     monkeypatch.setattr(module, "_touch", lambda path: None)
     module.probe(paths)
     assert children() == before

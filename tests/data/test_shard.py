@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from highlight_lit.data import shard_writer
 from highlight_lit.data.shard import Shard
 from highlight_lit.data.shard_writer import ShardWriter
 from highlight_lit.data.video import Labels, Stream, Video
@@ -181,6 +182,27 @@ def test_nothing_outside_the_file_is_followed(tmp_path: Path, make_video: MakeVi
             file.create_group("visual")
     with pytest.raises(InputError, match="visual: (missing|not)"):
         Shard(path)
+
+
+def test_videos_across_chunks_are_written_as_they_were_when_added(
+    tmp_path: Path, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shard_writer, "CHUNK_BYTES", 16 * 16)  # 16 rows of `visual`
+    monkeypatch.setattr(shard_writer, "INDEX_CHUNK_BYTES", 64)
+    added = [make_video(str(clips), clips) for clips in (5, 16, 1, 70, 32, 9, 3)]
+    with ShardWriter(tmp_path / "s.h5", STREAMS, 1.0) as writer:
+        for video in added:
+            given_away = replace(video, visual=video.visual.copy(), span=video.span.copy())  # type: ignore[union-attr]
+            writer.add(given_away)
+            given_away.visual[:], given_away.span[:] = np.nan, np.nan  # type: ignore[index]
+    shard = Shard(tmp_path / "s.h5")
+    assert shard.file["visual"].chunks == (16, 4)
+    for row, video in enumerate(added):
+        found = shard.video(row)
+        np.testing.assert_array_equal(found.visual, video.visual)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(found.audio, video.audio)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(found.span, video.span)
+        np.testing.assert_array_equal(found.labels.score, video.labels.score)  # type: ignore[union-attr]
 
 
 def test_rows_in_a_float_format_of_its_own_are_refused(tmp_path: Path, make_video: MakeVideo) -> None:

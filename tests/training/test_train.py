@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,6 +86,23 @@ def test_each_stream_alone_trains(quick_train: Train, tmp_path: Path, modality: 
 def test_every_way_to_train_ends_with_a_record(quick_train: Train, tmp_path: Path, option: str) -> None:
     assert quick_train(option) == 0
     assert runs(tmp_path)[0]["status"] == "done"
+
+
+def test_a_compiled_step_is_the_same_step(quick_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def compile_nothing(
+        step: Callable[..., Any], options: object
+    ) -> Callable[..., Any]:  # which takes most of a minute
+        return lambda *given: calls.append(given) or step(*given)
+
+    quick_train("trainer.compile=false", f"out={tmp_path / 'plain'}")
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    quick_train("trainer.compile=true", f"out={tmp_path / 'compiled'}")
+    [plain], [compiled] = (list(records(tmp_path / name)) for name in ("plain", "compiled"))
+    assert len(calls) == compiled["steps"]
+    assert compiled["losses"] == plain["losses"]
+    assert compiled["evaluation"] == plain["evaluation"]
 
 
 def test_a_sweep_prints_a_table_and_a_cell_that_fails_leaves_the_rest_intact(

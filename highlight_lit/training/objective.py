@@ -1,4 +1,4 @@
-"""A step's forward and backward pass in one piece, and what is asked of torch.compile for it."""
+"""What a step makes less of, in one piece, and what is asked of torch.compile for it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from highlight_lit.models.highlight_net import Detection
 
 Objective = Callable[[nn.Module, nn.Module, Bags], dict[str, Tensor]]
 
-# Each for a reason that `make bench-gpu` measured; what a version of torch does not know is left out.
+# What they brought stands in experiments/results/gpu.md; what a version of torch does not know is left out.
 WISHES: dict[str, Any] = {
     # A step of so small a network is over before Python has started its kernels one by one; a graph starts them at once.
     "triton.cudagraphs": True,
-    # Softmax over four gates and sums over the fusion's R products are spelled out and fused with what is around them;
-    # left as reductions, each is a pass over memory of its own.
+    # Sums over the fusion's R products and softmax over four gates are spelled out and fused with what is around them.
     "online_softmax": False,
     "unroll_reductions_threshold": 33,
 }
