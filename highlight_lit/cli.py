@@ -13,6 +13,7 @@ from highlight_lit.data import synthetic
 from highlight_lit.data.importers.commands import add_sources
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.media import commands as media
+from highlight_lit.text import say
 
 MEDIA_VERBS = {
     "extract": "raw videos to a corpus of clip features",
@@ -42,13 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         if os.environ.get("HIGHLIGHT_LIT_TRACEBACK") == "1":
             raise
-        print(f"highlight-lit: {error}", file=sys.stderr)
+        say(f"highlight-lit: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output, `head` say, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Interrupted as stop:
-        print(f"highlight-lit: {stop}", file=sys.stderr)
+        say(f"highlight-lit: {stop}", file=sys.stderr)
         return stop.status
     except KeyboardInterrupt:
         print("highlight-lit: interrupted", file=sys.stderr)

@@ -1,25 +1,91 @@
-"""Files that are whole or not there: written under a temporary name, synced, renamed."""
+"""One way to open a file that is there, and one to write a file that is whole or not there.
+
+Reading takes regular files alone, never waits for a pipe or a device, and never takes more memory than a stated bound.
+Writing goes to a temporary name that nobody can guess, is synced, and renamed.
+"""
 
 from __future__ import annotations
 
+import codecs
+import csv
 import hashlib
+import io
 import json
 import os
 import re
-from collections.abc import Iterator
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from highlight_lit.errors import InputError
 
+MAX_TEXT_BYTES = 256 << 20  # of a JSON file or a table, which are read whole
+MAX_NAME_BYTES = 255  # of a file's name, on every file system in use
 # A name that a manifest may give: one plain file of its own folder, never a path out of it.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_KINDS = {
+    stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+}  # fmt: skip
+
+
+def open_regular(path: Path, what: str) -> BinaryIO:
+    """Open a regular file for reading; anything else is refused at once and never waited for.
+
+    Args:
+        path: The file; links are followed.
+        what: What it should be, for the error ("a corpus manifest").
+
+    Raises:
+        InputError: It is missing, cannot be opened, or is a folder, a pipe or a device.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; expected {what}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be opened ({reason}); expected {what}") from error
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise InputError(f"{path}: {_KINDS.get(stat.S_IFMT(mode), 'no regular file')}; expected {what}")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_text(path: Path, what: str) -> str:
+    """Read a text file whole: UTF-8 with or without a byte order mark, or UTF-16 with one.
+
+    Args:
+        path: The file.
+        what: What it should be, for the error.
+
+    Raises:
+        InputError: As `open_regular`; or it is over `MAX_TEXT_BYTES`, or not text.
+    """
+    with open_regular(path, what) as file:
+        try:
+            data = file.read(MAX_TEXT_BYTES + 1)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if len(data) > MAX_TEXT_BYTES:
+        raise InputError(f"{path}: over {MAX_TEXT_BYTES >> 20} MiB, the most that is read of {what}")
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return data.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); expected {what}") from error
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success sync it and rename it to `path`, otherwise remove it.
+    """Yield a temporary path beside `path`, where an empty file is; on success sync it and rename it to `path`.
+
+    On failure it is removed. Its name cannot be guessed and it is created exclusively, so a link that was laid there
+    is never followed.
 
     Args:
         path: The final name. Its folder is created if missing.
@@ -27,9 +93,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Raises:
         InputError: The folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(_temporary_name(path.name))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666))
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
@@ -40,6 +107,21 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary_name(name: str) -> str:
+    """`.NAME.TOKEN.tmp`, the name cut to what fits a file system's bound."""
+    ending = f".{secrets.token_hex(8)}.tmp"
+    return "." + cut_name(name, MAX_NAME_BYTES - 1 - len(ending)) + ending
+
+
+def cut_name(name: str, most: int = MAX_NAME_BYTES) -> str:
+    """The start of a file's name in at most so many bytes of UTF-8, no character cut in two.
+
+    >>> cut_name("Übung.mp4", 3)
+    'Üb'
+    """
+    return os.fsencode(name)[:most].decode("utf-8", "ignore")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -61,14 +143,48 @@ def read_json(path: Path, what: str) -> Any:
         what: What it should be, for the error ("a corpus manifest").
 
     Raises:
-        InputError: The file is missing, unreadable or not JSON.
+        InputError: As `read_text`; or it is not JSON, or holds a number of thousands of digits.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; expected {what}") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        return json.loads(read_text(path, what))
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not readable as {what} ({error})") from error
+
+
+def read_table(
+    path: Path, required: Sequence[str], optional: Sequence[str] = ()
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield line number and fields of each row of a csv file with a header.
+
+    Args:
+        path: The file; cells are separated by commas, blanks around them are left out, empty lines too.
+        required: Columns that must be there.
+        optional: Columns that may be there.
+
+    Raises:
+        InputError: As `read_text`; or a column is missing, unknown or twice there, or a row has more or fewer fields
+            than the header.
+    """
+    what = f"csv with columns {', '.join(required)}"
+    reader = csv.reader(io.StringIO(read_text(path, what), newline=""), strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        if (
+            not set(required) <= set(header)
+            or not set(header) <= {*required, *optional}
+            or len(set(header)) < len(header)
+        ):
+            maybe = f" and perhaps {', '.join(optional)}" if optional else ""
+            raise InputError(f"{path}: columns {', '.join(header)}: expected {', '.join(required)}{maybe}")
+        for row in reader:
+            if len(row) not in (0, len(header)):
+                raise InputError(f"{path}: line {reader.line_num}: {len(row)} fields, expected {len(header)}")
+            if row:
+                yield reader.line_num, {name: cell.strip() for name, cell in zip(header, row, strict=True)}
+    except csv.Error as error:
+        raise InputError(f"{path}: line {reader.line_num}: not readable as csv ({error})") from error
 
 
 def plain_name(name: object, where: str) -> str:

@@ -21,9 +21,10 @@ import scipy.io
 from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import write_corpus
-from highlight_lit.data.importers.source import Report, Tally, a_few, frame_rates, safe_id, text
+from highlight_lit.data.importers.source import Report, Tally, frame_rates, safe_id, text
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
+from highlight_lit.text import a_few
 
 JUDGES = 3
 NOMINAL_FPS = 30.0

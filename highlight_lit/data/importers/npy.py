@@ -20,16 +20,16 @@ from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.importers.source import (
     Report,
     Tally,
-    a_few,
     checked,
     number,
     open_rows,
-    read_table,
     safe_id,
     stored_dtype,
 )
 from highlight_lit.data.video import SPLITS, STREAMS, Stream, Video
 from highlight_lit.errors import InputError
+from highlight_lit.files import read_table
+from highlight_lit.text import a_few
 
 FOLDERS = (*STREAMS, "span")
 

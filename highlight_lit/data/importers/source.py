@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import tokenize
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
-from highlight_lit.files import read_json
+from highlight_lit.files import read_json, read_table
+from highlight_lit.text import a_few
 
 Report = Callable[[str], None]
 _ARRAY_ERRORS = (
@@ -111,34 +111,6 @@ def stored_dtype(sources: Iterable[np.dtype[Any]], wanted: str | None) -> str:
     return wanted or ("float16" if all(dtype == np.float16 for dtype in sources) else "float32")
 
 
-def read_table(
-    path: Path, required: Sequence[str], optional: Sequence[str] = ()
-) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield line number and fields of each row of a csv file with a header.
-
-    Raises:
-        InputError: The file is missing or not UTF-8 csv, a column is missing, unknown or twice there, or a row has
-            more or fewer fields than the header.
-    """
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            known = {*required, *optional}
-            if not set(required) <= set(header) or not set(header) <= known or len(set(header)) < len(header):
-                maybe = f" and perhaps {', '.join(optional)}" if optional else ""
-                raise InputError(f"{path}: columns {', '.join(header)}: expected {', '.join(required)}{maybe}")
-            for row in reader:
-                if len(row) not in (0, len(header)):
-                    raise InputError(f"{path}: line {reader.line_num}: {len(row)} fields, expected {len(header)}")
-                if row:
-                    yield reader.line_num, {name: text.strip() for name, text in zip(header, row, strict=True)}
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; expected csv with columns {', '.join(required)}") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not readable as csv ({error})") from error
-
-
 def frame_rates(path: Path) -> dict[str, float]:
     """Frames a second by video id, from csv with columns `id,fps` or from an annotation json of UMT's layout.
 
@@ -156,16 +128,6 @@ def frame_rates(path: Path) -> dict[str, float]:
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise InputError(f"{path}: expected an object with one object a video, each with its fps")
     return {name: number(entry.get("fps"), f"{path}: video {name!r}: fps") for name, entry in entries.items()}
-
-
-def a_few(names: Iterable[str], most: int = 5) -> str:
-    """The first names of many, for one line.
-
-    >>> a_few("abc", 2)
-    'a, b and 1 more'
-    """
-    listed = list(names)
-    return ", ".join(listed[:most]) + f" and {len(listed) - most} more" * (len(listed) > most)
 
 
 def checked(video: Video, streams: Mapping[str, Stream], source: Path) -> Video:

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.importers.pca import Projection, fit
-from highlight_lit.data.importers.source import Report, Tally, a_few, checked, open_rows, stored_dtype
+from highlight_lit.data.importers.source import Report, Tally, checked, open_rows, stored_dtype
 from highlight_lit.data.importers.umt_annotations import read_annotations, read_splits
 from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.errors import InputError
+from highlight_lit.text import a_few
 
 TOLERATED_ROWS = 2
 EXTRACTORS = {"_rgb": "i3d-rgb+flow", "": "i3d", "audio": "pann"}

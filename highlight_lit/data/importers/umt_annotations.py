@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from highlight_lit.data.importers.source import a_few, matrix, number, safe_id, text
+from highlight_lit.data.importers.source import matrix, number, safe_id, text
 from highlight_lit.data.video import SPLITS, Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json
+from highlight_lit.text import a_few
 
 SHOT_SECONDS = 2.0
 

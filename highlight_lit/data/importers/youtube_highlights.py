@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from highlight_lit.data.corpus import write_corpus
-from highlight_lit.data.importers.source import Report, Tally, a_few, frame_rates, matrix, number, safe_id, text
+from highlight_lit.data.importers.source import Report, Tally, frame_rates, matrix, number, safe_id, text
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json
+from highlight_lit.text import a_few
 
 RATES = (30000 / 1001, 25.0, 24000 / 1001, 30.0, 24.0, 15.0)
 """Common rates in the order in which they are tried."""

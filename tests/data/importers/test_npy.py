@@ -181,7 +181,7 @@ def test_a_table_that_cannot_be_used_is_refused(source: Path, text: str, expecte
 def test_a_table_that_is_missing_or_not_text_is_refused(source: Path) -> None:
     assert "none.csv: no such file" in refused(source, videos=source / "none.csv")
     (source.parent / "videos.csv").write_bytes(b"id,duration,tags\n\xff,1,x\n")
-    assert "not readable as csv" in refused(source)
+    assert "not UTF-8 text" in refused(source)
 
 
 def test_a_row_without_its_array_and_an_array_without_its_row_are_refused(source: Path) -> None:

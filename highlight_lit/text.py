@@ -1,0 +1,52 @@
+"""Text on its way to people: whatever a name, tag or title holds, it stays one line of plain characters."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from collections.abc import Iterable
+from typing import TextIO
+
+# Characters that reorder what stands around them: a name could then read as another one.
+_REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def shown(value: object) -> str:
+    r"""Text as it can be printed or logged: one line, control and reordering characters as escapes.
+
+    >>> shown("dog\x1b[2J\nall is well"), shown("Eiskunstlauf ⛸")
+    ('dog\\x1b[2J\\nall is well', 'Eiskunstlauf ⛸')
+    """
+    return "".join(_escaped(c) if _dangerous(c) else c for c in str(value))
+
+
+def _dangerous(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _REORDERING
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def say(*lines: object, file: TextIO | None = None) -> None:
+    """Print lines for people, each through `shown`, and flush.
+
+    Args:
+        lines: Each becomes one line.
+        file: Where to; None: standard output.
+    """
+    stream = sys.stdout if file is None else file
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    for line in lines:
+        stream.write(shown(line).encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    stream.flush()
+
+
+def a_few(names: Iterable[str], most: int = 5) -> str:
+    """The first of many names, for one line.
+
+    >>> a_few(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    listed = list(names)
+    return ", ".join(map(shown, listed[:most])) + f" and {len(listed) - most} more" * (len(listed) > most)

@@ -1,0 +1,62 @@
+"""Files are opened in one way and written in one way."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from highlight_lit.errors import InputError
+from highlight_lit.files import MAX_NAME_BYTES, atomic_write, read_json, read_table, write_text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_json_and_tables_are_read_in_any_encoding_that_editors_write(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.json").write_text('{"topic": "滑雪"}', encoding=encoding)
+    (tmp_path / "a.csv").write_text('id,tags\r\na,"滑雪\u2028;dog"\r\n\r\n', encoding=encoding)
+    assert read_json(tmp_path / "a.json", "a topic") == {"topic": "滑雪"}
+    assert list(read_table(tmp_path / "a.csv", ("id", "tags"))) == [(2, {"id": "a", "tags": "滑雪\u2028;dog"})]
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("/dev/zero")
+    (tmp_path / "loop").symlink_to("loop")
+    for name, kind in (("pipe", "a pipe"), ("folder", "a folder"), ("link", "a device"), ("loop", "cannot be opened")):
+        with pytest.raises(InputError, match=f"{name}: {kind}.*expected a note"):
+            read_json(tmp_path / name, "a note")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"duration": ' + "1" * 5000 + "}", "{", "\x00", ""])
+def test_json_that_is_none_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(InputError, match=r"a\.json: not readable as a note") as refused:
+        read_json(tmp_path / "a.json", "a note")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_file_larger_than_the_bound_is_not_read(tmp_path: Path) -> None:
+    with open(tmp_path / "a.json", "wb") as file:
+        file.truncate(1 << 40)  # sparse: takes no disk
+    with pytest.raises(InputError, match="over 256 MiB"):
+        read_json(tmp_path / "a.json", "a note")
+
+
+def test_no_link_is_followed_to_a_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "victim").write_text("precious")
+    monkeypatch.setattr("secrets.token_hex", lambda n: "guessed")
+    (tmp_path / ".out.txt.guessed.tmp").symlink_to("victim")
+    with pytest.raises(InputError, match=r"out\.txt: cannot be written"):
+        write_text(tmp_path / "out.txt", "overwritten")
+    assert (tmp_path / "victim").read_text() == "precious"
+    assert not (tmp_path / "out.txt").exists()
+
+
+def test_a_name_as_long_as_file_systems_take_can_be_written(tmp_path: Path) -> None:
+    for path in (tmp_path / ("a" * MAX_NAME_BYTES), tmp_path / ("é" * (MAX_NAME_BYTES // 2))):
+        with atomic_write(path) as temporary:
+            temporary.write_text("whole")
+        assert path.read_text() == "whole"
+    assert len(list(tmp_path.iterdir())) == 2
