@@ -8,6 +8,7 @@ resolved configuration and nothing else.
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.resource_tracker
 import os
 import sys
 import threading
@@ -21,8 +22,11 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 
 from highlight_lit.errors import InputError, Interrupted
+from highlight_lit.signals import deaf
 
 PATIENCE = 30.0  # seconds that ranks are given to end once one of them has
+
+_MANY = 8  # processes that a CPU is given at least, however few cores it has
 
 Work = Callable[..., object]
 _GO_ON = "the same command goes on from the last checkpoint"
@@ -99,6 +103,9 @@ class Ranks:
         gpus = 0 if accelerator == "cpu" else torch.cuda.device_count()
         if devices > 1 and (gpus or accelerator == "gpu") and gpus < devices:
             raise InputError(f"trainer.devices={devices}: this machine has {gpus} GPUs; expected no more")
+        most = max(_MANY, os.cpu_count() or 1)
+        if not gpus and devices > most:
+            raise InputError(f"trainer.devices={devices}: expected at most {most} processes on this machine's CPU")
         self.place = None if devices == 1 else Place(0, devices, find_free_network_port())
         self._start = (devices, work, arguments)
         self._threads = torch.get_num_threads()
@@ -117,7 +124,8 @@ class Ranks:
             ours, theirs = start.Pipe(duplex=False)
             place = (rank, devices, self.place.main_port)
             process = start.Process(target=_rank, args=(theirs, place, torch.get_num_threads(), work, arguments))
-            process.start()
+            with deaf():
+                process.start()
             theirs.close()
             self._others.append((process, ours))
         threading.Thread(target=self._watch, daemon=True).start()
