@@ -88,7 +88,8 @@ def _begin(mode: str, options: Mapping[str, Any], folder: Path, run_id: str, con
     known = type(wandb.Settings()).model_fields
     patience: dict[str, Any] = {name: seconds for name, seconds in _PATIENCE_S.items() if name in known}
     settings = wandb.Settings(silent=True, console="off", x_disable_stats=True, quiet=True, **patience)
-    return wandb.init(
+    call = functools.partial(
+        wandb.init,
         project=options["project"] or os.environ.get("WANDB_PROJECT") or PROJECT,
         id=run_id,
         name=f"{config['topic']} {config['modality']} seed {config['seed']}",
@@ -101,6 +102,11 @@ def _begin(mode: str, options: Mapping[str, Any], folder: Path, run_id: str, con
         config=dict(config),
         settings=settings,
     )
+    try:
+        return call()
+    except Exception:
+        wandb.teardown()  # W&B's service else takes the id for one in use
+        raise
 
 
 def _attempt(what: str, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:

@@ -14,7 +14,6 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import TQDMProgressBar
 
 from highlight_lit import config as run_config
 from highlight_lit.data.corpus import Corpus
@@ -33,6 +32,7 @@ from highlight_lit.training.checkpoints import (
 from highlight_lit.training.machine import check_batch, check_machine, check_network
 from highlight_lit.training.module import HighlightModule, log_epoch
 from highlight_lit.training.objective import compiled
+from highlight_lit.training.progress_bar import ProgressBar
 from highlight_lit.training.ranks import Place, Ranks
 from highlight_lit.training.tracking import chosen_mode, summarize, tracked
 
@@ -187,7 +187,7 @@ def _trainer(
     progress = options["progress"] and sys.stderr.isatty()
     callbacks: list[pl.Callback] = [last]
     if progress:
-        callbacks.append(TQDMProgressBar(leave=False))
+        callbacks.append(ProgressBar())
     if place is None:
         place = LightningEnvironment()
         place.set_global_rank(0)  # Lightning takes it from RANK or SLURM_PROCID otherwise, and then logs nothing
