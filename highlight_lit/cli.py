@@ -113,6 +113,7 @@ def _evaluate_verb(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rule", choices=("duration", "tag"), default="duration", help="weak labels of --method")
     parser.add_argument("--training", choices=("lists", "transductive"), default="lists", help="videos of --method")
     parser.add_argument("--seed", type=int, default=0, help="of --method, where it is random")
+    media.trust_argument(parser)
     parser.add_argument("--topics", nargs="+", help="default: the checkpoints' topics, or all of the corpus")
     parser.add_argument("--empty", choices=("zero", "leave_out"), default="zero", help="a video without a positive")
     parser.add_argument("--draws", type=int, default=200, help="random rankings behind chance (default: 200)")

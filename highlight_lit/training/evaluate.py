@@ -60,7 +60,7 @@ def _of_method(options: argparse.Namespace, corpus: Corpus, topics: list[str]) -
 
 def _of_checkpoints(options: argparse.Namespace, corpus: Corpus) -> tuple[list[str], dict[str, ClipScores]]:
     """Topics and scores of each checkpoint's own topic."""
-    detectors = [load_detector(path) for path in options.checkpoint]
+    detectors = [load_detector(path, options.trust) for path in options.checkpoint]
     of_topic = {detector.topic: detector for detector in detectors}
     if len(of_topic) < len(detectors):
         raise InputError("--checkpoint: two of them have the same topic; judge them one by one")
