@@ -11,7 +11,7 @@ from pathlib import Path
 from highlight_lit import __version__
 from highlight_lit.data import synthetic
 from highlight_lit.data.importers.commands import add_sources
-from highlight_lit.errors import InputError, Interrupted
+from highlight_lit.errors import InputError, Interrupted, raised_signals
 from highlight_lit.media import commands as media
 from highlight_lit.text import say
 
@@ -30,6 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         after SIGTERM. With HIGHLIGHT_LIT_TRACEBACK=1 in the environment the traceback comes too.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["train"]:  # it handles signals itself: it saves first
+        return _run(words)
+    extracts = words[:1] == ["extract"]
+    with raised_signals("the same command does what is left" if extracts else "the same command starts again"):
+        return _run(words)
+
+
+def _run(words: list[str]) -> int:
     try:
         if words[:1] == ["train"]:  # all its words are Hydra's
             from highlight_lit.training.entry import main as train
