@@ -16,7 +16,7 @@ from highlight_lit.baselines.numerics import Floats
 from highlight_lit.baselines.videos import Videos, view
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.judge import ClipScores
+from highlight_lit.evaluation.scores import ClipScores
 
 SUPERVISIONS = ("none", "unsupervised", "topic tags", "weak", "full")
 
@@ -57,6 +57,8 @@ class Method:
         Raises:
             InputError: The method cannot work on these videos.
         """
+        if seed >= 1 << 32:  # most generators take no more bits
+            seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
         scores: list[Floats] = importlib.import_module(self.module).score(videos, seed)
         for video, of in zip(videos.evaluation, scores, strict=True):
             if of.shape != (len(video),) or not np.isfinite(of).all():

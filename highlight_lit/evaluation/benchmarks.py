@@ -79,9 +79,11 @@ def to_segments(clip_span: ArrayLike, clip_scores: ArrayLike, segment_span: Arra
         raise InputError(f"segment spans must be (S, 2), not {segments.shape}")
     if not all(np.isfinite(a).all() for a in (clips, scores, segments)):
         raise InputError("clip scores, clip spans and segment spans must be finite")
+    # Scores beyond these bounds would overflow in a difference or a sum; a power of two changes no other digit.
+    scale = 2.0**-100 if np.abs(scores).max() > 2.0**900 else 1.0
     # In blocks of segments, so that hours of video at one clip a second stay within some tens of megabytes.
     blocks = np.array_split(segments, max(1, math.ceil(len(scores) * len(segments) / 2**20)))
-    return np.concatenate([_to_few_segments(clips, scores, block) for block in blocks])
+    return np.concatenate([_to_few_segments(clips, scores * scale, block) for block in blocks]) / scale
 
 
 def _to_few_segments(clips: Floats, scores: Floats, segments: Floats) -> Floats:
@@ -95,8 +97,9 @@ def _to_few_segments(clips: Floats, scores: Floats, segments: Floats) -> Floats:
     lowest = np.min(np.where(overlap > 0, scores, np.inf), axis=1)
     lowest = np.where(total > 0, lowest, scores[nearest])
     rise = np.sum(overlap * np.maximum(scores - lowest[:, None], 0.0), axis=1)
+    highest = np.max(np.where(overlap > 0, scores, -np.inf), axis=1)
     weighted: Floats = lowest + rise / np.where(total > 0, total, np.inf)
-    return weighted
+    return np.minimum(weighted, np.where(total > 0, highest, lowest))  # rounding takes none past its clips
 
 
 def matched(score: NDArray[np.floating[Any]]) -> Bools:
