@@ -18,6 +18,7 @@ from highlight_lit import jobs
 from highlight_lit.data.corpus import read_manifest
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.launch import MULTIRUN, launch
+from highlight_lit.overrides import prepared
 from highlight_lit.signals import Signals
 from highlight_lit.text import say
 from highlight_lit.training.sweep import Sweep
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
 def _check_root(arguments: Sequence[str]) -> None:
     """Refuse a `data.root` that all cells of a sweep share, before there are any."""
     try:
-        words = [word for word in arguments if "=" in word and not word.startswith("-")]
+        words = [word for word in prepared(arguments) if "=" in word and not word.startswith("-")]
         overrides = OverridesParser.create().parse_overrides(words)
     except HydraException:
         return  # hydra says what is wrong

@@ -16,12 +16,11 @@ from typing import Any, ClassVar
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
-from rich.console import Console
 
 from highlight_lit.files import read_json, write_json
 from highlight_lit.jobs import alive, conducted
 from highlight_lit.signals import Signals
-from highlight_lit.text import say
+from highlight_lit.text import columns, say, say_table
 from highlight_lit.training import summary
 
 # Names the folder in which the jobs of a sweep leave their notes, whatever process or machine runs them.
@@ -97,8 +96,8 @@ class Sweep(Callback):
         Sweep.failures = dict(failures)
         done = [record for record in records if record["status"] == "done"]
         if any("evaluation" in record for record in done):
-            print(summary.heading(done))
-            Console(width=None if sys.stdout.isatty() else 120).print(summary.sweep_table(done))
+            say("", summary.heading(done))
+            say_table(summary.sweep_table(done, columns()))
 
 
 def _read(notes: Path) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ import pytorch_lightning as pl
 
 from highlight_lit.errors import InputError
 from highlight_lit.text import say
+from highlight_lit.training import privacy
 
 PROJECT = "highlight-lit"
 # W&B's words for them, the old ones too.
@@ -55,7 +56,8 @@ def tracked(
     offline if that is possible.
 
     Args:
-        options: `mode` (disabled yields None and imports nothing), `project`, `group`.
+        options: `mode` (disabled yields None and imports nothing), `project`, `group`, `private` (W&B is told nothing of
+            the machine).
         folder: Where W&B keeps the run's files.
         run_id: The run's identity, its id in W&B too, so that a resumed run goes on in the same one.
         config: What to keep as the run's config.
@@ -78,16 +80,21 @@ def tracked(
 
 def _begin(mode: str, options: Mapping[str, Any], folder: Path, run_id: str, config: Mapping[str, Any]) -> Any:
     """A run of W&B."""
+    further = privacy.settings(options["private"])
     import wandb
 
     folder.mkdir(parents=True, exist_ok=True)
+    if (folder / "wandb").is_symlink():
+        raise InputError(
+            f"{folder / 'wandb'}: a link; expected a folder, since what an ended run left there is removed"
+        )
     if mode == "offline":  # what a killed process of this run left; the run logs its finished epochs again
         for left in folder.glob(f"wandb/offline-run-*-{run_id}"):
             shutil.rmtree(left, ignore_errors=True)
     os.environ.setdefault("WANDB_SILENT", "true")
     known = type(wandb.Settings()).model_fields
     patience: dict[str, Any] = {name: seconds for name, seconds in _PATIENCE_S.items() if name in known}
-    settings = wandb.Settings(silent=True, console="off", x_disable_stats=True, quiet=True, **patience)
+    settings = wandb.Settings(silent=True, console="off", x_disable_stats=True, quiet=True, **patience, **further)
     call = functools.partial(
         wandb.init,
         project=options["project"] or os.environ.get("WANDB_PROJECT") or PROJECT,
@@ -99,7 +106,7 @@ def _begin(mode: str, options: Mapping[str, Any], folder: Path, run_id: str, con
         dir=folder,
         mode="offline" if mode == "offline" else "online",
         resume="allow" if mode == "online" else "never",
-        config=dict(config),
+        config=privacy.sent(config, options["private"]),
         settings=settings,
     )
     try:
