@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment, find_free_network_port
-from pytorch_lightning.strategies import DDPStrategy
 
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.signals import deaf
@@ -73,10 +72,6 @@ class Place(LightningEnvironment):
     def node_rank(self) -> int:
         """There is one machine."""
         return 0
-
-    def strategy(self) -> DDPStrategy:
-        """Lightning's strategy for it."""
-        return DDPStrategy(cluster_environment=self)
 
 
 class Ranks:

@@ -199,7 +199,7 @@ def _trainer(
         precision=options["precision"],
         accelerator=options["accelerator"],
         devices=options["devices"],
-        strategy=place.strategy() if isinstance(place, Place) else "auto",
+        strategy="auto",
         logger=logger or False,
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO(), place],  # this process alone, whatever SLURM's and torchrun's variables say
