@@ -39,9 +39,9 @@ sync: setup ## Send the runs that were logged offline to W&B
 dashboards: setup ## Make a saved view of each study in W&B, or without a key write what would be made
 	@$(BIN)/python -m experiments.dashboards views $(REPRODUCE)
 
-# A comparison of times holds only where nothing else runs, so those come last, one by one.
+# A process that runs out of tests takes some of another's. A comparison of times holds only where nothing else runs, so those come last, one by one.
 test: setup ## Run the tests on all cores
-	@OMP_NUM_THREADS=1 WANDB_MODE=offline $(BIN)/python -m pytest -q --numprocesses auto -m "not alone"
+	@OMP_NUM_THREADS=1 WANDB_MODE=offline $(BIN)/python -m pytest -q --numprocesses auto --dist worksteal -m "not alone"
 	@OMP_NUM_THREADS=1 WANDB_MODE=offline $(BIN)/python -m pytest -q tests -m alone
 
 check: setup ## ruff and mypy
