@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 from av.container import InputContainer
@@ -19,6 +19,8 @@ from av.stream import Disposition, Stream
 
 from highlight_lit.errors import InputError
 
+# PyAV 18 takes no file whose texts are not UTF-8 unless it is told to; PyAV 19 takes any, and knows no such argument.
+_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 MICROSECONDS = 1_000_000
 LONGEST_GAP = 3600.0
 _FRAMES = (av.VideoFrame, av.AudioFrame)
@@ -212,7 +214,7 @@ def _open(path: Path) -> InputContainer:
         container = av.open(
             f"file:{absolute}",
             options={"protocol_whitelist": "file"},
-            metadata_errors="replace",
+            **_METADATA,
         )
     except (FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
