@@ -30,6 +30,10 @@ _DATA = re.compile(
     r"collections\.(OrderedDict|Counter)|(builtins|__builtin__)\.set"
     r"|torch\._utils\._rebuild_(tensor_v2|parameter)|torch\.Size|torch\.([A-Z]\w*Storage|storage\.UntypedStorage)"
 )
+# Those that copy what they are given: a short pickle may have a long list copied a hundred thousand times.
+_COPYING = re.compile(r"collections\..*|builtins\..*|torch\.Size")
+_PUTS, _GETS = ("PUT", "BINPUT", "LONG_BINPUT"), ("GET", "BINGET", "LONG_BINGET")
+MAX_COPIES = 32  # a state_dict has one, the state of a schedule too
 _LEGACY_PICKLES = 5  # magic number, protocol, machine, value, keys of the storages; their numbers follow
 _END, _END_64, _LOCATOR_64 = "<4s4H2LH", "<4sQ2H2L4Q", "<4sLQL"
 
@@ -126,14 +130,30 @@ def _legacy_pickles(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _check_names(pickles: Iterator[bytes], known: set[str]) -> None:
-    """Refuse a pickle that names anything but what builds data."""
+    """Refuse a pickle that names anything but what builds data, or copies data again and again."""
     for content in pickles:
+        copies, callables, called = (
+            0,
+            set[object](),
+            False,
+        )  # `called`: what came last is to be called with what follows
         for operation, argument, _ in pickletools.genops(content):
-            if operation.name not in ("GLOBAL", "INST", "STACK_GLOBAL"):
+            kind = operation.name
+            if kind in _PUTS:
+                (callables.add if called else callables.discard)(argument)
                 continue
-            name = str(argument).replace(" ", ".")
-            if name not in known and not _DATA.fullmatch(name):
-                raise InputError(f"it calls {name}")
+            if kind in ("NEWOBJ", "DUP"):
+                raise InputError(f"an operation that torch.save does not write ({kind})")
+            if kind == "BUILD" or (called and kind != "EMPTY_TUPLE"):
+                copies += 1
+            called = kind in _GETS and argument in callables
+            if kind in ("GLOBAL", "INST", "STACK_GLOBAL"):
+                name = str(argument).replace(" ", ".")
+                if name not in known and not _DATA.fullmatch(name):
+                    raise InputError(f"it calls {name}")
+                called = _COPYING.fullmatch(name) is not None
+        if copies > MAX_COPIES:
+            raise InputError(f"over {MAX_COPIES} mappings or lists made of others")
 
 
 def _check_sizes(value: Any, size: int) -> None:
