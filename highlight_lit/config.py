@@ -9,7 +9,7 @@ import inspect
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import hydra.utils
 from omegaconf import DictConfig, OmegaConf
@@ -119,7 +119,7 @@ def _leaves(node: DictConfig | Mapping[str, Any], prefix: str = "") -> Iterator[
         if isinstance(node, DictConfig) and OmegaConf.is_missing(node, name):
             raise InputError(f"{key}: missing; expected {key}=... ({TAKES[key][1]})")
         try:
-            value = node[name]
+            value = cast(Mapping[Any, Any], node)[name]
         except OmegaConfBaseException as error:
             raise InputError(f"{key}: {str(error).splitlines()[0]}") from error
         if isinstance(value, DictConfig | dict):
