@@ -21,7 +21,7 @@ from experiments.document import Figure, Heading, Part, Table, Text, latex, mark
 from experiments.numbers import Block, blocks
 from experiments.study import HERE, Study, studies
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.judge import read_scores
+from highlight_lit.evaluation.scores import read_scores
 from highlight_lit.files import cut_name, write_text
 
 TITLE = "Temporal Cue Guided Video Highlight Detection: tables and figures, reproduced"

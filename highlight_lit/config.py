@@ -9,7 +9,7 @@ import inspect
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 import hydra.utils
 from omegaconf import DictConfig, OmegaConf
@@ -110,7 +110,7 @@ def check(config: DictConfig | Mapping[str, Any]) -> None:
         raise InputError(f"streams={values['streams']}: set by modality={values['modality']}; leave it alone")
 
 
-def _leaves(node: DictConfig | Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(node: DictConfig | Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every key outside the parts with its resolved value."""
     for name in node:
         key = f"{prefix}{name!s}"
@@ -119,7 +119,7 @@ def _leaves(node: DictConfig | Mapping[str, Any], prefix: str = "") -> Iterator[
         if isinstance(node, DictConfig) and OmegaConf.is_missing(node, name):
             raise InputError(f"{key}: missing; expected {key}=... ({TAKES[key][1]})")
         try:
-            value = cast(Mapping[Any, Any], node)[name]
+            value = node[name]
         except OmegaConfBaseException as error:
             raise InputError(f"{key}: {str(error).splitlines()[0]}") from error
         if isinstance(value, DictConfig | dict):

@@ -41,13 +41,19 @@ _END, _END_64, _LOCATOR_64 = "<4s4H2LH", "<4sQ2H2L4Q", "<4sLQL"
 
 
 def read_tensors(
-    path: Path, what: str, *, legacy: bool = False, builders: Sequence[tuple[Callable[..., Any], str]] = ()
+    path: Path,
+    what: str,
+    *,
+    most: int | None = None,
+    legacy: bool = False,
+    builders: Sequence[tuple[Callable[..., Any], str]] = (),
 ) -> Any:
     """Read a file that `torch.save` wrote onto the CPU.
 
     Args:
         path: The file.
         what: What it should be, for the error ("a PyTorch checkpoint").
+        most: Bytes that it may have; None: as many as it has.
         legacy: Whether it may have the format from before PyTorch 1.6, which has no checksums.
         builders: Further functions that the file may call, each with its name in the file.
 
@@ -55,11 +61,13 @@ def read_tensors(
         The value: tensors, arrays that `builders` make, and plain values in dictionaries and lists.
 
     Raises:
-        InputError: As `open_regular`; or the file is damaged (each member is checked against its CRC-32), holds more
+        InputError: As `open_regular`; or the file is over `most`, damaged (each member is checked against its CRC-32), holds more
             than data, or asks for more memory than its size.
     """
     with open_regular(path, what) as file:
         size = file.seek(0, io.SEEK_END)
+        if most is not None and size > most:
+            raise InputError(f"{path}: {size >> 20} MiB; expected {what} of at most {most >> 20} MiB")
         try:
             pickles = _members(file, size) if _is_zip(file) or not legacy else _legacy_pickles(file)
             _check_names(pickles, {name for _, name in builders})

@@ -34,7 +34,7 @@ def extract_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("videos", nargs="+", type=Path, help="video files, or folders of them; after -- for odd names")
     parser.add_argument("--out", required=True, type=Path, help="folder of the corpus; one that is there grows")
     parser.add_argument("--tags", type=Path, metavar="CSV", help="table: video, tags (a;b), and title, duration, split")
-    parser.add_argument("--visual", default="classic", help="classic (default) or resnet3d34")
+    parser.add_argument("--visual", default="classic", help="classic (default), resnet3d34 or resnet3d34_spread")
     parser.add_argument("--audio", default="classic", help="classic (default) or vggish")
     _weights_arguments(parser)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
@@ -69,8 +69,10 @@ def wants_jobs(words: Sequence[str]) -> bool:
 def run_extract_jobs(words: Sequence[str]) -> int:
     """Extract a folder of videos by many jobs; 0, or 1 if some videos could not be."""
     need_media()
-    from highlight_lit.media.jobs import run_jobs
+    from highlight_lit.media.jobs import run_jobs, show_help
 
+    if {"-h", "--help"} & set(words):
+        return show_help()
     return _say(*run_jobs(words))
 
 
@@ -92,7 +94,9 @@ def _say(report: Report, out: Path) -> int:
 
 
 def _weights_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--visual-weights", type=Path, metavar="FILE", help="weights of resnet3d34")
+    parser.add_argument(
+        "--visual-weights", type=Path, metavar="FILE", help="weights of resnet3d34 and resnet3d34_spread"
+    )
     parser.add_argument("--audio-weights", type=Path, metavar="FILE", help="weights of vggish")
     parser.add_argument("--audio-pca", type=Path, metavar="FILE", help="VGGish's PCA parameters (default: without)")
 

@@ -19,7 +19,8 @@ from highlight_lit import config as run_config
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.judge import ClipScores, Judgement, judge, write_judgement, write_scores
+from highlight_lit.evaluation.judge import Judgement, judge, write_judgement
+from highlight_lit.evaluation.scores import ClipScores, write_scores
 from highlight_lit.training import ledger
 from highlight_lit.training.checkpoints import (
     NAME,

@@ -179,7 +179,7 @@ def _show(record: dict[str, Any], beside: dict[str, Any]) -> None:
     for shown in ([record], [record, beside]):
         if any("evaluation" in each for each in shown):
             summary.heading(shown)
-            Console(file=io.StringIO(), width=120).print(summary.sweep_table(shown))
+            Console(file=io.StringIO(), width=120).print(summary.sweep_table(shown, 120))
 
 
 KINDS = {"checkpoints": checkpoints, "resumed": resumed, "records": records, "notes": notes}
