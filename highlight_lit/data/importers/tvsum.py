@@ -19,13 +19,14 @@ from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.importers.source import Report, Tally, number, safe_id
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
+from highlight_lit.text import say
 
 SHOT_SECONDS = 2.0
 RATES = (24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0)
 _H5_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
 
 
-def import_corpus(source: Path, out: Path, *, report: Report = print) -> None:
+def import_corpus(source: Path, out: Path, *, report: Report = say) -> None:
     """Import TVSum's labels: a corpus without features, with the category (VT, VU, ...) as tag.
 
     Args:
