@@ -12,7 +12,13 @@ PACKAGE = Path(__file__).parents[1] / "highlight_lit"
 ONLY = {
     "hydra": ("config.py", "launch.py", "overrides.py", "training/entry.py", "training/sweep.py"),
     "wandb": ("training/tracking.py",),
-    "h5py": ("data/shard.py", "data/layout.py", "data/shard_writer.py", "data/importers/tvsum.py"),
+    "h5py": (
+        "data/shard.py",
+        "data/layout.py",
+        "data/shard_writer.py",
+        "data/importers/tvsum.py",
+        "data/importers/hdf5.py",
+    ),
     "pytorch_lightning": ("data/datamodule.py", "training/"),
     "av": ("media/",),
 }
@@ -45,3 +51,12 @@ def test_imports_respect_the_walls(name: str) -> None:
     for folder, forbidden in NEVER.items():
         if name.startswith(folder):
             assert not [m for m in imports(name) for f in forbidden if m == f or m.startswith(f"{f}.")], name
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_text_for_people_goes_through_one_function(name: str) -> None:
+    calls = [node for node in ast.walk(ast.parse((PACKAGE / name).read_text())) if isinstance(node, ast.Call)]
+    printed = [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"]
+    assert not printed, f"{name}: lines {printed}: print(...); expected say(...), which escapes what a name may hold"
+    tables = [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "Console"]
+    assert not tables or name == "text.py", f"{name}: lines {tables}: Console(...); expected say_table(...)"

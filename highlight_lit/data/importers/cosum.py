@@ -21,7 +21,16 @@ import scipy.io
 from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import write_corpus
-from highlight_lit.data.importers.source import Report, Tally, composed, frame_rates, report_unmatched, safe_id, text
+from highlight_lit.data.importers.source import (
+    FirstOf,
+    Report,
+    Tally,
+    composed,
+    frame_rates,
+    report_unmatched,
+    safe_id,
+    text,
+)
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import open_regular, read_text
@@ -80,6 +89,7 @@ def _name(path: Path) -> str:
 
 
 def _videos(source: Path, files: list[Path], rates: Mapping[str, float] | None, report: Report) -> Iterator[Video]:
+    dropped = FirstOf(report, "judges' files have shots past the last")
     for path in files:
         name, topic = safe_id(_name(path), str(path.parent)), path.parent.name
         fps = NOMINAL_FPS if rates is None else rates[name]
@@ -91,9 +101,10 @@ def _videos(source: Path, files: list[Path], rates: Mapping[str, float] | None, 
             raise InputError(
                 f"{folder}: video {name!r}: {len(judges)} annotation files, expected one of {JUDGES} judges"
             )
-        chosen = [_chosen(judge, name, len(seconds) - 1, report) for judge in judges]
+        chosen = [_chosen(judge, name, len(seconds) - 1, dropped) for judge in judges]
         labels = Labels(np.stack([seconds[:-1], seconds[1:]], axis=1), np.stack(chosen, axis=1))
         yield Video(name, float(seconds[-1]), (re.sub(r"^\d+_", "", text(topic)),), np.empty((0, 2)), labels=labels)
+    dropped.close()
 
 
 def _boundaries(path: Path) -> NDArray[np.float64]:
