@@ -85,6 +85,8 @@ _ALL = (
            "features of 64 principal dimensions, windows of 60 clips; one discriminator step a step; no keyframe labels"),
     Method("recurrence", "Recurrence", "weak", False, "Islam et al., WACV 2025",
            "the similarity alone, without clusters: nearest clips of positives less those of negatives"),
+    Method("recurrence_change", "Recurrence and change", "weak", False, "this project, after Islam et al., WACV 2025",
+           "recurrence with audio centred within its video, plus how much the picture changes, over five clips"),
     Method("recurrence_network", "Recurrence, two stages", "weak", True, "Islam et al., WACV 2025",
            "pseudo labels by the training-free score above the median; a perceptron learns them, without attention"),
     Method("slstm", "sLSTM", "full", True, "Zhang et al., ECCV 2016 (vsLSTM)",

@@ -1,4 +1,4 @@
-"""The protocols of YouTube Highlights, TVSum and CoSum: from clip scores and labels to a report.
+"""The protocols of YouTube Highlights, TVSum, CoSum and AVE: from clip scores and labels to a report.
 
 A measure is a label rule (which segments an annotator's scores make positive) and a definition of average
 precision from `ranking`. Its value is the mean over annotators, then over a topic's videos, then over topics,
@@ -129,6 +129,11 @@ def agreed(score: NDArray[np.floating[Any]]) -> Bools:
     return np.asarray(np.sum(score > 0, axis=1, keepdims=True) >= 2)
 
 
+def both_kinds(score: NDArray[np.floating[Any]]) -> Bools:
+    """AVE: seconds of the event are positive, where a labelling has both event and background. (S, A) to (S, A)."""
+    return np.asarray((score > 0) & (score <= 0).any(axis=0))
+
+
 @dataclass(frozen=True)
 class Measure:
     """A label rule and a definition of average precision.
@@ -138,12 +143,14 @@ class Measure:
         description: one line.
         rule: scores (S, A) to positives (S, L): a labelling an annotator, or one they agree on.
         precision: the definition.
+        empty: what a labelling without a positive counts for in this measure, whatever was asked; None: as asked.
     """
 
     name: str
     description: str
     rule: Callable[[NDArray[np.floating[Any]]], Bools]
     precision: Precision
+    empty: Empty | None = None
 
     def __call__(self, video: LabelledVideo, scores: ArrayLike, empty: Empty = "zero") -> float:
         """Value of one video's ranking: the mean over its labellings.
@@ -158,7 +165,7 @@ class Measure:
         """
         positive = self.rule(video.score)
         values = [self.precision.of_scores(scores, labelling) for labelling in positive.T]
-        return float(over_labellings(np.array(values), empty))
+        return float(over_labellings(np.array(values), self.empty or empty))
 
     def labellings(self, video: LabelledVideo) -> tuple[int, int]:
         """How many labellings the video has, and how many of them without a positive."""
@@ -229,7 +236,27 @@ COSUM = Benchmark(
         Measure("cosum/step", "shots chosen by two annotators or more, whole video, step AP", agreed, STEP),
     ),
 )
-BENCHMARKS = {benchmark.name: benchmark for benchmark in (YOUTUBE_HIGHLIGHTS, TVSUM, COSUM)}
+AVE = Benchmark(
+    "ave",
+    (
+        Measure(
+            "ave/trapezoid",
+            "event seconds of videos that have both kinds, whole video, trapezoid AP",
+            both_kinds,
+            TRAPEZOID,
+            "leave_out",
+        ),
+        Measure(
+            "ave/step",
+            "event seconds of videos that have both kinds, whole video, step AP",
+            both_kinds,
+            STEP,
+            "leave_out",
+        ),
+    ),
+    "leave_out",
+)
+BENCHMARKS = {benchmark.name: benchmark for benchmark in (YOUTUBE_HIGHLIGHTS, TVSUM, COSUM, AVE)}
 
 
 def for_labels(name: str | None, annotators: int) -> Benchmark:

@@ -82,7 +82,7 @@ def _checkpoints(options: argparse.Namespace, corpus: Corpus) -> int:
     """Judge each checkpoint on its own topic: one system, or several of a topic beside each other."""
     of_topic: dict[str, list[Detector]] = {}
     for path in dict.fromkeys(options.checkpoint):
-        detector = load_detector(path)
+        detector = load_detector(path, options.trust)
         of_topic.setdefault(detector.topic, []).append(detector)
     topics = list(options.topics or of_topic)
     if strange := [topic for topic in topics if topic not in of_topic]:

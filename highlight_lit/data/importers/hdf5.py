@@ -29,8 +29,8 @@ def foreign_hdf5(path: Path, what: str) -> Iterator[h5py.File]:
     Raises:
         InputError: It is missing, no regular file, no HDF5 file, or damaged.
     """
-    with open_regular(path, what) as file:
-        start = file.read(1024)
+    with open_regular(path, what) as raw:
+        start = raw.read(1024)
     if _SIGNATURE not in (start[:8], start[512:520]):
         raise InputError(f"{path}: no HDF5 file; expected {what}")
     try:
@@ -43,15 +43,31 @@ def foreign_hdf5(path: Path, what: str) -> Iterator[h5py.File]:
         raise InputError(f"{path}: damaged, or not what was expected, {what}: {reason}") from error
 
 
-def numbers(dataset: h5py.Dataset, where: str) -> NDArray[Any]:
-    """A dataset of numbers, read whole.
+def stored(file: h5py.File, name: object, where: str) -> h5py.Dataset:
+    """A dataset of numbers that lies in the file itself: no link, no external or virtual storage is followed out of it.
+
+    Args:
+        file: The file.
+        name: A path in it, or a reference.
+        where: File and field, for the error.
 
     Raises:
-        InputError: It is of another kind, lies outside the file, or is over `MAX_BYTES`.
+        InputError: There is none.
     """
-    plain = isinstance(dataset, h5py.Dataset) and not (dataset.external or dataset.is_virtual)
-    if not plain or dataset.dtype.kind not in "fiu":
+    found = file[name] if not isinstance(name, str) or name in file else None
+    if not isinstance(found, h5py.Dataset) or found.file != file or found.dtype.kind not in "fiu":
+        raise InputError(f"{where}: expected a dataset of numbers that lies in this file")
+    if found.external or found.is_virtual:
         raise InputError(f"{where}: not numbers stored in this file")
+    return found
+
+
+def numbers(dataset: h5py.Dataset, where: str) -> NDArray[Any]:
+    """A dataset, read whole.
+
+    Raises:
+        InputError: It is over `MAX_BYTES`.
+    """
     if dataset.nbytes > MAX_BYTES:
         raise InputError(f"{where}: {dataset.nbytes} bytes; expected at most {MAX_BYTES >> 20} MiB")
     values: NDArray[Any] = dataset[()]

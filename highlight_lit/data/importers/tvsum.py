@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import write_corpus
-from highlight_lit.data.importers.hdf5 import foreign_hdf5, numbers
+from highlight_lit.data.importers.hdf5 import foreign_hdf5, numbers, stored
 from highlight_lit.data.importers.source import FirstOf, Report, Tally, number, safe_id, text
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
@@ -120,10 +120,7 @@ def _video(source: Path, file: h5py.File, table: h5py.Group, row: int, report: R
 def _cell(file: h5py.File, table: h5py.Group, name: str, row: int) -> NDArray[Any]:
     """A cell of the table: a dataset that lies in the file itself."""
     where = f"{file.filename}: {name}: row {row}"
-    cell = file[table[name][row, 0]]
-    if cell.file != file:
-        raise InputError(f"{where}: not numbers stored in this file")
-    return numbers(cell, where)
+    return numbers(stored(file, table[name][row, 0], where), where)
 
 
 def _text(characters: NDArray[Any]) -> str:
