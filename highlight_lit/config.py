@@ -110,7 +110,7 @@ def check(config: DictConfig | Mapping[str, Any]) -> None:
         raise InputError(f"streams={values['streams']}: set by modality={values['modality']}; leave it alone")
 
 
-def _leaves(node: DictConfig | Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(node: DictConfig | Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every key outside the parts with its resolved value."""
     for name in node:
         key = f"{prefix}{name!s}"
