@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "highlight_lit"
 # Who may import a library: these files or folders alone.
 ONLY = {
-    "hydra": ("config.py", "launch.py", "training/entry.py", "training/sweep.py"),
+    "hydra": ("config.py", "launch.py", "overrides.py", "training/entry.py", "training/sweep.py"),
     "wandb": ("training/tracking.py",),
     "h5py": ("data/shard.py", "data/layout.py", "data/shard_writer.py", "data/importers/tvsum.py"),
     "pytorch_lightning": ("data/datamodule.py", "training/"),

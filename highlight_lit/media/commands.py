@@ -69,8 +69,10 @@ def wants_jobs(words: Sequence[str]) -> bool:
 def run_extract_jobs(words: Sequence[str]) -> int:
     """Extract a folder of videos by many jobs; 0, or 1 if some videos could not be."""
     need_media()
-    from highlight_lit.media.jobs import run_jobs
+    from highlight_lit.media.jobs import run_jobs, show_help
 
+    if {"-h", "--help"} & set(words):
+        return show_help()
     return _say(*run_jobs(words))
 
 
