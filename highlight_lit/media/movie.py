@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from highlight_lit.media.clips import upright
 from highlight_lit.media.decode import Source
+from highlight_lit.media.folder import REEL_MARK
 
 _AAC_RATES = (48_000, 44_100, 32_000, 24_000, 22_050, 16_000)
 
@@ -39,6 +40,7 @@ class MovieWriter:
         self.rate, self.pictures, self.samples = rate, 0, 0
         self._source, self._height = source, height
         self._container = av.open(f"file:{path.absolute()}", "w", format="mp4", options={"movflags": "+faststart"})
+        self._container.metadata["comment"] = REEL_MARK
         options = {"preset": "veryfast", "crf": "20", **(quality or {})}
         self._video = self._container.add_stream("libx264", rate=rate, options=options)
         self._video.pix_fmt = "yuv420p"

@@ -18,8 +18,9 @@ from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json, write_text
 from highlight_lit.media.extractors import AudioExtractor, VisualExtractor, audio_extractor, stream_of, visual_extractor
 from highlight_lit.media.features import extract_features
+from highlight_lit.media.matching import sidecar_of
 from highlight_lit.media.segments import Segment
-from highlight_lit.media.sidecar import Sidecar, sidecar_of
+from highlight_lit.media.sidecar import Sidecar
 
 if TYPE_CHECKING:
     from highlight_lit.training.detector import Detector
@@ -86,7 +87,7 @@ def score_video(
     heard = np.zeros(len(features.span), bool) if features.heard is None else features.heard
     logit = detector.logits(stored["visual"], stored["audio"], heard)
     try:
-        sidecar = sidecar_of(path, {}) or Sidecar()
+        sidecar = sidecar_of(path) or Sidecar()
     except InputError:
         sidecar = Sidecar()  # a title is a nicety here
     return VideoScores(
