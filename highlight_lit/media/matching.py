@@ -148,7 +148,7 @@ def _stem(sidecar: Path) -> str:
 def _match_rows(videos: Sequence[Path], rows: Sequence[Row], matches: Matches) -> dict[Path, Row]:
     """The row of each video that has one; rows of none go into `matches`."""
     index = _Index(videos)
-    shared = _shared_folder([_parts(row.name) for row in rows if _ABSOLUTE.match(_slashes(row.name))])
+    shared = _shared_folder([_parts(name) for row in rows if _ABSOLUTE.match(name := _slashes(row.name))])
     of: dict[Path, Row] = {}
     unsure: list[tuple[Row, list[Path]]] = []
     for row in rows:

@@ -81,6 +81,15 @@ def _lock(file: int, kind: int, root: Path) -> None:
         ) from error
 
 
+def remove_lock(root: Path) -> None:
+    """Take away what processes left that were killed as they held the parts, unless others hold them."""
+    path = root / PARTS / _LOCK
+    with suppress(OSError):
+        with suppress(FileNotFoundError), open(path, "r+") as file:
+            _let_go(file.fileno(), path, new=False)
+        path.parent.rmdir()
+
+
 def _let_go(file: int, path: Path, new: bool) -> None:
     """Remove the lock if no one else has it, and its folders if they are empty; `root` if it is `new`."""
     try:
@@ -123,7 +132,7 @@ def check_root(root: Path) -> None:
     """
     if root.exists() and not root.is_dir():
         raise InputError(f"{root}: not a folder; expected a corpus or a new name")
-    ours = (root / MANIFEST).exists() or (root / PARTS).exists()
+    ours = any((root / name).exists() for name in (MANIFEST, PARTS, SOURCES))
     if root.exists() and not ours and any(not path.name.startswith(".") for path in root.iterdir()):
         raise InputError(f"{root}: not empty and not a corpus; expected a corpus made by 'extract' or a new name")
     if (root / MANIFEST).exists() and not read_manifest(root).get("extracted"):

@@ -209,7 +209,7 @@ def test_a_broken_sidecar_skips_its_video_alone(tmp_path, folder, content, said)
 def test_a_table_gives_tags_title_and_list(tmp_path, folder):
     table = tmp_path / "tags.csv"
     table.write_text('video,tags,title,split\na.mp4,Dog;cat,"One, two",val\n-c d\'s,,None,train\n')
-    report = extract([folder / "a.mp4", folder / "-c d's.mp4"], tmp_path / "corpus", rows=read_csv(table))
+    extract([folder / "a.mp4", folder / "-c d's.mp4"], tmp_path / "corpus", rows=read_csv(table))
     corpus = Corpus(tmp_path / "corpus")
     video = corpus.shards[0].video(corpus.index("a"))
     assert (video.tags, video.title, video.split) == (("dog", "cat"), "One, two", "val")
