@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "highlight_lit"
 ONLY = {
     "hydra": ("config.py", "launch.py", "overrides.py", "training/entry.py", "training/sweep.py"),
     "wandb": ("training/tracking.py",),
-    "h5py": ("data/shard.py", "data/layout.py", "data/shard_writer.py", "data/importers/tvsum.py"),
+    "h5py": ("data/shard.py", "data/layout.py", "data/shard_writer.py", "data/importers/"),
     "pytorch_lightning": ("data/datamodule.py", "training/"),
     "av": ("media/",),
 }

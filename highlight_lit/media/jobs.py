@@ -6,41 +6,27 @@ when all have ended, the parts are packed here. A job whose folder of notes is g
 
 from __future__ import annotations
 
-import gc
-import os
-import shutil
-import signal
 import sys
-import tempfile
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from highlight_lit.errors import InputError, Interrupted, raised_signals
+from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json
 from highlight_lit.launch import MULTIRUN, composed, launch
 from highlight_lit.media.extract import ExtractorChoice, Report, extract_corpus, finish
 from highlight_lit.media.folder import Found, find_videos
-from highlight_lit.media.parts import PARTS, check_root, held, known_videos, remove_lock
+from highlight_lit.media.parts import check_root, held, known_videos
 from highlight_lit.media.sidecar import Row, read_csv
 from highlight_lit.media.survey import survey
+from highlight_lit.media.tether import AGAIN, notes_of_jobs, stopped_in_order, tied
 from highlight_lit.text import say
 
 CONFIG = "extract"
 JOBS = ".jobs"  # in the corpus' folder, as conf/extract.yaml says: what Hydra and its launchers leave
-AGAIN = "the same command does what is left"
-_WATCH_S = 0.5  # how often a job looks whether its command is still there
-_TIDY_S = 3.0  # how long a job or its command waits until what was stopped is tidied up
-_GRACE_S = 0.3  # until processes that have tidied up are gone
-_here: set[str] = set()  # folders of notes of commands of this process: their jobs here need no watching
-_at_work: set[str] = set()  # those of which a job is at work in this process
 
 
 @dataclass(frozen=True)
@@ -109,7 +95,7 @@ def run_jobs(words: Sequence[str]) -> tuple[Report, Path]:
     say(*(f"note: {note}" for note in told.notes), file=sys.stderr)
     report = Report()
     slices = range(1, plan.slices + 1)
-    with _notes(plan.out) as notes:
+    with notes_of_jobs(plan.out, jobs) as notes:
         failure = _launch([*words, f"slice={','.join(map(str, slices))}", f"notes='{notes.name}'"], plan.out, notes)
         for number in slices:
             _add(report, _read_note(_note(notes, number), f"slice {number} of {plan.slices}"))
@@ -121,89 +107,16 @@ def run_jobs(words: Sequence[str]) -> tuple[Report, Path]:
     return report, plan.out
 
 
-@contextmanager
-def _notes(out: Path) -> Iterator[Path]:
-    """A folder of notes for the jobs. It goes with the block, and so do jobs that are still at work."""
-    folder = Path(tempfile.mkdtemp(prefix="notes-", dir=out / JOBS))
-    _here.add(folder.name)
-    try:
-        yield folder
-    finally:
-        _here.discard(folder.name)
-        for scratch in _end_jobs(out, folder):  # of jobs that were killed
-            shutil.rmtree(scratch, ignore_errors=True)
-        remove_lock(out)
-
-
-def _end_jobs(out: Path, notes: Path) -> list[Path]:
-    """Have the jobs end that are at work elsewhere; what those have left that did not in time."""
-    shutil.rmtree(notes, ignore_errors=True)
-    until = time.monotonic() + _WATCH_S + _TIDY_S
-    while (left := list((out / PARTS).glob(f".run-{notes.name}-*"))) and time.monotonic() < until:
-        time.sleep(0.05)
-    return left
-
-
 def _launch(words: Sequence[str], out: Path, notes: Path) -> Exception | None:
     """Have the jobs done; what a launcher raised, when a job of it was killed say. What became of each is in its note."""
     try:
-        with _stopped_in_order(out, notes):
+        with stopped_in_order(out, notes):
             launch("highlight-lit extract", CONFIG, job, words)
     except InputError:
         raise
     except Exception as error:
         return error
     return None
-
-
-@contextmanager
-def _stopped_in_order(out: Path, notes: Path) -> Iterator[None]:
-    """Within, a signal ends the jobs before it stops the command: their launcher would kill them in the middle.
-
-    Ctrl-C, which a terminal sends to all processes, is for this one and blocked in those that it starts.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    interrupted, over = threading.Event(), threading.Event()
-    main = threading.get_ident()
-
-    def receive() -> None:
-        signal.sigwait({signal.SIGINT})
-        if not over.is_set():
-            interrupted.set()
-            signal.pthread_kill(main, signal.SIGTERM)  # wakes it from whatever it waits for
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        if notes.name not in _at_work:
-            _end_jobs(out, notes)
-            time.sleep(_GRACE_S)
-        handler = before[signum]
-        signal.signal(signum, handler)
-        if callable(handler):
-            handler(signum, frame)
-        else:
-            signal.raise_signal(signum)
-
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    before: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    for number, handler in before.items():
-        if handler != signal.SIG_IGN:
-            signal.signal(number, stop)
-    receiver = threading.Thread(target=receive, daemon=True)
-    receiver.start()
-    try:
-        yield
-    except Interrupted as stopped:
-        raise Interrupted(signal.SIGINT if interrupted.is_set() else stopped.signum, stopped.then) from None
-    finally:
-        over.set()
-        if receiver.is_alive() and receiver.ident is not None:
-            signal.pthread_kill(receiver.ident, signal.SIGINT)
-        receiver.join()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def show_help() -> int:
@@ -225,53 +138,15 @@ def _composed(words: Sequence[str]) -> DictConfig:
 
 def job(config: DictConfig) -> None:
     """One slice, in whatever process or machine. What it raises goes into its note: the others go on."""
-    notes = Path(str(config.out)) / JOBS / str(config.notes)
-    if notes.name in _here:
-        _at_work.add(notes.name)
-        try:
-            _slice(config, notes)
-        finally:
-            _at_work.discard(notes.name)
-    elif notes.is_dir():  # else there is no one any more who waits for it
-        with _watched(notes, Path(str(config.out)) / PARTS / f".run-{notes.name}-{config.slice}-process"):
-            _slice(config, notes)
+    out = Path(str(config.out))
+    notes = out / JOBS / str(config.notes)
+    name = f"{notes.name}-{config.slice}"
+    if notes.is_dir():  # else there is no one any more who waits for it
+        with tied(out, notes, name):
+            _slice(config, notes, name)
 
 
-@contextmanager
-def _watched(notes: Path, mark: Path) -> Iterator[None]:
-    """End this process, all tidied up, when the command that waits for its job is gone, and when a signal says so.
-
-    Args:
-        notes: A folder that is there as long as the command is.
-        mark: A folder that is there as long as the job is at work.
-    """
-    done = threading.Event()
-    mark.mkdir(parents=True, exist_ok=True)
-
-    def watch() -> None:
-        while not done.wait(_WATCH_S):
-            if not notes.is_dir():
-                os.kill(os.getpid(), signal.SIGTERM)
-                if not done.wait(_TIDY_S - 1):
-                    os._exit(128 + signal.SIGTERM)
-                return
-
-    threading.Thread(target=watch, daemon=True).start()
-    try:
-        with raised_signals(AGAIN):
-            yield
-    except Interrupted as stop:  # not for the launcher, which would raise it in the command
-        stop.__traceback__ = None
-        gc.collect()  # what it holds of the system's, semaphores say, is given back
-        shutil.rmtree(mark, ignore_errors=True)
-        os._exit(stop.status)
-    finally:
-        done.set()
-        with suppress(OSError):
-            mark.rmdir()
-
-
-def _slice(config: DictConfig, notes: Path) -> None:
+def _slice(config: DictConfig, notes: Path, name: str) -> None:
     """Extract a slice and write its note."""
     try:
         plan = plan_of(config)
@@ -283,7 +158,7 @@ def _slice(config: DictConfig, notes: Path) -> None:
             plan.workers,
             slice_of=f"{config.slice}/{plan.slices}",
             allow_untagged=plan.allow_untagged,
-            job=f"{notes.name}-{config.slice}",
+            job=name,
         )
         note: dict[str, Any] = asdict(report)
     except Exception as error:
