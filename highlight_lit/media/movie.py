@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from highlight_lit.media.clips import upright
 from highlight_lit.media.decode import Source
+from highlight_lit.media.folder import REEL_MARK
 
 MAX_PIXELS = 3840 * 2160  # of what is written; a larger picture is scaled down
 _LARGE = 1920 * 1088  # beyond, the encoder looks less far ahead: each picture it waits for is tens of megabytes
@@ -41,6 +42,7 @@ class MovieWriter:
         self.rate, self.pictures, self.samples = rate, 0, 0
         self._source, self._height = source, height
         self._container = av.open(f"file:{path.absolute()}", "w", format="mp4", options={"movflags": "+faststart"})
+        self._container.metadata["comment"] = REEL_MARK
         options = {"preset": "veryfast", "crf": "20", **(quality or {})}
         self._video = self._container.add_stream("libx264", rate=rate, options=options)
         self._video.pix_fmt = "yuv420p"
