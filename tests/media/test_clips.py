@@ -220,7 +220,7 @@ BAD = {
     "no frames": (no_frames, "zero pictures"),
     "cut": (cut_in_the_middle, "cut off"),
     "cut mp4": (cut_mp4, "cut off"),
-    "folder": (lambda path, made: path.mkdir(), "not a file"),
+    "folder": (lambda path, made: path.mkdir(), "a folder"),
     "missing": (lambda path, made: None, "no such file"),
 }
 

@@ -262,7 +262,7 @@ def test_nothing_in_a_weights_file_is_run(tmp_path):
         (lambda folder: visual_extractor("resnet3d34"), "--visual-weights"),
         (lambda folder: audio_extractor("vggish"), "--audio-weights"),
         (lambda folder: audio_extractor("vggish", folder / "none.pth"), "no such file"),
-        (lambda folder: visual_extractor("inception"), "expected classic or resnet3d34"),
+        (lambda folder: visual_extractor("inception"), "expected classic, resnet3d34 or resnet3d34_spread"),
         (lambda folder: audio_extractor("resnet3d34"), "expected classic or vggish"),
     ],
 )

@@ -31,7 +31,7 @@ def detector(streams: dict[str, Stream] | None = None) -> Detector:
         z = 20 * visual[..., 192:208].mean(-1) - 6 - 2.0 * ~heard
         return SimpleNamespace(z=torch.where(mask, z, 0))
 
-    made = streams or {"visual": Stream(512, "classic", "1"), "audio": Stream(128, "classic", "1")}
+    made = streams or {"visual": Stream(512, "classic", "1"), "audio": Stream(128, "classic", "2")}
     return Detector(SimpleNamespace(network=network), "bright", made, Path("x.ckpt"))
 
 
