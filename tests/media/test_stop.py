@@ -137,7 +137,7 @@ def test_stopped_at_any_moment_it_leaves_nothing_and_goes_on(tmp_path, clip, way
                 faults.append((signal.Signals(signum).name, group, share, status, gone, err[-2000:]))
         finally:
             run.end()
-    assert faults == []
+    assert faults == [], "\n".join(map(repr, faults))
     again = Run(tmp_path, WAYS[way])
     out, err = again.process.communicate()
     assert again.process.returncode == 0, err
