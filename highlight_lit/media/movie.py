@@ -50,7 +50,7 @@ class MovieWriter:
         self._size: tuple[int, int] | None = None
         self._reformatter = VideoReformatter()
         self._audio: av.AudioStream | None = None
-        self._early: list[NDArray[np.float32]] = []
+        self._early: list[NDArray[np.float64]] = []
         if source.audio is not None:
             self.sample_rate = source.audio.rate if source.audio.rate in _AAC_RATES else _AAC_RATES[0]
             self.layout = "mono" if source.audio.channels == 1 else "stereo"
@@ -116,7 +116,7 @@ class MovieWriter:
             scale = min(scale, self._height / height)
         return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
 
-    def add_sound(self, samples: NDArray[np.float32]) -> None:
+    def add_sound(self, samples: NDArray[np.float64]) -> None:
         """Add (channels, n) samples in -1..1."""
         if self._audio is None or samples.shape[1] == 0:
             return
