@@ -119,7 +119,7 @@ def fault(run: Run, signum: int, group: bool) -> str:
         lines = [line for line in err.splitlines() if line and not line.startswith(("[", "note:"))]
         expected = [f"highlight-lit: stopped by {signal.Signals(signum).name}; the same command does what is left"]
         stopped = status == 128 + signum and lines == expected
-        done = status == 0 and lines == [] and out.startswith("corpus: ")
+        done = status in (0, -signum) and lines == [] and out.startswith("corpus: ")  # Python itself ended by it
         return "" if gone == ([], []) and (stopped or done) else f"status {status}, left {gone}, said {err[-2000:]}"
     finally:
         run.end()
