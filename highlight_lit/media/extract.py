@@ -207,10 +207,12 @@ def extract_one(task: Task) -> tuple[float, str]:
         heard=features.heard,
     )
     part = part_of(task.parts, task.id)
-    write_sources(part.with_suffix(".json"), {task.id: source_of(task.path)})
-    with ShardWriter(task.scratch / part.name, task.choice.streams(), CLIP_SECONDS) as writer:
+    unfinished = task.scratch / part.name
+    write_sources(unfinished.with_suffix(".json"), {task.id: source_of(task.path)})
+    with ShardWriter(unfinished, task.choice.streams(), CLIP_SECONDS) as writer:
         writer.add(video)
-    os.replace(task.scratch / part.name, part)  # the last thing: what is said to be skipped is not in the corpus
+    os.replace(unfinished.with_suffix(".json"), part.with_suffix(".json"))
+    os.replace(unfinished, part)  # the last thing: what is said to be skipped is not in the corpus
     return features.duration, "; ".join(filter(None, remarks))
 
 

@@ -166,6 +166,7 @@ class _Walk:
         names = {entry.name for entry in listed}
         real = os.path.realpath(folder)
         within = []
+        sidecars = self.found.sidecars.setdefault(folder, [])
         for entry in listed:
             path = folder / entry.name
             is_folder = _is_folder(entry)
@@ -173,12 +174,12 @@ class _Walk:
                 self._leave_out(reason, path)
             elif entry.name.startswith("."):
                 continue
+            elif entry.name.lower().endswith(SIDECAR):
+                sidecars.append(entry.name)
             elif is_folder and entry.is_symlink():
                 self._folder_links.append(path)
             elif is_folder:
                 within.append(path)
-            elif entry.name.lower().endswith(SIDECAR):
-                self.found.sidecars.setdefault(folder, []).append(entry.name)
             elif path.suffix.lower() in ENDINGS:
                 self._video(path, entry, os.path.join(real, entry.name))
             elif not path.suffix and entry.is_symlink() and not path.exists():  # a folder of a disk that is not there

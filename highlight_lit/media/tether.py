@@ -5,7 +5,6 @@ So a job ends on whatever machine it is, whether its launcher tells it or not. O
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import signal
@@ -14,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker, util
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -86,6 +86,7 @@ def stopped_in_order(out: Path, notes: Path) -> Iterator[None]:
         else:
             signal.raise_signal(signum)
 
+    _start_trackers()
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     before: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     for number, handler in before.items():
@@ -105,6 +106,15 @@ def stopped_in_order(out: Path, notes: Path) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _start_trackers() -> None:
+    """Have the processes that clear up after others, which unblock Ctrl-C as they are started, started before."""
+    resource_tracker.ensure_running()
+    with suppress(ImportError):
+        from joblib.externals.loky.backend import resource_tracker as of_joblib  # type: ignore[import-untyped]
+
+        of_joblib.ensure_running()
 
 
 @contextmanager
@@ -153,8 +163,7 @@ def _watched(notes: Path, mark: Path) -> Iterator[None]:
         with raised_signals(AGAIN):
             yield
     except Interrupted as stop:  # not for the launcher, which would raise it in the command
-        stop.__traceback__ = None
-        gc.collect()  # what it holds of the system's, semaphores say, is given back
+        util._exit_function()  # type: ignore[attr-defined]  # os._exit leaves out what gives semaphores back to the system
         shutil.rmtree(mark, ignore_errors=True)
         os._exit(stop.status)
     finally:

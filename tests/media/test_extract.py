@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -14,12 +15,14 @@ import numpy as np
 import pytest
 
 pytest.importorskip("av")
+from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.media.extract import ExtractorChoice, Report, extract_corpus, take_slice
 from highlight_lit.media.folder import find_videos
 from highlight_lit.media.sidecar import read_csv
 from highlight_lit.media.workers import Crashed, run_all
+from tests.processes import running
 
 CLASSIC = ExtractorChoice()
 
@@ -211,7 +214,7 @@ def test_a_table_gives_tags_title_and_list(tmp_path, folder):
     table.write_text('video,tags,title,split\na.mp4,Dog;cat,"One, two",val\n-c d\'s,,None,train\n')
     extract([folder / "a.mp4", folder / "-c d's.mp4"], tmp_path / "corpus", rows=read_csv(table))
     corpus = Corpus(tmp_path / "corpus")
-    video = corpus.shards[0].video(corpus.index("a"))
+    video = corpus.shards[0].video(corpus.index("xyz"))
     assert (video.tags, video.title, video.split) == (("dog", "cat"), "One, two", "val")
     assert sorted(corpus.split) == ["train", "val"]
 
@@ -246,3 +249,136 @@ def test_a_process_that_dies_costs_its_item_alone():
     assert [results["1 + 1"], results["2 + 2"], results["3 + 3"]] == [2, 4, 6]
     assert isinstance(results[items[1]], Crashed)
     assert isinstance(results["1 / 0"], ZeroDivisionError)
+
+
+def test_names_of_250_bytes_are_extracted_and_stay_different(tmp_path, clip):
+    """A sidecar's name would be too long, as would a part's or a temporary one's."""
+    folder = tmp_path / "v"
+    folder.mkdir()
+    names = [f"{'é' * 123}{ending}" for ending in "ab"] + ["滑" * 83, "x" * 251]
+    for name in names:
+        (folder / f"{name}.mp4").write_bytes(clip)
+    report = extract(folder, tmp_path / "corpus")
+    assert (report.done, report.failed) == (4, [])
+    assert ids(tmp_path / "corpus") == sorted(names)
+
+
+def test_ids_of_sidecars_that_are_paths_or_too_long_are_made_plain(tmp_path, clip):
+    folder = tmp_path / "v"
+    folder.mkdir()
+    given = {"a": "../../x", "b": "..", "c": "y" * 300 + "1", "d": "y" * 300 + "2", "e": "e\x1b[2J\nf", "f": "   "}
+    for name, given_id in given.items():
+        (folder / f"{name}.mp4").write_bytes(clip)
+        (folder / f"{name}.info.json").write_text(json.dumps({"id": given_id}))
+    assert extract(folder, tmp_path / "corpus").done == 6
+    found = ids(tmp_path / "corpus")
+    assert len(found) == 6
+    assert {".._.._x", "__", "e [2J f", "f"} < set(found)
+    assert all(len(name) <= 255 and "/" not in name and name.isprintable() for name in found)
+
+
+def test_what_is_printed_is_one_line_a_video_whatever_its_name(tmp_path, clip, made):
+    folder = tmp_path / "v"
+    folder.mkdir()
+    for name in ("a\x1b[31m\ncorpus: 9 videos extracted", "b\u202eabc", "\udcff", "[red]c"):
+        (folder / f"{name}.mp4").write_bytes(clip)
+    (folder / "d\x1b[2J.mp4").write_text("not a video")
+    done = made.command("extract", folder, "--out", tmp_path / "corpus", "--workers", "1")
+    assert done.returncode == 1
+    assert done.stdout == f"{tmp_path / 'corpus'}: 4 videos extracted (0.1 min of video), 0 there before, 1 skipped\n"
+    assert "\x1b" not in done.stderr
+    assert "\u202e" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1 + 5 + 1  # a note, a line each, and the one that was skipped
+    assert "[red]c.mp4" in done.stderr
+    assert made.command("verify", tmp_path / "corpus").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "content", ['{"duration": %s, "tags": ["surf"]}' % ("1" * 401), '{"duration": NaN}', '{"tags": 5}']
+)
+def test_what_is_skipped_is_not_in_the_corpus(tmp_path, clip, content):
+    folder = tmp_path / "v"
+    folder.mkdir()
+    for name in "ab":
+        (folder / f"{name}.mp4").write_bytes(clip)
+    (folder / "a.info.json").write_text(content)
+    report = extract_corpus(find_videos([folder]), tmp_path / "corpus", CLASSIC)
+    assert len(report.failed) == 1
+    assert ids(tmp_path / "corpus") == ["b"]
+    assert Corpus(tmp_path / "corpus").topics == ()
+
+
+@pytest.mark.parametrize("name", ["a.info.json", "c.mp4"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "nothing"])
+def test_what_blocks_or_never_ends_is_refused_at_once(tmp_path, clip, name, kind):
+    folder = tmp_path / "v"
+    folder.mkdir()
+    for video in ("a.mp4", "b.mp4"):
+        (folder / video).write_bytes(clip)
+    path = folder / name
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else folder / "none")
+    start = time.monotonic()
+    report = extract(folder, tmp_path / "corpus")
+    assert time.monotonic() - start < 30
+    if (name, kind) == ("c.mp4", "folder"):
+        assert report.failed == []
+    else:
+        ((_, reason),) = report.failed
+        assert name in reason
+        assert report.done == (1 if name == "a.info.json" else 2)
+
+
+def test_a_file_system_without_locks_is_said_in_one_line(tmp_path, folder, monkeypatch, capsys):
+    def flock(*_: object) -> None:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    assert main(["extract", str(folder), "--out", str(tmp_path / "corpus"), "--workers", "1", "--allow-untagged"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{tmp_path / 'corpus'}: its file system has no locks (flock: Function not implemented)" in line
+
+
+def test_long_lists_are_cut_with_a_count(tmp_path, clip, capsys):
+    folder = tmp_path / "v"
+    folder.mkdir()
+    for number in range(130):
+        (folder / f"{number:03d}.mp4").write_text("not a video")
+    assert main(["extract", str(folder), "--out", str(tmp_path / "corpus"), "--workers", "1"]) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("skipped: ")]
+    assert len(lines) == 101
+    assert lines[-1] == "skipped: 30 more"
+    assert not (tmp_path / "corpus").exists()  # nothing came into being
+
+
+def test_workers_end_when_the_one_that_started_them_is_killed(tmp_path, clip):
+    folder = tmp_path / "v"
+    folder.mkdir()
+    for number in range(40):
+        (folder / f"{number}.mp4").write_bytes(clip)
+    words = ["extract", str(folder), "--out", str(tmp_path / "corpus"), "--workers", "2"]
+    run = subprocess.Popen([sys.executable, "-m", "highlight_lit.cli", *words], stderr=subprocess.DEVNULL)
+    while run.poll() is None and not list((tmp_path / "corpus" / "parts").glob("[!.]*.h5")):
+        time.sleep(0.01)
+    workers = children(run.pid)
+    assert len(workers) >= 2
+    run.kill()
+    run.wait()
+    until = time.monotonic() + 5
+    while any(running(worker) for worker in workers) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not any(running(worker) for worker in workers)
+
+
+def children(process: int) -> list[int]:
+    """Processes that a process started."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == process:
+                found.append(int(folder.name))
+    return found

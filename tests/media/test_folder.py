@@ -30,7 +30,7 @@ def test_videos_are_found_by_their_endings_in_a_stated_order(tmp_path):
     make(tmp_path, "b.MP4", "a.mkv", "sub/c.webm", "notes.txt", "b.info.json", "sub/c.INFO.JSON", "clips.mp4/d.mov")
     found = find_videos([tmp_path])
     assert names(tmp_path, found.videos) == ["a.mkv", "b.MP4", "clips.mp4/d.mov", "sub/c.webm"]
-    assert found.sidecars == {tmp_path: ["b.info.json"], tmp_path / "sub": ["c.INFO.JSON"]}
+    assert (found.sidecars[tmp_path], found.sidecars[tmp_path / "sub"]) == (["b.info.json"], ["c.INFO.JSON"])
     assert (found.left_out, found.faults, found.notes()) == ({}, [], [])
 
 
