@@ -18,7 +18,8 @@ import numpy as np
 from highlight_lit.files import write_text
 from highlight_lit.media.decode import Source
 from highlight_lit.media.reel import cut_reel
-from highlight_lit.media.scoring import VideoScores, facts
+from highlight_lit.media.scores_file import facts
+from highlight_lit.media.scoring import VideoScores
 from highlight_lit.media.segments import Segment
 
 # What every browser plays goes in as it is, if it is not too large; anything else is encoded again, within the size.

@@ -17,7 +17,8 @@ from highlight_lit.cli import main
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
 from highlight_lit.media import commands
-from highlight_lit.media.scoring import read_scores, score_video, write_scores_csv, write_scores_json
+from highlight_lit.media.scores_file import write_scores_csv, write_scores_json
+from highlight_lit.media.scoring import score_video
 from highlight_lit.media.segments import Segment
 from highlight_lit.training.detector import Detector
 
@@ -53,14 +54,10 @@ def test_a_video_is_scored_second_by_second(video):
     assert (scores.title, scores.tags, scores.topic) == ("Brighter", ("bright", "sky"), "bright")
 
 
-def test_scores_are_written_as_json_and_csv_and_read_back(video, tmp_path):
+def test_scores_are_written_with_highlights_and_loudness(video, tmp_path):
     scores = score_video(video, detector())
     write_scores_json(tmp_path / "s.json", scores, [Segment(3, 6, 0.9)])
     write_scores_csv(tmp_path / "s.csv", scores)
-    span, score, logit = read_scores(tmp_path / "s.json")
-    np.testing.assert_allclose(span, scores.span, atol=1e-3)
-    np.testing.assert_allclose(score, scores.score, atol=1e-6)
-    np.testing.assert_allclose(logit, scores.logit, atol=1e-4)
     rows = list(csv.DictReader((tmp_path / "s.csv").open()))
     assert [float(row["score"]) for row in rows] == pytest.approx(scores.score.tolist(), abs=1e-6)
     assert [row["heard"] for row in rows] == ["1"] * 4 + ["0"] * 2
@@ -87,37 +84,6 @@ def test_a_checkpoint_of_a_network_asks_for_its_weights(video):
         score_video(video, detector({"visual": Stream(512, "resnet3d34", "B-0")}))
     with pytest.raises(InputError, match="visual extractor 'i3d': unknown"):
         score_video(video, detector({"visual": Stream(512, "i3d", "")}))
-
-
-CLIP = {"start": 0, "end": 1, "score": 0.5}
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        [],
-        {"format": "other", "version": 1},
-        {"format": "highlight-lit scores", "version": 2, "clips": [CLIP]},
-        *(
-            {"format": "highlight-lit scores", "version": 1, "clips": clips}
-            for clips in (
-                [],
-                None,
-                "x",
-                [1],
-                [{"start": 0}],
-                [{**CLIP, "score": "high"}],
-                [{**CLIP, "start": 2}],
-                [CLIP, CLIP],
-            )
-        ),
-    ],
-)
-def test_scores_of_another_form_are_refused(tmp_path, value):
-    path = tmp_path / "scores.json"
-    path.write_text(json.dumps(value))
-    with pytest.raises(InputError, match="scores.json"):
-        read_scores(path)
 
 
 def test_a_reel_can_be_cut_from_scores_made_by_hand(tmp_path, made, video, capsys):
