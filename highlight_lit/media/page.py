@@ -44,10 +44,13 @@ def write_page(path: Path, video: Path, scores: VideoScores, highlights: Sequenc
     data: dict[str, Any] = {
         **facts(scores, highlights),
         "spans": np.round(scores.span, 3).tolist(),
-        "scores": np.round(scores.score.astype(float), 4).tolist(),
+        "curve": np.round(scores.within, 4).tolist(),
+        "scores": np.round(scores.score.astype(float), 6).tolist(),
         "levels": np.round(scores.level.ravel().astype(float), 1).tolist(),
         "kind": kind,
     }
+    for told, each in zip(data["highlights"], highlights, strict=True):
+        told["within"] = round(scores.mean_within(each.start, each.end), 4)
     template = files("highlight_lit.media").joinpath("page.html").read_text(encoding="utf-8")
     script = template.split("<script>")[1].split("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

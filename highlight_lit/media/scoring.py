@@ -94,7 +94,7 @@ def score_video(
     logit = detector.logits(stored["visual"], stored["audio"], heard)
     try:
         sidecar = sidecar_of(path, {}) or Sidecar()
-    except InputError:
+    except (InputError, OSError):  # a name that leaves no room for a sidecar's
         sidecar = Sidecar()  # a title is a nicety here
     return VideoScores(
         video=path.name.encode("utf-8", "replace").decode(),

@@ -133,6 +133,50 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, video, capsys, words, said
     assert len(error.splitlines()) == 1
 
 
+@pytest.fixture
+def untrained(monkeypatch):
+    """`score` with a detector that needs no checkpoint."""
+    monkeypatch.setattr("highlight_lit.training.detector.load_detector", lambda path: detector())
+
+
+@pytest.mark.parametrize("name", ["v.html", "v.scores.json", "v.timeline.png"])
+@pytest.mark.parametrize("how", ["name", "link"])
+def test_score_never_writes_over_what_it_reads(tmp_path, video, capsys, untrained, name, how):
+    target = tmp_path / name
+    target.write_bytes(video.read_bytes())
+    given = tmp_path / "v.mp4"
+    given.symlink_to(target)
+    if how == "name":
+        given.unlink()
+        given = target.rename(tmp_path / "v.html")
+    before = given.read_bytes()
+    assert main(["score", str(given), "--checkpoint", "x", "--html"]) == 2
+    assert "which this command reads" in capsys.readouterr().err
+    assert given.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) <= 2
+
+
+def test_a_checkpoint_is_not_written_over_either(tmp_path, video, capsys, untrained):
+    (tmp_path / "it's one.scores.csv").touch()
+    words = ["score", str(video), "--checkpoint", str(tmp_path / "it's one.scores.csv"), "--out", str(tmp_path)]
+    assert main(words) == 2
+    assert "which this command reads" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stem", ["x" * 251, "長" * 83, "ü" * 125])
+def test_names_of_outputs_are_shortened_to_what_fits(tmp_path, video, capsys, untrained, stem):
+    named = tmp_path / f"{stem}.mp4"
+    named.write_bytes(video.read_bytes())
+    assert main(["score", str(named), "--checkpoint", "x", "--html"]) == 0
+    listed = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert [path.suffix for path in listed] == [".json", ".csv", ".png", ".html"]
+    assert main(["reel", str(named), "--scores", str(listed[0]), "--seconds", "2"]) == 0
+    assert main(["reel", str(named), "--scores", str(listed[1]), "--seconds", "2", "--chapters"]) == 0
+    listed += [Path(line.partition(": ")[0]) for line in capsys.readouterr().out.splitlines()]
+    assert all(path.name.startswith(stem[:60]) and path.is_file() for path in listed)
+    assert len(list(tmp_path.iterdir())) == 7
+
+
 def test_without_pyav_the_verbs_say_what_to_install(monkeypatch):
     monkeypatch.setattr(commands, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'highlight-lit\[media\]'"):
