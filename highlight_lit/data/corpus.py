@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ from highlight_lit.data.video import SPLITS, Labels, Stream, Video
 from highlight_lit.data.weak_labels import RULES, training_set
 from highlight_lit.errors import InputError
 from highlight_lit.files import plain_name, read_json, sha256, write_json
+from highlight_lit.text import a_few
 
 MANIFEST = "manifest.json"
 FORMAT = "highlight-lit corpus"
@@ -123,7 +125,9 @@ class Corpus:
             InputError: The corpus has no such topic.
         """
         if topic not in self.topics:
-            raise InputError(f"topic={topic}: no such topic in {self.root}; it has {', '.join(self.topics)}")
+            close = difflib.get_close_matches(topic, self.topics, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise InputError(f"topic={topic}: no such topic in {self.root}; it has {a_few(self.topics, 12)}{hint}")
         return np.concatenate([_tagged(shard, topic) for shard in self.shards])
 
     def weak_labels(self, topic: str, rule: str, training: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -35,7 +35,7 @@ def extract_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("videos", nargs="+", type=Path, help="video files, or folders of them; after -- for odd names")
     parser.add_argument("--out", required=True, type=Path, help="folder of the corpus; one that is there grows")
     parser.add_argument("--tags", type=Path, metavar="CSV", help="table: video, tags (a;b), and title, duration, split")
-    parser.add_argument("--visual", default="classic", help="classic (default) or resnet3d34")
+    parser.add_argument("--visual", default="classic", help="classic (default), resnet3d34 or resnet3d34_spread")
     parser.add_argument("--audio", default="classic", help="classic (default) or vggish")
     _weights_arguments(parser)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
@@ -70,8 +70,10 @@ def wants_jobs(words: Sequence[str]) -> bool:
 def run_extract_jobs(words: Sequence[str]) -> int:
     """Extract a folder of videos by many jobs; 0, or 1 if some videos could not be."""
     need_media()
-    from highlight_lit.media.jobs import run_jobs
+    from highlight_lit.media.jobs import run_jobs, show_help
 
+    if {"-h", "--help"} & set(words):
+        return show_help()
     return _say(*run_jobs(words))
 
 
@@ -93,9 +95,19 @@ def _say(report: Report, out: Path) -> int:
 
 
 def _weights_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--visual-weights", type=Path, metavar="FILE", help="weights of resnet3d34")
+    parser.add_argument(
+        "--visual-weights", type=Path, metavar="FILE", help="weights of resnet3d34 and resnet3d34_spread"
+    )
     parser.add_argument("--audio-weights", type=Path, metavar="FILE", help="weights of vggish")
     parser.add_argument("--audio-pca", type=Path, metavar="FILE", help="VGGish's PCA parameters (default: without)")
+
+
+def trust_argument(parser: argparse.ArgumentParser) -> None:
+    """`--trust`, of every verb that reads a checkpoint."""
+    parser.add_argument(
+        "--trust", action="append", default=[], metavar="PACKAGE",
+        help="a package of yours whose networks the checkpoint may name; may be given again",
+    )  # fmt: skip
 
 
 def _choosing_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,6 +123,7 @@ def score_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, help="seconds of highlights to mark (default: a quarter, at most 30)")
     parser.add_argument("--html", action="store_true", help="write a page with the video and its curve, too")
     _choosing_arguments(parser)
+    trust_argument(parser)
     _weights_arguments(parser)
 
 
@@ -130,7 +143,7 @@ def run_score(args: argparse.Namespace) -> int:
     written = [folder / output_name(args.video.stem, ending) for ending in endings]
     for path in written:
         not_an_input(path, *_inputs(args))
-    detector = load_detector(args.checkpoint)
+    detector = load_detector(args.checkpoint, args.trust)
     scores = score_video(args.video, detector, args.visual_weights, args.audio_weights, args.audio_pca)
     seconds = min(30.0, HIGHLIGHT_SHARE * scores.duration) if args.seconds is None else args.seconds
     highlights = choose_segments(scores.score, scores.span, seconds, args.shortest, args.merge, scores.logit)
@@ -168,6 +181,7 @@ def reel_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, help="the new file (default: NAME.reel.mp4 or NAME.chapters.vtt)")
     _choosing_arguments(parser)
+    trust_argument(parser)
     _weights_arguments(parser)
 
 
@@ -208,7 +222,7 @@ def _segments(args: argparse.Namespace) -> list[Segment]:
     else:
         from highlight_lit.training.detector import load_detector
 
-        detector = load_detector(args.checkpoint)
+        detector = load_detector(args.checkpoint, args.trust)
         scored = score_video(args.video, detector, args.visual_weights, args.audio_weights, args.audio_pca)
         span, score, logit = scored.span, scored.score, scored.logit
     segments = choose_segments(score, span, args.seconds, args.shortest, args.merge, logit)

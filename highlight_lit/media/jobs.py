@@ -94,6 +94,12 @@ def run_jobs(words: Sequence[str]) -> tuple[Report, Path]:
     return report, plan.out
 
 
+def show_help() -> int:
+    """Show what `extract -m` takes, as Hydra shows it."""
+    launch("highlight-lit extract -m", CONFIG, job, ["--help"])
+    return 0
+
+
 def _composed(words: Sequence[str]) -> DictConfig:
     """The configuration that all jobs share."""
     flags = [word for word in words if word.startswith("-") and word not in MULTIRUN]

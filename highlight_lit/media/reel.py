@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
 from highlight_lit.files import atomic_write, not_an_input, write_text
-from highlight_lit.media.clips import Hold, Resampled
+from highlight_lit.media.audio import Resampled
+from highlight_lit.media.clips import Hold
 from highlight_lit.media.decode import Piece, Source
 from highlight_lit.media.movie import MovieWriter
 from highlight_lit.media.segments import Segment
@@ -89,7 +90,7 @@ class _Cut:
         self.hold = Hold[av.VideoFrame](start + 0.5 / self.pace, 1 / self.pace)
         self.sample = self.samples = 0
         if movie.heard:
-            self.resampled = Resampled(movie.sample_rate, movie.layout, movie.sample_rate // 4)
+            self.resampled = Resampled(movie.sample_rate, movie.channels, movie.sample_rate // 4)
             self.first = round(start * movie.sample_rate)
             self.samples = round(self.last / self.pace * movie.sample_rate) - movie.samples
 

@@ -127,5 +127,6 @@ def _check_same(name: str, ours: Stream, trained: Stream) -> None:
     if (ours.version, ours.width) != (trained.version, trained.width):
         raise InputError(
             f"{name} extractor {ours.extractor}: version {ours.version!r}, {ours.width} wide;"
-            f" the checkpoint was trained on version {trained.version!r}, {trained.width} wide"
+            f" the checkpoint was trained on version {trained.version!r}, {trained.width} wide;"
+            " extract its videos again and train on them, or give the weights it was trained with"
         )

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+MAX_STEPS = 1024  # T: a clip then reads 17 minutes on either side; a file may ask for a billion
+
 
 class TemporalContext(nn.Module):
     """T steps in which every clip at once reads the clip before, itself and the clip after.
@@ -35,17 +37,17 @@ class TemporalContext(nn.Module):
 
         Args:
             d: width of f_h and of the states.
-            T: number of steps; 0 makes no encoder, and c = f_h.
+            T: number of steps, from 0 to `MAX_STEPS`; 0 makes no encoder, and c = f_h.
             shared: every step uses the same weights.
             global_state: the mean g of the bag's h (of step t-1) is one more input to every gate, and has a gate e
                 and a term e * g of its own: every clip then reads the whole bag.
 
         Raises:
-            ValueError: T is negative.
+            ValueError: T is out of its range.
         """
         super().__init__()
-        if T < 0:
-            raise ValueError(f"T: the number of context steps must be at least 0, got {T}")
+        if not 0 <= T <= MAX_STEPS:
+            raise ValueError(f"T: the number of context steps must be from 0 to {MAX_STEPS}, got {T}")
         self.d, self.T, self.shared, self.global_state = d, T, shared, global_state
         self.gates = 5 if global_state else 4
         # Rows of a step's weight, in blocks of d: the gates l, f, r, i (and e), then u, then o. Nobody reads h^(T),

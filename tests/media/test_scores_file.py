@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("av")
 from highlight_lit.cli import main
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.judge import ClipScores, write_scores
+from highlight_lit.evaluation.scores import ClipScores, write_scores
 from highlight_lit.media import scores_file
 from highlight_lit.media.bounds import MAX_CLIPS
 from highlight_lit.media.scores_file import check_same_video, read_scores, write_scores_csv, write_scores_json
@@ -39,9 +39,10 @@ def test_what_score_writes_is_read_back(tmp_path, ending):
     write_scores_json(tmp_path / "s.json", scores, [Segment(3, 6, 0.9)])
     write_scores_csv(tmp_path / "s.csv", scores)
     read = read_scores(tmp_path / f"s.{ending}", VIDEO)
-    np.testing.assert_allclose(read.span, scores.span, atol=1e-3)
-    np.testing.assert_allclose(read.score, scores.score, atol=1e-6)
-    np.testing.assert_allclose(read.logit, scores.logit, atol=1e-4)
+    # Half of the last digit written, and a float32 rounding.
+    np.testing.assert_allclose(read.span, scores.span, rtol=0, atol=0.501e-3)
+    np.testing.assert_allclose(read.score, scores.score, rtol=0, atol=0.6e-6)
+    np.testing.assert_allclose(read.logit, scores.logit, rtol=0, atol=0.6e-4)
 
 
 def test_a_csv_for_people_holds_numbers_alone(tmp_path):

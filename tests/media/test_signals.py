@@ -22,8 +22,8 @@ pytest.importorskip("av")
 KILLS = int(os.environ.get("HIGHLIGHT_LIT_KILLS", "3"))
 # `score` with a detector that needs no training.
 SCORE = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); from test_scoring import detector\n"
-    "import highlight_lit.training.detector as trained; trained.load_detector = lambda path: detector()\n"
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from tests.media.test_scoring import detector\n"
+    "import highlight_lit.training.detector as trained; trained.load_detector = lambda *_: detector()\n"
     "from highlight_lit.cli import main; sys.exit(main(sys.argv[1:]))"
 )
 
@@ -53,7 +53,7 @@ def started(verb: str, video: Path, out: Path, temporary: Path) -> subprocess.Po
             out / "reel.mp4",
         ]
     else:
-        words = ["-c", SCORE, Path(__file__).parent, "score", video, "--checkpoint", "x", "--out", out, "--html"]
+        words = ["-c", SCORE, Path(__file__).parents[2], "score", video, "--checkpoint", "x", "--out", out, "--html"]
     environment = {**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, *map(str, words)], env=environment, text=True, stderr=subprocess.PIPE, start_new_session=True

@@ -97,7 +97,8 @@ def _cell_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
 class ClassicAudio:
     """Mean and standard deviation over the clip of the 64 log-mel bands: 128."""
 
-    name, version, width, batch = "classic", "1", 128, 8
+    # Version 2: of the mean of the channels; 1 was of FFmpeg's mix, which is louder.
+    name, version, width, batch = "classic", "2", 128, 8
 
     def __call__(self, waveforms: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, 16000) samples in -1..1 at 16 kHz to (B, 128)."""
