@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from highlight_lit.baselines import METHODS
+from highlight_lit.cli import main
 
 
 def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -103,3 +104,13 @@ def test_help_names_every_baseline_and_shows_a_sweep() -> None:
     said = " ".join(run("evaluate", "--help").stdout.split())
     assert all(name in said for name in METHODS)
     assert "highlight-lit train -m data.root=DIR topic=A,B" in run("train", "--help").stdout
+
+
+def test_a_folder_to_write_is_named_in_either_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["synthesize", "--topics", "2", "--videos", "4", "--widths", "12,8", "--rank", "2"]
+    assert main([*words, str(tmp_path / "a")]) == 0
+    assert main([*words, "--out", str(tmp_path / "b")]) == 0
+    assert main([*words, str(tmp_path / "c"), "--out", str(tmp_path / "d")]) == 2
+    assert main(words) == 2
+    assert capsys.readouterr().err.count("expected one folder to write, as OUT or as --out DIR") == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}

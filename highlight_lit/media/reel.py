@@ -134,7 +134,7 @@ class _Cut:
         inwards = np.minimum(seconds, self.pictures / self.pace - seconds)
         return np.clip(inwards / min(fade, self.pictures / self.pace / 2), 0.0, 1.0)
 
-    def _sound(self, position: int, block: NDArray[np.float32]) -> None:
+    def _sound(self, position: int, block: NDArray[np.float64]) -> None:
         """Put a block that starts at `position` of the source's samples where it belongs; silence fills gaps."""
         offset = position - self.first - self.sample
         if offset > 0:
@@ -144,12 +144,12 @@ class _Cut:
 
     def _silence(self, samples: int) -> None:
         for start in range(0, samples, self.movie.sample_rate):  # a second at once, however long it is
-            self._emit(np.zeros((self.movie.channels, min(samples - start, self.movie.sample_rate)), np.float32))
+            self._emit(np.zeros((self.movie.channels, min(samples - start, self.movie.sample_rate))))
 
-    def _emit(self, block: NDArray[np.float32]) -> None:
+    def _emit(self, block: NDArray[np.float64]) -> None:
         if block.shape[1] > 0:
             seconds = np.arange(self.sample, self.sample + block.shape[1]) / self.movie.sample_rate
-            self.movie.add_sound(block * self._ramp(seconds, max(self.fade, _RAMP_SECONDS)).astype(np.float32))
+            self.movie.add_sound(block * self._ramp(seconds, max(self.fade, _RAMP_SECONDS)))
             self.sample += block.shape[1]
 
 

@@ -12,9 +12,18 @@ from scipy.special import expit
 
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
-from highlight_lit.media.extractors import AudioExtractor, VisualExtractor, audio_extractor, stream_of, visual_extractor
+from highlight_lit.media.extractors import (
+    AUDIO,
+    VISUAL,
+    AudioExtractor,
+    VisualExtractor,
+    audio_extractor,
+    stream_of,
+    visual_extractor,
+)
 from highlight_lit.media.features import extract_features
-from highlight_lit.media.sidecar import Sidecar, sidecar_of
+from highlight_lit.media.matching import sidecar_of
+from highlight_lit.media.sidecar import Sidecar
 
 if TYPE_CHECKING:
     from highlight_lit.training.detector import Detector
@@ -93,7 +102,7 @@ def score_video(
     heard = np.zeros(len(features.span), bool) if features.heard is None else features.heard
     logit = detector.logits(stored["visual"], stored["audio"], heard)
     try:
-        sidecar = sidecar_of(path, {}) or Sidecar()
+        sidecar = sidecar_of(path) or Sidecar()
     except (InputError, OSError):  # a name that leaves no room for a sidecar's
         sidecar = Sidecar()  # a title is a nicety here
     return VideoScores(
@@ -115,6 +124,13 @@ def _extractors_of(
 ) -> tuple[VisualExtractor | None, AudioExtractor | None]:
     """The extractors of the detector's streams, refused where their versions differ."""
     streams = detector.streams
+    for name, known in (("visual", VISUAL), ("audio", AUDIO)):
+        if name in streams and streams[name].extractor not in known:
+            raise InputError(
+                f"{detector.source}: trained on imported {name} features (extractor {streams[name].extractor!r}), which cannot "
+                "be computed from a video here; expected a checkpoint of a training on what 'highlight-lit extract' made; this "
+                "one scores videos of such a corpus: highlight-lit evaluate --checkpoint"
+            )
     visual = visual_extractor(streams["visual"].extractor, visual_weights) if "visual" in streams else None
     audio = audio_extractor(streams["audio"].extractor, audio_weights, audio_pca) if "audio" in streams else None
     for name, extractor in (("visual", visual), ("audio", audio)):

@@ -20,6 +20,7 @@ import pytest
 pytest.importorskip("av")
 
 KILLS = int(os.environ.get("HIGHLIGHT_LIT_KILLS", "3"))
+LAST = {"reel": "reel.mp4", "score": "walk.html"}  # what a verb writes last
 # `score` with a detector that needs no training.
 SCORE = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); from tests.media.test_scoring import detector\n"
@@ -97,13 +98,13 @@ def test_nothing_is_left_of_a_verb_that_is_killed(tmp_path, walk, verb):
         if sent is None:
             assert process.returncode == 0, said
             whole = seconds
-        elif process.returncode != 0:
+        elif not (process.returncode in (0, -sent) and (out / LAST[verb]).exists()):  # done: it was ending by itself
             stopped += 1
             assert seconds < 5, said
             assert process.returncode == 128 + sent, said
             assert said == f"highlight-lit: stopped by {sent.name}; the same command starts again\n"
         assert [path for path in out.iterdir() if path.name.startswith(".")] == []
-        if verb == "reel" and process.returncode:
+        if verb == "reel" and process.returncode > 0:
             assert list(out.iterdir()) == []
         assert list(temporary.rglob("preview.mp4")) == []
         assert of_session(process.pid) == []
