@@ -11,12 +11,14 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from highlight_lit.errors import InputError
 from highlight_lit.media.clips import upright
 from highlight_lit.media.decode import Source
 from highlight_lit.media.folder import REEL_MARK
 
 MAX_PIXELS = 3840 * 2160  # of what is written; a larger picture is scaled down
 _LARGE = 1920 * 1088  # beyond, the encoder looks less far ahead: each picture it waits for is tens of megabytes
+_EARLY_S = 60  # of audio that is held until the first picture tells the size of all
 _AAC_RATES = (48_000, 44_100, 32_000, 24_000, 22_050, 16_000)
 
 
@@ -122,6 +124,10 @@ class MovieWriter:
             return
         if self._size is None:  # writing starts with the first picture, which tells the size of all
             self._early.append(samples)
+            if sum(block.shape[1] for block in self._early) > _EARLY_S * self.sample_rate:
+                raise InputError(
+                    f"{self._source.path}: {_EARLY_S} s of audio before the first picture; expected both side by side"
+                )
             return
         block = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples, np.float32), format="fltp", layout=self.layout)
         block.sample_rate, block.pts = self.sample_rate, self.samples
