@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 from av.container import InputContainer
@@ -41,6 +41,8 @@ _AT_MOST_PIXELS = (
 )
 _THREAD_PIXELS = 1 << 24  # of pictures in work at once: each decoding thread holds its own
 
+# PyAV 18 takes no file whose texts are not UTF-8 unless it is told to; PyAV 19 takes any, and knows no such argument.
+_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 MICROSECONDS = 1_000_000
 _CLOCKS_APART_S = 3600.0  # start times further apart are of a clock that has wrapped around
 # The clock of MPEG streams has 33 bits: it starts again after a day, or right after a start below zero.
@@ -276,7 +278,7 @@ def _open(path: Path) -> InputContainer:
             "max_pixels": str(MAX_PIXELS),
         }
         try:
-            return av.open("fd:", options=options, metadata_errors="replace")
+            return av.open("fd:", options=options, **_METADATA)
         except (FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             raise InputError(

@@ -26,8 +26,9 @@ from highlight_lit.media.extractors import (
     visual_extractor,
 )
 from highlight_lit.media.features import extract_features
+from highlight_lit.media.matching import sidecar_of
 from highlight_lit.media.segments import Segment
-from highlight_lit.media.sidecar import Sidecar, sidecar_of
+from highlight_lit.media.sidecar import Sidecar
 
 if TYPE_CHECKING:
     from highlight_lit.training.detector import Detector
@@ -94,7 +95,7 @@ def score_video(
     heard = np.zeros(len(features.span), bool) if features.heard is None else features.heard
     logit = detector.logits(stored["visual"], stored["audio"], heard)
     try:
-        sidecar = sidecar_of(path, {}) or Sidecar()
+        sidecar = sidecar_of(path) or Sidecar()
     except InputError:
         sidecar = Sidecar()  # a title is a nicety here
     return VideoScores(

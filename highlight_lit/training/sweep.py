@@ -15,9 +15,10 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from highlight_lit.files import read_json, write_json
+from highlight_lit.files import write_json
 from highlight_lit.text import columns, say, say_table
 from highlight_lit.training import summary
+from highlight_lit.training.ledger import read_note
 
 # Names the folder in which the jobs of a sweep leave their notes, whatever process or machine runs them.
 _NOTES = "HIGHLIGHT_LIT_SWEEP"
@@ -76,7 +77,7 @@ class Sweep(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the table over all cells of the sweep, done now or before."""
         notes = Path(os.environ[_NOTES])
-        records = [read_json(path, "a note of a sweep") for path in sorted(notes.glob("*.json"))]
+        records = [read_note(path) for path in sorted(notes.glob("*.json"))]
         self.discard_notes()
         Sweep.failures = [f"{r['overrides']}: {r['error']}" for r in records if r["status"] == "failed"]
         done = [record for record in records if record["status"] == "done"]

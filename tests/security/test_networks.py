@@ -19,8 +19,7 @@ from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.training.detector import load_detector
-
-from .conftest import checkpoint_for
+from tests.security.made import checkpoint_for
 
 Save = Callable[..., Path]
 MODEL = ("hyper_parameters", "model")
