@@ -28,7 +28,7 @@ NEVER = {
     "data/": ("highlight_lit.models", "highlight_lit.training", "highlight_lit.evaluation"),
     "evaluation/": ("highlight_lit.models", "highlight_lit.training", "torch", "pytorch_lightning"),
 }
-PRINTING = ("media/commands.py", "media/extract.py", "media/parts.py")
+PRINTING = ("media/commands.py",)
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
 

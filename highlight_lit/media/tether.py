@@ -112,7 +112,7 @@ def _start_trackers() -> None:
     """Have the processes that clear up after others, which unblock Ctrl-C as they are started, started before."""
     resource_tracker.ensure_running()
     with suppress(ImportError):
-        from joblib.externals.loky.backend import resource_tracker as of_joblib  # type: ignore[import-untyped]
+        from joblib.externals.loky.backend import resource_tracker as of_joblib
 
         of_joblib.ensure_running()
 

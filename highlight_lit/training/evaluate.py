@@ -37,6 +37,8 @@ def run(options: argparse.Namespace) -> int:
     if options.checkpoint is not None:
         return _checkpoints(options, corpus)
     if options.scores is not None:
+        if options.out is not None and (options.out / "scores.csv").resolve() == options.scores.resolve():
+            raise InputError(f"--out {options.out}: its scores.csv is the file of --scores; expected another folder")
         scores = matched(read_scores(options.scores), corpus, str(options.scores), _note)
         topics = options.topics or _topics(corpus)
     else:

@@ -86,7 +86,7 @@ def test_a_checkpoint_of_another_version_of_an_extractor_is_refused(video, strea
 def test_a_checkpoint_of_a_network_asks_for_its_weights(video):
     with pytest.raises(InputError, match="--visual-weights"):
         score_video(video, detector({"visual": Stream(512, "resnet3d34", "B-0")}))
-    with pytest.raises(InputError, match="extractor 'i3d'.*cannot be computed from a video here"):
+    with pytest.raises(InputError, match=r"imported visual features \(extractor 'i3d'\)"):
         score_video(video, detector({"visual": Stream(512, "i3d", "")}))
 
 
@@ -195,3 +195,18 @@ def test_the_verbs_are_described_without_importing_a_decoder(made):
     import subprocess
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("streams", "name"),
+    [
+        ({"visual": Stream(16, "unknown"), "audio": Stream(8, "unknown")}, "visual"),
+        ({"visual": Stream(512, "classic", "1"), "audio": Stream(2048, "pann", "umt")}, "audio"),
+        ({"audio": Stream(128, "vggish-of-others", "x")}, "audio"),
+    ],
+)
+def test_features_that_were_imported_are_named_as_such(tmp_path: Path, streams: dict[str, Stream], name: str) -> None:
+    with pytest.raises(
+        InputError, match=rf"x\.ckpt: trained on imported {name} features .*'highlight-lit extract' made"
+    ):
+        score_video(tmp_path / "none.mp4", detector(streams))
