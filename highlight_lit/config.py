@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import hydra.utils
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -22,10 +23,10 @@ from highlight_lit.launch import CONFIG_DIR as CONFIG_DIR
 Check = tuple[Callable[[Any], bool], str]
 
 
-def _whole(least: int) -> Check:
+def _whole(least: int, most: float = math.inf) -> Check:
     return (
-        lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least,
-        f"a whole number of at least {least}",
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value <= most,
+        f"a whole number of at least {least}" + (f" and at most {most:,}" if most < math.inf else ""),
     )
 
 
@@ -49,13 +50,22 @@ _SWITCH: Check = (lambda value: isinstance(value, bool), "true or false")
 _NAME: Check = (lambda value: isinstance(value, str) and value != "", "a name")
 _MODALITIES = {"av": ["visual", "audio"], "visual": ["visual"], "audio": ["audio"]}
 
+# Bounds of what is asked for at once, far above any use; they keep a slip of the finger from taking the machine.
+MAX_TAU = 1 << 20  # clips in a bag
+MAX_PAIRS = 1 << 20  # in a batch
+MAX_EPOCHS = 10**6
+MAX_DRAWS = 10**5  # random rankings
+MAX_READERS = 256  # processes
+MAX_DEVICES = 4096
+MAX_RANK = 1 << 20
+
 # Every key of a run outside its parts, and what it takes.
 TAKES: dict[str, Check] = {
     "topic": _NAME,
     "modality": _one_of(*_MODALITIES),
     "streams": (lambda value: value in _MODALITIES.values(), "set by modality=av, visual or audio"),
-    "rank": _whole(1),
-    "tau": _whole(1),
+    "rank": _whole(1, MAX_RANK),
+    "tau": _whole(1, MAX_TAU),
     "beta": _number(0),
     "seed": _whole(0),
     "out": _NAME,
@@ -63,21 +73,21 @@ TAKES: dict[str, Check] = {
     "data.root": _NAME,
     "data.rule": _one_of(*RULES),
     "data.training": _one_of("lists", "transductive"),
-    "data.pairs": _whole(1),
+    "data.pairs": _whole(1, MAX_PAIRS),
     "data.store": _one_of("auto", "resident", "stream"),
-    "data.readers": _whole(0),
+    "data.readers": _whole(0, MAX_READERS),
     "evaluate.empty": _one_of("zero", "leave_out"),
-    "evaluate.draws": _whole(2),
+    "evaluate.draws": _whole(2, MAX_DRAWS),
     "checkpoint.steps": _or_null(_whole(1)),
     "checkpoint.minutes": _or_null(_number(0)),
-    "trainer.max_epochs": _whole(1),
+    "trainer.max_epochs": _whole(1, MAX_EPOCHS),
     "trainer.precision": _one_of("32-true", "bf16-mixed", "16-mixed"),
     "trainer.compile": _SWITCH,
     "trainer.accelerator": _one_of("auto", "cpu", "gpu"),
-    "trainer.devices": _whole(1),
+    "trainer.devices": _whole(1, MAX_DEVICES),
     "trainer.progress": _SWITCH,
-    "logger.mode": _one_of("offline", "online", "disabled"),
-    "logger.project": _NAME,
+    "logger.mode": _or_null(_one_of("offline", "online", "disabled")),
+    "logger.project": _or_null(_NAME),
     "logger.private": _SWITCH,
     "logger.group": (lambda value: value is None or isinstance(value, str), "a name or null"),
 }
@@ -162,6 +172,11 @@ def identity(config: Mapping[str, Any], corpus: str) -> str:
         (science[parent] if parent else science).pop(last, None)
     text = json.dumps({**science, "corpus": corpus}, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def folded(seed: int) -> int:
+    """A seed of at most 32 bits, which is what most generators take; one that has no more is left as it is."""
+    return seed if seed < 1 << 32 else int(np.random.SeedSequence(seed).generate_state(1)[0])
 
 
 def build(part: Mapping[str, Any], name: str, **arguments: Any) -> Any:

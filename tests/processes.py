@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,3 +56,55 @@ def exit_status(process: int) -> int:
     """Wait for a process; its exit status as shells give it, 128 and more for a signal."""
     code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
     return code if code >= 0 else 128 - code
+
+
+class Command:
+    """`highlight-lit`, as a shell starts it: a session of its own, so that every process it leaves can be found."""
+
+    def __init__(self, *words: str, environment: dict[str, str] | None = None) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "highlight_lit", *words],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
+        )  # fmt: skip
+
+    def members(self) -> list[int]:
+        """The processes of its session that are there."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                state, _, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+                if int(session) == self.process.pid and state != "Z":
+                    found.append(int(folder.name))
+        return found
+
+    def ends(self, timeout: float = 120) -> tuple[int, list[str]]:
+        """Its exit status as shells give it, and the lines it printed."""
+        try:
+            said = self.process.communicate(timeout=timeout)[0]
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        code = self.process.returncode
+        return code if code >= 0 else 128 - code, said.splitlines()
+
+    def left(self, within: float = 5.0) -> list[int]:
+        """The processes that are left so many seconds later."""
+        until = time.monotonic() + within
+        while (found := self.members()) and time.monotonic() < until:
+            time.sleep(0.1)
+        return found
+
+    def kill(self) -> None:
+        """End all of it."""
+        for process in self.members():
+            with contextlib.suppress(OSError):
+                os.kill(process, 9)
+
+
+def until(holds: Callable[[], object], seconds: float = 120) -> None:
+    """Wait for something."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.05)

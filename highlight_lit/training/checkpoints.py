@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -19,45 +17,11 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.files import atomic_write
+from highlight_lit.signals import Signals
 from highlight_lit.torch_files import read_tensors
 from highlight_lit.training.state import check_state
 
 NAME = "last.ckpt"
-
-
-class Signals:
-    """SIGTERM and SIGINT while a run is under way, as a context manager.
-
-    While `deferred`, the first signal is noted in `received` and left to the checkpoint callback, which saves and then
-    raises; a second one, and any signal while nothing can be saved, raises `Interrupted` at once.
-    """
-
-    def __init__(self) -> None:
-        self.received: int | None = None
-        self.deferred = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Signals:
-        self.install()
-        return self
-
-    def install(self) -> None:
-        """Take the signals over, again if Lightning has put its own handlers in between."""
-        if threading.current_thread() is not threading.main_thread():
-            return  # Python lets no other thread do it
-        for number in (signal.SIGTERM, signal.SIGINT):
-            before = signal.signal(number, self._note)
-            self._before.setdefault(number, before)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        again, self.received = self.received is not None, number
-        if again or not self.deferred:
-            raise Interrupted(number)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before.clear()
 
 
 class LastCheckpoint(Checkpoint):

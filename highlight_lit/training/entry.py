@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from highlight_lit.errors import InputError
-from highlight_lit.launch import launch
+from highlight_lit import jobs
+from highlight_lit.data.corpus import read_manifest
+from highlight_lit.errors import InputError, Interrupted
+from highlight_lit.launch import MULTIRUN, launch
+from highlight_lit.overrides import prepared
+from highlight_lit.signals import Signals
 from highlight_lit.text import say
 from highlight_lit.training.sweep import Sweep
 
@@ -27,28 +35,57 @@ def main(arguments: Sequence[str]) -> int:
 
     Raises:
         InputError: A key, value or corpus that cannot be used, in one line.
+        Interrupted: By a signal; every cell in progress has written its checkpoint.
     """
-    try:
-        launch("highlight-lit train", "config", _cell, arguments)
-    finally:
-        Sweep.discard_notes()
+    if set(MULTIRUN) & set(arguments):
+        _check_root(arguments)
+    with Signals() as signals:
+        try:
+            Sweep.signals = signals
+            launch("highlight-lit train", "config", _cell, arguments)
+        except Exception as error:
+            if signals.received is None and isinstance(error, BrokenProcessPool):
+                say("highlight-lit: a process of the sweep was killed (by hand, or out of memory); "
+                    "the same command goes on with what is missing", file=sys.stderr)  # fmt: skip
+                return 1
+            if signals.received is None:
+                raise
+        finally:
+            Sweep.close()
+        if signals.received is not None:  # and the launcher has waited for its processes
+            raise Interrupted(signals.received)
     if Sweep.error is not None:
         raise Sweep.error
-    if Sweep.failures:
-        say(
-            f"{len(Sweep.failures)} of the sweep's cells failed:",
-            *(f"  {of}" for of in Sweep.failures),
-            file=sys.stderr,
-        )
+    for reason, cells in Sweep.failures.items():
+        say(f"{len(cells)} of the sweep's cells failed: {reason}", *(f"  {cell}" for cell in cells), file=sys.stderr)
     return 1 if Sweep.failures else 0
+
+
+def _check_root(arguments: Sequence[str]) -> None:
+    """Refuse a `data.root` that all cells of a sweep share, before there are any."""
+    try:
+        words = [word for word in prepared(arguments) if "=" in word and not word.startswith("-")]
+        overrides = OverridesParser.create().parse_overrides(words)
+    except HydraException:
+        return  # hydra says what is wrong
+    for override in overrides:
+        if override.key_or_group == "data.root" and not override.is_sweep_override():
+            root = str(override.value())
+            if "${" not in root:
+                read_manifest(Path(root))
 
 
 def _cell(config: DictConfig) -> dict[str, Any]:
     """One run. What it raises is handed over in its result: Hydra would print a traceback of its own, and stop a sweep."""
-    from highlight_lit.training.train import train
-
     try:
-        return train(config)
+        with jobs.job():
+            from highlight_lit.training.train import train
+
+            return train(config)
+    except Interrupted as stop:
+        if not jobs.conducted_elsewhere():
+            raise
+        return {"status": "stopped", "error": str(stop)}  # raised, it would end the others before they have saved
     except Exception as error:
         first = (str(error).splitlines() or [""])[0]
         described = first if isinstance(error, InputError) else f"{type(error).__name__}: {first}"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import platform
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from highlight_lit import __version__
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json
+from highlight_lit.locks import locked
 from highlight_lit.training.record import check
 
 RECORD = "record.json"
@@ -28,23 +28,24 @@ def run_dir(out: Path, run_id: str) -> Path:
 
 
 @contextmanager
-def claimed(out: Path, run_id: str) -> Iterator[Path]:
+def claimed(out: Path, run_id: str, name: str) -> Iterator[Path]:
     """Hold a run for this process and yield its folder; another process that wants the same run waits for it.
 
-    Two sweeps in one folder then never run a cell twice: who waited finds its record. The hold ends with the process,
-    however that ends.
+    Two sweeps in one folder then never run a cell twice: who waited finds its record.
+
+    Args:
+        out: Folder of results.
+        run_id: The run's identity.
+        name: What people call it.
 
     Raises:
         InputError: `out` cannot be written.
     """
-    lock = out / ".locks" / run_id
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        file = open(lock, "a")  # noqa: SIM115  held open: closing it lets go
-    except OSError as error:
-        raise InputError(f"out={out}: cannot be written ({error.strerror})") from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(out / ".locks" / run_id, name))
+        except OSError as error:
+            raise InputError(f"out={out}: cannot be written ({error.strerror})") from error
         yield run_dir(out, run_id)
 
 

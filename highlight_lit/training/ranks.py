@@ -8,6 +8,7 @@ resolved configuration and nothing else.
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.resource_tracker
 import os
 import sys
 import threading
@@ -18,11 +19,14 @@ from typing import Any
 
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment, find_free_network_port
-from pytorch_lightning.strategies import DDPStrategy
 
 from highlight_lit.errors import InputError, Interrupted
+from highlight_lit.signals import deaf
+from highlight_lit.text import say
 
 PATIENCE = 30.0  # seconds that ranks are given to end once one of them has
+
+_MANY = 8  # processes that a CPU is given at least, however few cores it has
 
 Work = Callable[..., object]
 _GO_ON = "the same command goes on from the last checkpoint"
@@ -70,10 +74,6 @@ class Place(LightningEnvironment):
         """There is one machine."""
         return 0
 
-    def strategy(self) -> DDPStrategy:
-        """Lightning's strategy for it."""
-        return DDPStrategy(cluster_environment=self)
-
 
 class Ranks:
     """The other ranks of a run, as a context manager: started on entering, gone after leaving.
@@ -99,6 +99,9 @@ class Ranks:
         gpus = 0 if accelerator == "cpu" else torch.cuda.device_count()
         if devices > 1 and (gpus or accelerator == "gpu") and gpus < devices:
             raise InputError(f"trainer.devices={devices}: this machine has {gpus} GPUs; expected no more")
+        most = max(_MANY, os.cpu_count() or 1)
+        if not gpus and devices > most:
+            raise InputError(f"trainer.devices={devices}: expected at most {most} processes on this machine's CPU")
         self.place = None if devices == 1 else Place(0, devices, find_free_network_port())
         self._start = (devices, work, arguments)
         self._threads = torch.get_num_threads()
@@ -117,7 +120,8 @@ class Ranks:
             ours, theirs = start.Pipe(duplex=False)
             place = (rank, devices, self.place.main_port)
             process = start.Process(target=_rank, args=(theirs, place, torch.get_num_threads(), work, arguments))
-            process.start()
+            with deaf():
+                process.start()
             theirs.close()
             self._others.append((process, ours))
         threading.Thread(target=self._watch, daemon=True).start()
@@ -133,7 +137,7 @@ class Ranks:
                 running = [process for process in running if process.exitcode != 0]
                 failed = any(process.exitcode for process in running)
         if running and not self._over.wait(PATIENCE):
-            print(f"highlight-lit: {self._said() or 'a rank ended'}", file=sys.stderr, flush=True)
+            say(f"highlight-lit: {self._said() or 'a rank ended'}", file=sys.stderr)
             os._exit(1)
 
     def _said(self) -> str:

@@ -8,6 +8,8 @@ import shutil
 import socket
 import sys
 import tempfile
+from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +18,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from highlight_lit.files import write_json
+from highlight_lit.jobs import alive, conducted
+from highlight_lit.signals import Signals
 from highlight_lit.text import columns, say, say_table
 from highlight_lit.training import summary
 from highlight_lit.training.ledger import read_note
@@ -28,16 +32,19 @@ class Sweep(Callback):
     """Hydra callback. Jobs may run in other processes (joblib, submitit), so each leaves a note in a shared folder.
 
     Attributes:
-        failures: What failed in the last sweep of this process, a line each.
+        signals: Of this process, while a command is under way.
+        failures: What failed in the last sweep of this process: the cells by their error.
         error: What a single run of this process raised.
     """
 
-    failures: ClassVar[list[str]] = []
+    signals: ClassVar[Signals]
+    failures: ClassVar[dict[str, list[str]]] = {}
     error: ClassVar[Exception | None] = None
+    _open: ClassVar[ExitStack] = ExitStack()
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Forget the run before."""
-        Sweep.failures, Sweep.error = [], None
+        Sweep.failures, Sweep.error = {}, None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Make the folder of notes, beside the results so that other machines see it."""
@@ -46,10 +53,12 @@ class Sweep(Callback):
         here = f".sweep-{socket.gethostname()}-"
         for left in out.glob(".sweep-*"):
             owner = re.fullmatch(rf"{re.escape(here)}(\d+)-[^-]*", left.name)
-            if owner is not None and not _alive(int(owner[1])):  # it was killed
+            if owner is not None and not alive(int(owner[1])):  # it was killed
                 shutil.rmtree(left, ignore_errors=True)
         os.environ[_NOTES] = tempfile.mkdtemp(prefix=f"{here}{os.getpid()}-", dir=out)
-        Sweep.failures, Sweep.error = [], None
+        Sweep.failures, Sweep.error = {}, None
+        if not config.hydra.launcher._target_.endswith(".BasicLauncher"):  # others have jobs run by other processes
+            Sweep._open.enter_context(conducted(Path(os.environ[_NOTES]), Sweep.signals))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Print the run's line and leave a note of it."""
@@ -57,39 +66,40 @@ class Sweep(Callback):
             return
         record = job_return.return_value
         overrides = " ".join(job_return.overrides or [])
+        notes = Path(os.environ[_NOTES]) if _NOTES in os.environ else None
         if (error := record.pop("exception", None)) is not None:
             Sweep.error = error
         elif record["status"] == "failed":
-            say(f"failed: {overrides}: {record['error']}", file=sys.stderr)
-        else:
+            if notes is None or record["error"] not in [noted.get("error") for noted in _read(notes)]:
+                say(f"failed: {overrides}: {record['error']}", file=sys.stderr)
+        elif record["status"] == "done":
             say(summary.line(record))
-        if _NOTES in os.environ:
-            write_json(
-                Path(os.environ[_NOTES]) / f"{config.hydra.job.num:06d}.json", {"overrides": overrides, **record}
-            )
+        if notes is not None and notes.is_dir():
+            write_json(notes / f"{config.hydra.job.num:06d}.json", {"overrides": overrides, **record})
 
     @staticmethod
-    def discard_notes() -> None:
-        """Remove what a sweep that does not reach its end has noted."""
+    def close() -> None:
+        """End what goes on as long as a sweep does, and remove its notes."""
+        Sweep._open.close()
         if (notes := os.environ.pop(_NOTES, None)) is not None:
             shutil.rmtree(notes, ignore_errors=True)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the table over all cells of the sweep, done now or before."""
-        notes = Path(os.environ[_NOTES])
-        records = [read_note(path) for path in sorted(notes.glob("*.json"))]
-        self.discard_notes()
-        Sweep.failures = [f"{r['overrides']}: {r['error']}" for r in records if r["status"] == "failed"]
+        records = _read(Path(os.environ[_NOTES]))
+        self.close()
+        if Sweep.signals.received is not None:
+            return
+        failures = defaultdict(list)
+        for record in records:
+            if record["status"] != "done":
+                failures[record["error"]].append(record["overrides"])
+        Sweep.failures = dict(failures)
         done = [record for record in records if record["status"] == "done"]
         if any("evaluation" in record for record in done):
             say("", summary.heading(done))
             say_table(summary.sweep_table(done, columns()))
 
 
-def _alive(process: int) -> bool:
-    """Whether a process of this machine still is."""
-    try:
-        os.kill(process, 0)
-    except OSError as error:
-        return isinstance(error, PermissionError)
-    return True
+def _read(notes: Path) -> list[dict[str, Any]]:
+    return [read_note(path) for path in sorted(notes.glob("*.json"))]

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import TQDMProgressBar
 
 from highlight_lit import config as run_config
 from highlight_lit.data.corpus import Corpus
@@ -21,20 +21,22 @@ from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import Judgement, judge, write_judgement
 from highlight_lit.evaluation.scores import ClipScores, write_scores
+from highlight_lit.signals import Signals
 from highlight_lit.training import ledger
 from highlight_lit.training.checkpoints import (
     NAME,
     AtomicCheckpointIO,
     LastCheckpoint,
-    Signals,
     read_checkpoint,
     restoring,
     resumable,
 )
+from highlight_lit.training.machine import check_batch, check_machine, check_network
 from highlight_lit.training.module import HighlightModule, log_epoch
 from highlight_lit.training.objective import compiled
+from highlight_lit.training.progress_bar import ProgressBar
 from highlight_lit.training.ranks import Place, Ranks
-from highlight_lit.training.tracking import summarize, tracked
+from highlight_lit.training.tracking import chosen_mode, summarize, tracked
 
 
 def train(config: DictConfig | dict[str, Any]) -> dict[str, Any]:
@@ -49,21 +51,25 @@ def train(config: DictConfig | dict[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: The configuration or the corpus cannot be used; nothing has been written then.
     """
-    run_config.check(config)
-    plain = run_config.plain(config)
-    corpus = Corpus(Path(plain["data"]["root"]))
-    data = make_data(plain, corpus)
-    module = make_module(plain, corpus)
-    run_id = run_config.identity(plain, corpus.fingerprint)
-    with ledger.claimed(Path(plain["out"]), run_id) as folder:
-        done = ledger.read_record(folder)
-        if done is not None and done["status"] == "done":
-            return {**done, "skipped": True}
-        return _recorded(plain, data, module, folder, run_id)
+    with Signals() as signals:
+        run_config.check(config)
+        plain = run_config.plain(config)
+        check_machine(plain["trainer"])
+        chosen_mode(plain["logger"])
+        corpus = Corpus(Path(plain["data"]["root"]))
+        data = make_data(plain, corpus)
+        module = make_module(plain, corpus)
+        run_id = run_config.identity(plain, corpus.fingerprint)
+        name = f"{plain['topic']} {plain['modality']} seed {plain['seed']}"
+        with ledger.claimed(Path(plain["out"]), run_id, name) as folder:
+            done = ledger.read_record(folder)
+            if done is not None and done["status"] == "done":
+                return {**done, "skipped": True}
+            return _recorded(plain, data, module, folder, run_id, signals)
 
 
 def _recorded(
-    plain: dict[str, Any], data: HighlightData, module: HighlightModule, folder: Path, run_id: str
+    plain: dict[str, Any], data: HighlightData, module: HighlightModule, folder: Path, run_id: str, signals: Signals
 ) -> dict[str, Any]:
     """Run, and write how it went: done with its outcome, or failed with its error; nothing if it was interrupted."""
     corpus = data.corpus
@@ -78,16 +84,13 @@ def _recorded(
     try:
         options = plain["trainer"]
         others = Ranks(options["devices"], options["accelerator"], _other_rank, plain, folder, run_id)
-        with Signals() as signals, others:
-            outcome = _run(plain, data, module, folder, run_id, signals, others.place)
+        with others:
+            return _run(plain, data, module, folder, header, signals, others.place)
     except Exception as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         with contextlib.suppress(InputError):  # on a full disk the first error is the one to tell
             ledger.write_record(folder, {**header, "status": "failed", "error": first})
         raise
-    record = {**header, "status": "done", **outcome}
-    ledger.write_record(folder, record)
-    return record
 
 
 def _other_rank(plain: dict[str, Any], folder: Path, run_id: str, place: Place) -> None:
@@ -95,20 +98,25 @@ def _other_rank(plain: dict[str, Any], folder: Path, run_id: str, place: Place) 
     corpus = Corpus(Path(plain["data"]["root"]))
     silent = {**plain, "logger": {"mode": "disabled"}, "trainer": {**plain["trainer"], "progress": False}}
     with Signals() as signals:
-        _run(silent, make_data(plain, corpus), make_module(plain, corpus), folder, run_id, signals, place)
+        _run(silent, make_data(plain, corpus), make_module(plain, corpus), folder, {"id": run_id}, signals, place)
 
 
 def make_data(plain: dict[str, Any], corpus: Corpus) -> HighlightData:
     """The data module of a resolved configuration."""
     options = {key: plain["data"][key] for key in ("rule", "training", "pairs", "store", "readers")}
-    return HighlightData(corpus, plain["topic"], plain["streams"], tau=plain["tau"], seed=plain["seed"], **options)
+    seed = run_config.folded(plain["seed"])
+    data = HighlightData(corpus, plain["topic"], plain["streams"], tau=plain["tau"], seed=seed, **options)
+    check_batch(plain, corpus)
+    return data
 
 
 def make_module(plain: dict[str, Any], corpus: Corpus) -> HighlightModule:
     """The module of a resolved configuration, its first weights drawn from the run's seed."""
-    pl.seed_everything(plain["seed"], verbose=False)
     streams = {name: asdict(corpus.streams[name]) for name in plain["streams"]}
-    module = HighlightModule(plain["model"], plain["loss"], plain["optimizer"], streams, plain["topic"], plain["seed"])
+    check_network(plain["model"], streams)
+    seed = run_config.folded(plain["seed"])
+    pl.seed_everything(seed, verbose=False)
+    module = HighlightModule(plain["model"], plain["loss"], plain["optimizer"], streams, plain["topic"], seed)
     reads = set(getattr(module.network, "embeddings", plain["streams"]))
     if reads != set(plain["streams"]):
         raise InputError(
@@ -127,20 +135,23 @@ def _run(
     data: HighlightData,
     module: HighlightModule,
     folder: Path,
-    run_id: str,
+    header: dict[str, Any],
     signals: Signals,
     place: Place | None,
 ) -> dict[str, Any]:
-    """Fit, from the last checkpoint if there is one, save, score; the outcome for the record, which rank 0 keeps."""
+    """Fit, from the last checkpoint if there is one, save, score; the record, which rank 0 writes.
+
+    It is written before a logger is told of the measures: a training that is finished is recorded whatever that does.
+    """
     found = resumable(folder, module)
-    with tracked(plain["logger"], folder, run_id, plain) as logger:
+    with tracked(plain["logger"], folder, header["id"], plain) as logger:
         last = LastCheckpoint(folder / NAME, plain["checkpoint"]["steps"], plain["checkpoint"]["minutes"], signals)
         trainer = _trainer(plain, folder, logger, last, place)
         data.trainer = trainer  # whose device the store is chosen for
         if found is None:
             if trainer.is_global_zero:  # the others get them from rank 0, as they get its weights
                 module.fit_statistics(data.statistics())
-        elif plain["logger"]["mode"] == "offline":
+        elif chosen_mode(plain["logger"]) == "offline":
             for epoch in read_checkpoint(found)["progress"]["history"]:
                 log_epoch(logger, epoch)
         if plain["trainer"]["compile"]:
@@ -155,6 +166,7 @@ def _run(
         outcome["losses"] = {
             name: value for name, value in module.progress.history[-1].items() if name.startswith("train/")
         }
+        measures: dict[str, float] = {}
         scores = _scores(trainer, module, data)
         if not trainer.is_global_zero:
             return outcome
@@ -163,26 +175,34 @@ def _run(
             judgement = _judge(plain, data.corpus, scores)
             write_judgement(folder, judgement)
             outcome["evaluation"] = judgement.to_dict()
-            summarize(logger, {name: measure.value for name, measure in judgement.report.measures.items()})
-        return outcome
+            measures = {name: measure.value for name, measure in judgement.report.measures.items()}
+        record = {**header, "status": "done", **outcome}
+        ledger.write_record(folder, record)
+        summarize(logger, measures)
+        return record
 
 
-def _trainer(plain: dict[str, Any], folder: Path, logger: Any, last: LastCheckpoint, place: Place | None) -> pl.Trainer:
+def _trainer(
+    plain: dict[str, Any], folder: Path, logger: Any, last: LastCheckpoint, place: LightningEnvironment | None
+) -> pl.Trainer:
     quiet()
     options = plain["trainer"]
     progress = options["progress"] and sys.stderr.isatty()
     callbacks: list[pl.Callback] = [last]
     if progress:
-        callbacks.append(TQDMProgressBar(leave=False))
+        callbacks.append(ProgressBar())
+    if place is None:
+        place = LightningEnvironment()
+        place.set_global_rank(0)  # Lightning takes it from RANK or SLURM_PROCID otherwise, and then logs nothing
     return pl.Trainer(
         max_epochs=options["max_epochs"],
         precision=options["precision"],
         accelerator=options["accelerator"],
         devices=options["devices"],
-        strategy=place.strategy() if place else "auto",
+        strategy="auto",
         logger=logger or False,
         callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), place],  # this process alone, whatever SLURM's and torchrun's variables say
         default_root_dir=folder,
         enable_progress_bar=progress,
         enable_model_summary=False,

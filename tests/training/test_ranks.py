@@ -111,6 +111,7 @@ def test_the_ranks_bags_are_one_ranks_none_lost_and_none_doubled(corpus: Corpus,
             assert torch.equal(put_together, getattr(bags, field))
 
 
-def test_more_gpus_than_the_machine_has_are_refused(quick_train: Train, tmp_path: Path) -> None:
+def test_more_gpus_than_the_machine_has_are_refused(quick_train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     with pytest.raises(InputError, match="trainer.devices=99: this machine has . GPUs"):
         quick_train("trainer.accelerator=gpu", "trainer.devices=99")

@@ -1,0 +1,126 @@
+"""Jobs of a sweep that other processes run, on this machine or on others that share its disk, end with the sweep.
+
+As long as a sweep goes on there is a file, its beacon. A job watches the beacon, and whether the sweep's process still
+is, where that is one of its own machine. Once either is gone, the job sends itself SIGTERM, which a training answers
+with a checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from highlight_lit.errors import Interrupted
+from highlight_lit.signals import Signals, deaf
+
+GRACE_S = 30.0  # that jobs have to end once the sweep is to stop
+_PERIOD_S = 0.2  # between two looks
+_BEACON = "HIGHLIGHT_LIT_BEACON"
+
+
+@contextmanager
+def conducted(folder: Path, signals: Signals) -> Iterator[None]:
+    """Let other processes run jobs, in the main thread of the process that waits for them.
+
+    A signal to stop takes the beacon away; jobs in progress have `GRACE_S` to end, those that wait do not begin. After
+    that, and on a second signal, `Interrupted` is raised.
+
+    Args:
+        folder: Where the beacon is to be; every machine that runs jobs sees it.
+        signals: Of this process, installed.
+    """
+    with contextlib.suppress(ImportError):
+        import joblib.externals.loky.backend.resource_tracker  # noqa: F401  for `deaf`
+    beacon = folder / f"beacon-{socket.gethostname()}-{os.getpid()}"
+    beacon.touch()
+    over = threading.Event()
+
+    def watch() -> None:  # and listen: the main thread is deaf
+        while not over.wait(_PERIOD_S):
+            if signals.received is not None:
+                beacon.unlink(missing_ok=True)
+                if not over.wait(GRACE_S):
+                    os.kill(os.getpid(), signals.received)
+                return
+
+    listener = threading.Thread(target=watch, daemon=True)
+    listener.start()
+    os.environ[_BEACON], signals.deferred = str(beacon.resolve()), True
+    try:
+        with deaf():
+            yield
+    finally:
+        signals.deferred = False
+        over.set()
+        listener.join()
+        os.environ.pop(_BEACON, None)
+        beacon.unlink(missing_ok=True)
+
+
+def conducted_elsewhere() -> bool:
+    """Whether this process runs jobs of another one."""
+    beacon = os.environ.get(_BEACON)
+    return beacon is not None and _owner(Path(beacon)) != (socket.gethostname(), os.getpid())
+
+
+@contextmanager
+def job() -> Iterator[None]:
+    """A job: SIGTERM to this process once its sweep is over. Where the sweep runs its jobs itself this does nothing.
+
+    Raises:
+        Interrupted: The sweep is over before the job has begun.
+    """
+    if not conducted_elsewhere():
+        yield
+        return
+    beacon = Path(os.environ[_BEACON])
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_PERIOD_S):
+            if not _goes_on(beacon):
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    try:
+        if not _goes_on(beacon):
+            raise Interrupted(signal.SIGTERM)
+        watcher.start()
+        yield
+    finally:
+        over.set()
+        if watcher.ident is not None:
+            watcher.join()
+        if not _owner_is_alive(beacon):  # nobody waits for this process' answer, nor would end it
+            os._exit(128 + signal.SIGTERM)
+
+
+def _owner(beacon: Path) -> tuple[str, int]:
+    """Machine and process id of a sweep."""
+    machine, _, process = beacon.name.removeprefix("beacon-").rpartition("-")
+    return machine, int(process)
+
+
+def _goes_on(beacon: Path) -> bool:
+    return beacon.exists() and _owner_is_alive(beacon)
+
+
+def _owner_is_alive(beacon: Path) -> bool:
+    machine, process = _owner(beacon)
+    return machine != socket.gethostname() or alive(process)
+
+
+def alive(process: int) -> bool:
+    """Whether a process of this machine still is."""
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return True

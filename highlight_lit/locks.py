@@ -1,0 +1,83 @@
+"""Files that one process at a time holds; who waits for one says so, and for whom."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from highlight_lit.text import say
+
+_PERIOD_S = 0.2  # between two tries
+_told: set[Path] = set()  # folders without locks, of which this process has told
+
+
+@contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold a lock file, which is removed afterwards; the hold ends with the process, however that ends.
+
+    Where the file system has no locks, a line on standard error says so and nothing is held.
+
+    Args:
+        path: The file; its folder is made, and removed again if nothing else is in it.
+        what: What the holder does, for those who wait.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        except FileNotFoundError:
+            continue  # whoever held another file of the folder has just removed it
+        try:
+            _wait(file, path, what)
+            if _is_at(file, path):
+                os.truncate(file, 0)
+                os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+                try:
+                    yield
+                finally:
+                    path.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):
+                        path.parent.rmdir()
+                return
+        finally:
+            os.close(file)
+
+
+def _wait(file: int, path: Path, what: str) -> None:
+    """Take the lock, and say so if that takes waiting."""
+    tries = 0
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            holder = os.pread(file, 512, 0).decode(errors="replace")
+            tries += 1
+            if tries == (1 if holder else 3):  # the holder may be about to write its name
+                say(f"{what}: waits for {holder or 'another process'}, which is at it", file=sys.stderr)
+            time.sleep(_PERIOD_S)
+        except OSError as error:
+            folder = path.parent.parent
+            if folder not in _told:
+                _told.add(folder)
+                say(f"{folder}: no file locks here (flock: {error.strerror}); "
+                    "start no second process that works in it", file=sys.stderr)  # fmt: skip
+            return
+
+
+def _is_at(file: int, path: Path) -> bool:
+    """Whether an open file still is what lies there; its holder before has removed it otherwise."""
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False

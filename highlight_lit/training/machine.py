@@ -1,0 +1,96 @@
+"""What this machine can do, asked before it is tried: devices, number formats, memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from highlight_lit.config import build
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.errors import InputError
+from highlight_lit.text import say
+
+# Of the machine's memory: a batch is there a few times over, weights with gradient and two moments four times.
+_BATCH_SHARE, _WEIGHT_COPIES = 4, 4
+_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}  # as /proc/cpuinfo has them, x86 and Arm
+_CPU_INFO = Path("/proc/cpuinfo")
+
+
+def check_machine(options: Mapping[str, Any]) -> None:
+    """Refuse a device that is not there; say so where a number format is slow.
+
+    Args:
+        options: `trainer`'s.
+
+    Raises:
+        InputError: `accelerator=gpu` without one.
+    """
+    gpus = torch.cuda.device_count() or int(torch.backends.mps.is_available())
+    if options["accelerator"] == "gpu" and not gpus:
+        raise InputError(
+            "trainer.accelerator=gpu: torch sees no GPU on this machine; expected auto or cpu, or a driver and a torch "
+            "that fit the GPU (highlight-lit doctor shows both)"
+        )
+    on_cpu = options["accelerator"] == "cpu" or not gpus
+    if on_cpu and str(options["precision"]).startswith("bf16") and not _has_bf16():
+        say(
+            f"highlight-lit: trainer.precision={options['precision']}: this CPU has no bfloat16 instructions; "
+            "expect a sixth of the speed of 32-true",
+            file=sys.stderr,
+        )
+
+
+def _has_bf16() -> bool:
+    """Whether the CPU has instructions for bfloat16, True where that cannot be told."""
+    with contextlib.suppress(OSError):
+        for line in _CPU_INFO.read_text(errors="replace").splitlines():
+            name, _, flags = line.partition(":")
+            if name.strip() in ("flags", "Features"):
+                return bool(_BF16 & set(flags.split()))
+    return True
+
+
+def memory() -> int:
+    """Bytes of the machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def check_batch(plain: Mapping[str, Any], corpus: Corpus) -> None:
+    """Refuse a batch that the machine cannot hold, before memory is asked for.
+
+    Raises:
+        InputError: `data.pairs` bags of `tau` clips twice over are too many.
+    """
+    pairs, tau = plain["data"]["pairs"], plain["tau"]
+    needs, most = 2 * pairs * tau * sum(4 * corpus.streams[name].width for name in plain["streams"]), memory()
+    if needs > most // _BATCH_SHARE:
+        raise InputError(
+            f"data.pairs={pairs}, tau={tau}: a batch takes {needs / 1e9:.1f} GB; "
+            f"expected at most {most / _BATCH_SHARE / 1e9:.1f} GB, a quarter of this machine's memory"
+        )
+
+
+def check_network(model: Mapping[str, Any], streams: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse a network that the machine cannot hold, before memory is asked for.
+
+    Raises:
+        InputError: Its weights are too many.
+    """
+    widths = {name: stream["width"] for name, stream in streams.items()}
+    try:
+        with torch.device("meta"):
+            network = build(model, "model", Dv=widths.get("visual"), Da=widths.get("audio"))
+    except InputError:
+        return  # the same is said when it is made, unless its class cannot be made without memory
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    if 4 * _WEIGHT_COPIES * weights > memory():
+        raise InputError(
+            f"model: {weights:,} weights take {4 * _WEIGHT_COPIES * weights / 1e9:.0f} GB to train; expected at most "
+            f"{memory() / 1e9:.0f} GB, this machine's memory (rank, model.d and fusion decide how many they are)"
+        )

@@ -1,0 +1,29 @@
+"""The progress bar on a terminal; it leaves no line behind, however a run ends."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
+
+
+class ProgressBar(TQDMProgressBar):
+    """Lightning's, but for what it leaves on the screen."""
+
+    def __init__(self) -> None:
+        super().__init__(leave=False)
+
+    def init_test_tqdm(self) -> Tqdm:
+        """A bar of the videos that are scored."""
+        bar = super().init_test_tqdm()
+        bar.leave = False
+        return bar
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Take the bars away, before a line says why."""
+        for bar in (self._train_progress_bar, self._val_progress_bar, self._test_progress_bar):
+            if bar is not None:
+                with contextlib.suppress(Exception):
+                    bar.close()

@@ -1,0 +1,143 @@
+"""A signal to the command alone ends all it started, under every launcher: cells save, a line is said, nothing is left."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from highlight_lit.training.checkpoints import read_checkpoint
+from highlight_lit.training.ledger import records
+from tests.processes import Command, until
+
+EVERY = 50  # steps between two checkpoints; one of another step was written on the signal
+LAUNCHERS = ["basic", "joblib", "submitit_local"]
+KILLS = int(os.environ.get("HIGHLIGHT_LIT_KILLS", "0"))
+
+
+@pytest.fixture
+def words(small_corpus: Path, tmp_path: Path) -> list[str]:
+    return ["train", "-m", f"data.root={small_corpus}", f"out={tmp_path / 'runs'}", "topic=topic01", "data.pairs=4", "tau=8",
+            "model.d=8", "logger=none", "evaluate.draws=10", f"checkpoint.steps={EVERY}", "seed=0,1"]  # fmt: skip
+
+
+@pytest.fixture
+def commands() -> Iterator[list[Command]]:
+    """Commands that are ended with the test."""
+    started: list[Command] = []
+    yield started
+    for command in started:
+        command.kill()
+
+
+def saved(out: Path) -> list[int]:
+    """Steps of the checkpoints that are there."""
+    return [read_checkpoint(path)["global_step"] for path in out.glob("*/last.ckpt")]
+
+
+def leftovers(out: Path) -> list[Path]:
+    """Locks, notes and temporary files; not the logs of submitit's jobs."""
+    return [path for path in out.rglob(".*") if path.name != ".submitit"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_signal_to_a_sweeps_process_alone_ends_all_of_it(
+    words: list[str], tmp_path: Path, commands: list[Command], launcher: str, number: signal.Signals
+) -> None:
+    out, cells = tmp_path / "runs", 1 if launcher == "basic" else 2
+    commands.append(command := Command(*words, "trainer.max_epochs=100000", f"hydra/launcher={launcher}"))
+    until(lambda: len(list(out.glob("*/last.ckpt"))) == cells)
+    os.kill(command.process.pid, number)
+    status, said = command.ends()
+    assert (status, said) == (
+        128 + number,
+        [f"highlight-lit: stopped by {number.name}; the same command goes on from the last checkpoint"],
+    )
+    assert not command.left()
+    assert not leftovers(out)
+    assert not list(records(out))
+    assert any(step % EVERY for step in saved(out))
+
+
+def test_ctrl_c_to_all_processes_while_workers_start_is_one_line(
+    words: list[str], tmp_path: Path, commands: list[Command]
+) -> None:
+    commands.append(command := Command(*words, "trainer.max_epochs=100000", "hydra/launcher=joblib"))
+    until(lambda: len(command.members()) >= 3)  # it, and those that its workers need
+    time.sleep(0.3)
+    os.killpg(command.process.pid, signal.SIGINT)
+    status, said = command.ends()
+    assert (status, len(said)) == (130, 1)
+    assert not command.left()
+    assert not leftovers(tmp_path / "runs")
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.3, 1.0])
+def test_ctrl_c_while_the_command_itself_starts_is_one_line(
+    words: list[str], commands: list[Command], delay: float
+) -> None:
+    commands.append(command := Command(*words))
+    maps = Path(f"/proc/{command.process.pid}/maps")
+    until(lambda: "numpy" in maps.read_text())  # Python is there, and imports
+    time.sleep(delay)
+    os.killpg(command.process.pid, signal.SIGINT)
+    status, said = command.ends()
+    assert status == 130
+    assert len(said) <= 1
+    assert not command.left()
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_jobs_of_a_sweep_that_was_killed_save_and_end(
+    words: list[str], tmp_path: Path, commands: list[Command], launcher: str
+) -> None:
+    out = tmp_path / "runs"
+    commands.append(command := Command(*words, "trainer.max_epochs=100000", f"hydra/launcher={launcher}"))
+    until(lambda: len(list(out.glob("*/last.ckpt"))) == 2)
+    os.kill(command.process.pid, signal.SIGKILL)
+    command.process.wait()
+    assert not command.left(within=10)
+    assert any(step % EVERY for step in saved(out))
+
+
+def test_a_worker_that_is_killed_is_told_of_in_a_line(
+    words: list[str], tmp_path: Path, commands: list[Command]
+) -> None:
+    out = tmp_path / "runs"
+    commands.append(command := Command(*words, "trainer.max_epochs=100000", "hydra/launcher=joblib"))
+    until(lambda: len(list(out.glob("*/last.ckpt"))) == 2)
+    holder = next((out / ".locks").iterdir()).read_text().split()[1]
+    os.kill(int(holder), signal.SIGKILL)
+    status, said = command.ends()
+    assert status == 1
+    assert said == ["highlight-lit: a process of the sweep was killed (by hand, or out of memory); "
+                    "the same command goes on with what is missing"]  # fmt: skip
+    assert not command.left()
+
+
+@pytest.mark.skipif(not KILLS, reason="takes long; HIGHLIGHT_LIT_KILLS=20 kills a sweep of each launcher 20 times")
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_stopped_at_random_moments_a_sweep_leaves_nothing_and_goes_on(
+    words: list[str], tmp_path: Path, commands: list[Command], launcher: str
+) -> None:
+    generator, out = random.Random(launcher), tmp_path / "runs"
+    given = [*words, "trainer.max_epochs=100", f"hydra/launcher={launcher}"]
+    for _ in range(KILLS):
+        commands.append(command := Command(*given))
+        time.sleep(generator.uniform(0, 15))
+        number = generator.choice([signal.SIGTERM, signal.SIGINT])
+        command.process.send_signal(number)
+        status, said = command.ends()
+        assert status in (0, 128 + number)
+        assert "Traceback" not in "\n".join(said)
+        assert not command.left()
+        assert not leftovers(out)
+    commands.append(command := Command(*given))
+    assert command.ends(600)[0] == 0
+    assert [record["status"] for record in records(out)] == ["done", "done"]
