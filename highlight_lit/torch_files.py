@@ -67,7 +67,9 @@ def read_tensors(
         if most is not None and size > most:
             raise InputError(f"{path}: {size >> 20} MiB; expected {what} of at most {most >> 20} MiB")
         try:
-            pickles = _members(file, size) if _is_zip(file) or not legacy else _legacy_pickles(file)
+            if not legacy and not _is_zip(file):  # by its first bytes, as torch.load tells the formats apart
+                raise InputError("no zip file")
+            pickles = _members(file, size) if _is_zip(file) else _legacy_pickles(file)
             _check_names(pickles, {name for _, name in builders})
             file.seek(0)
             with torch.serialization.safe_globals(list(builders)):

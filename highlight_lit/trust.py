@@ -112,6 +112,8 @@ def restore(
             further ones, of another shape or kind, or not finite.
     """
     part = _Part(plain(node, f"{where}: model"), f"{where}: model", trusted)
+    if part.partial:
+        raise InputError(f"{where}: model.{_PARTIAL}: true; expected a network, which needs nothing further")
     with torch.device("meta"):  # shapes alone, no memory
         expected = part.make(widths).state_dict()
     check_tensors(tensors, expected, where)

@@ -36,7 +36,7 @@ def check_state(checkpoint: Mapping[str, Any], module: pl.LightningModule, path:
     check_tensors(weights, module.state_dict(), str(path))
     for key in ("epoch", "global_step"):
         _whole(checkpoint[key], f"{path}: {key}")
-    plain(checkpoint["loops"], f"{path}: loops")
+    _check_loops(plain(checkpoint["loops"], f"{path}: loops"), f"{path}: loops")
     _check_progress(checkpoint["progress"], checkpoint["epoch"], f"{path}: progress")
     made: Any = module.configure_optimizers()
     optimizer, schedule = (made["optimizer"], made["lr_scheduler"]) if isinstance(made, dict) else (made, None)
@@ -54,6 +54,32 @@ def _whole(value: object, where: str) -> int:
     if type(value) is not int or not 0 <= value <= MAX_COUNT:
         raise InputError(f"{where}: expected a whole number from 0 to {MAX_COUNT}")
     return value
+
+
+def _check_loops(loops: object, where: str) -> None:
+    """Lightning restores what is there and starts anew with the rest, so nothing may be missing."""
+    fit = _inner(loops, "fit_loop")
+    for names in (
+        ("epoch_progress", "current"),
+        ("epoch_progress", "total"),
+        ("epoch_loop.batch_progress", "current"),
+        ("epoch_loop.automatic_optimization.optim_progress", "optimizer", "step", "total"),
+    ):
+        of = fit
+        for name in names:
+            of = _inner(of, name)
+        for count in ("ready", "completed"):
+            _whole(of.get(count), f"{where}.fit_loop.{'.'.join(names)}.{count}")
+    loaders = _inner(fit, "state_dict").get("combined_loader")
+    for each in loaders if isinstance(loaders, list) and loaders else [None]:
+        for count in ("epoch", "batch"):
+            _whole(_inner([each], 0).get(count), f"{where}.fit_loop.state_dict.combined_loader.{count}")
+
+
+def _inner(of: Any, key: Any) -> dict[str, Any]:
+    """A mapping in a mapping or list; an empty one where there is none."""
+    found = of.get(key) if isinstance(of, dict) else of[key] if isinstance(of, list) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _check_progress(progress: object, epoch: int, where: str) -> None:

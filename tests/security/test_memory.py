@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import zipfile
@@ -128,6 +129,18 @@ def test_what_training_writes_is_read_though_mappings_are_made_of_others(tmp_pat
     read = read_checkpoint(tmp_path / "a.ckpt")
     assert read["schedule"] == whole["schedule"]
     assert read["history"] == whole["history"]
+
+
+def test_a_file_of_two_formats_is_not_read_as_the_one_that_was_not_checked(saved: Save, tmp_path: Path) -> None:
+    """A pickle of the format before PyTorch 1.6, with a sound zip file behind it."""
+    header = [0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True, "type_sizes": {}}]
+    pickles = [*(pickle.dumps(each, 2) for each in header), PICKLES["bytes"], pickle.dumps([], 2)]
+    (tmp_path / "two.ckpt").write_bytes(b"".join(pickles))
+    with zipfile.ZipFile(saved()) as sound, zipfile.ZipFile(tmp_path / "two.ckpt", "a") as two:
+        for member in sound.infolist():
+            two.writestr(member.filename, sound.read(member))
+    with pytest.raises(InputError, match=r"two\.ckpt: damaged"):
+        read_checkpoint(tmp_path / "two.ckpt")
 
 
 def test_another_value_than_a_mapping_is_no_checkpoint(tmp_path: Path) -> None:

@@ -168,6 +168,7 @@ def test_of_a_trusted_package_only_networks_of_its_own_are_made(
         (("context", "T"), 10**9, "model.context.T: 1000000000; expected at most"),
         (("context", "T"), 10**6, "the number of context steps must be from 0 to 1024"),
         (("tau",), -1, "."),
+        (("_partial_",), True, "model._partial_: true; expected a network"),
         (("_target_",), 3, "model: .*expected a mapping with _target_"),
     ],
 )  # fmt: skip
