@@ -69,7 +69,7 @@ TAKES: dict[str, Check] = {
     "data.training": _one_of("lists", "transductive"),
     "data.pairs": _whole(1),
     "data.store": _one_of("auto", "resident", "stream"),
-    "data.readers": _whole(0),
+    "data.readers": _whole(1),
     "evaluate.empty": _one_of("zero", "leave_out"),
     "evaluate.draws": _whole(2),
     "checkpoint.steps": _or_null(_whole(1)),

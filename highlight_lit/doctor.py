@@ -14,7 +14,18 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.verify import faults
 from highlight_lit.errors import InputError
 
-NEEDED = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "wandb", "h5py", "numpy", "scipy")
+NEEDED = (
+    "torch",
+    "pytorch-lightning",
+    "hydra-core",
+    "omegaconf",
+    "torchmetrics",
+    "wandb",
+    "h5py",
+    "xxhash",
+    "numpy",
+    "scipy",
+)
 EXTRAS = {
     "av": "media: raw videos",
     "hydra-joblib-launcher": "joblib: cells in parallel on this machine",

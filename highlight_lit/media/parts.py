@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from highlight_lit.data.corpus import MANIFEST, SHARD_BYTES, Corpus, read_manifest, write_manifest
-from highlight_lit.data.probe import probe
-from highlight_lit.data.shard import Shard
-from highlight_lit.data.shard_writer import ShardWriter
+from highlight_lit.data.corpus import SHARD_BYTES, Corpus
+from highlight_lit.data.manifest import MANIFEST, read_manifest, write_manifest
+from highlight_lit.data.shards import Shard, ShardWriter
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
 
@@ -90,8 +89,8 @@ def known_ids(root: Path, streams: dict[str, Stream]) -> set[str]:
         InputError: It is damaged, or has features of other extractors.
     """
     shards = _shards(root)
-    packed = [shard.path for shard in Corpus(root).shards] if (root / MANIFEST).exists() else []
-    probe([path for path in shards if path not in packed])
+    if (root / MANIFEST).exists():
+        Corpus(root)
     known: set[str] = set()
     for path in shards:
         shard = Shard(path)
