@@ -94,4 +94,5 @@ def all_finite(values: NDArray[Any]) -> bool:
         return True
     kind, infinity = ("2", 0x7C00) if values.itemsize == 2 else ("4", 0x7F800000)
     sign = 1 << (8 * values.itemsize - 1)
-    return bool(values.view(f"<i{kind}").max() < infinity and values.view(f"<u{kind}").max() < infinity + sign)
+    bits = values.reshape(-1)
+    return bool(bits.view(f"<i{kind}").max() < infinity and bits.view(f"<u{kind}").max() < infinity + sign)

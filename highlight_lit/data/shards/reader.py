@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ class Shard:
         videos: How many it has.
         offsets: (N + 1,) the first row of each video.
         streams: Its streams by name.
+        packed: The rows of its streams and of `audio_mask`, for reads into memory of the caller's.
 
     Raises:
         InputError: The file is missing, truncated, damaged, not a shard or no longer the one that was opened; in every
@@ -61,12 +61,12 @@ class Shard:
         self.offsets = self._offsets("", None)
         self.streams = {name: self._stream(name) for name in STREAMS if name in self._file}
         with_mask = [*self.streams, *(["audio_mask"] if "audio" in self.streams else [])]
-        self._packed = {name: self._packed_rows(name) for name in with_mask}
+        self.packed = {name: self._packed_rows(name) for name in with_mask}
 
     @property
     def slow(self) -> bool:
         """Whether its features are read through the HDF5 library, as they are not stored as this version stores them."""
-        return any(rows.place is None for rows in self._packed.values())
+        return any(rows.place is None for rows in self.packed.values())
 
     def _stream(self, name: str) -> Stream:
         dataset = self._file[name]
@@ -128,7 +128,7 @@ class Shard:
         Files with the same digest have the same contents, as far as their rows fit their sums, which each first read
         checks. A shard that is `slow` is read whole.
         """
-        places = ((rows.place, rows.rows * rows.row_bytes) for rows in self._packed.values())
+        places = ((rows.place, rows.rows * rows.row_bytes) for rows in self.packed.values())
         packed = sorted((place[0], place[0] + size) for place, size in places if place is not None)
         with self.opened() as file:
             end = os.fstat(file).st_size
@@ -153,23 +153,8 @@ class Shard:
         with reading(self.path):
             return self._offsets("tag_", "tag_index")
 
-    def fill(self, file: int, name: str, start: int, stop: int, memory: memoryview, to: int) -> None:
-        """Read packed rows `start` to `stop` of `visual`, `audio` or `audio_mask` to a place in memory.
-
-        Args:
-            file: What `opened` gives.
-            name: The dataset.
-            start, stop: Rows.
-            memory: Bytes.
-            to: The row of the memory, as wide as these are, that the first one goes to.
-
-        Raises:
-            InputError: They are damaged, or a value is NaN or infinite.
-        """
-        rows = self._packed[name]
-        rows.fill(file, start, stop, memory, to * rows.row_bytes, self._library_rows, partial(self._invalid, name))
-
-    def _library_rows(self, name: str, start: int, stop: int) -> NDArray[Any]:
+    def library_rows(self, name: str, start: int, stop: int) -> NDArray[Any]:
+        """Rows `start` to `stop` of a dataset with a row a clip, through the HDF5 library."""
         with reading(self.path):
             dataset = self._file[name]
             if len(dataset) != self.offsets[-1]:
@@ -177,7 +162,8 @@ class Shard:
             values: NDArray[Any] = dataset[start:stop]
             return values
 
-    def _invalid(self, name: str, row: int) -> InputError:
+    def not_finite(self, name: str, row: int) -> InputError:
+        """The error for a row with a value that is NaN or infinite: it names the video."""
         video = int(np.searchsorted(self.offsets, row, side="right")) - 1
         identifier = self.column("id", slice(video, video + 1))[0].decode()
         clip = row - int(self.offsets[video])
@@ -185,12 +171,12 @@ class Shard:
 
     def rows(self, name: str, start: int, stop: int) -> NDArray[Any]:
         """Rows `start` to `stop` of `visual`, `audio`, `audio_mask` or `span`, checked."""
-        if name not in self._packed:
-            return self._library_rows(name, start, stop)
-        packed = self._packed[name]
+        if name not in self.packed:
+            return self.library_rows(name, start, stop)
+        packed = self.packed[name]
         values = np.empty((stop - start, *([self.streams[name].width] if name in self.streams else [])), packed.dtype)
         with self.opened() as file:
-            self.fill(file, name, start, stop, values.reshape(-1).view(np.uint8).data, 0)
+            packed.fill(self, file, start, stop, values.reshape(-1).view(np.uint8).data, 0)
         return values
 
     def title(self, row: int) -> str:
@@ -215,7 +201,7 @@ class Shard:
             start, stop = (int(offset) for offset in self.offsets[row : row + 2])
             alone = slice(row, row + 1)
             tags = self.column("tag_name")[self.column("tag_index", self._owned("tag_", "tag_index", row))]
-            rows = {name: self.rows(name, start, stop) for name in self._packed}
+            rows = {name: self.rows(name, start, stop) for name in self.packed}
             mask = rows["audio_mask"].astype(bool) if "audio" in rows else np.zeros(0, bool)
             return Video(
                 id=self.column("id", alone)[0].decode(),

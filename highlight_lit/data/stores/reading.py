@@ -71,11 +71,12 @@ class Reading:
         for number, group in itertools.groupby(windows, key=operator.itemgetter(0)):
             one = self._corpus.shards[number]
             self.path = one.path
+            fills = [(one.packed[name].fill, memory) for name, memory in self._out.items()]
             with one.opened() as file:
                 for _, video, begin, length, place in group:
                     first = int(one.offsets[video]) + begin
-                    for name, memory in self._out.items():
-                        one.fill(file, name, first, first + length, memory, place)
+                    for fill, memory in fills:
+                        fill(one, file, first, first + length, memory, place)
                     self.count += 1
 
     def wait(self) -> None:
