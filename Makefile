@@ -6,6 +6,7 @@ comma := ,
 DEMO ?= demo
 PROFILE ?= quick
 REPRODUCE ?= reproduce
+RUNS ?= runs
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
@@ -33,8 +34,8 @@ reproduce-tables: setup ## Every table and figure of the paper (PROFILE=quick or
 	@WANDB_SILENT=true $(BIN)/python -m experiments.reproduce --profile $(PROFILE) --out $(REPRODUCE) \
 	    $(foreach corpus,$(subst $(comma), ,$(CORPUS)),--corpus $(corpus)) $(ARGS) $(SET)
 
-sync: setup ## Send the runs that were logged offline to W&B
-	@$(BIN)/python -m experiments.dashboards sync $(REPRODUCE)
+sync: setup ## Send the runs that were logged offline to W&B, of ./reproduce and ./runs (RUNS="DIR DIR")
+	@$(BIN)/python -m experiments.dashboards sync $(REPRODUCE) $(RUNS)
 
 dashboards: setup ## Make a saved view of each study in W&B, or without a key write what would be made
 	@$(BIN)/python -m experiments.dashboards views $(REPRODUCE)

@@ -21,7 +21,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from highlight_lit.baselines import METHODS, Method, find, videos_for
-from highlight_lit.config import CONFIG_DIR
+from highlight_lit.config import CONFIG_DIR, plain
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation import levels
@@ -116,12 +116,15 @@ class Table:
         self._add(name, NETWORKS[name], "weak", seeds, seconds)
 
     def _train(self, name: str, topic: str, seed: int) -> dict[str, Any]:
-        words = [f"model={name}", f"topic={topic}", f"seed={seed}", f"data.root={self.corpus.root}", f"out={self.out}",
+        words = [f"model={name}", "topic=topic", f"seed={seed}", "data.root=.",
                  f"modality={self.options['modality']}", f"data.rule={self.options['rule']}",
                  f"data.training={self.options['training']}", "logger=none", "trainer.progress=false",
                  "evaluate.draws=2", f"evaluate.empty={self.benchmark.empty}"]  # fmt: skip
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            return train(compose("config", overrides=words))
+            config = plain(compose("config", overrides=words))
+        # Set afterwards: a name from a corpus is text, and no word of Hydra's.
+        config["topic"], config["out"], config["data"]["root"] = topic, str(self.out), str(self.corpus.root)
+        return train(config)
 
     def _add(self, name: str, title: str, supervision: str, seeds: list[Values], seconds: float) -> None:
         row = {"name": name, "title": title, "supervision": supervision, "seconds": round(seconds, 1), "seeds": seeds}

@@ -48,7 +48,8 @@ def main() -> int:
     found: dict[int, list[tuple[float, float]]] = defaultdict(list)
     for topic in corpus.topics:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            config = plain(compose("config", [f"data.root={options.corpus}", f"topic={topic}", *options.overrides]))
+            config = plain(compose("config", ["data.root=.", "topic=topic", *options.overrides]))
+        config["topic"], config["data"]["root"] = topic, str(options.corpus)  # text, and no words of Hydra's
         for draw in range(options.draws):
             curve = held_out_curve({**config, "seed": draw}, corpus, draw, options.draws, options.epochs, options.every)
             for epoch, value in curve.items():

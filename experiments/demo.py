@@ -14,7 +14,7 @@ import scipy.special
 
 from experiments.figures import score_curves
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.evaluation.judge import read_scores
+from highlight_lit.evaluation.scores import read_scores
 from highlight_lit.training.ledger import records
 
 TOPIC = "topic01"

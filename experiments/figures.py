@@ -69,6 +69,7 @@ def score_curves(
             axes.step(np.append(span[:, 0], span[-1, 1]), np.append(p, p[-1]), dash, where="post", color=colour,
                       lw=1.6 if dash == "-" else 1.1, label=name)  # fmt: skip
         axes.set(xlabel="time in the video (s)", ylabel=ylabel, ylim=(0, 1.02), title=title)
+        axes.title.set_parse_math(False)  # names of topics and videos are text
         axes.set_xlim(0, max(span[-1, 1] for _, span, _ in curves))
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         save(figure, path)

@@ -12,6 +12,7 @@ import numpy as np
 
 from experiments.study import Study
 from highlight_lit.evaluation.statistics import Interval, t_interval
+from highlight_lit.files import plain_name
 from highlight_lit.training.ledger import read_record, run_dir
 
 Record = Mapping[str, Any]
@@ -161,7 +162,7 @@ def blocks(out: Path, plan: Mapping[str, Any], known: Sequence[Study]) -> list[B
 
 
 def _done(runs: Path, run_id: str) -> Record | None:
-    record = read_record(run_dir(runs, run_id))
+    record = read_record(run_dir(runs, plain_name(run_id, f"{runs.parent}: plan: a run's id")))
     return record if record is not None and record["status"] == "done" and "evaluation" in record else None
 
 

@@ -21,8 +21,8 @@ from experiments.document import Figure, Heading, Part, Table, Text, latex, mark
 from experiments.numbers import Block, blocks
 from experiments.study import HERE, Study, studies
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.judge import read_scores
-from highlight_lit.files import write_text
+from highlight_lit.evaluation.scores import read_scores
+from highlight_lit.files import cut_name, write_text
 
 TITLE = "Temporal Cue Guided Video Highlight Detection: tables and figures, reproduced"
 
@@ -174,7 +174,7 @@ def _examples(study: Study, numbers: Sequence[Block], out: Path, folder: Path) -
             if not curves:
                 continue
             name = f"{study.name}-{block.corpus['benchmark']}-{example['topic']}"
-            picture = folder / "figures" / f"{name}.svg"
+            picture = folder / "figures" / f"{cut_name(name.replace('/', '_'), 200)}.svg"  # a topic is any text
             title = f"{example['topic']}: video {example['video']}, {tables.heading(block)}"
             figures.score_curves(picture, title, curves[::-1], example["highlights"], "score, scaled")
             yield Figure(

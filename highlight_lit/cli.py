@@ -11,7 +11,7 @@ from pathlib import Path
 from highlight_lit import __version__
 from highlight_lit.data import synthetic
 from highlight_lit.data.importers.commands import add_sources
-from highlight_lit.errors import InputError, Interrupted
+from highlight_lit.errors import InputError, Interrupted, raised_signals
 from highlight_lit.media import commands as media
 from highlight_lit.text import say
 
@@ -30,6 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         after SIGTERM. With HIGHLIGHT_LIT_TRACEBACK=1 in the environment the traceback comes too.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["train"]:  # it handles signals itself: it saves first
+        return _run(words)
+    extracts = words[:1] == ["extract"]
+    with raised_signals("the same command does what is left" if extracts else "the same command starts again"):
+        return _run(words)
+
+
+def _run(words: list[str]) -> int:
     try:
         if words[:1] == ["train"]:  # all its words are Hydra's
             from highlight_lit.training.entry import main as train
@@ -52,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"highlight-lit: {stop}", file=sys.stderr)
         return stop.status
     except KeyboardInterrupt:
-        print("highlight-lit: interrupted", file=sys.stderr)
+        say("highlight-lit: interrupted", file=sys.stderr)
         return 130
 
 
@@ -84,28 +92,26 @@ def _parser() -> argparse.ArgumentParser:
 
 def _verify(options: argparse.Namespace) -> int:
     from highlight_lit.data.corpus import Corpus
-    from highlight_lit.data.verify import faults
+    from highlight_lit.doctor import refuse_faults
 
-    found = list(faults(options.corpus))
-    if len(found) == 1:
-        raise InputError(found[0])
-    if found:
-        print(*found, sep="\n", file=sys.stderr)
-        raise InputError(f"{options.corpus}: {len(found)} faults, listed above")
+    refuse_faults(options.corpus)
     corpus = Corpus(options.corpus)
-    print(
-        f"{options.corpus}: sound; {len(corpus)} videos, {int(corpus.clips.sum())} clips, {len(corpus.topics)} topics"
-    )
+    say(f"{options.corpus}: sound; {len(corpus)} videos, {int(corpus.clips.sum())} clips, {len(corpus.topics)} topics")
     return 0
 
 
 def _evaluate_verb(parser: argparse.ArgumentParser) -> None:
     judged = parser.add_mutually_exclusive_group(required=True)
-    judged.add_argument("--checkpoint", type=Path, nargs="+", help="one or more, each judged on its own topic")
+    judged.add_argument(
+        "--checkpoint",
+        type=Path,
+        nargs="+",
+        help="one or more, each judged on its own topic; several of a topic beside each other",
+    )
     judged.add_argument(
         "--method",
         help="a baseline: smrs, quasi, mbf, cvs, kvs, desumnet, vesd, sum_gan, "
-        "recurrence, recurrence_network, slstm, dpp or submodular",
+        "recurrence, recurrence_change, recurrence_network, slstm, dpp or submodular",
     )
     judged.add_argument("--scores", type=Path, help="csv with the columns video, start, end (seconds), score")
     parser.add_argument("--corpus", type=Path, metavar="DIR", required=True)
@@ -113,7 +119,8 @@ def _evaluate_verb(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rule", choices=("duration", "tag"), default="duration", help="weak labels of --method")
     parser.add_argument("--training", choices=("lists", "transductive"), default="lists", help="videos of --method")
     parser.add_argument("--seed", type=int, default=0, help="of --method, where it is random")
-    parser.add_argument("--topics", nargs="+", help="default: the checkpoints' topics, or all of the corpus")
+    media.trust_argument(parser)
+    parser.add_argument("--topics", nargs="+", help="default: the checkpoints' topics, or all that have labels")
     parser.add_argument("--empty", choices=("zero", "leave_out"), default="zero", help="a video without a positive")
     parser.add_argument("--draws", type=int, default=200, help="random rankings behind chance (default: 200)")
     parser.add_argument(

@@ -5,20 +5,16 @@ from __future__ import annotations
 import copy
 import difflib
 import hashlib
-import importlib
 import inspect
 import json
 import math
-import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import hydra.utils
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from torch import nn
 
-from highlight_lit import models
 from highlight_lit.data.weak_labels import RULES
 from highlight_lit.errors import InputError
 from highlight_lit.launch import CONFIG_DIR as CONFIG_DIR
@@ -82,6 +78,7 @@ TAKES: dict[str, Check] = {
     "trainer.progress": _SWITCH,
     "logger.mode": _one_of("offline", "online", "disabled"),
     "logger.project": _NAME,
+    "logger.private": _SWITCH,
     "logger.group": (lambda value: value is None or isinstance(value, str), "a name or null"),
 }
 # The parts a researcher swaps: whatever class they name checks its own arguments.
@@ -92,13 +89,14 @@ _NOT_SCIENCE = ("out", "study", "data.root", "data.store", "data.readers", "logg
                 "pooling", "rank", "beta")  # fmt: skip
 
 
-def check(config: DictConfig) -> None:
+def check(config: DictConfig | Mapping[str, Any]) -> None:
     """Refuse a configuration with a wrong key, type or range, before any data is opened.
 
     Raises:
         InputError: Names the key, its value and what it takes.
     """
-    for key, value in _leaves(config):
+    values = dict(_leaves(config))
+    for key, value in values.items():
         if key not in TAKES:
             close = difflib.get_close_matches(key, TAKES, 1)
             raise InputError(f"{key}: no such key" + (f"; did you mean {close[0]}?" if close else ""))
@@ -106,39 +104,40 @@ def check(config: DictConfig) -> None:
         if not accepts(value):
             raise InputError(f"{key}={value}: expected {takes}")
     for key in TAKES:
-        if OmegaConf.select(config, key, default=_MISSING) is _MISSING:
+        if key not in values:
             raise InputError(f"{key}: missing; expected {TAKES[key][1]}")
-    if _MODALITIES[config.modality] != list(config.streams):
-        raise InputError(f"streams={list(config.streams)}: set by modality={config.modality}; leave it alone")
+    if _MODALITIES[values["modality"]] != values["streams"]:
+        raise InputError(f"streams={values['streams']}: set by modality={values['modality']}; leave it alone")
 
 
-_MISSING = object()
-
-
-def _leaves(node: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(node: DictConfig | Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every key outside the parts with its resolved value."""
     for name in node:
         key = f"{prefix}{name!s}"
         if key in PARTS:
             continue
-        if OmegaConf.is_missing(node, name):
+        if isinstance(node, DictConfig) and OmegaConf.is_missing(node, name):
             raise InputError(f"{key}: missing; expected {key}=... ({TAKES[key][1]})")
         try:
             value = node[name]
         except OmegaConfBaseException as error:
             raise InputError(f"{key}: {str(error).splitlines()[0]}") from error
-        if isinstance(value, DictConfig):
+        if isinstance(value, DictConfig | dict):
             yield from _leaves(value, f"{key}.")
         else:
             yield key, OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
 
 
-def plain(config: DictConfig) -> dict[str, Any]:
-    """The configuration as plain dictionaries, every interpolation resolved.
+def plain(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration as plain dictionaries, every interpolation resolved; one that is plain already is copied.
+
+    A plain one is never resolved: a topic's name, say, comes from a corpus, and is the text it is.
 
     Raises:
         InputError: An interpolation names a key that does not exist.
     """
+    if not isinstance(config, DictConfig):
+        return copy.deepcopy(dict(config))
     try:
         resolved = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
@@ -184,31 +183,3 @@ def build(part: Mapping[str, Any], name: str, **arguments: Any) -> Any:
     except Exception as error:  # hydra wraps what the class raises in types of its own
         cause = error.__cause__ or error
         raise InputError(f"{name}: {part.get('_target_')}: {str(cause).splitlines()[0]}") from error
-
-
-def _networks() -> set[str]:
-    """Modules of `highlight_lit.models`."""
-    return {found.name for found in pkgutil.walk_packages(models.__path__, f"{models.__name__}.")}
-
-
-def trusted(part: Any, where: str) -> None:
-    """Refuse a part from a file unless every class it names is a network part of this package.
-
-    Args:
-        part: The node, plain; all its `_target_` entries are looked at.
-        where: The file it came from, for the error.
-
-    Raises:
-        InputError: A target is not a `torch.nn.Module` defined in `highlight_lit.models`.
-    """
-    if isinstance(part, Mapping):
-        if "_target_" in part:
-            module, _, name = str(part["_target_"]).rpartition(".")
-            found = getattr(importlib.import_module(module), name, None) if module in _networks() else None
-            if not (inspect.isclass(found) and issubclass(found, nn.Module) and found.__module__ == module):
-                raise InputError(f"{where}: _target_ {part['_target_']!r} is not a network of highlight_lit.models")
-        for value in part.values():
-            trusted(value, where)
-    elif isinstance(part, list):
-        for value in part:
-            trusted(value, where)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from highlight_lit import __version__
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.topics import topics_of
 from highlight_lit.data.verify import faults
+from highlight_lit.data.weak_labels import RULES
 from highlight_lit.errors import InputError
+from highlight_lit.text import a_few, say
 
 NEEDED = (
     "torch",
@@ -26,6 +32,8 @@ NEEDED = (
     "numpy",
     "scipy",
 )
+MOST_FAULTS = 100  # that are printed
+MOST_TOPICS = 40
 EXTRAS = {
     "av": "media: raw videos",
     "hydra-joblib-launcher": "joblib: cells in parallel on this machine",
@@ -45,14 +53,14 @@ def report(corpus: Path | None) -> int:
     Raises:
         InputError: The corpus has faults; they were printed.
     """
-    print(f"highlight-lit {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    say(f"highlight-lit {__version__}, Python {platform.python_version()}, {platform.platform()}")
     missing = 0
     for package in (*NEEDED, *EXTRAS):
         purpose = f"  (optional, {EXTRAS[package]})" if package in EXTRAS else ""
         version = _version(package)
         missing += version is None and package in NEEDED
-        print(f"  {package:24} {version or 'not installed'}{purpose}")
-    print(f"  {'device':24} {_device()}")
+        say(f"  {package:24} {version or 'not installed'}{purpose}")
+    say(f"  {'device':24} {_device()}")
     if corpus is not None:
         _check(corpus)
     return 1 if missing else 0
@@ -73,19 +81,51 @@ def _device() -> str:
 
 
 def _check(root: Path) -> None:
-    found = list(faults(root))
-    for fault in found:
-        print(f"  {fault}")
-    if found:
-        raise InputError(f"{root}: {len(found)} fault(s), listed above")
+    refuse_faults(root)
     corpus = Corpus(root)
-    print(f"corpus {corpus.manifest['name']!r} in {root}: sound")
-    print(f"  {'videos, clips':24} {len(corpus)}, {int(corpus.clips.sum())}")
+    say(f"corpus {corpus.manifest['name']!r} in {root}: sound")
+    say(f"  {'videos, clips':24} {len(corpus)}, {int(corpus.clips.sum())}")
     for name, stream in corpus.streams.items():
-        print(f"  {name:24} {stream.width} wide, {stream.extractor} {stream.version} ({stream.dtype})")
-    for topic in corpus.topics:
-        tagged = corpus.tagged(topic)
-        short = int((tagged & (corpus.duration < 60)).sum())
-        print(
-            f"  {topic:24} {int(tagged.sum())} videos, {short} under 60 s, {len(corpus.evaluation_videos(topic))} to judge"
-        )
+        say(f"  {name:24} {stream.width} wide, {stream.extractor} {stream.version} ({stream.dtype})")
+    say(*(f"  {line}" for line in _topic_lines(corpus)))
+
+
+def refuse_faults(root: Path) -> None:
+    """Check all of a corpus and print its faults, the first of many.
+
+    Raises:
+        InputError: It has some; the line says how many.
+    """
+    found = list(faults(root))
+    if len(found) == 1:
+        raise InputError(found[0])
+    if found:
+        listed = found[:MOST_FAULTS]
+        say(*listed, file=sys.stderr)
+        rest = f", the first {len(listed)} listed above" if len(found) > len(listed) else ", listed above"
+        raise InputError(f"{root}: {len(found)} faults{rest}")
+
+
+def _topic_lines(corpus: Corpus) -> Iterator[str]:
+    """What there is of each topic that can be trained, of the largest alone where they are many."""
+    topics = topics_of(corpus)
+    rule = next((rule for rule in RULES if topics.trainable(rule).any()), "duration")
+    labelled = bool(topics.judged.any())
+    wanted = topics.trainable(rule) if corpus.streams else topics.judged > 0
+    size = topics.positive[rule] if corpus.streams else topics.judged
+    found = np.flatnonzero(wanted)
+    largest = found[np.argsort(-size[found], kind="stable")][:MOST_TOPICS]
+    for topic in np.sort(largest):
+        positive, negative, judged = (of[topic] for of in (topics.positive[rule], topics.negative[rule], topics.judged))
+        parts = [f"{positive} positive and {negative} negative videos to train on"] if corpus.streams else []
+        parts += [f"{judged} with labels to judge by"] if labelled else []
+        yield f"{topics.names[topic]:24} {', '.join(parts)}"
+    if len(found) > len(largest):
+        yield f"and {len(found) - len(largest)} smaller topics"
+    if rule != "duration" and corpus.streams:
+        yield f"no topic has positive and negative videos under data.rule=duration: train with data.rule={rule}"
+    if corpus.streams and len(rest := np.flatnonzero(~wanted)):
+        names = a_few(topics.names[int(topic)] for topic in rest)
+        yield f"{len(rest)} tags have no positive or no negative video to train on (data.rule={rule}): {names}"
+    if not labelled:
+        yield "no labels to judge by: a training leaves scores and a checkpoint"

@@ -1,8 +1,16 @@
-"""The exception for bad input, and the one for a run that was told to stop."""
+"""The exception for bad input, the one for a run that was told to stop, and the signals that raise it."""
 
 from __future__ import annotations
 
 import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+# A wrapper and a terminal both pass Ctrl-C on: a second signal so soon would only cut the tidying up short.
+REPEAT_S = 3.0
 
 
 class InputError(ValueError):
@@ -14,17 +22,18 @@ class InputError(ValueError):
 
 
 class Interrupted(BaseException):
-    """A run was told to stop by a signal; it can be resumed.
+    """A run was told to stop by a signal.
 
     Not an `Exception`: nothing that handles a failed run may take it for one.
 
     Args:
         signum: The signal's number.
+        then: What the same command does next.
     """
 
-    def __init__(self, signum: int) -> None:
-        super().__init__(signum)
-        self.signum = signum
+    def __init__(self, signum: int, then: str = "the same command goes on from the last checkpoint") -> None:
+        super().__init__(signum, then)
+        self.signum, self.then = signum, then
 
     @property
     def status(self) -> int:
@@ -32,4 +41,35 @@ class Interrupted(BaseException):
         return 128 + self.signum
 
     def __str__(self) -> str:
-        return f"stopped by {signal.Signals(self.signum).name}; the same command goes on from the last checkpoint"
+        return f"stopped by {signal.Signals(self.signum).name}; {self.then}"
+
+
+@contextmanager
+def raised_signals(then: str = "the same command starts again") -> Iterator[None]:
+    """Within, SIGTERM, SIGINT and SIGHUP raise `Interrupted`, so that temporary files and processes are cleared away.
+
+    A repeated signal counts after `REPEAT_S` alone. SIGHUP stays ignored under nohup. In a thread that is not the main
+    one nothing is changed, since Python handles signals in the main one alone.
+
+    Args:
+        then: What the same command does next, for the message.
+    """
+    first: list[float] = []
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if not first or now - first[0] > REPEAT_S:
+            first.append(now)
+            raise Interrupted(signum, then)
+
+    taken = []
+    if threading.current_thread() is threading.main_thread():
+        taken = [signal.SIGTERM, signal.SIGINT]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            taken.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in taken}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from highlight_lit.errors import InputError
+from highlight_lit.text import a_few
 
 MAX_TEXT_BYTES = 256 << 20  # of a JSON file or a table, which are read whole
 MAX_NAME_BYTES = 255  # of a file's name, on every file system in use
@@ -154,14 +155,14 @@ def read_json(path: Path, what: str) -> Any:
 
 
 def read_table(
-    path: Path, required: Sequence[str], optional: Sequence[str] = ()
+    path: Path, required: Sequence[str], optional: Sequence[str] | None = ()
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield line number and fields of each row of a csv file with a header.
 
     Args:
         path: The file; cells are separated by commas, blanks around them are left out, empty lines too.
         required: Columns that must be there.
-        optional: Columns that may be there.
+        optional: Columns that may be there; None: any others, which are left out.
 
     Raises:
         InputError: As `read_text`; or a column is missing, unknown or twice there, or a row has more or fewer fields
@@ -171,20 +172,26 @@ def read_table(
     reader = csv.reader(io.StringIO(read_text(path, what), newline=""), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
-        if (
-            not set(required) <= set(header)
-            or not set(header) <= {*required, *optional}
-            or len(set(header)) < len(header)
-        ):
+        known = {*required, *(header if optional is None else optional)}
+        if not set(required) <= set(header) <= known or len(set(header)) < len(header):
             maybe = f" and perhaps {', '.join(optional)}" if optional else ""
-            raise InputError(f"{path}: columns {', '.join(header)}: expected {', '.join(required)}{maybe}")
+            raise InputError(
+                f"{path}: columns {a_few(header, 12)}: expected {', '.join(required)}{maybe}{_part(header)}"
+            )
+        places = {name: place for place, name in enumerate(header) if optional is not None or name in required}
         for row in reader:
             if len(row) not in (0, len(header)):
                 raise InputError(f"{path}: line {reader.line_num}: {len(row)} fields, expected {len(header)}")
             if row:
-                yield reader.line_num, {name: cell.strip() for name, cell in zip(header, row, strict=True)}
+                yield reader.line_num, {name: row[place].strip() for name, place in places.items()}
     except csv.Error as error:
         raise InputError(f"{path}: line {reader.line_num}: not readable as csv ({error})") from error
+
+
+def _part(header: Sequence[str]) -> str:
+    """What to say of a header whose columns something else than commas parts."""
+    other = next((mark for mark in ";\t|" if len(header) == 1 and mark in header[0]), None)
+    return "" if other is None else f"; the file parts its columns by {other!r}, expected commas"
 
 
 def plain_name(name: object, where: str) -> str:

@@ -15,11 +15,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from highlight_lit.errors import InputError
+from highlight_lit.overrides import MULTIRUN as MULTIRUN
+from highlight_lit.overrides import prepared
 
 _HERE = Path(__file__).parent
 # In a wheel the configuration lies inside the package, in a checkout beside it.
 CONFIG_DIR = next(path for path in (_HERE / "conf", _HERE.parent / "conf") if path.is_dir())
-MULTIRUN = ("-m", "--multirun")
 
 
 def launch(program: str, config_name: str, job: Callable[[DictConfig], Any], words: Sequence[str]) -> None:
@@ -29,13 +30,13 @@ def launch(program: str, config_name: str, job: Callable[[DictConfig], Any], wor
         program: What the user typed before the words.
         config_name: A file of `CONFIG_DIR`, without its ending.
         job: Takes a composed configuration; a function of a module, since other processes import it.
-        words: Overrides and Hydra's flags.
+        words: Overrides and Hydra's flags, in any order.
 
     Raises:
         InputError: A word Hydra does not take, in one line.
     """
     before = sys.argv
-    sys.argv = [program, *words]
+    sys.argv = [program, *prepared(words)]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra then raises, instead of printing and exiting itself
     try:
         hydra.main(config_path=str(CONFIG_DIR), config_name=config_name, version_base="1.3")(job)()
@@ -53,7 +54,7 @@ def composed(config_name: str, words: Sequence[str]) -> DictConfig:
     """
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            config = compose(config_name, list(words))
+            config = compose(config_name, prepared(words))
             missing = sorted(str(key) for key in OmegaConf.missing_keys(config))
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(_one_line(error)) from error

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
+if TYPE_CHECKING:  # for tables alone
+    from rich.table import Table
+
+COLUMNS = 120  # of a table that goes to a file or a pipe
 # Characters that reorder what stands around them: a name could then read as another one.
 _REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -50,3 +56,29 @@ def a_few(names: Iterable[str], most: int = 5) -> str:
     """
     listed = list(names)
     return ", ".join(map(shown, listed[:most])) + f" and {len(listed) - most} more" * (len(listed) > most)
+
+
+def columns() -> int:
+    """Characters in a line of standard output: a terminal's, `COLUMNS` of the environment, or `COLUMNS`."""
+    return shutil.get_terminal_size((COLUMNS, 24)).columns
+
+
+def say_table(table: Table) -> None:
+    """Print a table as wide as `columns`; its cells are text, whatever looks like markup in them."""
+    from rich import box
+    from rich.console import Console
+
+    if not (sys.stdout.encoding or "").lower().startswith("utf"):
+        table.box = box.ASCII2
+    drawn = io.StringIO()
+    console = Console(file=drawn, width=columns(), markup=False, emoji=False, highlight=False, color_system=None)
+    console.print(table)
+    say(*(line.rstrip() for line in drawn.getvalue().splitlines()))
+
+
+def width(table: Table) -> int:
+    """Characters that a table takes where there is room for all of it."""
+    from rich.console import Console
+
+    wide = Console(width=10**6, markup=False, emoji=False)
+    return wide.measure(table).maximum

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from highlight_lit.baselines import METHODS
+from highlight_lit.cli import main
 
 
 def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -75,16 +76,18 @@ def test_doctor_says_what_is_here_and_that_a_corpus_is_sound(small_corpus: Path)
     assert process.returncode == 0, process.stderr
     assert "pytorch-lightning" in process.stdout
     assert ": sound" in process.stdout
+    assert "topic01                  6 positive and 6 negative videos to train on, 8 with labels" in process.stdout
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("video,start,score\na,0,1\n", "column 'end' is missing"),
+        ("video,start,score\na,0,1\n", "expected video, start, end, score"),
         ("video,start,end,score\na,0,1,nan\n", "line 2: expected finite numbers"),
         ("video,start,end,score\na,1,1,0.5\n", "line 2: expected finite numbers with 0 <= start < end"),
-        ("video,start,end,score\na,0,1\n", "line 2: expected finite numbers"),
-        ("video,start,end,score\na,0,1,1\n", "video 'synthetic-000003' is missing and "),
+        ("video,start,end,score\na,0,1\n", "line 2: 3 fields, expected 4"),
+        ("video,start,end,score\na,0,1,1\n", "none of its 1 videos is in "),
+        ("video,start,end,score\nsynthetic-000000,0,1,1\n", "video 'synthetic-000003' is missing and "),
     ],
 )
 def test_scores_that_cannot_be_judged_are_refused_by_line(
@@ -94,10 +97,20 @@ def test_scores_that_cannot_be_judged_are_refused_by_line(
     process = run("evaluate", "--scores", tmp_path / "scores.csv", "--corpus", small_corpus)
     assert process.returncode == 2
     assert says in process.stderr
-    assert process.stderr.count("\n") == 1
+    assert len([line for line in process.stderr.splitlines() if not line.startswith("note: ")]) == 1
 
 
 def test_help_names_every_baseline_and_shows_a_sweep() -> None:
     said = " ".join(run("evaluate", "--help").stdout.split())
     assert all(name in said for name in METHODS)
     assert "highlight-lit train -m data.root=DIR topic=A,B" in run("train", "--help").stdout
+
+
+def test_a_folder_to_write_is_named_in_either_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["synthesize", "--topics", "2", "--videos", "4", "--widths", "12,8", "--rank", "2"]
+    assert main([*words, str(tmp_path / "a")]) == 0
+    assert main([*words, "--out", str(tmp_path / "b")]) == 0
+    assert main([*words, str(tmp_path / "c"), "--out", str(tmp_path / "d")]) == 2
+    assert main(words) == 2
+    assert capsys.readouterr().err.count("expected one folder to write, as OUT or as --out DIR") == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}

@@ -9,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from highlight_lit.config import CONFIG_DIR, build, check, identity, plain, trusted
+from highlight_lit.config import CONFIG_DIR, build, check, identity, plain
 from highlight_lit.errors import InputError
 from highlight_lit.training.entry import main as train
 
@@ -91,21 +91,12 @@ def test_where_and_how_loudly_a_run_happens_does_not_change_its_name(override: s
     assert identity(plain(composed()), "x") == identity(plain(composed(override)), "x")
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        "os.system",
-        "highlight_lit.files.os.system",
-        "torch.nn.Linear",
-        "highlight_lit.models.fusion.torch.nn.Linear",
-        "highlight_lit.models.fusion.Tensor",
-        "highlight_lit.models.nothing.X",
-        "..",
-    ],
-)
-def test_a_checkpoint_can_name_networks_of_this_package_alone(target: str) -> None:
-    with pytest.raises(InputError, match="is not a network of highlight_lit.models"):
-        trusted({"_target_": "highlight_lit.models.fusion.LowRankFusion", "inner": [{"_target_": target}]}, "a.ckpt")
+def test_a_plain_configuration_is_checked_as_any_other_and_nothing_in_it_is_resolved() -> None:
+    given = {**plain(composed()), "topic": "${oc.env:HOME}"}
+    check(given)
+    assert plain(given)["topic"] == "${oc.env:HOME}"
+    with pytest.raises(InputError, match="rank=0: expected a whole number"):
+        check({**given, "rank": 0})
 
 
 def test_a_part_with_an_argument_its_class_does_not_take_is_refused() -> None:

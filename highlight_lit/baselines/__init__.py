@@ -16,7 +16,7 @@ from highlight_lit.baselines.numerics import Floats
 from highlight_lit.baselines.videos import Videos, view
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.judge import ClipScores
+from highlight_lit.evaluation.scores import ClipScores
 
 SUPERVISIONS = ("none", "unsupervised", "topic tags", "weak", "full")
 
@@ -57,6 +57,8 @@ class Method:
         Raises:
             InputError: The method cannot work on these videos.
         """
+        if seed >= 1 << 32:  # most generators take no more bits
+            seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
         scores: list[Floats] = importlib.import_module(self.module).score(videos, seed)
         for video, of in zip(videos.evaluation, scores, strict=True):
             if of.shape != (len(video),) or not np.isfinite(of).all():
@@ -83,6 +85,8 @@ _ALL = (
            "features of 64 principal dimensions, windows of 60 clips; one discriminator step a step; no keyframe labels"),
     Method("recurrence", "Recurrence", "weak", False, "Islam et al., WACV 2025",
            "the similarity alone, without clusters: nearest clips of positives less those of negatives"),
+    Method("recurrence_change", "Recurrence and change", "weak", False, "this project, after Islam et al., WACV 2025",
+           "recurrence with audio centred within its video, plus how much the picture changes, over five clips"),
     Method("recurrence_network", "Recurrence, two stages", "weak", True, "Islam et al., WACV 2025",
            "pseudo labels by the training-free score above the median; a perceptron learns them, without attention"),
     Method("slstm", "sLSTM", "full", True, "Zhang et al., ECCV 2016 (vsLSTM)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import shutil
 import sys
@@ -115,7 +116,9 @@ class Corpus:
             InputError: The corpus has no such topic.
         """
         if topic not in self.topics:
-            raise InputError(f"topic={topic}: no such topic in {self.root}; it has {', '.join(self.topics)}")
+            close = difflib.get_close_matches(topic, self.topics, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise InputError(f"topic={topic}: no such topic in {self.root}; it has {a_few(self.topics, 12)}{hint}")
         return np.concatenate([_tagged(shard, topic) for shard in self.shards])
 
     def weak_labels(self, topic: str, rule: str, training: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -1,4 +1,4 @@
-"""The protocols of YouTube Highlights, TVSum and CoSum: from clip scores and labels to a report.
+"""The protocols of YouTube Highlights, TVSum, CoSum and AVE: from clip scores and labels to a report.
 
 A measure is a label rule (which segments an annotator's scores make positive) and a definition of average
 precision from `ranking`. Its value is the mean over annotators, then over a topic's videos, then over topics,
@@ -79,9 +79,11 @@ def to_segments(clip_span: ArrayLike, clip_scores: ArrayLike, segment_span: Arra
         raise InputError(f"segment spans must be (S, 2), not {segments.shape}")
     if not all(np.isfinite(a).all() for a in (clips, scores, segments)):
         raise InputError("clip scores, clip spans and segment spans must be finite")
+    # Scores beyond these bounds would overflow in a difference or a sum; a power of two changes no other digit.
+    scale = 2.0**-100 if np.abs(scores).max() > 2.0**900 else 1.0
     # In blocks of segments, so that hours of video at one clip a second stay within some tens of megabytes.
     blocks = np.array_split(segments, max(1, math.ceil(len(scores) * len(segments) / 2**20)))
-    return np.concatenate([_to_few_segments(clips, scores, block) for block in blocks])
+    return np.concatenate([_to_few_segments(clips, scores * scale, block) for block in blocks]) / scale
 
 
 def _to_few_segments(clips: Floats, scores: Floats, segments: Floats) -> Floats:
@@ -95,8 +97,9 @@ def _to_few_segments(clips: Floats, scores: Floats, segments: Floats) -> Floats:
     lowest = np.min(np.where(overlap > 0, scores, np.inf), axis=1)
     lowest = np.where(total > 0, lowest, scores[nearest])
     rise = np.sum(overlap * np.maximum(scores - lowest[:, None], 0.0), axis=1)
+    highest = np.max(np.where(overlap > 0, scores, -np.inf), axis=1)
     weighted: Floats = lowest + rise / np.where(total > 0, total, np.inf)
-    return weighted
+    return np.minimum(weighted, np.where(total > 0, highest, lowest))  # rounding takes none past its clips
 
 
 def matched(score: NDArray[np.floating[Any]]) -> Bools:
@@ -126,6 +129,11 @@ def agreed(score: NDArray[np.floating[Any]]) -> Bools:
     return np.asarray(np.sum(score > 0, axis=1, keepdims=True) >= 2)
 
 
+def both_kinds(score: NDArray[np.floating[Any]]) -> Bools:
+    """AVE: seconds of the event are positive, where a labelling has both event and background. (S, A) to (S, A)."""
+    return np.asarray((score > 0) & (score <= 0).any(axis=0))
+
+
 @dataclass(frozen=True)
 class Measure:
     """A label rule and a definition of average precision.
@@ -135,12 +143,14 @@ class Measure:
         description: one line.
         rule: scores (S, A) to positives (S, L): a labelling an annotator, or one they agree on.
         precision: the definition.
+        empty: what a labelling without a positive counts for in this measure, whatever was asked; None: as asked.
     """
 
     name: str
     description: str
     rule: Callable[[NDArray[np.floating[Any]]], Bools]
     precision: Precision
+    empty: Empty | None = None
 
     def __call__(self, video: LabelledVideo, scores: ArrayLike, empty: Empty = "zero") -> float:
         """Value of one video's ranking: the mean over its labellings.
@@ -155,7 +165,7 @@ class Measure:
         """
         positive = self.rule(video.score)
         values = [self.precision.of_scores(scores, labelling) for labelling in positive.T]
-        return float(over_labellings(np.array(values), empty))
+        return float(over_labellings(np.array(values), self.empty or empty))
 
     def labellings(self, video: LabelledVideo) -> tuple[int, int]:
         """How many labellings the video has, and how many of them without a positive."""
@@ -226,7 +236,27 @@ COSUM = Benchmark(
         Measure("cosum/step", "shots chosen by two annotators or more, whole video, step AP", agreed, STEP),
     ),
 )
-BENCHMARKS = {benchmark.name: benchmark for benchmark in (YOUTUBE_HIGHLIGHTS, TVSUM, COSUM)}
+AVE = Benchmark(
+    "ave",
+    (
+        Measure(
+            "ave/trapezoid",
+            "event seconds of videos that have both kinds, whole video, trapezoid AP",
+            both_kinds,
+            TRAPEZOID,
+            "leave_out",
+        ),
+        Measure(
+            "ave/step",
+            "event seconds of videos that have both kinds, whole video, step AP",
+            both_kinds,
+            STEP,
+            "leave_out",
+        ),
+    ),
+    "leave_out",
+)
+BENCHMARKS = {benchmark.name: benchmark for benchmark in (YOUTUBE_HIGHLIGHTS, TVSUM, COSUM, AVE)}
 
 
 def for_labels(name: str | None, annotators: int) -> Benchmark:

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation import levels
 from highlight_lit.evaluation.benchmarks import Benchmark, LabelledVideo, evaluate, for_labels, to_segments
 from highlight_lit.evaluation.report import Empty, Report
-from highlight_lit.files import write_json, write_text
-
-
-@dataclass(frozen=True)
-class ClipScores:
-    """A system's scores of one video: `span` (T, 2) in seconds, `score` (T,); higher is more of a highlight."""
-
-    span: NDArray[np.float64]
-    score: NDArray[np.float64]
+from highlight_lit.evaluation.scores import ClipScores, write_csv
+from highlight_lit.files import write_json
 
 
 @dataclass(frozen=True)
@@ -74,6 +61,7 @@ def judge(
     *,
     empty: Empty = "zero",
     draws: int = 200,
+    where: str = "scores",
 ) -> Judgement:
     """Judge a system by a corpus' labels.
 
@@ -83,81 +71,41 @@ def judge(
         scores: By video id; clips may have any length and rate, they meet the labels in seconds.
         empty: What a video without a positive counts for.
         draws: Random rankings behind the spread of chance.
+        where: What the scores came from, for errors.
 
     Raises:
         InputError: A labelled video has no scores, or a topic has no labelled video.
     """
+    return judge_several(corpus, topics, [scores], empty=empty, draws=draws, where=where)[0]
+
+
+def judge_several(
+    corpus: Corpus,
+    topics: Sequence[str],
+    systems: Sequence[Mapping[str, ClipScores]],
+    *,
+    empty: Empty = "zero",
+    draws: int = 200,
+    where: str = "scores",
+) -> list[Judgement]:
+    """Judge several systems by the same labels, beside the same levels; as `judge`."""
     videos = labelled_videos(corpus, topics)
     benchmark = benchmark_of(corpus, videos)
-    missing = [video.id for video in videos if video.id not in scores]
-    if missing:
-        raise InputError(
-            f"scores: video {missing[0]!r} is missing" + f" and {len(missing) - 1} more" * (len(missing) > 1)
-        )
-    segments = {v.id: to_segments(scores[v.id].span, scores[v.id].score, v.span) for v in videos}
-    return Judgement(
-        evaluate(benchmark, videos, segments, empty),
-        levels.chance(benchmark, videos, draws, empty=empty),
-        levels.middle(benchmark, videos, empty),
-        levels.annotators(benchmark, videos, empty),
-    )
-
-
-def read_scores(path: Path) -> dict[str, ClipScores]:
-    """Scores of any system from a csv with the columns video, start, end (seconds) and score.
-
-    Raises:
-        InputError: The file cannot be read, lacks a column, or holds something else than numbers; names the line.
-    """
-    columns = ("video", "start", "end", "score")
-    clips: dict[str, list[tuple[float, ...]]] = {}
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            if absent := [name for name in columns if name not in (reader.fieldnames or ())]:
-                raise InputError(f"{path}: column {absent[0]!r} is missing; expected {', '.join(columns)}")
-            for row in reader:
-                clips.setdefault(row["video"], []).append(_clip(path, reader.line_num, row))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not readable as a csv of scores ({error})") from error
-    arrays = {video: np.array(sorted(rows)) for video, rows in clips.items()}
-    return {video: ClipScores(rows[:, :2], rows[:, 2]) for video, rows in arrays.items()}
-
-
-def _clip(path: Path, line: int, row: Mapping[str, str]) -> tuple[float, ...]:
-    values = tuple(_number(row[name]) for name in ("start", "end", "score"))
-    if not all(map(math.isfinite, values)) or not 0 <= values[0] < values[1]:
-        raise InputError(
-            f"{path}: line {line}: expected finite numbers with 0 <= start < end, found {list(row.values())}"
-        )
-    return values
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text or "")
-    except ValueError:
-        return math.nan
-
-
-def write_scores(path: Path, scores: Mapping[str, ClipScores]) -> None:
-    """Write scores as the csv that `read_scores` reads."""
-    clips = [
-        (video, *span, score) for video, of in scores.items() for span, score in zip(of.span, of.score, strict=True)
-    ]
-    _write_csv(
-        path, ("video", "start", "end", "score"), [(v, f"{s:.3f}", f"{e:.3f}", repr(float(p))) for v, s, e, p in clips]
-    )
+    chance = levels.chance(benchmark, videos, draws, empty=empty)
+    middle = levels.middle(benchmark, videos, empty)
+    annotators = levels.annotators(benchmark, videos, empty)
+    judged = []
+    for scores in systems:
+        if missing := [video.id for video in videos if video.id not in scores]:
+            more = f" and {len(missing) - 1} more" * (len(missing) > 1)
+            raise InputError(f"{where}: video {missing[0]!r} is missing{more} of {len(videos)} labelled videos")
+        segments = {v.id: to_segments(scores[v.id].span, scores[v.id].score, v.span) for v in videos}
+        judged.append(Judgement(evaluate(benchmark, videos, segments, empty), chance, middle, annotators))
+    return judged
 
 
 def write_judgement(folder: Path, judgement: Judgement) -> None:
     """Write `evaluation.json` (measures and levels) and `evaluation.csv` (a row a video, topic and average)."""
     write_json(folder / "evaluation.json", judgement.to_dict())
     rows = list(judgement.report.rows())
-    _write_csv(folder / "evaluation.csv", tuple(rows[0]), [tuple(row.values()) for row in rows])
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    write_text(path, text.getvalue())
+    write_csv(folder / "evaluation.csv", tuple(rows[0]), [tuple(row.values()) for row in rows])

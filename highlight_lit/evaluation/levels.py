@@ -127,7 +127,7 @@ def _ranked_values(measure: Measure, video: LabelledVideo, ranking: Integers, em
     exact = np.array([[measure.precision.of_chance(labelling)] for labelling in positive])  # (L, 1)
     hits = positive[:, ranking[:, : measure.precision.depth]]  # (L, draws, depth)
     drawn = measure.precision.of_ranking(hits, positive.sum(axis=1, keepdims=True))  # (L, draws)
-    return over_labellings(np.concatenate([exact, drawn], axis=1), empty)
+    return over_labellings(np.concatenate([exact, drawn], axis=1), measure.empty or empty)
 
 
 def middle(benchmark: Benchmark, videos: Sequence[LabelledVideo], empty: Empty | None = None) -> Report:

@@ -93,10 +93,10 @@ def average_precision(
     Raises:
         ValueError: a score is NaN, the shapes differ, or the definition is unknown.
 
-    >>> average_precision([0.9, 0.5, 0.1], [True, False, True], "step")  # (1/1 + 2/3) / 2
-    0.8333333333333333
-    >>> average_precision([0.9, 0.5, 0.1], [True, False, True])  # ((1 + 1)/2 + (1/2 + 2/3)/2) / 2
-    0.7916666666666666
+    >>> average_precision([0.9, 0.5, 0.1], [True, False, True], "step").__round__(4)  # (1/1 + 2/3) / 2
+    0.8333
+    >>> average_precision([0.9, 0.5, 0.1], [True, False, True]).__round__(4)  # ((1 + 1)/2 + (1/2 + 2/3)/2) / 2
+    0.7917
     """
     ties = _ties(scores, positive)
     positives = int(ties.hits.sum())

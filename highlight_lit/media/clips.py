@@ -1,12 +1,14 @@
 """One-second clips by timestamps: clip s is what is shown and heard from s to s + 1 seconds.
 
-Pictures are taken at fixed instants, each the picture on display then, so that every clip has the same number of them
-whatever the frame rate and however it varies. Sound is put at the sample its timestamp names, resampled to 16 kHz,
-one channel. Both hold a few seconds at a time, however long the video.
+Pictures are taken at fixed instants, each the picture on display then, or as consecutive ones around the middle of the
+clip: every clip has the same number of them whatever the frame rate and however it varies. Sound is put at the sample
+its timestamp names, resampled to 16 kHz, the mean of its channels. Both hold a few seconds at a time, however long the
+video.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
@@ -14,15 +16,14 @@ from typing import Generic, TypeVar
 
 import av
 import numpy as np
-from av.error import FFmpegError
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from highlight_lit.media.audio import Resampled
 from highlight_lit.media.decode import Piece
 
 RATE = 16_000
-# Container timestamps are rounded to milliseconds and priming is a few; only a larger step is a gap in the sound.
-_GAP_SECONDS = 0.03
+_ROUNDING = 1e-3  # containers round times to milliseconds
 Frame = TypeVar("Frame")
 
 
@@ -46,14 +47,19 @@ class Pictures:
     """The pictures an extractor reads of a clip.
 
     Attributes:
-        per_clip: How many, evenly over the second, each in the middle of its share of it.
+        per_clip: How many. An even number, if `consecutive`.
         size: Height and width in pixels.
         crop: True: the short side is scaled to `size` and the middle cut out; False: the picture is squeezed.
+        consecutive: False: evenly over the second, each the one on display in the middle of its share of it. True:
+            the last `per_clip / 2` that start before the middle of the second, and the first `per_clip / 2` from it
+            on; a second in which not as many start in each half, as at a low frame rate, in a gap of a variable one or
+            where the video ends, is read evenly.
     """
 
     per_clip: int
     size: int
     crop: bool = False
+    consecutive: bool = False
 
 
 class Hold(Generic[Frame]):
@@ -98,28 +104,46 @@ class PictureClips:
         self._hold = Hold[av.VideoFrame](0.5 / pictures.per_clip, 1 / pictures.per_clip)
         self._reformatter = VideoReformatter()
         self._converted: tuple[av.VideoFrame, NDArray[np.uint8]] | None = None
-        self._taken: list[NDArray[np.uint8]] = []
+        self._even: list[NDArray[np.uint8]] = []
+        half = pictures.per_clip // 2
+        self._before, self._after = deque[NDArray[np.uint8]](maxlen=half), list[NDArray[np.uint8]]()
 
     def push(self, piece: Piece) -> Iterator[NDArray[np.uint8]]:
         """Add a picture; the clips that it completes, (n, size, size, 3) RGB."""
         assert isinstance(piece.frame, av.VideoFrame)
         taken = self._hold.push(piece.start, piece.frame)
-        return self._collect(taken) if taken else iter(())  # most pictures are not on display at an instant
+        if taken:  # most pictures are not on display at an instant
+            yield from self._collect(taken)
+        if self.pictures.consecutive:
+            self._put_around_the_middle(piece.start, piece.frame)
 
     def finish(self, end: float) -> Iterator[NDArray[np.uint8]]:
         """Yield the clips that are left when the video ends at `end` seconds; its last picture stays on display."""
         yield from self._collect(self._hold.until(float(clip_count(end))))
 
+    def _put_around_the_middle(self, start: float, frame: av.VideoFrame) -> None:
+        """Keep a picture of the open clip that may be one of the consecutive ones."""
+        into = start - self._hold.count // self.pictures.per_clip  # seconds into the open clip
+        if -_ROUNDING <= into < 0.5 - _ROUNDING:
+            self._before.append(self._convert(frame))
+        elif into >= 0.5 - _ROUNDING and len(self._after) < self.pictures.per_clip // 2:
+            self._after.append(self._convert(frame))
+
     def _collect(self, frames: list[av.VideoFrame]) -> Iterator[NDArray[np.uint8]]:
         for frame in frames:
-            if self._converted is None or self._converted[0] is not frame:
-                self._converted = (frame, self._convert(frame))
-            self._taken.append(self._converted[1])
-            if len(self._taken) == self.pictures.per_clip:
-                yield np.stack(self._taken)
-                self._taken.clear()
+            self._even.append(self._convert(frame))
+            if len(self._even) == self.pictures.per_clip:
+                around = [*self._before, *self._after]
+                yield np.stack(around if len(around) == self.pictures.per_clip else self._even)
+                for kept in (self._even, self._before, self._after):
+                    kept.clear()
 
     def _convert(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+        if self._converted is None or self._converted[0] is not frame:
+            self._converted = (frame, self._scaled(frame))
+        return self._converted[1]
+
+    def _scaled(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
         size = self.pictures.size
         width, height = size, size
         if self.pictures.crop:
@@ -143,78 +167,16 @@ class Sound:
     """A clip's sound: its index, (16000,) samples in -1..1 at 16 kHz, and how many of them the file has."""
 
     index: int
-    samples: NDArray[np.float32]
+    samples: NDArray[np.float64]
     covered: int
-
-
-class Resampled:
-    """Sound at another rate and layout, in runs without gaps.
-
-    Args:
-        rate: Samples a second wanted.
-        layout: Channels wanted, FFmpeg's name.
-        block: Samples in a block given back, except a run's last.
-    """
-
-    def __init__(self, rate: int, layout: str, block: int) -> None:
-        self.rate, self.layout, self.block = rate, layout, block
-        self._resampler: av.AudioResampler | None = None
-        self._waiting: list[av.AudioFrame] = []
-        self._waiting_samples = 0
-        self._kind: tuple[object, ...] = ()
-        self._expected = 0.0
-        self._next = 0
-
-    def push(self, piece: Piece) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Add a frame; yield (position of the first sample, (channels, n) samples)."""
-        frame = piece.frame
-        assert isinstance(frame, av.AudioFrame)
-        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if self._resampler is None or kind != self._kind or abs(piece.start - self._expected) > _GAP_SECONDS:
-            yield from self.finish()
-            self._resampler = av.AudioResampler("fltp", self.layout, self.rate, frame_size=self.block)
-            self._kind, self._next, self._expected = kind, round(piece.start * self.rate), piece.start
-        self._expected += frame.samples / frame.sample_rate
-        frame.pts = None
-        # A second at once: one by one, between pictures, each frame finds the processor's caches full of pictures.
-        self._waiting.append(frame)
-        self._waiting_samples += frame.samples
-        if self._waiting_samples >= frame.sample_rate:
-            yield from self._resample_waiting()
-
-    def finish(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield what the run still holds."""
-        if self._resampler is not None:
-            yield from self._resample_waiting()
-            yield from self._resample(None)
-            self._resampler = None
-
-    def _resample_waiting(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        for frame in self._waiting:
-            yield from self._resample(frame)
-        self._waiting.clear()
-        self._waiting_samples = 0
-
-    def _resample(self, frame: av.AudioFrame | None) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        assert self._resampler is not None
-        try:
-            blocks = self._resampler.resample(frame)
-        except (FFmpegError, ValueError):
-            return  # a layout that nothing knows how to mix: these samples are missing
-        for block in blocks:
-            samples = np.asarray(block.to_ndarray(), np.float32)
-            if not np.isfinite(samples).all():
-                samples = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0).astype(np.float32)
-            yield self._next, samples
-            self._next += samples.shape[1]
 
 
 class SoundClips:
     """Collects the sound of clip after clip."""
 
     def __init__(self) -> None:
-        self._resampled = Resampled(RATE, "mono", RATE // 4)
-        self._open: dict[int, tuple[NDArray[np.float32], int]] = {}
+        self._resampled = Resampled(RATE, 1, RATE // 4)
+        self._open: dict[int, tuple[NDArray[np.float64], int]] = {}
         self._closed = 0
 
     def push(self, piece: Piece) -> Iterator[Sound]:
@@ -229,14 +191,14 @@ class SoundClips:
             self._put(position, samples[0])
         yield from self._close(max(self._open, default=-1) + 1)
 
-    def _put(self, position: int, samples: NDArray[np.float32]) -> None:
+    def _put(self, position: int, samples: NDArray[np.float64]) -> None:
         if position < 0:
             samples, position = samples[-position:], 0
         while len(samples):
             clip, offset = divmod(position, RATE)
             part = samples[: RATE - offset]
             if clip >= self._closed:
-                wave, covered = self._open.get(clip) or (np.zeros(RATE, np.float32), 0)
+                wave, covered = self._open.get(clip) or (np.zeros(RATE), 0)
                 wave[offset : offset + len(part)] = part
                 self._open[clip] = (wave, min(RATE, covered + len(part)))
             samples, position = samples[len(part) :], position + len(part)

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from highlight_lit.errors import InputError
+from highlight_lit.text import say
 
 if TYPE_CHECKING:
     from highlight_lit.media.extract import Report
     from highlight_lit.media.segments import Segment
 
 HIGHLIGHT_SHARE = 0.25
+MAX_LISTED = 100  # videos at the end of an extraction
 
 
 def need_media() -> None:
@@ -34,7 +36,10 @@ def extract_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("videos", nargs="+", type=Path, help="video files, or folders of them; after -- for odd names")
     parser.add_argument("--out", required=True, type=Path, help="folder of the corpus; one that is there grows")
     parser.add_argument("--tags", type=Path, metavar="CSV", help="table: video, tags (a;b), and title, duration, split")
-    parser.add_argument("--visual", default="classic", help="classic (default) or resnet3d34")
+    parser.add_argument(
+        "--allow-untagged", action="store_true", help="go on where a row, a sidecar or a video found no partner"
+    )
+    parser.add_argument("--visual", default="classic", help="classic (default), resnet3d34 or resnet3d34_spread")
     parser.add_argument("--audio", default="classic", help="classic (default) or vggish")
     _weights_arguments(parser)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
@@ -47,16 +52,18 @@ def extract_arguments(parser: argparse.ArgumentParser) -> None:
 def run_extract(args: argparse.Namespace) -> int:
     """Extract a folder of videos; 0, or 1 if some could not be."""
     need_media()
-    from highlight_lit.media.extract import ExtractorChoice, extract_corpus, find_videos
+    from highlight_lit.media.extract import ExtractorChoice, extract_corpus
+    from highlight_lit.media.folder import find_videos
     from highlight_lit.media.sidecar import read_csv
 
     choice = ExtractorChoice(args.visual, args.audio, args.visual_weights, args.audio_weights, args.audio_pca)
     if args.workers < 1:
         raise InputError(f"--workers {args.workers}: expected at least 1")
-    table = read_csv(args.tags) if args.tags is not None else {}
-    report = extract_corpus(find_videos(args.videos), args.out, choice, table, args.workers, args.slice)
+    rows = read_csv(args.tags) if args.tags is not None else []
+    found = find_videos(args.videos)
+    report = extract_corpus(found, args.out, choice, rows, args.workers, args.slice, args.allow_untagged)
     if args.slice is not None:
-        print(f"slice {args.slice}: run 'extract' again without --slice when all slices are done", file=sys.stderr)
+        say(f"slice {args.slice}: run 'extract' again without --slice when all slices are done", file=sys.stderr)
     return _say(report, args.out)
 
 
@@ -69,32 +76,46 @@ def wants_jobs(words: Sequence[str]) -> bool:
 def run_extract_jobs(words: Sequence[str]) -> int:
     """Extract a folder of videos by many jobs; 0, or 1 if some videos could not be."""
     need_media()
-    from highlight_lit.media.jobs import run_jobs
+    from highlight_lit.media.jobs import run_jobs, show_help
 
+    if {"-h", "--help"} & set(words):
+        return show_help()
     return _say(*run_jobs(words))
 
 
 def _say(report: Report, out: Path) -> int:
     """Say what came of an extraction; its exit status."""
-    if report.untagged:
-        print(
-            f"note: {report.untagged} videos without a sidecar have no tags: negatives for every topic", file=sys.stderr
-        )
-    for path, note in report.notes:
-        print(f"note: {path}: {note}", file=sys.stderr)
-    for _, reason in report.failed:
-        print(f"skipped: {reason}", file=sys.stderr)
-    print(
-        f"{out}: {report.done} videos extracted ({report.seconds / 60:.1f} min), {report.skipped} there before,"
-        f" {len(report.failed)} skipped"
+    _listed("note", [f"{path}: {note}" for path, note in report.notes])
+    _listed("skipped", [reason for _, reason in report.failed])
+    updated = f" ({report.updated} with new tags, title or split)" if report.updated else ""
+    say(
+        f"{out}: {report.done} videos extracted ({report.seconds / 60:.1f} min of video),"
+        f" {report.skipped} there before{updated}, {len(report.failed)} skipped"
     )
     return 1 if report.failed else 0
 
 
+def _listed(kind: str, lines: Sequence[str]) -> None:
+    """Say the first of many lines, and how many more there are."""
+    say(*(f"{kind}: {line}" for line in lines[:MAX_LISTED]), file=sys.stderr)
+    if len(lines) > MAX_LISTED:
+        say(f"{kind}: {len(lines) - MAX_LISTED} more", file=sys.stderr)
+
+
 def _weights_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--visual-weights", type=Path, metavar="FILE", help="weights of resnet3d34")
+    parser.add_argument(
+        "--visual-weights", type=Path, metavar="FILE", help="weights of resnet3d34 and resnet3d34_spread"
+    )
     parser.add_argument("--audio-weights", type=Path, metavar="FILE", help="weights of vggish")
     parser.add_argument("--audio-pca", type=Path, metavar="FILE", help="VGGish's PCA parameters (default: without)")
+
+
+def trust_argument(parser: argparse.ArgumentParser) -> None:
+    """`--trust`, of every verb that reads a checkpoint."""
+    parser.add_argument(
+        "--trust", action="append", default=[], metavar="PACKAGE",
+        help="a package of yours whose networks the checkpoint may name; may be given again",
+    )  # fmt: skip
 
 
 def _choosing_arguments(parser: argparse.ArgumentParser) -> None:
@@ -110,6 +131,7 @@ def score_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, help="seconds of highlights to mark (default: a quarter, at most 30)")
     parser.add_argument("--html", action="store_true", help="write a page with the video and its curve, too")
     _choosing_arguments(parser)
+    trust_argument(parser)
     _weights_arguments(parser)
 
 
@@ -122,7 +144,7 @@ def run_score(args: argparse.Namespace) -> int:
     from highlight_lit.media.timeline import draw_timeline
     from highlight_lit.training.detector import load_detector
 
-    detector = load_detector(args.checkpoint)
+    detector = load_detector(args.checkpoint, args.trust)
     scores = score_video(args.video, detector, args.visual_weights, args.audio_weights, args.audio_pca)
     seconds = min(30.0, HIGHLIGHT_SHARE * scores.duration) if args.seconds is None else args.seconds
     highlights = choose_segments(scores.score, scores.span, seconds, args.shortest, args.merge, scores.logit)
@@ -152,6 +174,7 @@ def reel_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, help="the new file (default: NAME.reel.mp4 or NAME.chapters.vtt)")
     _choosing_arguments(parser)
+    trust_argument(parser)
     _weights_arguments(parser)
 
 
@@ -185,7 +208,7 @@ def _segments(args: argparse.Namespace) -> list[Segment]:
     else:
         from highlight_lit.training.detector import load_detector
 
-        detector = load_detector(args.checkpoint)
+        detector = load_detector(args.checkpoint, args.trust)
         scored = score_video(args.video, detector, args.visual_weights, args.audio_weights, args.audio_pca)
         span, score, logit = scored.span, scored.score, scored.logit
     segments = choose_segments(score, span, args.seconds, args.shortest, args.merge, logit)

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from highlight_lit.media.clips import upright
 from highlight_lit.media.decode import Source
+from highlight_lit.media.folder import REEL_MARK
 
+MAX_PIXELS = 3840 * 2160  # of what is written; a larger picture is scaled down
+_LARGE = 1920 * 1088  # beyond, the encoder looks less far ahead: each picture it waits for is tens of megabytes
 _AAC_RATES = (48_000, 44_100, 32_000, 24_000, 22_050, 16_000)
 
 
@@ -39,6 +42,7 @@ class MovieWriter:
         self.rate, self.pictures, self.samples = rate, 0, 0
         self._source, self._height = source, height
         self._container = av.open(f"file:{path.absolute()}", "w", format="mp4", options={"movflags": "+faststart"})
+        self._container.metadata["comment"] = REEL_MARK
         options = {"preset": "veryfast", "crf": "20", **(quality or {})}
         self._video = self._container.add_stream("libx264", rate=rate, options=options)
         self._video.pix_fmt = "yuv420p"
@@ -46,7 +50,7 @@ class MovieWriter:
         self._size: tuple[int, int] | None = None
         self._reformatter = VideoReformatter()
         self._audio: av.AudioStream | None = None
-        self._early: list[NDArray[np.float32]] = []
+        self._early: list[NDArray[np.float64]] = []
         if source.audio is not None:
             self.sample_rate = source.audio.rate if source.audio.rate in _AAC_RATES else _AAC_RATES[0]
             self.layout = "mono" if source.audio.channels == 1 else "stereo"
@@ -75,6 +79,8 @@ class MovieWriter:
         if self._size is None:
             self._size = self._fitting(frame, turned)
             self._video.width, self._video.height = self._size
+            if self._size[0] * self._size[1] > _LARGE:
+                self._video.codec_context.options.update({"preset": "superfast", "threads": "4"})
             for samples in self._early:
                 self.add_sound(samples)
             self._early.clear()
@@ -105,10 +111,12 @@ class MovieWriter:
         width, height = frame.width * (float(aspect) if aspect else 1.0), float(frame.height)
         if turned:
             width, height = height, width
-        scale = 1.0 if self._height is None else min(1.0, self._height / height)
+        scale = min(1.0, (MAX_PIXELS / max(1.0, width * height)) ** 0.5)
+        if self._height is not None:
+            scale = min(scale, self._height / height)
         return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
 
-    def add_sound(self, samples: NDArray[np.float32]) -> None:
+    def add_sound(self, samples: NDArray[np.float64]) -> None:
         """Add (channels, n) samples in -1..1."""
         if self._audio is None or samples.shape[1] == 0:
             return

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
 from highlight_lit.files import atomic_write, write_text
-from highlight_lit.media.clips import Hold, Resampled
+from highlight_lit.media.audio import Resampled
+from highlight_lit.media.clips import Hold
 from highlight_lit.media.decode import Piece, Source
 from highlight_lit.media.movie import MovieWriter
 from highlight_lit.media.segments import Segment
@@ -90,7 +91,7 @@ class _Cut:
         self.hold = Hold[av.VideoFrame](start + 0.5 / self.pace, 1 / self.pace)
         self.sample = self.samples = 0
         if movie.heard:
-            self.resampled = Resampled(movie.sample_rate, movie.layout, movie.sample_rate // 4)
+            self.resampled = Resampled(movie.sample_rate, movie.channels, movie.sample_rate // 4)
             self.first = round(start * movie.sample_rate)
             self.samples = round(self.last / self.pace * movie.sample_rate) - movie.samples
 
@@ -110,7 +111,7 @@ class _Cut:
         if self.movie.heard:
             for position, block in self.resampled.finish():
                 self._sound(position, block)
-            self._emit(np.zeros((self.movie.channels, self.samples - self.sample), np.float32))
+            self._emit(np.zeros((self.movie.channels, self.samples - self.sample)))
 
     def _done(self, piece: Piece) -> bool:
         late = piece.start > self.start + self.pictures / self.pace + _SKEW_SECONDS
@@ -134,19 +135,19 @@ class _Cut:
         inwards = np.minimum(seconds, self.pictures / self.pace - seconds)
         return np.clip(inwards / min(fade, self.pictures / self.pace / 2), 0.0, 1.0)
 
-    def _sound(self, position: int, block: NDArray[np.float32]) -> None:
+    def _sound(self, position: int, block: NDArray[np.float64]) -> None:
         """Put a block that starts at `position` of the source's samples where it belongs; silence fills gaps."""
         offset = position - self.first - self.sample
         if offset > 0:
             gap = min(offset, self.samples - self.sample)
-            self._emit(np.zeros((len(block), gap), np.float32))
+            self._emit(np.zeros((len(block), gap)))
             offset = 0
         self._emit(block[:, -offset : -offset + self.samples - self.sample])
 
-    def _emit(self, block: NDArray[np.float32]) -> None:
+    def _emit(self, block: NDArray[np.float64]) -> None:
         if block.shape[1] > 0:
             seconds = np.arange(self.sample, self.sample + block.shape[1]) / self.movie.sample_rate
-            self.movie.add_sound(block * self._ramp(seconds, max(self.fade, _RAMP_SECONDS)).astype(np.float32))
+            self.movie.add_sound(block * self._ramp(seconds, max(self.fade, _RAMP_SECONDS)))
             self.sample += block.shape[1]
 
 

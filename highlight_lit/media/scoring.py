@@ -16,10 +16,19 @@ from scipy.special import expit
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json, write_text
-from highlight_lit.media.extractors import AudioExtractor, VisualExtractor, audio_extractor, stream_of, visual_extractor
+from highlight_lit.media.extractors import (
+    AUDIO,
+    VISUAL,
+    AudioExtractor,
+    VisualExtractor,
+    audio_extractor,
+    stream_of,
+    visual_extractor,
+)
 from highlight_lit.media.features import extract_features
+from highlight_lit.media.matching import sidecar_of
 from highlight_lit.media.segments import Segment
-from highlight_lit.media.sidecar import Sidecar, sidecar_of
+from highlight_lit.media.sidecar import Sidecar
 
 if TYPE_CHECKING:
     from highlight_lit.training.detector import Detector
@@ -86,7 +95,7 @@ def score_video(
     heard = np.zeros(len(features.span), bool) if features.heard is None else features.heard
     logit = detector.logits(stored["visual"], stored["audio"], heard)
     try:
-        sidecar = sidecar_of(path, {}) or Sidecar()
+        sidecar = sidecar_of(path) or Sidecar()
     except InputError:
         sidecar = Sidecar()  # a title is a nicety here
     return VideoScores(
@@ -108,6 +117,13 @@ def _extractors_of(
 ) -> tuple[VisualExtractor | None, AudioExtractor | None]:
     """The extractors of the detector's streams, refused where their versions differ."""
     streams = detector.streams
+    for name, known in (("visual", VISUAL), ("audio", AUDIO)):
+        if name in streams and streams[name].extractor not in known:
+            raise InputError(
+                f"{detector.source}: trained on imported {name} features (extractor {streams[name].extractor!r}), which cannot "
+                "be computed from a video here; expected a checkpoint of a training on what 'highlight-lit extract' made; this "
+                "one scores videos of such a corpus: highlight-lit evaluate --checkpoint"
+            )
     visual = visual_extractor(streams["visual"].extractor, visual_weights) if "visual" in streams else None
     audio = audio_extractor(streams["audio"].extractor, audio_weights, audio_pca) if "audio" in streams else None
     for name, extractor in (("visual", visual), ("audio", audio)):
@@ -120,7 +136,8 @@ def _check_same(name: str, ours: Stream, trained: Stream) -> None:
     if (ours.version, ours.width) != (trained.version, trained.width):
         raise InputError(
             f"{name} extractor {ours.extractor}: version {ours.version!r}, {ours.width} wide;"
-            f" the checkpoint was trained on version {trained.version!r}, {trained.width} wide"
+            f" the checkpoint was trained on version {trained.version!r}, {trained.width} wide;"
+            " extract its videos again and train on them, or give the weights it was trained with"
         )
 
 

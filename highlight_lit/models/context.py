@@ -8,13 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+MAX_STEPS = 1024  # T: a clip then reads 17 minutes on either side; a file may ask for a billion
+
 
 class TemporalContext(nn.Module):
     """T steps in which every clip at once reads the clip before, itself and the clip after.
 
     The encoder is the hierarchical temporal context encoder of the paper, whose output is c_s^(T) and whose T is 2
-    (supplement, sections 1 and 4). The cell is that of the sentence-state LSTM (Zhang et al. 2018). With h and c
-    those of step t-1, and zero beyond a bag's ends:
+    (supplement, sections 1 and 4). The cell is in the manner of the sentence-state LSTM (Zhang et al. 2018), not that
+    of it: theirs puts a sigmoid before the softmax over the gates, adds the embedding through a gate of its own, and
+    gives the sentence node gates. With h and c those of step t-1, and zero beyond a bag's ends:
 
         xi_s = [h_{s-1}; h_s; h_{s+1}; f_h]            h^0 = c^0 = f_h
         l, f, r, i = softmax over the four gates of W xi_s + b, dimension by dimension
@@ -35,17 +38,17 @@ class TemporalContext(nn.Module):
 
         Args:
             d: width of f_h and of the states.
-            T: number of steps; 0 makes no encoder, and c = f_h.
+            T: number of steps, from 0 to `MAX_STEPS`; 0 makes no encoder, and c = f_h.
             shared: every step uses the same weights.
             global_state: the mean g of the bag's h (of step t-1) is one more input to every gate, and has a gate e
                 and a term e * g of its own: every clip then reads the whole bag.
 
         Raises:
-            ValueError: T is negative.
+            ValueError: T is out of its range.
         """
         super().__init__()
-        if T < 0:
-            raise ValueError(f"T: the number of context steps must be at least 0, got {T}")
+        if not 0 <= T <= MAX_STEPS:
+            raise ValueError(f"T: the number of context steps must be from 0 to {MAX_STEPS}, got {T}")
         self.d, self.T, self.shared, self.global_state = d, T, shared, global_state
         self.gates = 5 if global_state else 4
         # Rows of a step's weight, in blocks of d: the gates l, f, r, i (and e), then u, then o. Nobody reads h^(T),

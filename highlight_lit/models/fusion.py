@@ -136,21 +136,38 @@ class FullTensorFusion(Fusion):
 
 
 class Concatenation(Fusion):
-    """A linear map of the two streams side by side: `f_h = W [f_v; f_a] + b`."""
+    """A linear map of the two streams side by side: `f_h = W [f_v; f_a] + b`.
 
-    def __init__(self, d: int) -> None:
+    With modality dropout a training bag may lose a whole stream, so that neither is leant on alone (after Neverova et
+    al., TPAMI 2016).
+    """
+
+    def __init__(self, d: int, modality_dropout: float = 0.0) -> None:
         """Draw the map.
 
         Args:
             d: embedding width.
+            modality_dropout: q in [0, 1): in training a bag's f_v is zero with chance q, otherwise its f_a is zero with
+                chance q. What stays is not scaled.
+
+        Raises:
+            ValueError: q is out of its range.
         """
         super().__init__(d)
+        if not 0.0 <= modality_dropout < 1.0:
+            raise ValueError(f"modality_dropout: must be in [0, 1), got {modality_dropout}")
+        self.modality_dropout = modality_dropout
         self.W = nn.Linear(2 * d, d)
         nn.init.normal_(self.W.weight, std=(2 * d) ** -0.5)
         nn.init.zeros_(self.W.bias)
 
     def forward(self, f_v: Tensor, f_a: Tensor) -> Tensor:
-        """Fuse two streams; see `Fusion.forward`."""
+        """Fuse two streams; see `Fusion.forward`. The first dimension is that of bags."""
+        if self.training and self.modality_dropout > 0.0:
+            lose_v, lose_a = (
+                torch.rand(2, *f_v.shape[:1], *[1] * (f_v.dim() - 1), device=f_v.device) < self.modality_dropout
+            )
+            f_v, f_a = f_v.masked_fill(lose_v, 0.0), f_a.masked_fill(lose_a & ~lose_v, 0.0)
         f_h: Tensor = self.W(torch.cat([f_v, f_a], -1))
         return f_h
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import pickle
 import signal
 import threading
 import time
-import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,10 +19,10 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.files import atomic_write
+from highlight_lit.torch_files import read_tensors
+from highlight_lit.training.state import check_state
 
 NAME = "last.ckpt"
-_READ_ERRORS = (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, AttributeError,
-                ValueError, zipfile.BadZipFile, IndexError, NotImplementedError)  # fmt: skip
 
 
 class Signals:
@@ -74,15 +74,17 @@ class LastCheckpoint(Checkpoint):
 
     Attributes:
         seconds: Spent in training so far, over all the processes the run has had.
+        began: Whether training has begun, in this process: what it goes on from is restored then.
     """
 
     def __init__(self, path: Path, steps: int | None, minutes: float | None, signals: Signals) -> None:
         self.path, self.steps, self.minutes, self.signals = path, steps, minutes, signals
-        self.seconds = 0.0
+        self.seconds, self.began = 0.0, False
         self._resumed_at = self._saved_at = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """From here on a signal waits for the end of its step."""
+        self.began = True
         self._resumed_at = self._saved_at = time.monotonic()
         self.signals.install()
         self.signals.deferred = True
@@ -154,26 +156,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint as data: no pickled object is made from it.
+    """Read a checkpoint as data: no pickled object is made from it, and it takes no more memory than it is large.
 
     Raises:
         InputError: The file is missing, damaged (each part is checked against its CRC-32), or holds more than data.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected a checkpoint")
-    try:
-        with zipfile.ZipFile(path) as parts:  # torch.load checks no sums
-            if (bad := parts.testzip()) is not None:
-                raise InputError(f"{path}: damaged, or not a checkpoint of highlight-lit ({bad}: its CRC-32 differs)")
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(checkpoint, dict):
-            raise TypeError(f"a {type(checkpoint).__name__}")
-        return checkpoint
-    except InputError:
-        raise
-    except _READ_ERRORS as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: damaged, or not a checkpoint of highlight-lit ({first})") from error
+    checkpoint = read_tensors(path, "a checkpoint")
+    if not isinstance(checkpoint, dict):
+        raise InputError(f"{path}: a {type(checkpoint).__name__}; expected a checkpoint of highlight-lit")
+    return checkpoint
 
 
 def resumable(folder: Path, module: pl.LightningModule) -> Path | None:
@@ -188,14 +179,25 @@ def resumable(folder: Path, module: pl.LightningModule) -> Path | None:
     if not path.exists():
         return None
     try:
-        checkpoint = read_checkpoint(path)
-        if not {"progress", "loops", "optimizer_states", "state_dict"} <= checkpoint.keys():
-            raise InputError(f"{path}: written by another version, which no run can go on from")
-        try:
-            module.load_state_dict(checkpoint["state_dict"])
-        except (RuntimeError, TypeError, AttributeError) as error:
-            last = str(error).splitlines()[-1].strip()
-            raise InputError(f"{path}: its weights do not fit its network ({last})") from error
+        check_state(read_checkpoint(path), module, path)
     except InputError as error:
         raise InputError(f"{error}; remove it to train from the start") from error
     return path
+
+
+@contextmanager
+def restoring(path: Path | None, last: LastCheckpoint) -> Iterator[None]:
+    """Name the checkpoint in what Lightning raises while it restores it, before training has begun.
+
+    Raises:
+        InputError: In place of what was raised.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        if path is None or last.began:
+            raise
+        first = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        raise InputError(f"{path}: cannot be restored ({first}); remove it to train from the start") from error

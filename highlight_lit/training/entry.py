@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from highlight_lit.errors import InputError
 from highlight_lit.launch import launch
+from highlight_lit.text import say
 from highlight_lit.training.sweep import Sweep
 
 
@@ -34,7 +35,11 @@ def main(arguments: Sequence[str]) -> int:
     if Sweep.error is not None:
         raise Sweep.error
     if Sweep.failures:
-        print(f"{len(Sweep.failures)} of the sweep's cells failed:", *Sweep.failures, sep="\n  ", file=sys.stderr)
+        say(
+            f"{len(Sweep.failures)} of the sweep's cells failed:",
+            *(f"  {of}" for of in Sweep.failures),
+            file=sys.stderr,
+        )
     return 1 if Sweep.failures else 0
 
 

@@ -1,26 +1,26 @@
-"""`highlight-lit evaluate`: a checkpoint, a baseline or any system's scores, judged by a corpus' labels."""
+"""`highlight-lit evaluate`: checkpoints, a baseline or any system's scores, judged by a corpus' labels."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+import numpy as np
 
 from highlight_lit.baselines import score
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.topics import topics_of
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.judge import (
-    ClipScores,
-    Judgement,
-    judge,
-    labelled_videos,
-    read_scores,
-    write_judgement,
-    write_scores,
-)
-from highlight_lit.training.detector import load_detector
+from highlight_lit.evaluation.judge import Judgement, judge, judge_several, labelled_videos, write_judgement
+from highlight_lit.evaluation.scores import ClipScores, matched, read_scores, write_scores
+from highlight_lit.text import a_few, say, say_table
+from highlight_lit.training.checkpoints import read_checkpoint
+from highlight_lit.training.detector import Detector, load_detector
+from highlight_lit.training.tables import Judged, of_checkpoints, of_system
+
+Scores = dict[str, ClipScores]
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,72 +34,112 @@ def run(options: argparse.Namespace) -> int:
     if options.seed < 0:
         raise InputError(f"--seed {options.seed}: expected a whole number of at least 0")
     corpus = Corpus(options.corpus)
-    topics = list(options.topics or corpus.topics)
+    if options.checkpoint is not None:
+        return _checkpoints(options, corpus)
     if options.scores is not None:
-        scores = read_scores(options.scores)
-    elif options.method is not None:
-        scores = _of_method(options, corpus, topics)
+        scores = matched(read_scores(options.scores), corpus, str(options.scores), _note)
+        topics = options.topics or _topics(corpus)
     else:
-        topics, scores = _of_checkpoints(options, corpus)
-    judgement = judge(corpus, topics, scores, empty=options.empty, draws=options.draws)
-    Console(width=None if sys.stdout.isatty() else 120).print(table(judgement, str(corpus.manifest["name"])))
+        topics = options.topics or _topics(corpus, options.rule, options.training)
+        scores = _of_method(options, corpus, topics)
+    where = str(options.scores or options.method)
+    judgement = judge(corpus, topics, scores, empty=options.empty, draws=options.draws, where=where)
+    say_table(of_system(judgement, str(corpus.manifest["name"])))
     if options.out is not None:
-        write_judgement(options.out, judgement)
-        write_scores(options.out / "scores.csv", scores)
+        _write(options.out, judgement, scores)
     return 0
 
 
-def _of_method(options: argparse.Namespace, corpus: Corpus, topics: list[str]) -> dict[str, ClipScores]:
+def _note(line: str) -> None:
+    say(f"note: {line}", file=sys.stderr)
+
+
+def _topics(corpus: Corpus, rule: str | None = None, training: str = "lists") -> list[str]:
+    """The topics that can be judged: with labels and, for a method that learns by a rule, with videos to learn from."""
+    found = topics_of(corpus, training)
+    judged = found.judged > 0
+    if rule is not None:
+        judged &= found.trainable(rule)
+    topics = [name for name, possible in zip(found.names, judged, strict=True) if possible]
+    if not topics:
+        lacking = "labelled video" if rule is None else f"labelled video, and positives and negatives (--rule {rule}),"
+        raise InputError(f"{corpus.root}: no topic with a {lacking} to evaluate on")
+    if left := [name for name in found.names if name not in set(topics)]:
+        _note(f"{len(left)} topics of {corpus.root} have nothing to evaluate on and are left out: {a_few(left)}")
+    return topics
+
+
+def _of_method(options: argparse.Namespace, corpus: Corpus, topics: Sequence[str]) -> Scores:
     """Scores of a baseline, topic by topic."""
     given = {key: getattr(options, key) for key in ("modality", "rule", "training", "seed")}
-    scores: dict[str, ClipScores] = {}
+    scores: Scores = {}
     for topic in topics:
         scores |= score(options.method, corpus, topic, **given)
     return scores
 
 
-def _of_checkpoints(options: argparse.Namespace, corpus: Corpus) -> tuple[list[str], dict[str, ClipScores]]:
-    """Topics and scores of each checkpoint's own topic."""
-    detectors = [load_detector(path) for path in options.checkpoint]
-    of_topic = {detector.topic: detector for detector in detectors}
-    if len(of_topic) < len(detectors):
-        raise InputError("--checkpoint: two of them have the same topic; judge them one by one")
+def _checkpoints(options: argparse.Namespace, corpus: Corpus) -> int:
+    """Judge each checkpoint on its own topic: one system, or several of a topic beside each other."""
+    of_topic: dict[str, list[Detector]] = {}
+    for path in dict.fromkeys(options.checkpoint):
+        detector = load_detector(path, options.trust)
+        of_topic.setdefault(detector.topic, []).append(detector)
     topics = list(options.topics or of_topic)
     if strange := [topic for topic in topics if topic not in of_topic]:
-        raise InputError(f"--topics {strange[0]}: no checkpoint of this topic; they have {', '.join(of_topic)}")
-    scores: dict[str, ClipScores] = {}
-    for topic in topics:
-        labelled = {video.id for video in labelled_videos(corpus, [topic])}
-        found = corpus.evaluation_videos(topic)
-        videos = found[[corpus.ids[video].decode() in labelled for video in found]]
-        for video, z in of_topic[topic].score_corpus(corpus, videos).items():
-            scores[corpus.ids[video].decode()] = ClipScores(corpus.rows(video, "span"), z)
-    return topics, scores
-
-
-def table(judgement: Judgement, corpus: str) -> Table:
-    """Every measure of the benchmark: the system beside chance, middle and annotators; the primary one by topic."""
-    report, chance = judgement.report, judgement.chance
-    shown = Table(title=f"{report.benchmark} on {corpus}", title_justify="left")
-    for heading in ("measure", "topic", "videos", "system", "chance", "middle", "annotators"):
-        shown.add_column(heading, justify="left" if heading in ("measure", "topic") else "right")
-    for name, measure in report.measures.items():
-        level = chance.measures[name]
-        topics = list(measure.topics) if name == report.primary and len(measure.topics) > 1 else []
+        raise InputError(f"--topics {strange[0]}: no checkpoint of this topic; they have {a_few(of_topic)}")
+    name, how = str(corpus.manifest["name"]), {"empty": options.empty, "draws": options.draws}
+    if all(len(of_topic[topic]) == 1 for topic in topics):
+        scores: Scores = {}
         for topic in topics:
-            beside = [judged.measures[name].topics[topic] for judged in (judgement.middle, judgement.annotators)]
-            spread = level.topics[topic]
-            shown.add_row("", topic, str(len(measure.videos[topic])), *_row(measure.topics[topic], spread, beside))
-        beside = [judged.measures[name].value for judged in (judgement.middle, judgement.annotators)]
-        videos = str(sum(map(len, measure.videos.values())))
-        shown.add_row(name, "mean" if len(measure.topics) > 1 else next(iter(measure.topics)), videos,
-                      *_row(measure.value, level.overall, beside), end_section=True)  # fmt: skip
-        if measure.without_positive:
-            counted = "count as 0" if report.empty == "zero" else "are left out"
-            shown.caption = f"{measure.without_positive} labellings without a positive {counted}"
-    return shown
+            scores |= _of_detector(of_topic[topic][0], corpus)
+        judgement = judge(corpus, topics, scores, **how)
+        say_table(of_system(judgement, name))
+        if options.out is not None:
+            _write(options.out, judgement, scores)
+        return 0
+    names = _names([detector.source for topic in topics for detector in of_topic[topic]])
+    judged: list[Judged] = []
+    for topic in topics:
+        systems = [_of_detector(detector, corpus) for detector in of_topic[topic]]
+        judgements = judge_several(corpus, [topic], systems, **how)
+        for detector, judgement, scores in zip(of_topic[topic], judgements, systems, strict=True):
+            judged.append(Judged(topic, names[detector.source], judgement))
+            if options.out is not None:
+                _write(options.out / names[detector.source], judgement, scores)
+    alike = all(_alike([detector.source for detector in of_topic[topic]]) for topic in topics)
+    say_table(of_checkpoints(judged, name, alike))
+    if not alike:
+        _note("checkpoints of one topic are of different settings: no mean is taken over them")
+    return 0
 
 
-def _row(value: float, chance: object, beside: list[float]) -> list[str]:
-    mean, std = (100 * getattr(chance, field) for field in ("mean", "std"))
-    return [f"{100 * value:.1f}", f"{mean:.1f} ({std:.1f})", *(f"{100 * level:.1f}" for level in beside)]
+def _names(paths: Sequence[Path]) -> dict[Path, str]:
+    """What to call checkpoints: their folders' names, which runs are told by, with a number where two are the same."""
+    names: dict[Path, str] = {}
+    for path in paths:
+        name = path.resolve().parent.name or "root"
+        same = sum(other == name or other.startswith(f"{name}-") for other in names.values())
+        names[path] = f"{name}-{same + 1}" if same else name
+    return names
+
+
+def _alike(paths: Sequence[Path]) -> bool:
+    """Whether checkpoints were trained with the same settings, and so differ by their seeds alone."""
+    settings = [read_checkpoint(path)["hyper_parameters"] for path in paths]
+    return all(other == settings[0] for other in settings)
+
+
+def _of_detector(detector: Detector, corpus: Corpus) -> Scores:
+    """Scores of the labelled videos of a detector's topic."""
+    labelled = {video.id for video in labelled_videos(corpus, [detector.topic])}
+    found = corpus.evaluation_videos(detector.topic)
+    videos = found[np.array([corpus.ids[video].decode() in labelled for video in found], bool)]
+    return {
+        corpus.ids[video].decode(): ClipScores(corpus.rows(video, "span"), z)
+        for video, z in detector.score_corpus(corpus, videos).items()
+    }
+
+
+def _write(folder: Path, judgement: Judgement, scores: Scores) -> None:
+    write_judgement(folder, judgement)
+    write_scores(folder / "scores.csv", scores)

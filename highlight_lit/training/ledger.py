@@ -15,6 +15,7 @@ import torch
 from highlight_lit import __version__
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json
+from highlight_lit.training.record import check
 
 RECORD = "record.json"
 FORMAT = "highlight-lit record"
@@ -56,7 +57,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     """Record of a run, None if it has none.
 
     Raises:
-        InputError: It is damaged or of another format or version.
+        InputError: It is damaged, of another format or version, or lacks what tables are made from.
     """
     path = folder / RECORD
     if not path.is_file():
@@ -64,7 +65,24 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     record = read_json(path, "a record of a run")
     if not isinstance(record, dict) or record.get("format") != FORMAT or record.get("version") != VERSION:
         raise InputError(f"{path}: expected {FORMAT!r} version {VERSION}; move it away and run again")
+    check(record, path)
     return record
+
+
+def read_note(path: Path) -> dict[str, Any]:
+    """What a job of a sweep has noted of its run: its words, and the record, or the error alone.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    note = read_json(path, "a note of a sweep")
+    if not isinstance(note, dict) or type(note.get("overrides")) is not str:
+        raise InputError(f"{path}: expected a note of a sweep")
+    if note.get("status") == "done":
+        check(note, path)
+    elif type(note.get("error")) is not str:
+        raise InputError(f"{path}: error: expected text")
+    return note
 
 
 def records(out: Path) -> Iterator[dict[str, Any]]:

@@ -21,6 +21,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 
 from highlight_lit.errors import InputError, Interrupted
+from highlight_lit.text import say
 
 PATIENCE = 30.0  # seconds that ranks are given to end once one of them has
 
@@ -133,7 +134,7 @@ class Ranks:
                 running = [process for process in running if process.exitcode != 0]
                 failed = any(process.exitcode for process in running)
         if running and not self._over.wait(PATIENCE):
-            print(f"highlight-lit: {self._said() or 'a rank ended'}", file=sys.stderr, flush=True)
+            say(f"highlight-lit: {self._said() or 'a rank ended'}", file=sys.stderr)
             os._exit(1)
 
     def _said(self) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.table import Table
 
 from highlight_lit.evaluation.statistics import t_interval
+from highlight_lit.text import shown, width
 
 Records = Sequence[dict[str, Any]]
+LEVELS = ("chance", "middle", "annotators")
 
 
 def line(record: dict[str, Any]) -> str:
@@ -35,35 +38,76 @@ def heading(records: Records) -> str:
     """What the numbers of a sweep's table are."""
     primary = next(record["evaluation"]["primary"] for record in records if "evaluation" in record)
     corpora = ", ".join(sorted({record["corpus"]["name"] for record in records}))
-    return f"\n{primary} in percent, {corpora}: mean over seeds (standard deviation)"
+    return f"{primary} in percent, {corpora}: mean over seeds (standard deviation)"
 
 
-def sweep_table(records: Records) -> Table:
-    """Topics down, systems across: mean over seeds and its standard deviation, beside chance, middle and annotators."""
+def sweep_table(records: Records, room: int) -> Table:
+    """Mean over seeds and its standard deviation of each topic and system, beside chance, middle and annotators.
+
+    Args:
+        records: Of runs that are done; those without an evaluation, or without the first one's measure, are left out.
+        room: Characters in a line. Systems stand across, and below each other where that needs more.
+    """
     records = [record for record in records if "evaluation" in record]
     name = records[0]["evaluation"]["primary"]
+    records = [record for record in records if name in record["evaluation"]["measures"]]
     varied = _varied(records)
-    systems = sorted({_system(record, varied) for record in records})
-    topics = sorted({record["topic"] for record in records})
-    table = Table()
-    for heading in ("topic", "videos", *systems, "chance", "middle", "annotators"):
-        table.add_column(heading, justify="left" if heading == "topic" else "right")
+    first = {_system(record, varied): record for record in reversed(records)}
+    systems = sorted(first, key=lambda system: _order(first[system], varied))
+    rows = _rows(records, systems, varied)
+    across = _across(rows, systems)
+    return across if width(across) <= room else _down(rows, systems)
+
+
+class _Row(NamedTuple):
+    """A topic, or the mean over topics: cells by system, then the levels'."""
+
+    topic: str
+    videos: int
+    cells: Sequence[str]
+    levels: Sequence[str]
+
+
+def _rows(records: Records, systems: Sequence[str], varied: Sequence[str]) -> list[_Row]:
+    name = records[0]["evaluation"]["primary"]
     levels = {record["topic"]: _levels(record["evaluation"], name) for record in records}
-    for topic in topics:
+    rows = []
+    for topic in sorted(levels):
         of_topic = [record for record in records if record["topic"] == topic]
         cells = [_seeds([_value(r, name) for r in of_topic if _system(r, varied) == system]) for system in systems]
         videos, chance, spread, middle, annotators = levels[topic]
         beside = (f"{_percent(chance)} ({_percent(spread)})", _percent(middle), _percent(annotators))
-        table.add_row(topic, str(videos), *cells, *beside)
-    if len(topics) > 1:
+        rows.append(_Row(shown(topic), videos, cells, beside))
+    return [*rows, _average(records, name, systems, varied, levels)] if len(rows) > 1 else rows
+
+
+def _across(rows: Sequence[_Row], systems: Sequence[str]) -> Table:
+    """A row a topic."""
+    table = Table()
+    for heading in ("topic", "videos", *map(shown, systems), *LEVELS):
+        table.add_column(heading, justify="left" if heading == "topic" else "right", overflow="fold")
+    for row in rows:
+        before_the_mean = len(rows) > 1 and row is rows[-2]
+        table.add_row(row.topic, str(row.videos), *row.cells, *row.levels, end_section=before_the_mean)
+    return table
+
+
+def _down(rows: Sequence[_Row], systems: Sequence[str]) -> Table:
+    """A row a topic and system, and one for each of its levels."""
+    table = Table()
+    for heading in ("topic", "videos", "system", "percent"):
+        table.add_column(heading, justify="left" if heading in ("topic", "system") else "right", overflow="fold")
+    for row in rows:
+        lines = [*zip(map(shown, systems), row.cells, strict=True), *zip(LEVELS, row.levels, strict=True)]
+        for place, line in enumerate(lines):
+            table.add_row(*((row.topic, str(row.videos)) if place == 0 else ("", "")), *line)
         table.add_section()
-        table.add_row(*_average(records, name, systems, varied, levels))
     return table
 
 
 def _average(
     records: Records, name: str, systems: Sequence[str], varied: Sequence[str], levels: dict[str, Any]
-) -> list[str]:
+) -> _Row:
     """The row of means over topics; a seed counts where it has every topic."""
     cells, topics = [], sorted(levels)
     for system in systems:
@@ -81,19 +125,24 @@ def _average(
         _percent(sum(middle) / n),
         _percent(sum(annotators) / n),
     ]
-    return ["mean over topics", str(sum(videos)), *cells, *beside]
+    return _Row("mean over topics", sum(videos), cells, beside)
 
 
 def _levels(evaluation: dict[str, Any], name: str) -> tuple[int, float, float, float, float]:
     levels = evaluation["levels"]
     chance = levels["chance"]["measures"][name]
     videos = evaluation["measures"][name]["n_videos"]
-    middle, annotators = (levels[level]["measures"][name]["mean"] for level in ("middle", "annotators"))
-    return videos, chance["mean"], chance["std"], middle, annotators
+    middle, annotators = (_number(levels[level]["measures"][name]["mean"]) for level in ("middle", "annotators"))
+    return videos, _number(chance["mean"]), _number(chance["std"]), middle, annotators
 
 
 def _value(record: dict[str, Any], name: str) -> float:
-    return float(record["evaluation"]["measures"][name]["mean"])
+    return _number(record["evaluation"]["measures"][name]["mean"])
+
+
+def _number(value: float | None) -> float:
+    """A mean of a record, which has None for a mean over nothing."""
+    return math.nan if value is None else float(value)
 
 
 def _settings(record: dict[str, Any]) -> dict[str, Any]:
@@ -137,6 +186,12 @@ def _system(record: dict[str, Any], varied: Sequence[str]) -> str:
     return " ".join(v if n == "modality" else f"{n}={v}" for n, v in zip(names, values, strict=True))
 
 
+def _order(record: dict[str, Any], varied: Sequence[str]) -> list[tuple[float, str]]:
+    """Where a system stands among others: by its values, numbers as numbers and before names."""
+    values = [_settings(record).get(key) for key in varied]
+    return [(float(value), "") if isinstance(value, int | float) else (float("inf"), str(value)) for value in values]
+
+
 def _seeds(values: list[float]) -> str:
     if not values:
         return "-"
@@ -144,5 +199,5 @@ def _seeds(values: list[float]) -> str:
     return _percent(interval.mean) + (f" ({_percent(interval.std)})" if len(values) > 1 else "")
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}"
+def _percent(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{100 * value:.1f}"

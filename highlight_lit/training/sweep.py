@@ -14,10 +14,11 @@ from typing import Any, ClassVar
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
-from rich.console import Console
 
-from highlight_lit.files import read_json, write_json
+from highlight_lit.files import write_json
+from highlight_lit.text import columns, say, say_table
 from highlight_lit.training import summary
+from highlight_lit.training.ledger import read_note
 
 # Names the folder in which the jobs of a sweep leave their notes, whatever process or machine runs them.
 _NOTES = "HIGHLIGHT_LIT_SWEEP"
@@ -59,9 +60,9 @@ class Sweep(Callback):
         if (error := record.pop("exception", None)) is not None:
             Sweep.error = error
         elif record["status"] == "failed":
-            print(f"failed: {overrides}: {record['error']}", file=sys.stderr, flush=True)
+            say(f"failed: {overrides}: {record['error']}", file=sys.stderr)
         else:
-            print(summary.line(record), flush=True)
+            say(summary.line(record))
         if _NOTES in os.environ:
             write_json(
                 Path(os.environ[_NOTES]) / f"{config.hydra.job.num:06d}.json", {"overrides": overrides, **record}
@@ -76,13 +77,13 @@ class Sweep(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the table over all cells of the sweep, done now or before."""
         notes = Path(os.environ[_NOTES])
-        records = [read_json(path, "a note of a sweep") for path in sorted(notes.glob("*.json"))]
+        records = [read_note(path) for path in sorted(notes.glob("*.json"))]
         self.discard_notes()
         Sweep.failures = [f"{r['overrides']}: {r['error']}" for r in records if r["status"] == "failed"]
         done = [record for record in records if record["status"] == "done"]
         if any("evaluation" in record for record in done):
-            print(summary.heading(done))
-            Console(width=None if sys.stdout.isatty() else 120).print(summary.sweep_table(done))
+            say("", summary.heading(done))
+            say_table(summary.sweep_table(done, columns()))
 
 
 def _alive(process: int) -> bool:

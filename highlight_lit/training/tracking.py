@@ -11,6 +11,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from highlight_lit.errors import InputError
+from highlight_lit.training import privacy
+
 
 @contextmanager
 def tracked(
@@ -19,7 +22,8 @@ def tracked(
     """Yield a logger whose W&B run is closed on leaving: exit code 0, or 1 if anything was raised.
 
     Args:
-        options: `mode` (`offline`, `online` or `disabled`; disabled yields None and imports nothing), `project`, `group`.
+        options: `mode` (`offline`, `online` or `disabled`; disabled yields None and imports nothing), `project`, `group`,
+            `private` (W&B is told nothing of the machine).
         folder: Where W&B keeps the run's files.
         run_id: The run's identity, its id in W&B too, so that a resumed run goes on in the same one.
         config: What to keep as the run's config.
@@ -28,14 +32,19 @@ def tracked(
     if mode == "disabled":
         yield None
         return
+    further = privacy.settings(options["private"])
     import wandb
 
     folder.mkdir(parents=True, exist_ok=True)
+    if (folder / "wandb").is_symlink():
+        raise InputError(
+            f"{folder / 'wandb'}: a link; expected a folder, since what an ended run left there is removed"
+        )
     if mode == "offline":  # what a killed process of this run left; the run logs its finished epochs again
         for left in folder.glob(f"wandb/offline-run-*-{run_id}"):
             shutil.rmtree(left, ignore_errors=True)
     os.environ.setdefault("WANDB_SILENT", "true")
-    settings = wandb.Settings(silent=True, console="off", x_disable_stats=True, quiet=True)
+    settings = wandb.Settings(silent=True, console="off", x_disable_stats=True, quiet=True, **further)
     run = wandb.init(
         project=options["project"],
         id=run_id,
@@ -46,7 +55,7 @@ def tracked(
         dir=folder,
         mode="offline" if mode == "offline" else "online",
         resume="allow" if mode == "online" else None,
-        config=dict(config),
+        config=privacy.sent(config, options["private"]),
         settings=settings,
     )
     exit_code = 1

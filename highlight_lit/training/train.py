@@ -19,7 +19,8 @@ from highlight_lit import config as run_config
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.judge import ClipScores, Judgement, judge, write_judgement, write_scores
+from highlight_lit.evaluation.judge import Judgement, judge, write_judgement
+from highlight_lit.evaluation.scores import ClipScores, write_scores
 from highlight_lit.training import ledger
 from highlight_lit.training.checkpoints import (
     NAME,
@@ -27,6 +28,7 @@ from highlight_lit.training.checkpoints import (
     LastCheckpoint,
     Signals,
     read_checkpoint,
+    restoring,
     resumable,
 )
 from highlight_lit.training.module import HighlightModule, log_epoch
@@ -35,11 +37,11 @@ from highlight_lit.training.ranks import Place, Ranks
 from highlight_lit.training.tracking import summarize, tracked
 
 
-def train(config: DictConfig) -> dict[str, Any]:
+def train(config: DictConfig | dict[str, Any]) -> dict[str, Any]:
     """Train one topic with one seed and judge it; the record tells how it went.
 
     Args:
-        config: The composed configuration.
+        config: The composed configuration, or a plain one, in which nothing is resolved.
 
     Returns:
         The run's record, read back if the same run was done before.
@@ -146,7 +148,8 @@ def _run(
                 module.network.compile()  # what comes after it needs all ranks' bags
             else:
                 module.objective = compiled()
-        trainer.fit(module, data, ckpt_path=found)
+        with restoring(found, last):
+            trainer.fit(module, data, ckpt_path=found)
         outcome: dict[str, Any] = {"seconds": last.seconds, "epochs": trainer.current_epoch}
         outcome["steps"] = trainer.global_step
         outcome["losses"] = {

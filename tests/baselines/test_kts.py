@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from highlight_lit.baselines import kts
+from tests.tolerance import FUNCTION, assert_near
 
 
 def _exhaustive(x: np.ndarray, penalty: float) -> float:
@@ -34,7 +35,8 @@ def _cost(x: np.ndarray, points: list[int], penalty: float) -> float:
 def test_it_costs_as_little_as_the_best_of_all_segmentations(n: int, seed: int, penalty: float) -> None:
     x = np.random.default_rng(seed).normal(size=(n, 3))
     points = kts.change_points(x @ x.T, penalty)
-    assert _cost(x, points, penalty) == pytest.approx(_exhaustive(x, penalty), abs=1e-9)
+    apart = (3 * n, n, FUNCTION)  # of the kernel and the scatters; a segmentation that costs the same may be found
+    assert_near(_cost(x, points, penalty), _exhaustive(x, penalty), *apart, scale=1 + np.square(x).sum())
 
 
 def test_it_finds_planted_change_points_under_noise() -> None:

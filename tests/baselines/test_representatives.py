@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from highlight_lit.baselines import cvs, mbf, quasi, smrs
 from highlight_lit.baselines.videos import Clips, Videos
+from tests.tolerance import FUNCTION, assert_near
 
 
 def test_smrs_recovers_the_vertices_that_all_other_clips_are_mixtures_of() -> None:
@@ -35,7 +36,7 @@ def test_smrs_coefficients_add_up_to_one_a_clip_and_reach_the_objective_of_a_gen
         return float(lam * np.linalg.norm(C, axis=1).sum() + 0.5 * np.square(y.T - y.T @ C).sum())
 
     C = smrs.coefficients(y, alpha=alpha, iterations=5000)
-    assert np.allclose(C.sum(0), 1.0, atol=1e-3)
+    assert np.abs(C.sum(0) - 1.0).max() <= 5 * smrs.TOLERANCE  # five coefficients, each as near as it iterates to
     constraint = {"type": "eq", "fun": lambda c: c.reshape(5, 5).sum(0) - 1.0}
     best = min(
         minimize(
@@ -43,7 +44,7 @@ def test_smrs_coefficients_add_up_to_one_a_clip_and_reach_the_objective_of_a_gen
         ).fun
         for _ in range(3)
     )
-    assert objective(C) == pytest.approx(best, rel=2e-3)
+    assert objective(C) == pytest.approx(best, rel=25 * smrs.TOLERANCE)  # flat at its minimum but for the constraint
 
 
 def test_smrs_finds_clips_that_are_extreme_by_their_length_alone() -> None:
@@ -93,7 +94,7 @@ def test_cvs_prefers_the_scene_that_the_topics_other_videos_show() -> None:
 def test_cvs_without_other_videos_still_finds_representatives() -> None:
     norms = cvs.row_norms(np.eye(3)[[0, 0, 1, 1, 2, 2]], np.zeros((0, 3)))
     assert (norms > 0).all()
-    assert np.allclose(norms, norms[0])
+    assert_near(norms, np.full(6, norms[0]), 6 * 6, 6 * FUNCTION)  # alike by symmetry, however long it iterates
 
 
 def test_mbf_finds_a_planted_biclique_under_random_edges() -> None:

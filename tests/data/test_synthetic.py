@@ -10,7 +10,8 @@ import pytest
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.synthetic import Plan, Planted, synthesize
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.judge import ClipScores, judge
+from highlight_lit.evaluation.judge import judge
+from highlight_lit.evaluation.scores import ClipScores
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from highlight_lit.evaluation.benchmarks import (
     top_half,
 )
 from highlight_lit.evaluation.ranking import Floats
+from tests.tolerance import FUNCTION, assert_near, rounding
 
 
 def video(id: str, *columns: list[float], topic: str = "dog", seconds: float = 2.0) -> LabelledVideo:
@@ -47,10 +48,12 @@ def test_segment_scores_are_means_weighted_by_seconds_of_overlap(
         overlap = [max(0.0, min(end, b) - max(start, a)) for a, b in clips]
         if sum(overlap) > 0:
             mean = sum(w / sum(overlap) * s for w, s in zip(overlap, scores, strict=True))
-            assert value == pytest.approx(mean, abs=1e-9)
+            assert_near(value, mean, 3 * len(clips), FUNCTION, scale=6.0)  # scores, and their rise above the lowest
         else:
             distance = [abs(a + b - start - end) for a, b in clips]
-            assert value in [s for s, d in zip(scores, distance, strict=True) if d <= min(distance) + 1e-9]
+            assert value in [
+                s for s, d in zip(scores, distance, strict=True) if d <= min(distance) + rounding(4, scale=100.0)
+            ]
 
 
 @given(spans, spans, st.floats(-1e6, 1e6))
@@ -64,7 +67,9 @@ def test_clips_and_segments_meet_in_seconds_and_not_by_index() -> None:
     """Clips of 0.96 s drift from segments of 1 s: by index, the last would be 4 s off."""
     clips = np.stack([np.arange(104) * 0.96, np.arange(1, 105) * 0.96], axis=1)
     segments = np.stack([np.arange(99), np.arange(1, 100)], axis=1)
-    np.testing.assert_allclose(to_segments(clips, clips.mean(axis=1), segments), segments.mean(axis=1), atol=0.48)
+    np.testing.assert_allclose(
+        to_segments(clips, clips.mean(axis=1), segments), segments.mean(axis=1), atol=0.48
+    )  # half a clip
 
 
 def test_a_long_video_is_carried_over_as_its_parts_are() -> None:
@@ -145,13 +150,13 @@ def test_every_measure_of_tvsum_and_cosum_has_its_own_reading() -> None:
     reversed_order = {"a": np.arange(8.0)}
     tvsum = evaluate(TVSUM, [shots], reversed_order)
     # The top half is shots 0..3, shot 3 is ranked fifth; above the median are 0 and 1 alone.
-    assert tvsum.measures["top5/mininet"].value == pytest.approx((0 + 1 / 5) / 2)
+    assert_near(tvsum.measures["top5/mininet"].value, (0 + 1 / 5) / 2, 5, FUNCTION)
     assert tvsum.measures["top5/umt"].value == 0.0
-    assert tvsum.measures["ap5"].value == pytest.approx(1 / 5 / 4)
+    assert_near(tvsum.measures["ap5"].value, 1 / 5 / 4, 5, FUNCTION)
     chosen = video("a", [1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 1], topic="surfing")
     cosum = evaluate(COSUM, [chosen], {"a": np.array([4.0, 3, 2, 1])})
     assert cosum.measures["cosum/step"].value == cosum.measures["cosum/ap5"].value == 0.5
-    assert cosum.value == pytest.approx(((0 + 1 / 2) / 2 + (1 / 3 + 2 / 4) / 2) / 2)
+    assert_near(cosum.value, ((0 + 1 / 2) / 2 + (1 / 3 + 2 / 4) / 2) / 2, 5, FUNCTION)
 
 
 def test_the_report_is_plain_json_and_csv_with_none_for_what_is_left_out() -> None:

@@ -19,8 +19,9 @@ from highlight_lit.evaluation.benchmarks import (
     evaluate,
 )
 from highlight_lit.evaluation.levels import annotators, chance, middle
+from tests.tolerance import FUNCTION, assert_near, rounding
 
-POINTS = 0.5 / 100
+POINTS = 0.5 / 100  # the known levels were found by drawing orders, and written down to a tenth of a point
 FRAMES_A_SECOND = 30  # of no consequence: chance and the middle depend on proportions alone
 
 
@@ -37,12 +38,13 @@ def test_chance_is_what_random_scores_reach_on_average(benchmark: Any) -> None:
     rng = np.random.default_rng(0)
     reports = [evaluate(benchmark, videos, {v.id: rng.random(len(v.span)) for v in videos}) for _ in range(400)]
     level = chance(benchmark, videos, draws=2000)
+    exact = rounding(400, 12)  # where every order has the same value
     for name, measure in level.measures.items():
         values = np.array([report.measures[name].value for report in reports])
-        assert measure.overall.mean == pytest.approx(values.mean(), abs=5 * values.std() / 20 + 1e-9)
-        assert measure.overall.std == pytest.approx(values.std(), rel=0.2)
+        assert measure.overall.mean == pytest.approx(values.mean(), abs=5 * values.std() / 20 + exact)
+        assert measure.overall.std == pytest.approx(values.std(), rel=0.2)  # 5 / sqrt(2 400)
         dog = np.array([report.measures[name].topics["dog"] for report in reports])
-        assert measure.topics["dog"].mean == pytest.approx(dog.mean(), abs=5 * dog.std() / 20 + 1e-9)
+        assert measure.topics["dog"].mean == pytest.approx(dog.mean(), abs=5 * dog.std() / 20 + exact)
 
 
 def test_chance_repeats_with_its_seed_and_in_a_topic_does_not_depend_on_the_others() -> None:
@@ -51,7 +53,7 @@ def test_chance_repeats_with_its_seed_and_in_a_topic_does_not_depend_on_the_othe
     alone, other = chance(COSUM, videos[:2]), chance(COSUM, videos, seed=1)
     for name in whole.measures:
         assert whole.measures[name].topics["dog"] == alone.measures[name].topics["dog"]
-        assert whole.measures[name].overall.std == pytest.approx(again.measures[name].overall.std)
+        assert_near(whole.measures[name].overall.std, again.measures[name].overall.std, 3, FUNCTION)
         assert whole.measures[name].overall.std != other.measures[name].overall.std
         assert whole.measures[name].overall.mean == other.measures[name].overall.mean
     json.dumps(whole.to_dict(), allow_nan=False)
@@ -79,7 +81,7 @@ def test_the_middle_ranks_from_the_middle_outwards_with_ties_on_either_side() ->
         for i, label in enumerate(labels)
     ]
     topics = middle(YOUTUBE_HIGHLIGHTS, videos).measures["youtube/step"].topics
-    assert topics == pytest.approx({"0": 1.0, "1": 1 / 3, "2": 1 / 3})
+    assert_near([topics["0"], topics["1"], topics["2"]], [1, 1 / 3, 1 / 3], 5)
 
 
 def test_one_annotators_own_labels_and_the_agreed_shots_of_three_rank_perfectly() -> None:

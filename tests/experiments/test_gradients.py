@@ -8,6 +8,7 @@ import torch
 
 from experiments import gradients
 from highlight_lit.models.pooling import NoisyOr, SigmoidGate
+from tests.tolerance import FUNCTION, assert_near
 
 
 @pytest.mark.parametrize(("p_1", "p_2"), [(0.1, 0.9), (0.5, 0.5), (0.9, 0.2), (0.99, 0.99)])
@@ -17,16 +18,17 @@ def test_both_surfaces_are_the_gradients_of_the_loss(p_1: float, p_2: float) -> 
     mask = torch.ones(1, 2, dtype=torch.bool)
     z_hat, _ = NoisyOr(1)(z, mask, lambda c: c)
     [by_autograd] = torch.autograd.grad(torch.nn.functional.softplus(-z_hat).sum(), p, retain_graph=True)
-    assert float(gradients.noisy_or(np.array(p_1), np.array(p_2))) == pytest.approx(float(by_autograd[0, 0]))
+    scale = 1 / ((1 - p_1) * (1 - p_2) * p_1 * p_2)  # slopes of the logits, at their steepest
+    assert_near(gradients.noisy_or(np.array(p_1), np.array(p_2)), by_autograd[0, 0], 6 * FUNCTION, scale=scale)
     [by_autograd] = torch.autograd.grad(torch.nn.functional.softplus(-z.sum()), p)  # every alpha 1
-    assert float(gradients.product_of_odds(np.array(p_1), np.array(p_2))) == pytest.approx(float(by_autograd[0, 0]))
+    assert_near(gradients.product_of_odds(np.array(p_1), np.array(p_2)), by_autograd[0, 0], 6 * FUNCTION, scale=scale)
 
 
 def test_noisy_ors_gradient_vanishes_where_the_gates_does_not() -> None:
     p = np.array([0.5])
     reaching = gradients.in_long_bag(p)
     assert 60 * reaching["noisy-or"][0] < 1e-15
-    assert 60 * reaching["softmax gate"][0] == pytest.approx(0.5)  # 1 - p_hat, p_hat = p
+    assert_near(60 * reaching["softmax gate"][0], 0.5, 60, FUNCTION)  # 1 - p_hat, p_hat = p
     shares = gradients.vanished()
     assert shares["noisy-or"] > 0.8
     assert shares["softmax gate"] < 0.01
@@ -41,4 +43,5 @@ def test_the_product_of_odds_is_the_sigmoid_gate_with_every_weight_1() -> None:
     torch.nn.functional.softplus(-z_hat).sum().backward()
     assert z.grad is not None
     expected = gradients.in_long_bag(p)["product of odds (every alpha 1)"]
-    assert (2 * z.grad[:, 0].abs()).tolist() == pytest.approx(expected.tolist())
+    # A bag's logit is 60 times a clip's, and so are its roundings.
+    assert_near(2 * z.grad[:, 0].abs(), expected, 120, 4 * FUNCTION, scale=60.0)

@@ -21,6 +21,7 @@ from highlight_lit.media.extractors import audio_extractor, visual_extractor
 from highlight_lit.media.features import Features, extract_features
 
 SMALL = Pictures(8, 16)
+NEAR = 4  # of 255: what a lossy picture, and its way from RGB to YUV and back, may be off by
 
 
 def clips_of(path: Path, pictures: Pictures = SMALL) -> tuple[list[NDArray[np.uint8]], dict[int, Sound], float]:
@@ -62,14 +63,14 @@ def test_a_clip_holds_what_is_on_display_during_its_second_at_a_variable_frame_r
     path = made.write_video(tmp_path / "vfr.mp4", 4, sound=None, times=times)
     clips, _, _ = clips_of(path)
     expected = 20 + 20 * np.arange(4)
-    np.testing.assert_allclose(brightness(clips), np.tile(expected[:, None], 8), atol=4)
+    np.testing.assert_allclose(brightness(clips), np.tile(expected[:, None], 8), atol=NEAR)
 
 
 def test_every_frame_rate_gives_the_same_clips(tmp_path, made):
     at = {fps: made.write_video(tmp_path / f"{fps}.mp4", 3, sound=None, fps=fps) for fps in (5, 24, 60)}
     brightnesses = [brightness(clips_of(path)[0]) for path in at.values()]
     for other in brightnesses[1:]:
-        np.testing.assert_allclose(other, brightnesses[0], atol=4)
+        np.testing.assert_allclose(other, brightnesses[0], atol=NEAR)
 
 
 def test_sound_that_starts_late_is_heard_where_it_starts(tmp_path, made):
@@ -87,8 +88,8 @@ def test_an_edit_list_that_cuts_the_beginning_moves_the_pictures(tmp_path, made)
     whole = brightness(clips_of(path)[0])[:, 0]
     made.cut_beginning(path, 1.0)
     cut = brightness(clips_of(path)[0])[:, 0]
-    np.testing.assert_allclose(whole, [20, 40, 60, 80], atol=4)
-    np.testing.assert_allclose(cut, [40, 60, 80], atol=4)
+    np.testing.assert_allclose(whole, [20, 40, 60, 80], atol=NEAR)
+    np.testing.assert_allclose(cut, [40, 60, 80], atol=NEAR)
 
 
 def test_a_rotation_flag_turns_the_pictures(tmp_path, made):
@@ -158,7 +159,7 @@ def test_the_last_picture_stays_while_sound_goes_on(tmp_path, made):
     features = classic(made.write_video(tmp_path / "long.mp4", 2, sound_seconds=5))
     assert features.visual.shape == (5, 512)
     assert features.heard.all()
-    np.testing.assert_allclose(features.span[:, 0], np.arange(5))
+    assert features.span[:, 0].tolist() == [0, 1, 2, 3, 4]
 
 
 def test_a_video_shorter_than_a_second_is_one_clip_that_ends_with_it(tmp_path, made):
@@ -219,7 +220,7 @@ BAD = {
     "no frames": (no_frames, "zero pictures"),
     "cut": (cut_in_the_middle, "cut off"),
     "cut mp4": (cut_mp4, "cut off"),
-    "folder": (lambda path, made: path.mkdir(), "not a file"),
+    "folder": (lambda path, made: path.mkdir(), "a folder"),
     "missing": (lambda path, made: None, "no such file"),
 }
 

@@ -17,6 +17,7 @@ from highlight_lit.media.extractors.classic import ClassicVisual
 from highlight_lit.media.extractors.log_mel import log_mel
 from highlight_lit.media.extractors.resnet3d34 import ResNet3d34
 from highlight_lit.media.extractors.vggish import Vggish
+from tests.tolerance import assert_near, rounding
 
 
 def resnet_shapes(shortcut: str) -> dict[str, tuple[int, ...]]:
@@ -148,7 +149,8 @@ def test_resnet3d34_loads_public_key_names_and_does_not_depend_on_the_batching(s
     assert together.shape == (3, 512)
     assert together.dtype == np.float32
     assert together.std(0).mean() > 1e-3
-    assert np.abs(together - alone).max() <= 1e-5 * max(1.0, np.abs(together).max())
+    terms = (int(np.prod(shape[1:])) for shape in resnet_shapes(shortcut).values() if len(shape) == 5)
+    assert_near(together, alone, *terms)
     assert extractor.version.startswith(f"{shortcut}-")
 
 
@@ -171,7 +173,8 @@ def test_resnet3d34_sees_each_family_normalised_as_it_was_trained(save, monkeypa
     monkeypatch.setattr(extractor, "_network", lambda x: given.append(x) or torch.zeros(len(x), 512))
     extractor(np.full((1, 16, 112, 112, 3), 200, np.uint8))
     expected = (200 - np.array(mean)) / (np.array([70.584, 69.1815, 69.7935]) if std is None else std)
-    np.testing.assert_allclose(given[0][0, :, 0, 0, 0].cpu(), expected, rtol=1e-4)
+    apart = rounding(2, 4, dtype=torch.float32, scale=200 / (1.0 if std else 69.0))
+    np.testing.assert_allclose(given[0][0, :, 0, 0, 0].cpu(), expected, rtol=0, atol=apart)
 
 
 def test_vggish_loads_public_key_names_and_does_not_depend_on_the_batching(vggish_file):
@@ -180,21 +183,22 @@ def test_vggish_loads_public_key_names_and_does_not_depend_on_the_batching(vggis
     alone = np.concatenate([extractor(heard[i : i + 1]) for i in range(5)])
     assert together.shape == (5, 128)
     assert together.std() > 1e-3
-    np.testing.assert_allclose(together, alone, atol=1e-5, rtol=1e-5)
+    assert_near(together, alone, *(int(np.prod(shape[1:])) for shape in VGGISH.values()))
 
 
 def test_vggish_reads_96_frames_from_the_middle_of_the_clip_and_flattens_channels_last(vggish_file):
     tensors, heard = vggish_tensors(), waves(1)
-    x = torch.from_numpy(log_mel(heard[0, 200:15_800]).astype(np.float32))[None, None]
+    x = torch.from_numpy(log_mel(heard[0, 200:15_800]))[None, None]
     assert x.shape == (1, 1, 96, 64)
     for name in VGGISH:
-        weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
+        weight, bias = tensors[f"{name}.weight"].double(), tensors[f"{name}.bias"].double()
         if name == "embeddings.0":
             x = torch.stack([x[:, :, t, band] for t in range(6) for band in range(4)], dim=1).reshape(1, -1)
         x = torch.relu(nn.functional.conv2d(x, weight, bias, padding=1) if x.ndim == 4 else x @ weight.T + bias)
         if name in ("features.0", "features.3", "features.8", "features.13"):
             x = nn.functional.max_pool2d(x, 2)
-    np.testing.assert_allclose(audio_extractor("vggish", vggish_file)(heard), x.numpy(), atol=1e-5, rtol=1e-5)
+    found = audio_extractor("vggish", vggish_file)(heard)
+    assert_near(found, x.float(), *(int(np.prod(shape[1:])) for shape in VGGISH.values()))
 
 
 def test_vggish_pca_step_whitens_cuts_off_and_rounds_to_a_byte(save, vggish_file):
@@ -203,7 +207,9 @@ def test_vggish_pca_step_whitens_cuts_off_and_rounds_to_a_byte(save, vggish_file
     pca = save({"pca_eigen_vectors": torch.from_numpy(vectors), "pca_means": torch.from_numpy(means)})
     plain, reduced = audio_extractor("vggish", vggish_file), audio_extractor("vggish", vggish_file, pca)
     expected = np.clip((plain(waves(2)) - means[:, 0]) @ vectors.T, -2, 2)
-    np.testing.assert_allclose(reduced(waves(2)), np.round((expected + 2) * 63.75), atol=1.0)
+    np.testing.assert_allclose(
+        reduced(waves(2)), np.round((expected + 2) * 63.75), atol=1.0
+    )  # a byte may round either way
     assert set(np.unique(reduced(waves(2)))) <= set(range(256))
     assert plain.version != reduced.version
 
@@ -256,7 +262,7 @@ def test_nothing_in_a_weights_file_is_run(tmp_path):
         (lambda folder: visual_extractor("resnet3d34"), "--visual-weights"),
         (lambda folder: audio_extractor("vggish"), "--audio-weights"),
         (lambda folder: audio_extractor("vggish", folder / "none.pth"), "no such file"),
-        (lambda folder: visual_extractor("inception"), "expected classic or resnet3d34"),
+        (lambda folder: visual_extractor("inception"), "expected classic, resnet3d34 or resnet3d34_spread"),
         (lambda folder: audio_extractor("resnet3d34"), "expected classic or vggish"),
     ],
 )
@@ -293,7 +299,8 @@ def test_classic_pictures_tell_colour_edges_and_motion_apart():
     assert np.abs(change[:3]).max() == 0
     assert change[3].max() > 0.1
     assert np.abs(moved[3] - moved[4]).max() > 0.01  # which way it moves
-    np.testing.assert_allclose(rows[2, 256:], 0, atol=1e-6)  # nothing varies in a still
+    apart = rounding(8, dtype=torch.float32, scale=rows.max())
+    np.testing.assert_allclose(rows[2, 256:], 0, atol=apart)  # nothing varies in a still
 
 
 def test_classic_rows_do_not_depend_on_the_batching():

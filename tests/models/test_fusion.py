@@ -18,6 +18,7 @@ from highlight_lit.models.fusion import (
     ResidualFusion,
     VisualOnly,
 )
+from tests.tolerance import assert_near
 
 SIZES = {
     "d": st.integers(2, 6),
@@ -48,7 +49,8 @@ def test_low_rank_fusion_equals_the_mode_products_with_its_materialised_core(
     x, y = (with_one(f_v), with_one(f_a)) if append_one else (f_v, f_a)
     after_mode_1 = torch.tensordot(x, fusion.core(), dims=([-1], [1]))  # (3, 5, d_h, d_a)
     expected = (after_mode_1 * y[..., None, :]).sum(-1) + fusion.b
-    torch.testing.assert_close(fusion(f_v, f_a), expected)
+    scale = (x.norm(dim=-1) * y.norm(dim=-1)).max() * fusion.core().flatten(1).norm(dim=1).max()  # Cauchy-Schwarz
+    assert_near(fusion(f_v, f_a), expected, 2 * (d + 1), R, scale=1 + scale.item())
 
 
 @settings(max_examples=30, deadline=None)
@@ -78,7 +80,8 @@ def test_full_rank_makes_any_bilinear_map_exactly(append_one: bool) -> None:
                 factor.bias.copy_(value[:, d])
         fusion.b.copy_(reference.b)
     f_v, f_a = torch.randn(2, 7, d, dtype=torch.float64).unbind(0)
-    torch.testing.assert_close(fusion(f_v, f_a), reference(f_v, f_a))
+    svd = 10 * d  # orthogonal transformations of the slices, of d x d, and the products of their factors
+    assert_near(fusion(f_v, f_a), reference(f_v, f_a), svd, (d + 1) ** 2)
 
 
 @given(d=st.integers(1, 12), seed=st.integers(0, 2**31))
@@ -94,19 +97,21 @@ def test_a_clips_score_can_be_any_bilinear_form_already_at_rank_one(d: int, seed
         head.weight.fill_(1.0)
         head.bias.zero_()
         f_v, f_a = torch.randn(2, 5, d, dtype=torch.float64).unbind(0)
-        torch.testing.assert_close(head(fusion(f_v, f_a)).squeeze(-1), ((f_v @ M) * f_a).sum(-1))
+        expected = ((f_v @ M) * f_a).sum(-1)
+        scale = (f_v.norm(dim=-1) * s[0] * f_a.norm(dim=-1)).max().item()
+        assert_near(head(fusion(f_v, f_a)).squeeze(-1), expected, 10 * d, 3 * d, scale=1 + scale)  # 10 d: the SVD's
 
 
 def test_full_tensor_fusion_equals_a_loop_over_its_three_modes() -> None:
     torch.manual_seed(0)
-    fusion = FullTensorFusion(3, append_one=True)
-    f_v, f_a = torch.randn(3), torch.randn(3)
+    fusion = FullTensorFusion(3, append_one=True).double()
+    f_v, f_a = torch.randn(2, 3, dtype=torch.float64).unbind(0)
     x, y = [*f_v.tolist(), 1.0], [*f_a.tolist(), 1.0]
     expected = [
         sum(fusion.T_c[k, i, j].item() * x[i] * y[j] for i in range(4) for j in range(4)) + fusion.b[k].item()
         for k in range(3)
     ]
-    torch.testing.assert_close(fusion(f_v, f_a), torch.tensor(expected), rtol=1e-5, atol=1e-5)
+    assert_near(fusion(f_v, f_a), torch.tensor(expected, dtype=torch.float64), 16)
 
 
 def test_a_silent_clip_without_the_appended_one_is_left_with_the_bias() -> None:
@@ -121,7 +126,7 @@ def test_a_silent_clip_with_the_appended_one_keeps_its_picture() -> None:
     f_h = fusion(f_v, torch.zeros_like(f_v))
     picture = fusion.core()[:, :6, 6]  # the terms in which the appended 1 stands in for the sound
     constant = fusion.core()[:, 6, 6] + fusion.b
-    torch.testing.assert_close(f_h, f_v @ picture.T + constant)
+    assert_near(f_h, f_v @ picture.T + constant, 2 * 7, 3)
     assert torch.linalg.matrix_rank(picture) == 6
 
 
@@ -150,21 +155,21 @@ def test_a_fresh_fusion_has_about_the_size_of_the_picture(make: partial[Fusion],
 
 def test_residual_fusion_is_the_picture_plus_the_scaled_product() -> None:
     torch.manual_seed(0)
-    fusion = ResidualFusion(4, R=2)
-    f_v, f_a = torch.randn(2, 5, 4).unbind(0)
-    torch.testing.assert_close(fusion(f_v, f_a), f_v)  # where training starts
+    fusion = ResidualFusion(4, R=2).double()
+    f_v, f_a = torch.randn(2, 5, 4, dtype=torch.float64).unbind(0)
+    assert torch.equal(fusion(f_v, f_a), f_v)  # where training starts
     torch.nn.init.constant_(fusion.scale, 0.3)
-    torch.testing.assert_close(fusion(f_v, f_a), f_v + 0.3 * fusion.product(f_v, f_a))
+    assert_near(fusion(f_v, f_a), f_v + 0.3 * fusion.product(f_v, f_a), 2)
     fusion(f_v, f_a).sum().backward()
     assert fusion.scale.grad is not None and fusion.scale.grad != 0
 
 
 def test_concatenation_is_a_sum_of_one_map_a_stream() -> None:
     torch.manual_seed(0)
-    fusion = Concatenation(4)
-    f_v, f_a = torch.randn(2, 5, 4).unbind(0)
+    fusion = Concatenation(4).double()
+    f_v, f_a = torch.randn(2, 5, 4, dtype=torch.float64).unbind(0)
     weight, bias = fusion.W.weight, fusion.W.bias
-    torch.testing.assert_close(fusion(f_v, f_a), f_v @ weight[:, :4].T + f_a @ weight[:, 4:].T + bias)
+    assert_near(fusion(f_v, f_a), f_v @ weight[:, :4].T + f_a @ weight[:, 4:].T + bias, 8 + 1)
 
 
 def test_the_fusions_without_weights() -> None:

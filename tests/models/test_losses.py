@@ -11,8 +11,12 @@ from torch import Tensor
 
 from highlight_lit.models.highlight_net import Detection
 from highlight_lit.models.losses import HingesL1, MarginLoss, Sparsity, split_pairs
+from tests.tolerance import FUNCTION, assert_near
 
 LENGTHS = [4, 3, 1, 2, 4, 1]  # three positives, then their negatives
+
+TERM = (4, 4, 6, 3 * FUNCTION)  # terms of the sums in a mean, a variance and a sum over bags of probabilities
+BCE = 1 + math.exp(4)  # log(1 - q) by hand, for a logit up to 4: a rounding of q counts 1 / (1 - q) times
 
 
 def batch(seed: int) -> tuple[Detection, Tensor, Tensor]:
@@ -40,10 +44,10 @@ def test_hinges_l1_equals_its_formula(seed: int, beta: float, m_s: float, m_var:
     got = HingesL1(beta, m_s, m_var)(detection, label, mask)
     bce, X_s, X_var, _ = by_hand(detection, m_s, m_var)
     assert set(got) == {"loss", "bce", "score_margin", "variance_margin"}
-    assert got["loss"].item() == pytest.approx(bce + beta * (sum(X_s) + sum(X_var)))
-    assert got["bce"].item() == pytest.approx(bce)
-    assert got["score_margin"].item() == pytest.approx(sum(X_s) / 3)
-    assert got["variance_margin"].item() == pytest.approx(sum(X_var) / 3)
+    assert_near(got["loss"].item(), bce + beta * (sum(X_s) + sum(X_var)), *TERM, *TERM, scale=BCE + 10 * beta)
+    assert_near(got["bce"].item(), bce, *TERM, scale=BCE)
+    assert_near(got["score_margin"].item(), sum(X_s) / 3, *TERM)
+    assert_near(got["variance_margin"].item(), sum(X_var) / 3, *TERM)
 
 
 @settings(max_examples=30, deadline=None)
@@ -53,8 +57,9 @@ def test_sparsity_equals_its_formula(seed: int, beta: float, m_s: float, m_var: 
     got = Sparsity(beta, m_s, m_var)(detection, label, mask)
     bce, X_s, X_var, l1 = by_hand(detection, m_s, m_var)
     assert set(got) == {"loss", "bce", "score_margin", "variance_margin", "sparsity"}
-    assert got["loss"].item() == pytest.approx(bce + sum(X_s) / 3 + sum(X_var) / 3 + beta * l1)
-    assert got["sparsity"].item() == pytest.approx(l1)
+    expected = bce + sum(X_s) / 3 + sum(X_var) / 3 + beta * l1
+    assert_near(got["loss"].item(), expected, *TERM, *TERM, scale=BCE + 10 * beta)
+    assert_near(got["sparsity"].item(), l1, *TERM)
 
 
 @pytest.mark.parametrize("loss", [HingesL1, Sparsity])
@@ -63,14 +68,14 @@ def test_padded_clips_do_not_count(loss: type[HingesL1 | Sparsity]) -> None:
     wild = detection.z.masked_fill(~mask, 50.0)
     expected = loss(0.1, 1.0, 0.25)(detection, label, mask)
     for name, value in loss(0.1, 1.0, 0.25)(detection._replace(z=wild), label, mask).items():
-        torch.testing.assert_close(value, expected[name])
+        assert_near(value, expected[name], *TERM, *TERM, scale=BCE)
 
 
 def test_a_bag_of_one_clip_has_no_variance() -> None:
-    z = torch.tensor([[4.0, 0.0], [-4.0, 0.0]])
+    z = torch.tensor([[4.0, 0.0], [-4.0, 0.0]], dtype=torch.float64)
     mask = torch.tensor([[True, False], [True, False]])
     got = HingesL1(1.0, 0.0, 0.2)(Detection(z, z[:, 0], z), torch.tensor([1.0, 0.0]), mask)
-    assert got["variance_margin"].item() == pytest.approx(0.2)
+    assert_near(got["variance_margin"].item(), 0.2, 2)
 
 
 def test_beta_zero_is_the_cross_entropy_alone() -> None:
@@ -89,7 +94,7 @@ def test_the_slope_of_a_positive_bag_in_a_clip_logit_is_its_weight_times_what_is
     loss.backward()
     p_hat = torch.sigmoid((alpha * z).sum())
     assert z.grad is not None
-    torch.testing.assert_close(2 * z.grad, -(1 - p_hat) * alpha)  # twice: the loss is a mean of two bags
+    assert_near(2 * z.grad, -(1 - p_hat) * alpha, 5, 3 * FUNCTION)  # twice: the loss is a mean of two bags
 
 
 @pytest.mark.parametrize("loss", [HingesL1, Sparsity])

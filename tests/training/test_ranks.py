@@ -17,7 +17,7 @@ from highlight_lit.data.batches import Bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError, Interrupted
-from highlight_lit.evaluation.judge import read_scores
+from highlight_lit.evaluation.scores import read_scores
 from highlight_lit.training.checkpoints import read_checkpoint
 from highlight_lit.training.ledger import records
 from highlight_lit.training.module import HighlightModule

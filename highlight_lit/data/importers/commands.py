@@ -8,6 +8,7 @@ from pathlib import Path
 
 SOURCES = {
     "umt": "features and labels in the layout of UMT (YouTube Highlights, TVSum)",
+    "ave": "AVE's own files: features, event labels a second, lists",
     "npy": "a folder of arrays and a csv of tags and durations: your own features",
     "tvsum": "TVSum's official labels (.mat), without features",
     "youtube-highlights": "YouTube Highlights' official labels (json), without features",
@@ -28,7 +29,7 @@ def add_sources(sources: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _add_options(parser: argparse.ArgumentParser, source: str) -> None:
-    if source in ("umt", "npy"):
+    if source in ("umt", "npy", "ave"):
         parser.add_argument("--dtype", choices=("float16", "float32"), help="as stored; default: the source's")
     if source == "umt":
         parser.add_argument("--splits", type=Path, metavar="JSON", help="training and validation lists by topic")
@@ -41,6 +42,9 @@ def _add_options(parser: argparse.ArgumentParser, source: str) -> None:
         parser.add_argument("--topics", nargs="+", help="tags that are topics; default: all")
         parser.add_argument("--clip-seconds", type=float, default=1.0)
         parser.add_argument("--name", help="the corpus' name in tables")
+        parser.add_argument(
+            "--allow-unmatched", action="store_true", help="leave out rows without arrays, and arrays without a row"
+        )
     if source in ("youtube-highlights", "cosum"):
         parser.add_argument("--fps", type=Path, metavar="FILE", help="frame rates: a csv with the columns id, fps")
 

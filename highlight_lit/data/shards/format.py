@@ -35,6 +35,7 @@ FORMAT = "highlight-lit shard"
 VERSION = 2
 PACKED = ("visual", "audio", "audio_mask")
 NAMES = {1: {"audio_mask": "heard"}, VERSION: {}}  # of datasets that were named otherwise, by version
+BY_VIDEO = ("id", "duration", "split")
 ALGORITHM = "xxh3-64"
 BLOCK_ROWS = 32  # rows that one sum covers; what is read to check a single row
 

@@ -13,7 +13,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from highlight_lit.data.shards.format import ALGORITHM, BLOCK_ROWS, FORMAT, NAMES, VERSION, wrong_value
+from highlight_lit.data.shards.format import ALGORITHM, BLOCK_ROWS, BY_VIDEO, FORMAT, NAMES, VERSION, wrong_value
 from highlight_lit.data.shards.hdf5 import HDF5, reading
 from highlight_lit.data.shards.rows import PackedRows
 from highlight_lit.data.video import SPLITS, STREAMS, Labels, Stream, Video
@@ -137,10 +137,10 @@ class Shard:
             )
 
     def column(self, name: str, which: slice = slice(None)) -> NDArray[Any]:
-        """Of a per-video dataset all or some: `id`, `duration`, `split`; or of `tag_name`, `tag_index`."""
+        """Of a per-video dataset all or some: `id`, `duration`, `split`; or of another of the index."""
         with reading(self.path):
             dataset = self._file[name]
-            if not name.startswith("tag_") and len(dataset) != self.videos:
+            if name in BY_VIDEO and len(dataset) != self.videos:
                 raise InputError(f"{self.path}: {name}: {len(dataset)} rows, expected {self.videos}")
             values: NDArray[Any] = dataset[which]
             tags = len(self._file["tag_name"]) if name == "tag_index" else 0

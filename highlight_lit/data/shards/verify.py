@@ -1,7 +1,8 @@
 """Check all of a shard: every byte, row and value. In a process of its own, since HDF5 dies of some files made to kill it.
 
-`python -m highlight_lit.data.shards.verify FILE ...` prints a line of JSON for each file as it is begun, for each fault,
-and now and then while it reads, so that who started it can tell a long shard from one that hangs.
+`python -m highlight_lit.data.shards.verify` takes a JSON list of files from standard input and gives a line of JSON for each
+file as it is begun, for each fault, and now and then while it reads, so that who started it can tell a long shard from one
+that hangs.
 """
 
 from __future__ import annotations
@@ -110,9 +111,14 @@ def _lines(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
 def main() -> None:
     """Check the files that standard input lists."""
     for number, path in enumerate(json.load(sys.stdin)):
-        print(json.dumps(number), flush=True)
+        _tell(number)
         for fault in faults(Path(path)):
-            print(json.dumps(fault), flush=True)
+            _tell(fault)
+
+
+def _tell(value: int | str | None) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

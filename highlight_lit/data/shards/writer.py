@@ -102,8 +102,6 @@ class ShardWriter:
 
     def _append(self, name: str, rows: NDArray[Any]) -> None:
         dtype = np.dtype(self.streams[name].dtype)
-        if np.abs(rows).max(initial=0) > np.finfo(dtype).max:
-            raise InputError(f"{self.path.name}: {name}: a value beyond the range of {dtype}; expected --dtype float32")
         self._waiting[name].write(np.ascontiguousarray(rows, dtype).reshape(-1).view(np.uint8).data)
 
     def _write(self) -> None:

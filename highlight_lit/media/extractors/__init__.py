@@ -7,7 +7,7 @@ version: both are stored in the shard, and a checkpoint refuses features of anot
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.media.clips import Pictures
 from highlight_lit.media.extractors.classic import ClassicAudio, ClassicVisual
 
-VISUAL = ("classic", "resnet3d34")
+VISUAL = ("classic", "resnet3d34", "resnet3d34_spread")
 AUDIO = ("classic", "vggish")
 
 
@@ -43,7 +43,7 @@ class VisualExtractor(Extractor, Protocol):
 class AudioExtractor(Extractor, Protocol):
     """Sound to rows."""
 
-    def __call__(self, waveforms: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, waveforms: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """(B, 16000) samples in -1..1 at 16 kHz to (B, Da)."""
         ...
 
@@ -60,11 +60,12 @@ def visual_extractor(name: str, weights: Path | None = None) -> VisualExtractor:
     """
     if name == "classic":
         return ClassicVisual()
-    if name == "resnet3d34":
-        from highlight_lit.media.extractors.resnet3d34 import ResNet3d34Visual
+    if name in ("resnet3d34", "resnet3d34_spread"):
+        from highlight_lit.media.extractors.resnet3d34 import ResNet3d34SpreadVisual, ResNet3d34Visual
 
-        return ResNet3d34Visual(_named(weights, "--visual-weights", name))
-    raise InputError(f"visual extractor {name!r}: unknown; expected {' or '.join(VISUAL)}")
+        network = ResNet3d34SpreadVisual if name.endswith("_spread") else ResNet3d34Visual
+        return network(_named(weights, "--visual-weights", name))
+    raise InputError(f"visual extractor {name!r}: unknown; expected {', '.join(VISUAL[:-1])} or {VISUAL[-1]}")
 
 
 def audio_extractor(name: str, weights: Path | None = None, pca: Path | None = None) -> AudioExtractor:

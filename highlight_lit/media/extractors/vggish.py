@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,8 +52,9 @@ class VggishAudio:
 
     Args:
         weights: The public PyTorch checkpoint.
-        pca: The public file of the PCA step: whitened, cut off at -2 and 2 and rounded to 0..255, as AudioSet's
-            published features are. None leaves it out.
+        pca: The public file of the PCA step: whitened, cut off at -2 and 2 and rounded to 0..255, as that PyTorch port
+            does. None leaves it out. The features published with AudioSet went through the original network in
+            TensorFlow and are not the same numbers.
 
     Raises:
         InputError: Not such files.
@@ -66,10 +68,11 @@ class VggishAudio:
         fill(self._network, tensors, weights, ignored="pproc.")
         self._network.eval().to(device())
         self._pca = None if pca is None else _read_pca(pca)
-        self.version = fingerprint(weights) + ("" if pca is None else f"-pca-{fingerprint(pca)}")
+        # 2: of the mean of the channels; before, of FFmpeg's mix, which is louder.
+        self.version = f"2-{fingerprint(weights)}" + ("" if pca is None else f"-pca-{fingerprint(pca)}")
 
     @torch.inference_mode()
-    def __call__(self, waveforms: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, waveforms: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """(B, 16000) samples in -1..1 at 16 kHz to (B, 128)."""
         first = (RATE - EXAMPLE) // 2
         examples = log_mel(waveforms[:, first : first + EXAMPLE]).astype(np.float32)

@@ -16,6 +16,7 @@ from highlight_lit.data.importers import youtube_highlights
 from highlight_lit.data.importers.youtube_highlights import RATES, estimated_rate
 from highlight_lit.data.verify import faults
 from highlight_lit.errors import InputError
+from tests.tolerance import FUNCTION, assert_near
 
 CLIPS = [[0.0, 100.0], [50.0, 150.0], [100.0, 200.0]]
 
@@ -76,7 +77,7 @@ def test_without_rates_the_length_in_whole_seconds_decides_and_the_manifest_says
     corpus, _ = load(source)
     labels = corpus.labels(0)
     assert labels is not None
-    np.testing.assert_allclose(labels.span, np.array(CLIPS) / 25)
+    assert_near(labels.span, np.array(CLIPS) / 25, FUNCTION)
     assert corpus.duration[0] == 9
     assert corpus.manifest["clock"] == "estimated"
 
@@ -87,7 +88,7 @@ def test_given_rates_count_whether_as_csv_or_in_umts_annotations(source: Path) -
     corpus, lines = load(source, fps=table)
     labels = corpus.labels(0)
     assert labels is not None
-    np.testing.assert_allclose(labels.span, np.array(CLIPS) / 20)
+    assert_near(labels.span, np.array(CLIPS) / 20, FUNCTION)
     assert corpus.manifest["clock"] == "exact"
     assert not any("estimated" in line for line in lines)
     other = source.parent / "json"

@@ -84,7 +84,7 @@ def test_every_flipped_bit_of_a_row_is_found_when_its_block_is_first_touched_and
         shard = Shard(path)
         with pytest.raises(InputError, match=rf"s\.h5: {name}: rows {damaged[0]} to {damaged[-1]} are damaged"):
             shard.rows(name, damaged[-1], damaged[-1] + 1)
-        if block > 0:
+        if block > 0 and name != "audio_mask":  # which is read, and checked, at once
             shard.rows(name, 0, 32 * block)
         shard.close()
 

@@ -235,7 +235,7 @@ class DeadMount:
 
 
 @pytest.mark.parametrize("store", ["resident", "stream"])
-@pytest.mark.parametrize("after", [0, 30])
+@pytest.mark.parametrize("after", [0, 9])
 def test_a_read_that_does_not_come_back_is_given_up_and_named(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch, store: str, after: int
 ) -> None:

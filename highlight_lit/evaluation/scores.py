@@ -1,0 +1,140 @@
+"""Scores of any system's clips: read from a csv, and matched with the videos of a corpus."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.errors import InputError
+from highlight_lit.files import read_table, write_text
+from highlight_lit.text import a_few
+
+COLUMNS = ("video", "start", "end", "score")
+TOLERANCE_S = 2.0  # by which clips may run past a video: lengths in whole seconds, frame rates that were estimated
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """A system's scores of one video: `span` (T, 2) in seconds, `score` (T,); higher is more of a highlight."""
+
+    span: NDArray[np.float64]
+    score: NDArray[np.float64]
+
+
+def read_scores(path: Path) -> dict[str, ClipScores]:
+    """Scores of any system from a csv with the columns video, start, end (seconds) and score; others are left out.
+
+    Raises:
+        InputError: The file cannot be read, lacks a column, or holds something else than numbers; names the line.
+    """
+    clips: dict[str, list[tuple[float, ...]]] = {}
+    for line, row in read_table(path, COLUMNS, None):
+        clips.setdefault(row["video"], []).append(_clip(path, line, row))
+    if not clips:
+        raise InputError(f"{path}: no score; expected a line for each clip")
+    arrays = {video: np.array(sorted(rows)) for video, rows in clips.items()}
+    return {video: ClipScores(rows[:, :2], rows[:, 2]) for video, rows in arrays.items()}
+
+
+def _clip(path: Path, line: int, row: Mapping[str, str]) -> tuple[float, ...]:
+    values = tuple(_number(row[name]) for name in COLUMNS[1:])
+    if not all(map(math.isfinite, values)) or not 0 <= values[0] < values[1]:
+        raise InputError(
+            f"{path}: line {line}: expected finite numbers with 0 <= start < end, found {list(row.values())}"
+        )
+    return values
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def write_scores(path: Path, scores: Mapping[str, ClipScores]) -> None:
+    """Write scores as the csv that `read_scores` reads."""
+    clips = [
+        (video, *span, score) for video, of in scores.items() for span, score in zip(of.span, of.score, strict=True)
+    ]
+    write_csv(
+        path, ("video", "start", "end", "score"), [(v, f"{s:.3f}", f"{e:.3f}", repr(float(p))) for v, s, e, p in clips]
+    )
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Write a csv file, whole or not at all."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    write_text(path, text.getvalue())
+
+
+def matched(
+    scores: Mapping[str, ClipScores], corpus: Corpus, where: str, report: Callable[[str], None]
+) -> dict[str, ClipScores]:
+    """The scores of a corpus' videos, under the ids that it has them by; ids are compared in one Unicode form.
+
+    Args:
+        scores: By video.
+        corpus: The corpus.
+        where: What the scores came from, for errors and reports.
+        report: Called with a line for what is left out.
+
+    Raises:
+        InputError: None of the videos is in the corpus, or clips run past a video's end: they are another video's.
+    """
+    found: dict[str, ClipScores] = {}
+    unknown = {name: None for name in scores if corpus.index(name) is None}
+    by_form = {_form(name.decode()): name.decode() for name in corpus.ids} if unknown else {}
+    for name, of in scores.items():
+        own = by_form.get(_form(name)) if name in unknown else name
+        if own in found:
+            raise InputError(f"{where}: video {own!r}: occurs twice, in two Unicode forms")
+        if own is not None:
+            found[own] = of
+    strange = [name for name in unknown if _form(name) not in by_form]
+    if not found:
+        raise InputError(
+            f"{where}: none of its {len(scores)} videos is in {corpus.root}: {a_few(strange)}; "
+            f"expected ids as {corpus.ids[0].decode()!r}"
+        )
+    if strange:
+        report(
+            f"{where}: {len(strange)} of {len(scores)} videos are not in {corpus.root} and are left out: {a_few(strange)}"
+        )
+    short = [name for name, of in found.items() if not _reaches_the_end(name, of, corpus, where)]
+    if short:
+        report(
+            f"{where}: {len(short)} videos have scores up to before their end alone; what comes later gets that of the nearest "
+            f"clip: {a_few(short)}"
+        )
+    return found
+
+
+def _form(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _reaches_the_end(name: str, scores: ClipScores, corpus: Corpus, where: str) -> bool:
+    """Whether a video's clips go on to its end; refused where they go further."""
+    index = corpus.index(name)
+    assert index is not None
+    duration = float(corpus.duration[index])
+    allowed = TOLERANCE_S + min(duration, float(np.median(np.ptp(scores.span, axis=1))))
+    past = (scores.span[:, 0] > duration + TOLERANCE_S) | (scores.span[:, 1] > duration + allowed)
+    if past.any():
+        start, end = scores.span[int(np.argmax(past))]
+        raise InputError(
+            f"{where}: video {name!r}: {int(past.sum())} of {len(past)} clips lie past its end at {duration:.2f} s, the first from "
+            f"{start:.2f} to {end:.2f}; expected scores of this video, in seconds"
+        )
+    return bool(scores.span[:, 1].max() >= duration - allowed)

@@ -1,0 +1,136 @@
+"""Scores of any system: how they are read, and that they are those of the corpus' videos."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from highlight_lit.data.corpus import Corpus, write_corpus
+from highlight_lit.data.video import Labels, Video
+from highlight_lit.errors import InputError
+from highlight_lit.evaluation.benchmarks import to_segments
+from highlight_lit.evaluation.scores import ClipScores, matched, read_scores, write_scores
+
+HEADER = "video,start,end,score\n"
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Corpus:
+    """Videos of 10 s, one with an accent in its name."""
+    span = np.array([[0.0, 5.0], [5.0, 10.0]])
+    labels = Labels(span, np.array([[1.0], [-1.0]], np.float32))
+    videos = [Video(name, 10.0, ("dog",), np.empty((0, 2)), labels=labels) for name in ("a", "b", "café")]
+    write_corpus(tmp_path / "corpus", videos, {}, name="c", clip_seconds=5.0)
+    return Corpus(tmp_path / "corpus")
+
+
+def clips(*ends: float) -> ClipScores:
+    starts = [0.0, *ends[:-1]]
+    return ClipScores(np.array([starts, ends]).T, np.arange(len(ends), dtype=float))
+
+
+def refused(call: Callable[[], object]) -> str:
+    with pytest.raises(InputError) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_table_of_any_editor_is_read(tmp_path: Path, encoding: str, newline: str) -> None:
+    text = "score, video ,start,end,note\n0.5,Übung,1,2,x\n-1e3,Übung,0,1,\n\n".replace("\n", newline)
+    (tmp_path / "s.csv").write_bytes(text.encode(encoding))
+    found = read_scores(tmp_path / "s.csv")
+    assert list(found) == ["Übung"]
+    assert found["Übung"].span.tolist() == [[0, 1], [1, 2]]
+    assert found["Übung"].score.tolist() == [-1000, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("video;start;end;score\na;0;1;1\n", "the file parts its columns by ';', expected commas"),
+        ("video\tstart\tend\tscore\na\t0\t1\t1\n", r"by '\t', expected commas"),
+        ("video,start,score\na,0,1\n", "expected video, start, end, score"),
+        (HEADER, "no score; expected a line for each clip"),
+        (HEADER + "a,0,1,nan\n", "line 2: expected finite numbers"),
+        (HEADER + "a,0,1,1e309\n", "line 2: expected finite numbers"),
+        (HEADER + "a,0,1,-inf\n", "line 2: expected finite numbers"),
+        (HEADER + "a,2,1,0\n", "line 2: expected finite numbers with 0 <= start < end"),
+        (HEADER + "a,-1,1,0\n", "line 2: expected finite numbers with 0 <= start < end"),
+        (HEADER + "a,0,1\n", "line 2: 3 fields, expected 4"),
+        (HEADER + "a,0,1,high\n", "line 2: expected finite numbers"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_refused_by_line(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "s.csv").write_text(text)
+    line = refused(lambda: read_scores(tmp_path / "s.csv"))
+    assert line.startswith(str(tmp_path / "s.csv"))
+    assert says in line
+
+
+def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, kind in ((tmp_path / "pipe", "a pipe"), (tmp_path, "a folder"), (Path("/dev/zero"), "a device")):
+        assert f"{path}: {kind}; expected csv with columns video" in refused(lambda path=path: read_scores(path))
+
+
+@pytest.mark.parametrize("scale", [1e308, 1.7976931348623157e308, 5e-324, 1.0])
+def test_scores_of_any_size_keep_their_order(tmp_path: Path, scale: float) -> None:
+    write_scores(
+        tmp_path / "s.csv", {"a": ClipScores(clips(2, 4, 6, 8, 10).span, scale * np.array([-1, 1, -1, 0, 1.0]))}
+    )
+    found = read_scores(tmp_path / "s.csv")["a"]
+    segments = to_segments(found.span, found.score, [[2, 4], [0, 4], [6, 8], [0, 2], [4, 6], [3, 10]])
+    assert np.isfinite(segments).all()
+    assert segments[0] == scale and segments[3] == segments[4] == -scale and segments[2] == 0
+    if scale >= 1:
+        assert segments[3] < segments[1] < segments[0]
+    assert np.abs(segments).max() <= scale
+
+
+def test_ids_are_those_of_the_corpus_in_any_unicode_form(labelled: Corpus) -> None:
+    lines: list[str] = []
+    scores = {"a": clips(5, 10), unicodedata.normalize("NFD", "café"): clips(5, 10), "elsewhere": clips(5, 10)}
+    found = matched(scores, labelled, "s.csv", lines.append)
+    assert set(found) == {"a", "café"}
+    assert lines == [f"s.csv: 1 of 3 videos are not in {labelled.root} and are left out: elsewhere"]
+    twice = {**scores, "café": clips(5, 10)}
+    assert "'café': occurs twice" in refused(lambda: matched(twice, labelled, "s.csv", lines.append))
+
+
+def test_scores_of_none_of_the_videos_are_refused_with_some_of_their_names(labelled: Corpus) -> None:
+    scores = {f"x{i}.mp4": clips(5) for i in range(9)}
+    line = refused(lambda: matched(scores, labelled, "s.csv", print))
+    assert line == (
+        f"s.csv: none of its 9 videos is in {labelled.root}: x0.mp4, x1.mp4, x2.mp4, x3.mp4, x4.mp4 and 4 more; "
+        "expected ids as 'a'"
+    )
+
+
+@pytest.mark.parametrize("ends", [(5, 10, 15, 20), (100, 200, 300), (5, 10, 15, 1e6), (1e6,)])
+def test_scores_past_a_videos_end_are_another_videos(labelled: Corpus, ends: tuple[float, ...]) -> None:
+    line = refused(lambda: matched({"a": clips(5, 10), "b": clips(*ends)}, labelled, "s.csv", print))
+    assert line.startswith("s.csv: video 'b': ")
+    assert "past its end at 10.00 s" in line
+
+
+@pytest.mark.parametrize("ends", [(5, 10), (5, 10, 11.5), (3, 6, 9), (4, 8, 12), (0.5, 1, 9.5, 10)])
+def test_a_clip_that_ends_a_little_off_is_taken(labelled: Corpus, ends: tuple[float, ...]) -> None:
+    lines: list[str] = []
+    assert set(matched({"b": clips(*ends)}, labelled, "s.csv", lines.append)) == {"b"}
+    assert lines == []
+
+
+def test_scores_that_end_early_are_named(labelled: Corpus) -> None:
+    lines: list[str] = []
+    matched({"a": clips(1, 2, 3), "b": clips(5, 10)}, labelled, "s.csv", lines.append)
+    assert len(lines) == 1
+    assert "1 videos have scores up to before their end alone" in lines[0]
+    assert lines[0].endswith(": a")

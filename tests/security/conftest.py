@@ -1,0 +1,45 @@
+"""Fixtures of the tests with files from strangers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from highlight_lit.config import plain
+from highlight_lit.launch import composed
+from tests.security.made import Checkpoint, checkpoint_for
+
+
+@pytest.fixture(scope="session")
+def sound(small_corpus: Path) -> Checkpoint:
+    """A sound checkpoint; not to be changed."""
+    return checkpoint_for(small_corpus)
+
+
+@pytest.fixture
+def saved(sound: Checkpoint, tmp_path: Path) -> Callable[..., Path]:
+    """Save a copy of the sound checkpoint that a function has changed, or another in its place."""
+
+    def save(change: Callable[[Checkpoint], object] = lambda checkpoint: None, name: str = "a.ckpt") -> Path:
+        checkpoint = copy.deepcopy(sound)
+        other = change(checkpoint)
+        torch.save(other if isinstance(other, dict) and "hyper_parameters" in other else checkpoint, tmp_path / name)
+        return tmp_path / name
+
+    return save
+
+
+@pytest.fixture
+def quick_plain() -> Callable[..., dict[str, Any]]:
+    """A plain configuration of a run that is quick, some of its keys replaced."""
+
+    def make(**replaced: Any) -> dict[str, Any]:
+        words = ["topic=t", "data.root=.", "data.pairs=4", "tau=8", "model.d=8", "trainer.max_epochs=1", "logger=none"]
+        return {**plain(composed("config", words)), **replaced}
+
+    return make

@@ -1,0 +1,69 @@
+"""Signals that stop a command: raised where it can tidy up, one line, the status that shells give."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from highlight_lit.errors import Interrupted, raised_signals
+from highlight_lit.files import atomic_write
+from tests.processes import exit_status, forked
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_is_raised_so_that_what_was_begun_is_cleared_away(tmp_path: Path, number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted) as stopped, raised_signals("x"), atomic_write(tmp_path / "out"):
+        os.kill(os.getpid(), number)
+    assert stopped.value.status == 128 + number
+    assert str(stopped.value) == f"stopped by {number.name}; x"
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_is_sent_twice_does_not_stop_the_tidying_up(tmp_path: Path) -> None:
+    def twice() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            (tmp_path / "tidied").touch()
+
+    with pytest.raises(Interrupted), raised_signals():
+        twice()
+    assert (tmp_path / "tidied").exists()
+
+
+def test_a_signal_that_is_repeated_later_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("highlight_lit.errors.REPEAT_S", -1.0)
+    with raised_signals():
+        for _ in range(2):
+            with pytest.raises(Interrupted):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_hangup_stays_ignored_under_nohup() -> None:
+    def work() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with raised_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    assert exit_status(forked(work)) == 0
+
+
+def test_another_thread_changes_no_handler() -> None:
+    seen = []
+
+    def work() -> None:
+        with raised_signals():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    before = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]
