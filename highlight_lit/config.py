@@ -75,7 +75,7 @@ TAKES: dict[str, Check] = {
     "data.training": _one_of("lists", "transductive"),
     "data.pairs": _whole(1, MAX_PAIRS),
     "data.store": _one_of("auto", "resident", "stream"),
-    "data.readers": _whole(0, MAX_READERS),
+    "data.readers": _whole(1, MAX_READERS),
     "evaluate.empty": _one_of("zero", "leave_out"),
     "evaluate.draws": _whole(2, MAX_DRAWS),
     "checkpoint.steps": _or_null(_whole(1)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import subprocess
@@ -39,17 +38,6 @@ def running(process: int) -> bool:
         return _stat(process)[0] != "Z"
     except OSError:
         return False
-
-
-def readers_of(process: int) -> list[int]:
-    """The processes that read shards for a process."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            reads = b"readers import serve" in (folder / "cmdline").read_bytes()
-            if reads and _stat(int(folder.name))[1] == process and running(int(folder.name)):
-                found.append(int(folder.name))
-    return found
 
 
 def exit_status(process: int) -> int:

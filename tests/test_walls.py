@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "highlight_lit"
 ONLY = {
     "hydra": ("config.py", "launch.py", "overrides.py", "training/entry.py", "training/sweep.py"),
     "wandb": ("training/tracking.py",),
-    "h5py": ("data/shard.py", "data/layout.py", "data/shard_writer.py", "data/importers/"),
+    "h5py": ("data/shards/", "data/importers/"),
+    "xxhash": ("data/shards/",),
     "pytorch_lightning": ("data/datamodule.py", "training/"),
     "av": ("media/",),
 }
@@ -25,6 +26,7 @@ NEVER = {
         "pytorch_lightning",
         "hydra",
     ),
+    "data/shards/": ("highlight_lit.data.corpus", "highlight_lit.data.manifest", "highlight_lit.data.stores", "torch"),
     "data/": ("highlight_lit.models", "highlight_lit.training", "highlight_lit.evaluation"),
     "evaluation/": ("highlight_lit.models", "highlight_lit.training", "torch", "pytorch_lightning"),
 }

@@ -11,10 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from highlight_lit.data.batches import BagLoader, Bags, EpochPlan, Store
+from highlight_lit.data.batches import BagLoader, Bags, make_bags
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.resident import ResidentStore, whole_video
-from highlight_lit.data.stream import StreamStore
+from highlight_lit.data.sampling import EpochPlan
+from highlight_lit.data.statistics import statistics
+from highlight_lit.data.stores import Store
+from highlight_lit.data.stores.resident import ResidentStore
+from highlight_lit.data.stores.stream import StreamStore
 from highlight_lit.errors import InputError
 
 
@@ -32,7 +35,7 @@ class HighlightData(pl.LightningDataModule):
         seed: Of the batches.
         store: `resident` (the training videos in the device's memory), `stream` (read as they are needed) or `auto`:
             resident where it takes at most half of the device's free memory, a quarter of the machine's on a CPU.
-        readers: Processes that read, with `stream`; 0 for this one.
+        readers: Threads that read the shards, at least 1.
 
     Raises:
         InputError: The corpus lacks a stream or the topic, or the topic has no positive or no negative video.
@@ -50,7 +53,7 @@ class HighlightData(pl.LightningDataModule):
         pairs: int = 64,
         seed: int = 0,
         store: str = "auto",
-        readers: int = 2,
+        readers: int = 1,
     ) -> None:
         super().__init__()
         for name in streams:
@@ -68,21 +71,25 @@ class HighlightData(pl.LightningDataModule):
     def store(self) -> Store:
         """The training videos' rows, made when first asked for."""
         if self._store is None:
-            videos = np.concatenate([self.positive, self.negative])
-            if self._chosen(videos) == "resident":
-                self._store = ResidentStore(self.corpus, videos, self.streams)
+            if self._chosen() == "resident":
+                self._store = ResidentStore(self.corpus, self._videos, self.streams, self._readers)
             else:
-                self._store = StreamStore(self.corpus, videos, self.streams, self._readers)
+                self._store = StreamStore(self.corpus, self.streams, self._readers)
         return self._store
 
-    def _chosen(self, videos: NDArray[np.intp]) -> str:
+    @property
+    def _videos(self) -> NDArray[np.intp]:
+        """The training videos."""
+        return np.concatenate([self.positive, self.negative])
+
+    def _chosen(self) -> str:
         """The store asked for, or the one that fits."""
         if self._kind != "auto":
             return self._kind
         streams = [self.corpus.streams[name] for name in self.streams]
         clip_bytes = sum(stream.width * np.dtype(stream.dtype).itemsize for stream in streams) + 1
         # Ranks share the machine's memory, and each holds all videos: any of them may be dealt to it.
-        fits = self._rank[1] * clip_bytes * int(self.corpus.clips[videos].sum()) <= _room(self._device)
+        fits = self._rank[1] * clip_bytes * int(self.corpus.clips[self._videos].sum()) <= _room(self._device)
         return "resident" if fits else "stream"
 
     @property
@@ -96,7 +103,7 @@ class HighlightData(pl.LightningDataModule):
 
     def statistics(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Mean and standard deviation of each stream over the training clips, (D,) each."""
-        return {name: self.store.statistics(name) for name in self.streams}
+        return {name: statistics(self.corpus, self._videos, name) for name in self.streams}
 
     def train_dataloader(self) -> BagLoader:
         """The epoch's bags, on the trainer's device; with several ranks, this rank's of each batch."""
@@ -131,3 +138,14 @@ class VideoLoader:
 
     def __iter__(self) -> Iterator[tuple[int, Bags]]:
         return ((int(video), whole_video(self.corpus, int(video), self.streams)) for video in self.videos)
+
+
+def whole_video(corpus: Corpus, video: int, streams: Sequence[str]) -> Bags:
+    """A bag of all clips of a video, labelled 0.
+
+    Raises:
+        InputError: Its shard is damaged, or a value is NaN or infinite.
+    """
+    names = [*streams, *(["audio_mask"] if "audio" in streams else [])]
+    rows = {name: torch.from_numpy(corpus.rows(video, name))[None] for name in names}
+    return make_bags(rows, torch.from_numpy(corpus.clips[[video]]), positive=0)

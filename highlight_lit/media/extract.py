@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from highlight_lit.data.shard_writer import ShardWriter
+from highlight_lit.data.shards import ShardWriter
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.media.extractors import (

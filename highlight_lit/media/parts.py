@@ -18,10 +18,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from highlight_lit.data.corpus import MANIFEST, SHARD_BYTES, Corpus, read_manifest, write_manifest
-from highlight_lit.data.probe import probe
-from highlight_lit.data.shard import Shard
-from highlight_lit.data.shard_writer import ShardWriter
+from highlight_lit.data.corpus import SHARD_BYTES, Corpus
+from highlight_lit.data.manifest import MANIFEST, read_manifest, write_manifest
+from highlight_lit.data.shards import Shard, ShardWriter
 from highlight_lit.data.video import SPLITS, Stream
 from highlight_lit.errors import InputError
 from highlight_lit.media.sidecar import Sidecar
@@ -154,8 +153,8 @@ def known_videos(root: Path, streams: dict[str, Stream]) -> dict[str, Known]:
         InputError: It is damaged, or has features of other extractors.
     """
     shards = _shards(root)
-    packed = [shard.path for shard in Corpus(root).shards] if (root / MANIFEST).exists() else []
-    probe([path for path in shards if path not in packed])
+    if (root / MANIFEST).exists():
+        Corpus(root)
     sources = _sources(root)
     known: dict[str, Known] = {}
     for path in shards:

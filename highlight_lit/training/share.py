@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from highlight_lit.data.batches import Bags, own_pairs
+from highlight_lit.data.batches import Bags
+from highlight_lit.data.sampling import own_pairs
 from highlight_lit.models.highlight_net import Detection
 
 LARGE = 512  # bags of a batch, all ranks together, above which a CPU works part by part

@@ -88,7 +88,7 @@ def test_picture_and_flow_stand_side_by_side_and_a_missing_audio_file_is_a_silen
     expected = [np.load(source / f"video_features/a_{part}.npy") for part in ("rgb", "opt")]
     np.testing.assert_array_equal(corpus.rows(0, "visual"), np.concatenate(expected, axis=1))
     np.testing.assert_array_equal(corpus.rows(0, "audio"), np.load(source / "audio_features/a.npy"))
-    assert corpus.rows(3, "heard").tolist() == [0] * CLIPS
+    assert corpus.rows(3, "audio_mask").tolist() == [0] * CLIPS
     assert {name: stream.dtype for name, stream in corpus.streams.items()} == {"visual": "float16", "audio": "float16"}
     assert corpus.streams["visual"].extractor == "i3d-rgb+flow"
     assert (corpus.topics, corpus.manifest["benchmark"]) == (("dog", "ski"), "youtube-highlights")

@@ -1,4 +1,4 @@
-"""Means and deviations of a stream over the training clips, the same to the bit from any store."""
+"""Means and deviations of a stream over the training clips, the same to the bit for any store."""
 
 from __future__ import annotations
 
@@ -9,22 +9,33 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from highlight_lit.data.corpus import Corpus
+
 STATISTICS_CLIPS = 1 << 20  # no more clips than about these are looked at for means and deviations
 _BLOCK = 4096
 
 
-def sampled(videos: NDArray[np.intp], clips: NDArray[np.int64], held: bool = False) -> NDArray[np.intp]:
-    """The videos that statistics are taken from: all of them, or of a large corpus evenly spaced ones.
+def statistics(corpus: Corpus, videos: NDArray[np.intp], name: str) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of a stream's dimensions over the clips of some videos, (D,) each, in float32.
 
-    Args:
-        videos: Indices of the training videos.
-        clips: (N,) clips of every video of the corpus; with `held`, of these videos alone.
+    Clips without audio count for nothing in `audio`. Of a large corpus evenly spaced videos are looked at.
+
+    Raises:
+        InputError: A shard is damaged, or a value is NaN or infinite.
     """
-    total = int((clips if held else clips[videos]).sum())
-    return videos[:: -(-total // STATISTICS_CLIPS)]
+    total = int(corpus.clips[videos].sum())
+    return _moments(_clips(corpus, int(video), name) for video in videos[:: -(-total // STATISTICS_CLIPS)])
 
 
-def moments(parts: Iterator[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+def _clips(corpus: Corpus, video: int, name: str) -> tuple[Tensor, Tensor]:
+    """Rows of a video, (T, D), and which of them count, (T,)."""
+    rows = torch.from_numpy(corpus.rows(video, name))
+    if name != "audio":
+        return rows, torch.ones(len(rows), dtype=torch.bool)
+    return rows, torch.from_numpy(corpus.rows(video, "audio_mask").astype(bool))
+
+
+def _moments(parts: Iterator[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation, (D,) each, of rows (T, D) where a mask (T,) is True, in float32.
 
     The rows are added up in blocks of `_BLOCK`, whatever parts they come in, so that the result is the same to the bit.

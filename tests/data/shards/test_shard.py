@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -10,12 +11,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import xxhash
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from highlight_lit.data import shard_writer
-from highlight_lit.data.shard import Shard
-from highlight_lit.data.shard_writer import ShardWriter
+from highlight_lit.data.shards import Shard, ShardWriter, writer
+from highlight_lit.data.shards.format import PACKED
+from highlight_lit.data.shards.hdf5 import MAX_OPEN
 from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.errors import InputError
 
@@ -124,7 +126,7 @@ def test_a_value_beyond_float16_is_refused_where_float16_is_stored(tmp_path: Pat
 
 def test_a_silent_video_is_marked_by_its_mask(tmp_path: Path, make_video: MakeVideo) -> None:
     shard = write(tmp_path / "s.h5", make_video("a"), make_video("b", audio=None))
-    assert shard.rows("heard", 0, 10).tolist() == [1] * 5 + [0] * 5
+    assert shard.rows("audio_mask", 0, 10).tolist() == [1] * 5 + [0] * 5
     assert shard.video(1).audio is None
 
 
@@ -184,25 +186,49 @@ def test_nothing_outside_the_file_is_followed(tmp_path: Path, make_video: MakeVi
         Shard(path)
 
 
-def test_videos_across_chunks_are_written_as_they_were_when_added(
+def test_videos_across_blocks_are_written_as_they_were_when_added(
     tmp_path: Path, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shard_writer, "CHUNK_BYTES", 16 * 16)  # 16 rows of `visual`
-    monkeypatch.setattr(shard_writer, "INDEX_CHUNK_BYTES", 64)
-    added = [make_video(str(clips), clips) for clips in (5, 16, 1, 70, 32, 9, 3)]
-    with ShardWriter(tmp_path / "s.h5", STREAMS, 1.0) as writer:
+    monkeypatch.setattr(writer, "COPY_BYTES", 32 * 16)  # 32 rows of `visual`
+    monkeypatch.setattr(writer, "CHUNK_BYTES", 64)
+    added = [make_video(str(clips), clips, heard=np.ones(clips, bool)) for clips in (5, 16, 1, 70, 32, 9, 3)]
+    with ShardWriter(tmp_path / "s.h5", STREAMS, 1.0) as made:
         for video in added:
             given_away = replace(video, visual=video.visual.copy(), span=video.span.copy())  # type: ignore[union-attr]
-            writer.add(given_away)
+            made.add(given_away)
             given_away.visual[:], given_away.span[:] = np.nan, np.nan  # type: ignore[index]
-    shard = Shard(tmp_path / "s.h5")
-    assert shard.file["visual"].chunks == (16, 4)
-    for row, video in enumerate(added):
-        found = shard.video(row)
-        np.testing.assert_array_equal(found.visual, video.visual)  # type: ignore[arg-type]
-        np.testing.assert_array_equal(found.audio, video.audio)  # type: ignore[arg-type]
-        np.testing.assert_array_equal(found.span, video.span)
-        np.testing.assert_array_equal(found.labels.score, video.labels.score)  # type: ignore[union-attr]
+    assert all(same(one, other) for one, other in zip(added, Shard(tmp_path / "s.h5"), strict=True))
+
+
+def test_other_tools_find_what_the_format_says(tmp_path: Path, make_video: MakeVideo) -> None:
+    videos = [make_video("a", 50), make_video("b", 40, audio=None)]
+    write(tmp_path / "s.h5", *videos)
+    with h5py.File(tmp_path / "s.h5") as file:
+        assert (file.attrs["format"], file.attrs["version"]) == ("highlight-lit shard", 2)
+        for name in ("visual", "audio", "audio_mask"):
+            rows, sums = file[name], file[f"{name}_sums"]
+            assert rows.chunks is None
+            assert (sums.attrs["algorithm"], sums.attrs["block_rows"]) == ("xxh3-64", 32)
+            expected = [xxhash.xxh3_64_intdigest(rows[at : at + 32].tobytes()) for at in (0, 32, 64)]
+            assert sums[:].tolist() == expected
+        np.testing.assert_array_equal(file["visual"][:50], videos[0].visual)
+        assert file["audio_mask"][:].tolist() == [1] * 50 + [0] * 40
+        assert all(file[name].fletcher32 for name in file if name.removesuffix("_sums") not in PACKED)
+
+
+def test_the_digest_tells_any_two_contents_apart_and_no_two_copies(tmp_path: Path, make_video: MakeVideo) -> None:
+    plain = make_video("a", 40)
+    others = [
+        replace(plain, id="b"), replace(plain, duration=39.0), replace(plain, tags=("cat",)), replace(plain, title=""),
+        replace(plain, split="val"), replace(plain, labels=None), replace(plain, span=plain.span + 0.5),
+        replace(plain, audio=None), replace(plain, visual=-plain.visual), replace(plain, audio=plain.audio[::-1]),
+        replace(plain, heard=np.arange(40) > 0),
+        replace(plain, labels=Labels(plain.labels.span, -plain.labels.score)),
+    ]  # type: ignore[operator, union-attr, index]  # fmt: skip
+    digests = [write(tmp_path / f"{n}.h5", video).digest() for n, video in enumerate([plain, *others])]
+    assert len(set(digests)) == len(digests)
+    shutil.copy(tmp_path / "0.h5", tmp_path / "copy.h5")
+    assert Shard(tmp_path / "copy.h5").digest() == digests[0]
 
 
 def test_rows_in_a_float_format_of_its_own_are_refused(tmp_path: Path, make_video: MakeVideo) -> None:
@@ -227,12 +253,58 @@ def test_more_rows_than_its_file_can_hold_are_refused(tmp_path: Path, make_video
         rows, attributes = len(file["visual"]), dict(file["visual"].attrs)
         del file["visual"]
         file.create_dataset("visual", (rows, 1 << 32), "f2", chunks=(1, 1 << 10)).attrs.update(attributes)
-    with pytest.raises(InputError, match=r"s\.h5: visual: \d+ bytes, more than a file of its size can hold"):
+    with pytest.raises(InputError, match=r"s\.h5: visual: float16 of shape .*: more than a file of its size can hold"):
         Shard(path)
 
 
-def test_a_pickled_shard_opens_its_own_handle(tmp_path: Path, make_video: MakeVideo) -> None:
-    shard = write(tmp_path / "s.h5", make_video())
-    copy = pickle.loads(pickle.dumps(shard))
-    assert copy._handle is None
-    assert same(copy.video(0), shard.video(0))
+@pytest.mark.parametrize("name", ["title_bytes", "id", "duration", "span", "tag_index"])
+def test_an_index_that_inflates_is_refused_before_memory_is_asked_for(
+    tmp_path: Path, make_video: MakeVideo, name: str
+) -> None:
+    path = tmp_path / "s.h5"
+    write(path, make_video()).close()
+    with h5py.File(path, "r+") as file:
+        shape, dtype = file[name].shape, file[name].dtype
+        del file[name]
+        bomb = file.create_dataset(
+            name, (80 << 20, *shape[1:]), dtype, chunks=(1 << 20, *shape[1:]), compression="gzip"
+        )
+        bomb[:1] = np.zeros((1, *shape[1:]), dtype)
+
+    def use() -> None:
+        shard = Shard(path)
+        for column in ("id", "duration", "tag_index"):
+            shard.column(column)
+        shard.video(0)
+
+    with pytest.raises(InputError, match=rf"s\.h5: {name}: .*more than a file of its size can hold"):
+        use()
+
+
+def test_a_chunk_that_takes_much_memory_is_refused(tmp_path: Path, make_video: MakeVideo) -> None:
+    path = tmp_path / "s.h5"
+    write(path, make_video(clips=100)).close()
+    with h5py.File(path, "r+") as file:
+        attributes = dict(file["visual"].attrs)
+        del file["visual"]
+        made = file.create_dataset("visual", (100, 1 << 18), "f4", chunks=(100, 1 << 18), compression="gzip")
+        made.attrs.update(attributes)
+        made[0, :9] = 1
+    with pytest.raises(InputError, match=r"s\.h5: visual: chunks of \(100, 262144\), expected at most 64 MiB each"):
+        Shard(path)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "s.h5"
+    path.mkdir() if kind == "folder" else os.mkfifo(path)
+    with pytest.raises(InputError, match=rf"s\.h5: a {kind}; expected a feature shard"):
+        Shard(path)
+
+
+def test_of_many_shards_few_handles_are_open(tmp_path: Path, make_video: MakeVideo) -> None:
+    shards = [write(tmp_path / f"{n}.h5", make_video(str(n))) for n in range(MAX_OPEN + 5)]
+    for _ in range(2):
+        assert [shard.title(0) for shard in shards] == [f"Vidéo {n}" for n in range(len(shards))]
+    opened = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.exists()]
+    assert sum(str(tmp_path) in name for name in opened) <= MAX_OPEN

@@ -1,30 +1,34 @@
-"""Random and aimed edits of a shard end in one clean line or in correct rows, never in a crash of the interpreter.
+"""Edits of a shard end in one clean line or in correct rows, never in a crash, a hang or a wrong number.
 
-Each case runs in a process of its own, so that a crash or a hang is seen. HIGHLIGHT_LIT_FUZZ sets how many there are.
+Damage, random edits, is read as training reads, each case in a process of its own, so that a crash is seen. Forgery, edits
+of metadata whose checksums are made to hold, goes through `verify`, whose process may die of it but which itself must say
+so. HIGHLIGHT_LIT_FUZZ sets how many cases there are.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from highlight_lit.data.corpus import MANIFEST, Corpus
-from highlight_lit.data.rows import CorpusRows, Part
-from highlight_lit.data.shard_writer import ShardWriter
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.manifest import MANIFEST, write_manifest
+from highlight_lit.data.shards import Shard, ShardWriter, verify
+from highlight_lit.data.shards.format import PACKED
+from highlight_lit.data.shards.verify import guarded_faults
+from highlight_lit.data.verify import faults
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
-from highlight_lit.files import write_json
 from tests.processes import exit_status, forked
 
 CASES = int(os.environ.get("HIGHLIGHT_LIT_FUZZ", "60"))
-SECONDS = 60  # of processor time after which a case counts as hung; the probe's patience is shorter
+SECONDS = 60  # of processor time after which a case counts as hung
 BYTES = 4 << 30  # of memory that a case may ask for
 REFUSED, CORRECT, OTHER, WRONG, MANY_LINES = range(10, 15)  # exit statuses of a case
 SIGNATURES = (b"OHDR", b"OCHK", b"FRHP", b"FHDB", b"FHIB", b"BTHD", b"BTLF", b"BTIN", b"FAHD", b"FADB", b"EAHD", b"EAIB",
@@ -33,20 +37,19 @@ _MASK = 0xFFFFFFFF
 
 
 def everything(path: Path) -> list[bytes]:
-    """All that a shard holds, as one of a corpus, each row of features read in both ways."""
-    entry = {"file": path.name, "videos": 3, "clips": 21, "bytes": path.stat().st_size, "sha256": "0" * 64}
-    header = {"format": "highlight-lit corpus", "version": 1, "name": "fuzz", "topics": ["dog"]}
-    write_json(path.parent / MANIFEST, {**header, "shards": [entry]})
+    """All that a shard holds, as one of a corpus, its packed rows in windows and at once."""
     corpus = Corpus(path.parent)
     [shard] = corpus.shards
-    rows, found = CorpusRows([shard], list(shard.streams)), [corpus.tagged("dog").tobytes(), corpus.duration.tobytes()]
-    zero = np.zeros(1, int)
-    for name, stream in shard.streams.items():
-        ours = np.zeros((int(shard.offsets[-1]), stream.width), stream.dtype)
-        rows.read(Part(zero, zero, zero, zero, shard.offsets[-1:]), {name: ours[None]})
-        assert ours.tobytes() == shard.rows(name, 0, len(ours)).tobytes()
-        found.append(ours.tobytes())
-    return [*found, *(repr(video).encode() for video in shard)]
+    found = [corpus.tagged("dog").tobytes(), corpus.duration.tobytes(), *map(repr, shard.streams.values())]
+    for name in PACKED:
+        windows = [shard.rows(name, start, min(start + 5, 147)).tobytes() for start in range(0, 147, 5)]
+        assert b"".join(windows) == shard.rows(name, 0, 147).tobytes()
+        found += windows
+    return [*map(_bytes, found), *(repr(video).encode() for video in shard)]
+
+
+def _bytes(value: bytes | str) -> bytes:
+    return value if isinstance(value, bytes) else value.encode()
 
 
 def outcome(path: Path, expected: list[bytes] | None) -> int:
@@ -72,9 +75,10 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     generator = np.random.default_rng(0)
     with ShardWriter(path, {"visual": Stream(4, dtype="float32"), "audio": Stream(3, dtype="float32")}, 1.0) as writer:
         for name in "abc":
-            span = np.stack([np.arange(7), np.arange(1, 8)], 1).astype(np.float64)
-            visual, audio = (generator.normal(size=(7, width)).astype(np.float32) for width in (4, 3))
-            writer.add(Video(name, 7.0, ("dog",), span, visual, audio, title=f"Vidéo {name}"))
+            span = np.stack([np.arange(49), np.arange(1, 50)], 1).astype(np.float64)
+            visual, audio = (generator.normal(size=(49, width)).astype(np.float32) for width in (4, 3))
+            writer.add(Video(name, 49.0, ("dog",), span, visual, audio, title=f"Vidéo {name}"))
+    write_manifest(path.parent, "fuzz")
     return path
 
 
@@ -148,37 +152,50 @@ def aimed(whole: bytes, generator: np.random.Generator, places: list[tuple[int, 
     return bytes(data)
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("highlight_lit.data.probe.SECONDS", 2)
-
-
-def run(shard: Path, tmp_path: Path, change: Callable[[bytes, np.random.Generator], bytes]) -> Counter[int]:
+@pytest.mark.parametrize("listed", [True, False])
+def test_random_edits_end_in_a_clean_error_or_in_correct_rows(shard: Path, tmp_path: Path, listed: bool) -> None:
+    """With the digest that the manifest lists, and without, as a part of an extraction is read."""
     whole, expected, path = shard.read_bytes(), everything(shard), tmp_path / "s.h5"
+    manifest = json.loads((shard.parent / MANIFEST).read_text())
+    if not listed:
+        del manifest["shards"][0]["digest"]
     found: Counter[int] = Counter()
     for case in range(CASES):
-        data = change(whole, np.random.default_rng([case, CASES]))
+        data = edited(whole, np.random.default_rng([case, CASES]))
         path.write_bytes(data)
+        manifest["shards"][0]["bytes"] = len(data)
+        (tmp_path / MANIFEST).write_text(json.dumps(manifest))
         result = outcome(path, expected)
-        if result in (WRONG, MANY_LINES) or result > 128:
+        if result in (WRONG, MANY_LINES, OTHER) or result > 128:
             kept = Path(os.environ.get("HIGHLIGHT_LIT_FUZZ_KEEP", str(tmp_path))) / f"case-{case}-{result}.h5"
             kept.write_bytes(data)
             print(kept, signal.Signals(result - 128).name if result > 128 else result)
         found[result] += 1
-    return found
-
-
-def test_random_edits_end_in_a_clean_error_or_in_correct_rows(shard: Path, tmp_path: Path) -> None:
-    found = run(shard, tmp_path, edited)
     print(found)
     assert set(found) <= {REFUSED, CORRECT}
     assert found[REFUSED] > 0
 
 
-def test_edits_of_metadata_whose_checksums_hold_end_in_a_clean_error_or_in_rows(shard: Path, tmp_path: Path) -> None:
-    places = blocks(shard.read_bytes())
+def test_verify_says_in_one_line_each_what_is_wrong_with_forged_shards(
+    shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "VERIFY_TIMEOUT_S", 20.0)
+    whole = shard.read_bytes()
+    places = blocks(whole)
     assert len(places) > 20
-    found = run(shard, tmp_path, lambda whole, generator: aimed(whole, generator, places))
-    print(found)
-    assert set(found) <= {REFUSED, CORRECT, OTHER}
-    assert found[REFUSED] > 0
+    paths = [tmp_path / f"{case:05d}.h5" for case in range(CASES)]
+    for case, path in enumerate(paths):
+        path.write_bytes(aimed(whole, np.random.default_rng([case, CASES]), places))
+    found = list(guarded_faults(paths))
+    assert all(line.startswith(str(tmp_path)) and "\n" not in line for line in found)
+    assert found
+    refused = {line.split(":")[0] for line in found}
+    valid = [path for path in paths if str(path) not in refused]
+    for path in valid:  # what verify lets pass can be read
+        assert (
+            exit_status(forked(lambda path=path: [Shard(path).rows(name, 0, 3) for name in Shard(path).streams])) == 0
+        )
+
+
+def test_verify_of_a_corpus_of_valid_shards_finds_nothing(shard: Path) -> None:
+    assert list(faults(shard.parent)) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import Corpus, write_corpus
-from highlight_lit.data.shard_writer import create
+from highlight_lit.data.manifest import write_manifest
+from highlight_lit.data.shards.format import all_finite
+from highlight_lit.data.shards.writer import write_index
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
 
@@ -43,7 +44,7 @@ def falling(offsets: Column) -> Column:
         ("tag_offsets", lambda offsets: offsets[:-1], "tag_offsets: not 5 rising numbers"),
         ("offsets", lambda offsets: offsets[::-1], "offsets: not 5 rising numbers"),
         ("span", lambda spans: spans[:, :1], "span: float64 of shape .*, expected numbers, 2 in a row"),
-        ("heard", lambda heard: heard.astype(np.float32), "heard: float32 of shape .*, expected unsigned numbers"),
+        ("audio_mask", lambda mask: mask.astype(np.float32), "audio_mask: float32 of shape .*, expected unsigned"),
         ("title_offsets", lambda offsets: offsets - 7, "title_offsets: -7 and .* in row 0, expected 0 to"),
         ("label_offsets", lambda offsets: offsets * 50, "label_offsets: 0 and .* in row 0, expected 0 to"),
         ("label_score", lambda scores: scores * np.inf, "row 0: labels.score: NaN or infinite"),
@@ -62,15 +63,23 @@ def test_a_forged_column_whose_checksums_hold_is_refused_by_name(
     with h5py.File(path, "r+") as file:
         values = file[name][:]
         del file[name]
-        create(file, name, np.ascontiguousarray(forge(values)))
-    manifest = json.loads((root / "manifest.json").read_text())
-    manifest["shards"][0]["bytes"] = path.stat().st_size
-    (root / "manifest.json").write_text(json.dumps(manifest))
+        write_index(file, name, np.ascontiguousarray(forge(values)))
 
     def use() -> None:
+        write_manifest(root, "c", topics=["dog"])  # as whoever forged it would
         corpus = Corpus(root)
         corpus.tagged("dog")
         corpus.shards[0].video(0)
 
     with pytest.raises(InputError, match=rf"shard-00000\.h5: ({said})"):
         use()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, -np.nan])
+def test_what_is_not_finite_is_seen(dtype: type[np.floating[Any]], value: float) -> None:
+    rows = np.random.default_rng(0).normal(size=(3, 64)).astype(dtype)
+    rows[0, :2] = np.finfo(dtype).max, np.finfo(dtype).min
+    assert all_finite(rows)
+    rows[1, 5] = value
+    assert not all_finite(rows)
