@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 pytest.importorskip("av")
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.errors import Interrupted
 from highlight_lit.media import jobs
 from highlight_lit.media.extract import ExtractorChoice, extract_corpus
 from highlight_lit.media.folder import find_videos
@@ -138,3 +141,14 @@ def test_wrong_words_are_refused_in_one_line(folder, capsys, more, said):
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
     assert not (folder.parent / "corpus" / "manifest.json").exists()
+
+
+def test_a_signal_in_the_middle_of_the_configuration_is_no_bad_input(folder, monkeypatch):
+    def stopped(*_: object, **__: object) -> None:
+        try:
+            raise Interrupted(signal.SIGTERM)
+        finally:
+            OmegaConf.create({"a": "${b}"}).a  # noqa: B018  fails in turn
+
+    monkeypatch.setattr("highlight_lit.launch.compose", stopped)
+    assert main(words(folder, "slices=2")) == 143
