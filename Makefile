@@ -6,6 +6,7 @@ comma := ,
 DEMO ?= demo
 PROFILE ?= quick
 REPRODUCE ?= reproduce
+RUNS ?= runs
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
@@ -33,15 +34,15 @@ reproduce-tables: setup ## Every table and figure of the paper (PROFILE=quick or
 	@WANDB_SILENT=true $(BIN)/python -m experiments.reproduce --profile $(PROFILE) --out $(REPRODUCE) \
 	    $(foreach corpus,$(subst $(comma), ,$(CORPUS)),--corpus $(corpus)) $(ARGS) $(SET)
 
-sync: setup ## Send the runs that were logged offline to W&B
-	@$(BIN)/python -m experiments.dashboards sync $(REPRODUCE)
+sync: setup ## Send the runs that were logged offline to W&B, of ./reproduce and ./runs (RUNS="DIR DIR")
+	@$(BIN)/python -m experiments.dashboards sync $(REPRODUCE) $(RUNS)
 
 dashboards: setup ## Make a saved view of each study in W&B, or without a key write what would be made
 	@$(BIN)/python -m experiments.dashboards views $(REPRODUCE)
 
-# A comparison of times holds only where nothing else runs, so those come last, one by one.
+# A process that runs out of tests takes some of another's. A comparison of times holds only where nothing else runs, so those come last, one by one.
 test: setup ## Run the tests on all cores
-	@OMP_NUM_THREADS=1 WANDB_MODE=offline $(BIN)/python -m pytest -q --numprocesses auto -m "not alone"
+	@OMP_NUM_THREADS=1 WANDB_MODE=offline $(BIN)/python -m pytest -q --numprocesses auto --dist worksteal -m "not alone"
 	@OMP_NUM_THREADS=1 WANDB_MODE=offline $(BIN)/python -m pytest -q tests -m alone
 
 check: setup ## ruff and mypy

@@ -1,8 +1,9 @@
 """`make bench`: ratios of speeds, each pair measured side by side in one run on one machine.
 
-`Trainer.fit` through the data module, with either store, against a bare loop over the same network on an epoch's batches
-that stay in memory; MINI-Net's network at the batch of its released code, beside what that code moved; reading through the
-streamed store against plain reads; a stream's memory against a corpus' size; the index of a million videos.
+Reading through the streamed store against plain reads by as many threads; opening many shards; a stream's memory against a
+corpus' size; the index of a million videos; `Trainer.fit` through the data module, with either store, against a bare loop
+over the same network on an epoch's batches that stay in memory; MINI-Net's network at the batch of its released code,
+beside what that code moved. Each row is printed and saved as it is measured.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.files import write_json
+from highlight_lit.text import say
 from highlight_lit.training.ledger import environment
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.objective import compiled
@@ -50,45 +53,82 @@ class _Clock(pl.Callback):
         self.seconds = time.perf_counter() - self.started
 
 
+Row = tuple[str, dict[str, Any]]
+
+
 def main() -> int:
-    """Measure, print and save; returns an exit status."""
+    """Measure, print and save each row as it is measured; returns an exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--rounds", type=int, default=5, help="each pair is measured this often, turn about; fits twice as often"
-    )
-    parser.add_argument("--epochs", type=int, default=24, help="of each measured fit")
+    parser.add_argument("--rounds", type=int, default=5, help="each pair is measured this often, turn about")
+    parser.add_argument("--epochs", type=int, default=10, help="of each measured fit")
     parser.add_argument("--megabytes", type=int, default=2000, help="of the larger corpus; the smaller has a tenth")
     parser.add_argument("--widths", default="512,128", help="of the synthetic features; 2048,2048 as UMT's are")
+    parser.add_argument("--only", choices=("data",), help="data: reading, opening, memory and index alone")
     parser.add_argument("--out", type=Path, default=Path("experiments/results/bench.json"))
     options = parser.parse_args()
     if options.megabytes < 1000:
         parser.error("--megabytes: expected at least 1000: reading is measured beyond the first batches of an epoch")
     quiet()
-    Dv, Da = (int(width) for width in options.widths.split(","))
+    began = time.monotonic()
+    made = {"when": datetime.now(UTC).date().isoformat(), "environment": environment()}
+    rows: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "corpus"
-        synthesize(root, Plan(topics=2, videos=160, Dv=Dv, Da=Da))
-        rows: dict[str, dict[str, Any]] = {}
-        for store in ("resident", "stream"):
-            result = fit_against_bare_loop(root, options.epochs, 2 * options.rounds, store)
-            rows[f"fit against a bare loop, {store}"] = {**result, "widths": [Dv, Da]}
-        bench_data.write_bags(Path(folder) / "bags", videos=4096)
-        rows["MINI-Net's network, 1024 pairs of 60 clips"] = mini_net(Path(folder) / "bags", min(2, options.rounds))
-        for name, megabytes in (("small", options.megabytes // 10), ("large", options.megabytes)):
-            bench_data.write_large(Path(folder) / name, megabytes)
-        rows["reading against plain reads"] = bench_data.reading(Path(folder) / "large", 2, options.rounds)
-        bench_data.write_large(Path(folder) / "many", options.megabytes // 2, shard_bytes=10**6)
-        rows["reading from many shards"] = bench_data.reading(Path(folder) / "many", 2, options.rounds)
-        small, large = (bench_data.peak_memory(Path(folder) / name) for name in ("small", "large"))
-        rows["peak MiB of a stream, corpus 10 times larger"] = {"small": small, "large": large, "ratio": large / small}
-        rows["index"] = bench_data.index(Path(folder) / "index", 1_000_000)
-    for name, row in rows.items():
-        print(
-            name, ", ".join(f"{key} {value:,.3f}" for key, value in row.items() if isinstance(value, float)), sep=": "
-        )
-    write_json(options.out, {"when": datetime.now(UTC).date().isoformat(), "environment": environment(), "rows": rows})
-    print(f"saved in {options.out}")
+        steps = [*data_rows(Path(folder), options), *([] if options.only else fit_rows(Path(folder), options))]
+        for number, step in enumerate(steps, 1):
+            name, row = step()
+            said = ", ".join(f"{key} {value:,.3f}" for key, value in row.items() if isinstance(value, float))
+            say(f"[{number}/{len(steps)}, {time.monotonic() - began:.0f} s] {name}: {said}")
+            rows[name] = row
+            write_json(options.out, {**made, "seconds": time.monotonic() - began, "rows": rows})
+    say(f"saved in {options.out}")
     return 0
+
+
+def data_rows(folder: Path, options: argparse.Namespace) -> list[Callable[[], Row]]:
+    """What measures each row about the data layer, in order."""
+
+    def large() -> Row:
+        bench_data.write_large(folder / "large", options.megabytes)
+        return "reading against plain reads", bench_data.reading(folder / "large", 1, options.rounds)
+
+    def two_threads() -> Row:
+        return "reading against plain reads, 2 threads", bench_data.reading(folder / "large", 2, options.rounds)
+
+    def many() -> Row:
+        bench_data.write_large(folder / "many", options.megabytes // 2, shard_bytes=10**6)
+        return "opening many shards", bench_data.opening(folder / "many", 3)
+
+    def many_read() -> Row:
+        return "reading from many shards", bench_data.reading(folder / "many", 1, options.rounds)
+
+    def memory() -> Row:
+        bench_data.write_large(folder / "small", options.megabytes // 10)
+        small, large = (bench_data.peak_memory(folder / name) for name in ("small", "large"))
+        name = "peak MiB of a stream, corpus 10 times larger"
+        return name, {"small": small, "large": large, "ratio": large / small}
+
+    def index() -> Row:
+        return "index", bench_data.index(folder / "index", 1_000_000)
+
+    return [large, two_threads, many, many_read, memory, index]
+
+
+def fit_rows(folder: Path, options: argparse.Namespace) -> list[Callable[[], Row]]:
+    """What measures each row about training, in order."""
+    Dv, Da = (int(width) for width in options.widths.split(","))
+
+    def fit(store: str) -> Row:
+        root = folder / "corpus"
+        if not root.exists():
+            synthesize(root, Plan(topics=2, videos=160, Dv=Dv, Da=Da))
+        result = fit_against_bare_loop(root, options.epochs, options.rounds, store)
+        return f"fit against a bare loop, {store}", {**result, "widths": [Dv, Da]}
+
+    def baseline() -> Row:
+        bench_data.write_bags(folder / "bags", videos=4096)
+        return "MINI-Net's network, 1024 pairs of 60 clips", mini_net(folder / "bags", 1)
+
+    return [partial(fit, "resident"), partial(fit, "stream"), baseline]
 
 
 def mini_net(root: Path, rounds: int) -> dict[str, float]:
@@ -100,7 +140,7 @@ def mini_net(root: Path, rounds: int) -> dict[str, float]:
     threads, reference = torch.get_num_threads(), 7.7e3
     torch.set_num_threads(2)
     overrides = ("model=mini_net", "data.rule=tag", "data.pairs=1024", "tau=60")
-    result = fit_against_bare_loop(root, 3, rounds, "stream", *overrides)
+    result = fit_against_bare_loop(root, 2, rounds, "stream", *overrides)
     torch.set_num_threads(threads)
     return {**result, "threads": 2, "released loop (outside reference)": reference, "times": result["fit"] / reference}
 

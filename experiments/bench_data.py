@@ -18,13 +18,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.batches import Draw, EpochPlan
-from highlight_lit.data.corpus import MANIFEST, SHARD_BYTES, Corpus, write_corpus
-from highlight_lit.data.shard import FORMAT, VERSION
-from highlight_lit.data.shard_writer import create
-from highlight_lit.data.stream import StreamStore
+from highlight_lit.data.corpus import SHARD_BYTES, Corpus, write_corpus
+from highlight_lit.data.manifest import write_manifest
+from highlight_lit.data.sampling import Draw, EpochPlan
+from highlight_lit.data.shards.format import FORMAT, VERSION
+from highlight_lit.data.shards.writer import write_index, write_packed
+from highlight_lit.data.statistics import statistics as moments
+from highlight_lit.data.stores.stream import StreamStore
 from highlight_lit.data.video import Stream, Video
-from highlight_lit.files import sha256, write_json
 
 STREAMS = {"visual": Stream(512, "bench", "1"), "audio": Stream(128, "bench", "1")}
 CLIPS = {"short": 50, "long": 100}
@@ -61,13 +62,28 @@ def write_bags(root: Path, videos: int, clips: int = 60) -> None:
     write_corpus(root, map(video, range(videos)), STREAMS, name="bags", clip_seconds=1.0)
 
 
+def opening(root: Path, rounds: int) -> dict[str, float]:
+    """Milliseconds a shard that opening a corpus takes: by the clock, and of the processor."""
+    clock, processor = [], []
+    for _ in range(rounds):
+        began, busy = time.perf_counter(), time.process_time()
+        shards = len(Corpus(root).shards)
+        clock.append(1000 * (time.perf_counter() - began) / shards)
+        processor.append(1000 * (time.process_time() - busy) / shards)
+    return {
+        "shards": shards,
+        "ms a shard": statistics.median(clock),
+        "ms of the processor": statistics.median(processor),
+    }
+
+
 def reading(root: Path, readers: int, rounds: int, pairs: int = 256) -> dict[str, float]:
     """Bytes a second of an epoch's windows: plain reads, the store's first epoch (checked), its next; and ratios.
 
-    All three read the same windows, from files that the operating system holds in memory, by as many threads or
-    readers: the hardest case for a reader, since a disk would make all of them wait. Plain reads know beforehand where
-    each window lies and read it with one call, into memory that is used again for every batch. The store's stream has
-    begun when it is measured: it has its readers and its memory, from `WARM` batches of other videos.
+    All three read the same windows, from files that the operating system holds in memory, by as many threads: the
+    hardest case for a reader, since a disk would make all of them wait. Plain reads know beforehand where each window
+    lies and read it with one call, into memory that is used again for every batch. The store's stream has begun when it
+    is measured: it has its threads and its memory, from `WARM` batches of other videos.
     """
     corpus = Corpus(root)
     positive, negative = corpus.weak_labels("topic", "duration", "lists")
@@ -77,7 +93,7 @@ def reading(root: Path, readers: int, rounds: int, pairs: int = 256) -> dict[str
     read_plainly, size = plain_reads(corpus, draws, plan.tau, readers)
     measured = []
     for _ in range(rounds + 1):
-        store = StreamStore(corpus, np.concatenate([positive, negative]), tuple(STREAMS), readers)
+        store = StreamStore(Corpus(root), tuple(STREAMS), readers)  # anew: nothing of it was checked
         measured.append([read_plainly(), *_epochs(store, warm, draws, plan.tau)])
     plain, checked, again = (statistics.median(column) for column in zip(*measured[1:], strict=True))
     ratios = [statistics.median(m[0] / m[column] for m in measured[1:]) for column in (1, 2)]
@@ -110,7 +126,8 @@ def plain_reads(corpus: Corpus, draws: list[Draw], tau: int, threads: int) -> tu
     """A function that reads the windows of some draws plainly and says in how many seconds, and their bytes."""
     bags = max(len(draw.video) for draw in draws)
     memory = {name: np.zeros((bags, tau, stream.width), np.float16) for name, stream in STREAMS.items()}
-    places = [list(_places(corpus, draw, tau, threads)) for draw in draws]
+    begins = _begins(corpus)
+    places = [list(_places(corpus, begins, draw, tau, threads)) for draw in draws]
     size = sum(length for parts in places for part in parts for reads in part.values() for *_, length in reads)
 
     def read() -> float:
@@ -133,21 +150,29 @@ def _spread(work: list[Callable[[], None]]) -> float:
 _Reads = dict[tuple[Path, str], list[tuple[int, int, int]]]  # file, stream -> where to, where from, bytes
 
 
-def _places(corpus: Corpus, draw: Draw, tau: int, threads: int) -> Iterator[_Reads]:
+def _begins(corpus: Corpus) -> dict[tuple[Path, str], int]:
+    """The byte at which each stream of each shard begins."""
+    found: dict[tuple[Path, str], int] = {}
+    for shard in corpus.shards:
+        shard.close()
+        with h5py.File(shard.path, locking=False) as file:
+            found |= {(shard.path, name): file[name].id.get_offset() for name in STREAMS}
+    return found
+
+
+def _places(
+    corpus: Corpus, begins: dict[tuple[Path, str], int], draw: Draw, tau: int, threads: int
+) -> Iterator[_Reads]:
     """What each thread reads of a batch."""
-    layouts = {(shard.path, name): shard.layout(name) for shard in corpus.shards for name in STREAMS}
     for part in np.array_split(np.arange(len(draw.video)), threads):
         reads: _Reads = {}
         for bag in part.tolist():
             shard, row = corpus.locate(int(draw.video[bag]))
             first = int(shard.offsets[row] + draw.start[bag])
             clips = int(min(shard.offsets[row + 1] - first, tau))
-            for name in STREAMS:
-                layout = layouts[shard.path, name]
-                assert layout is not None
-                chunk, within = divmod(first, layout.rows)
-                source = int(layout.offsets[chunk]) + within * layout.row_bytes
-                place = bag * tau * layout.row_bytes, source, clips * layout.row_bytes
+            for name, stream in STREAMS.items():
+                row_bytes = 2 * stream.width
+                place = bag * tau * row_bytes, begins[shard.path, name] + first * row_bytes, clips * row_bytes
                 reads.setdefault((shard.path, name), []).append(place)
         yield reads
 
@@ -163,10 +188,7 @@ def _plain(memory: dict[str, NDArray[np.float16]], reads: _Reads) -> None:
 
 
 def peak_memory(root: Path) -> float:
-    """MiB of resident memory, at their peaks, of a process that streams a corpus and of its two readers.
-
-    It takes the statistics, then 40 batches of 64 pairs. What the three share is counted for each.
-    """
+    """MiB of resident memory, at its peak, of a process that streams a corpus: the statistics, then 40 batches of 64 pairs."""
     code = "import sys; from experiments.bench_data import _stream; _stream(sys.argv[1])"
     said = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
     return float(said.stdout)
@@ -175,22 +197,17 @@ def peak_memory(root: Path) -> float:
 def _stream(root: str) -> None:
     corpus = Corpus(Path(root))
     positive, negative = corpus.weak_labels("topic", "duration", "lists")
-    store = StreamStore(corpus, np.concatenate([positive, negative]), tuple(STREAMS), readers=2)
+    store = StreamStore(corpus, tuple(STREAMS))
     for name in STREAMS:
-        store.statistics(name)
+        moments(corpus, np.concatenate([positive, negative]), name)
     plan = EpochPlan(corpus.clips, positive, negative, tau=60, pairs=64, seed=0)
     draws = itertools.chain.from_iterable(plan.draws(epoch) for epoch in itertools.count())
     batches = store.batches(draws, plan.tau)
     for _ in itertools.islice(batches, 40):
         pass
-    readers = Path("/proc/thread-self/children").read_text().split()
-    print(sum(_peak(process) for process in ("self", *readers)))
-
-
-def _peak(process: str) -> float:
     # Not getrusage: what that gives begins with the peak of the process this one was started from.
-    [line] = [line for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) / 1024
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    print(int(line.split()[1]) / 1024)
 
 
 def index(root: Path, videos: int) -> dict[str, float]:
@@ -215,24 +232,20 @@ def _write_index(root: Path, videos: int, shards: int = 10) -> None:
     """A corpus whose shards hold an index and one clip of one number a video, written column by column."""
     root.mkdir(parents=True)
     share = videos // shards
-    entries = []
     for shard in range(shards):
-        path = root / f"shard-{shard:05d}.h5"
-        with h5py.File(path, "w", libver=("v110", "v110")) as file:
+        with h5py.File(root / f"shard-{shard:05d}.h5", "w", libver=("v110", "v110")) as file:
             file.attrs.update({"format": FORMAT, "version": VERSION, "clip_seconds": 1.0})
+            write_packed(file, "visual", (share, 1), np.dtype("f2"), [np.zeros((share, 1), np.float16)])
+            file["visual"].attrs.update({"extractor": "bench", "version": "1"})
             ids = np.array([f"video{number:08d}" for number in range(shard * share, (shard + 1) * share)], "S13")
             # Scattered, so that sorting them is work.
             columns = {"id": ids[np.random.default_rng(shard).permutation(share)],
                        "duration": np.full(share, 30.0), "split": np.zeros(share, np.uint8),
                        "tag_name": np.array([b"topic"]), "tag_index": np.zeros(share, np.int32),
-                       "title_bytes": np.zeros(0, np.uint8), "visual": np.zeros((share, 1), np.float16),
-                       "span": np.tile([0.0, 1.0], (share, 1)), "offsets": np.arange(share + 1),
-                       "tag_offsets": np.arange(share + 1), "title_offsets": np.zeros(share + 1, np.int64),
+                       "title_bytes": np.zeros(0, np.uint8), "span": np.tile([0.0, 1.0], (share, 1)),
+                       "offsets": np.arange(share + 1), "tag_offsets": np.arange(share + 1),
+                       "title_offsets": np.zeros(share + 1, np.int64),
                        "label_offsets": np.zeros(share + 1, np.int64)}  # fmt: skip
             for name, rows in columns.items():
-                create(file, name, rows)
-            file["visual"].attrs.update({"extractor": "bench", "version": "1"})
-        facts = {"file": path.name, "videos": share, "clips": share, "bytes": path.stat().st_size}
-        entries.append({**facts, "sha256": sha256(path)})
-    header = {"format": "highlight-lit corpus", "version": 1, "name": "index", "topics": ["topic"]}
-    write_json(root / MANIFEST, {**header, "shards": entries})
+                write_index(file, name, rows)
+    write_manifest(root, "index")

@@ -30,8 +30,9 @@ from experiments import bench, bench_data
 from experiments.roofline import Ceilings, Count, ceilings, covered, seconds, synchronize
 from highlight_lit.config import CONFIG_DIR, plain
 from highlight_lit.data.batches import Bags
-from highlight_lit.data.corpus import Corpus, write_manifest
-from highlight_lit.data.shard_writer import ShardWriter
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.manifest import write_manifest
+from highlight_lit.data.shards import ShardWriter
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.files import write_json
 from highlight_lit.training.ledger import environment

@@ -25,8 +25,9 @@ from hydra import compose, initialize_config_dir
 from numpy.typing import NDArray
 
 from highlight_lit.config import CONFIG_DIR, plain
-from highlight_lit.data.batches import Draw, EpochPlan, Store
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.sampling import Draw, EpochPlan
+from highlight_lit.data.stores import Store
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.train import make_data, make_module
 

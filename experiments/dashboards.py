@@ -1,7 +1,7 @@
 """A saved view in W&B for each study of a reproduction, and the runs that were logged offline sent there.
 
     python -m experiments.dashboards views reproduce     # with a key in WANDB_API_KEY or after 'wandb login'
-    python -m experiments.dashboards sync reproduce
+    python -m experiments.dashboards sync reproduce runs  # reproductions, and folders of runs (out=runs)
 
 What was made is kept in `reproduce/PROFILE/dashboards.json`, so that a second time makes nothing twice. Without a key, or
 without the package wandb-workspaces (the extra `dashboards`), `views` writes there what it would make, and says so. No
@@ -26,6 +26,7 @@ from experiments.study import Study, studies
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.benchmarks import BENCHMARKS
 from highlight_lit.files import read_json, write_json
+from highlight_lit.text import a_few, say
 
 # What a sweep's key is called in a run's config, where W&B nests it.
 CONFIG_KEYS = {"model": "model._target_", "pooling": "model.pooling._target_", "loss": "loss._target_",
@@ -38,16 +39,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Make the views or send the runs; returns an exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("views", "sync"))
-    parser.add_argument("folder", type=Path, help="of reproductions")
+    parser.add_argument("folders", type=Path, nargs="+", help="of reproductions; with sync of runs too")
     parser.add_argument("--project", default="highlight-lit")
     options = parser.parse_args(arguments)
     try:
-        folders = sorted(path.parent for path in options.folder.glob(f"*/{plan.FILE}"))
+        if options.what == "sync":
+            return sync(options.folders)
+        folders = sorted(path.parent for folder in options.folders for path in folder.glob(f"*/{plan.FILE}"))
         if not folders:
-            raise InputError(f"{options.folder}: no reproduction in it; run 'make reproduce-tables' first")
-        return sync(folders) if options.what == "sync" else make_views(folders, options.project)
+            raise InputError(
+                f"{a_few(map(str, options.folders))}: no reproduction in it; run 'make reproduce-tables' first"
+            )
+        return make_views(folders, options.project)
     except InputError as error:
-        print(f"dashboards: {error}", file=sys.stderr)
+        say(f"dashboards: {error}", file=sys.stderr)
         return 2
 
 
@@ -171,10 +176,23 @@ def save(view: Mapping[str, Any]) -> str:
 
 
 def sync(folders: Sequence[Path]) -> int:
-    """Send the runs logged offline; those sent before are skipped by W&B, which leaves a mark beside each."""
+    """Send the runs logged offline; those sent before are skipped by W&B, which leaves a mark beside each.
+
+    Args:
+        folders: What trainings had as `out`, or reproductions, which have their runs below.
+
+    Raises:
+        InputError: There is no such run, or no key.
+    """
+    patterns = ("*/wandb/offline-run-*", "*/runs/*/wandb/offline-run-*")
+    runs = sorted({run for folder in folders for pattern in patterns for run in folder.glob(pattern)})
+    if not runs:
+        raise InputError(
+            f"{a_few(map(str, folders))}: no run that was logged offline; expected folders of runs, as train's out=runs (make sync "
+            "RUNS=DIR), or of reproductions"
+        )
     if not _key():
         raise InputError("no W&B key was found; expected WANDB_API_KEY, or 'wandb login' once")
-    runs = [run for folder in folders for run in sorted(folder.glob("runs/*/wandb/offline-run-*"))]
     print(f"{len(runs)} runs to send", flush=True)
     failed = 0
     for start in range(0, len(runs), RUNS_A_CALL):

@@ -1,11 +1,13 @@
-"""`make demo`: from nothing to a trained detector, a table and a picture, through the commands a user types."""
+"""`make demo`: from nothing to a trained detector, a table and a picture, by the commands a user types.
+
+They run in this one process: each of its own would spend most of its time on importing.
+"""
 
 from __future__ import annotations
 
 import argparse
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import numpy as np
 import scipy.special
 
 from experiments.figures import score_curves
+from highlight_lit import cli
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.evaluation.scores import read_scores
 from highlight_lit.training.ledger import records
@@ -25,16 +28,16 @@ def main() -> int:
     """Run the demonstration; returns an exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--command", default="highlight-lit", help="how highlight-lit is called")
+    parser.add_argument("--command", default="highlight-lit", help="how the last lines call highlight-lit")
     options = parser.parse_args()
     corpus, runs = options.folder / "corpus", options.folder / "runs"
     if not (corpus / "manifest.json").is_file():
         shutil.rmtree(corpus, ignore_errors=True)
-        _call(options.command, "synthesize", str(corpus))
+        _call("synthesize", str(corpus))
     settings = ["trainer.max_epochs=60", "data.pairs=32", "logger=none"]
     cell = [f"data.root={corpus}", f"topic={TOPIC}", *settings, f"out={runs}"]
-    _call(options.command, "train", *cell, "fusion=low_rank")
-    _call(options.command, "train", "-m", *cell, "modality=visual,audio")
+    _call("train", *cell, "fusion=low_rank")
+    _call("train", "-m", *cell, "modality=visual,audio")
     table(runs)
     picture = options.folder / "scores.png"
     draw(corpus, runs, picture)
@@ -45,9 +48,11 @@ def main() -> int:
     return 0
 
 
-def _call(command: str, *words: str) -> None:
+def _call(*words: str) -> None:
+    """Run `highlight-lit` with these words; what stops it ends the demonstration with its status."""
     print(f"$ highlight-lit {' '.join(map(shlex.quote, words))}", flush=True)
-    subprocess.run([command, *words], check=True)
+    if status := cli.main(words):
+        sys.exit(status)
 
 
 def table(runs: Path) -> None:

@@ -110,16 +110,19 @@ def _train(plain: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that start anew (torch does not fork well) and end with this one, however it ends."""
+    """Processes that end with this one, however it ends.
+
+    They are forks of a server that has imported what a cell needs, once for all, and done nothing else: torch does not
+    fork well once it has computed.
+    """
     # Tensors of many megabytes stay with the process: given back to the system after each step, as glibc would, every
     # step pays for its pages anew.
     for limit in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
         os.environ.setdefault(limit, str(1 << 30))
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["highlight_lit.training.train"])
     # A process is renewed now and then: Lightning's trainers leave memory behind.
-    pool = ProcessPoolExecutor(
-        workers, context, initializer=_start, initargs=(os.getpid(),), max_tasks_per_child=CELLS_A_PROCESS
-    )
+    pool = ProcessPoolExecutor(workers, context, initializer=_start, max_tasks_per_child=CELLS_A_PROCESS)
     try:
         yield pool
     except BaseException:
@@ -130,7 +133,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     pool.shutdown()
 
 
-def _start(parent: int) -> None:
+def _start() -> None:
     """Prepare a process: one thread, deaf to the terminal's Ctrl-C, and not to outlive its parent."""
     import torch
 
@@ -138,9 +141,9 @@ def _start(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.2)
-        os._exit(1)
+        if (parent := multiprocessing.parent_process()) is not None:
+            parent.join()
+            os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 

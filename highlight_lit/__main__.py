@@ -12,7 +12,7 @@ def main() -> int:
 
         return command()
     except KeyboardInterrupt:
-        print("highlight-lit: interrupted", file=sys.stderr)
+        sys.stderr.write("highlight-lit: interrupted\n")
         return 130
 
 

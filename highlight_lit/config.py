@@ -79,7 +79,7 @@ TAKES: dict[str, Check] = {
     ),
     "data.pairs": _whole(1, MAX_PAIRS),
     "data.store": _one_of("auto", "resident", "stream"),
-    "data.readers": _whole(0, MAX_READERS),
+    "data.readers": _whole(1, MAX_READERS),
     "evaluate.split": _one_of("test", "val", "all"),
     "evaluate.empty": _one_of("zero", "leave_out"),
     "evaluate.draws": _whole(2, MAX_DRAWS),

@@ -20,7 +20,18 @@ from highlight_lit.data.weak_labels import RULES
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few, say
 
-NEEDED = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "wandb", "h5py", "numpy", "scipy")
+NEEDED = (
+    "torch",
+    "pytorch-lightning",
+    "hydra-core",
+    "omegaconf",
+    "torchmetrics",
+    "wandb",
+    "h5py",
+    "xxhash",
+    "numpy",
+    "scipy",
+)
 MOST_FAULTS = 100  # that are printed
 MOST_TOPICS = 40
 EXTRAS = {

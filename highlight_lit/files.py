@@ -16,7 +16,7 @@ import re
 import secrets
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -57,23 +57,24 @@ def open_regular(path: Path, what: str) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def read_text(path: Path, what: str) -> str:
+def read_text(path: Path, what: str, most: int = MAX_TEXT_BYTES) -> str:
     """Read a text file whole: UTF-8 with or without a byte order mark, or UTF-16 with one.
 
     Args:
         path: The file.
         what: What it should be, for the error.
+        most: Bytes that are read at most.
 
     Raises:
-        InputError: As `open_regular`; or it is over `MAX_TEXT_BYTES`, or not text.
+        InputError: As `open_regular`; or it is over `most`, or not text.
     """
     with open_regular(path, what) as file:
         try:
-            data = file.read(MAX_TEXT_BYTES + 1)
+            data = file.read(most + 1)
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if len(data) > MAX_TEXT_BYTES:
-        raise InputError(f"{path}: over {MAX_TEXT_BYTES >> 20} MiB, the most that is read of {what}")
+    if len(data) > most:
+        raise InputError(f"{path}: over {most >> 20} MiB, the most that is read of {what}")
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         return data.decode("utf-16" if wide else "utf-8-sig")
@@ -92,8 +93,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
         path: The final name. Its folder is created if missing.
 
     Raises:
-        InputError: The folder cannot be written.
+        InputError: The folder cannot be written, or `path` is a folder, a pipe or a device.
     """
+    with suppress(OSError):
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):
+            raise InputError(f"{path}: {_KINDS.get(stat.S_IFMT(mode), 'no regular file')}; expected a name for a file")
     temporary = path.with_name(_temporary_name(path.name))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,6 +130,38 @@ def cut_name(name: str, most: int = MAX_NAME_BYTES) -> str:
     return os.fsencode(name)[:most].decode("utf-8", "ignore")
 
 
+def output_name(stem: str, ending: str) -> str:
+    """`STEM.ENDING`; a stem that leaves the ending no room is cut, and what was cut is told apart by eight hex digits.
+
+    >>> output_name("walk", "scores.json")
+    'walk.scores.json'
+    """
+    whole = f"{stem}.{ending}"
+    if len(os.fsencode(whole)) <= MAX_NAME_BYTES:
+        return whole
+    ending = f"~{hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]}.{ending}"
+    return cut_name(stem, MAX_NAME_BYTES - len(os.fsencode(ending))) + ending
+
+
+def not_an_input(out: Path, *inputs: Path | None) -> None:
+    """Refuse to write over what is read: by the same name, a link, a hard link or another spelling.
+
+    Args:
+        out: The file that is to be written.
+        inputs: What the command reads; None for what was not given.
+
+    Raises:
+        InputError: `out` is one of them.
+    """
+    for path in inputs:
+        try:
+            same = path is not None and (out.samefile(path) or out.absolute() == path.absolute())
+        except OSError:  # one of them is not there
+            same = False
+        if same:
+            raise InputError(f"{out}: is {path}, which this command reads; expected another name to write to")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` (UTF-8) to `path` atomically."""
     with atomic_write(path) as temporary:
@@ -136,18 +173,19 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path, what: str) -> Any:
+def read_json(path: Path, what: str, most: int = MAX_TEXT_BYTES) -> Any:
     """Read a JSON file.
 
     Args:
         path: The file.
         what: What it should be, for the error ("a corpus manifest").
+        most: Bytes that are read at most.
 
     Raises:
         InputError: As `read_text`; or it is not JSON, or holds a number of thousands of digits.
     """
     try:
-        return json.loads(read_text(path, what))
+        return json.loads(read_text(path, what, most))
     except InputError:
         raise
     except (ValueError, RecursionError) as error:
@@ -155,7 +193,7 @@ def read_json(path: Path, what: str) -> Any:
 
 
 def read_table(
-    path: Path, required: Sequence[str], optional: Sequence[str] | None = ()
+    path: Path, required: Sequence[str], optional: Sequence[str] | None = (), most: int = MAX_TEXT_BYTES
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield line number and fields of each row of a csv file with a header.
 
@@ -163,13 +201,14 @@ def read_table(
         path: The file; cells are separated by commas, blanks around them are left out, empty lines too.
         required: Columns that must be there.
         optional: Columns that may be there; None: any others, which are left out.
+        most: Bytes that are read at most.
 
     Raises:
         InputError: As `read_text`; or a column is missing, unknown or twice there, or a row has more or fewer fields
             than the header.
     """
     what = f"csv with columns {', '.join(required)}"
-    reader = csv.reader(io.StringIO(read_text(path, what), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(read_text(path, what, most), newline=""), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
         known = {*required, *(header if optional is None else optional)}

@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.overrides import MULTIRUN as MULTIRUN
 from highlight_lit.overrides import prepared
 
@@ -41,6 +41,7 @@ def launch(program: str, config_name: str, job: Callable[[DictConfig], Any], wor
     try:
         hydra.main(config_path=str(CONFIG_DIR), config_name=config_name, version_base="1.3")(job)()
     except (HydraException, OmegaConfBaseException) as error:
+        _raise_signal(error)
         raise InputError(_one_line(error)) from error
     finally:
         sys.argv = before
@@ -57,10 +58,19 @@ def composed(config_name: str, words: Sequence[str]) -> DictConfig:
             config = compose(config_name, prepared(words))
             missing = sorted(str(key) for key in OmegaConf.missing_keys(config))
     except (HydraException, OmegaConfBaseException) as error:
+        _raise_signal(error)
         raise InputError(_one_line(error)) from error
     if missing:
         raise InputError(f"{', '.join(missing)}: missing; expected {' '.join(f'{key}=...' for key in missing)}")
     return config
+
+
+def _raise_signal(error: BaseException | None) -> None:
+    """Raise the signal that an error came of: OmegaConf, stopped in the middle, fails on its half-made nodes."""
+    while error is not None:
+        if isinstance(error, Interrupted):
+            raise error
+        error = error.__cause__ or error.__context__
 
 
 def _one_line(error: BaseException) -> str:

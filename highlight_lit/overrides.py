@@ -100,8 +100,9 @@ def _value(key: str, name: str, value: str, many: bool) -> str:
         return f"[{','.join(_element(name, part) for part in split(value[1:-1]))}]"
     parts = split(value)
     if len(parts) > 1 and not many:
+        several = f"[{value}] for all of them" if name in LISTS else "-m for a run of each"
         raise InputError(
-            f"{key}={value}: several values; expected -m for a run of each, or quotes for a single one with commas: "
+            f"{key}={value}: several values; expected {several}, or quotes for a single one with commas: "
             f"{shell_word(f'{key}={_literal(value)}')}"
         )
     return ",".join(_element(name, part) for part in parts)

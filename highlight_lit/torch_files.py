@@ -16,9 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from highlight_lit.errors import InputError
@@ -55,10 +53,10 @@ def read_tensors(
         what: What it should be, for the error ("a PyTorch checkpoint").
         most: Bytes that it may have; None: as many as it has.
         legacy: Whether it may have the format from before PyTorch 1.6, which has no checksums.
-        builders: Further functions that the file may call, each with its name in the file.
+        builders: Further functions that the file may call with anything, each with its name in the file.
 
     Returns:
-        The value: tensors, arrays that `builders` make, and plain values in dictionaries and lists.
+        The value: tensors, what `builders` make, and plain values in dictionaries and lists.
 
     Raises:
         InputError: As `open_regular`; or the file is over `most`, damaged (each member is checked against its CRC-32), holds more
@@ -69,7 +67,9 @@ def read_tensors(
         if most is not None and size > most:
             raise InputError(f"{path}: {size >> 20} MiB; expected {what} of at most {most >> 20} MiB")
         try:
-            pickles = _members(file, size) if _is_zip(file) or not legacy else _legacy_pickles(file)
+            if not legacy and not _is_zip(file):  # by its first bytes, as torch.load tells the formats apart
+                raise InputError("no zip file")
+            pickles = _members(file, size) if _is_zip(file) else _legacy_pickles(file)
             _check_names(pickles, {name for _, name in builders})
             file.seek(0)
             with torch.serialization.safe_globals(list(builders)):
@@ -161,8 +161,7 @@ def _check_names(pickles: Iterator[bytes], known: set[str]) -> None:
 def _check_sizes(value: Any, size: int) -> None:
     """Refuse tensors that are larger than what the file holds of them."""
     total, counted = 0, set[int]()
-    for array in _arrays(value):
-        tensor = torch.from_numpy(array) if isinstance(array, np.ndarray) else array
+    for tensor in _tensors(value):
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in counted:
             counted.add(storage.data_ptr())
@@ -171,15 +170,15 @@ def _check_sizes(value: Any, size: int) -> None:
             raise InputError(f"a tensor of {tuple(tensor.shape)}, more than the file holds")
 
 
-def _arrays(value: Any) -> Iterator[Tensor | NDArray[Any]]:
-    """Every tensor and array in dictionaries, lists and sets, each once; they may contain themselves."""
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Every tensor in dictionaries, lists and sets, each once; they may contain themselves."""
     left, seen = [value], set[int]()
     while left:
         each = left.pop()
         if id(each) in seen:
             continue
         seen.add(id(each))
-        if isinstance(each, Tensor | np.ndarray):
+        if isinstance(each, Tensor):
             yield each
         elif isinstance(each, Mapping):
             left += [*each.keys(), *each.values()]

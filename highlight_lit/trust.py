@@ -28,6 +28,7 @@ from highlight_lit.text import shown
 MAX_DEPTH = 32  # of mappings and lists within one another
 MAX_VALUES = 1_000_000
 MAX_TEXT = 1 << 16  # characters
+MAX_INTEGER = 10**300  # which a float still holds
 MAX_WHOLE = 1 << 24  # of a width, a rank or a number of steps
 _TARGET, _PARTIAL = "_target_", "_partial_"
 _KEPT = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # kinds of numbers that weights may have
@@ -51,7 +52,7 @@ def _plain(value: object, where: str, depth: int, budget: Iterator[int]) -> Any:
         raise InputError(f"{where}: over {MAX_VALUES} values")
     if depth == 0:
         raise InputError(f"{where}: mappings or lists over {MAX_DEPTH} deep")
-    if value is None or type(value) in (bool, int):
+    if value is None or type(value) is bool or (type(value) is int and abs(value) < MAX_INTEGER):
         return value
     if type(value) is str and len(value) <= MAX_TEXT:
         return value
@@ -111,6 +112,8 @@ def restore(
             further ones, of another shape or kind, or not finite.
     """
     part = _Part(plain(node, f"{where}: model"), f"{where}: model", trusted)
+    if part.partial:
+        raise InputError(f"{where}: model.{_PARTIAL}: true; expected a network, which needs nothing further")
     with torch.device("meta"):  # shapes alone, no memory
         expected = part.make(widths).state_dict()
     check_tensors(tensors, expected, where)

@@ -41,17 +41,6 @@ def running(process: int) -> bool:
         return False
 
 
-def readers_of(process: int) -> list[int]:
-    """The processes that read shards for a process."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            reads = b"readers import serve" in (folder / "cmdline").read_bytes()
-            if reads and _stat(int(folder.name))[1] == process and running(int(folder.name)):
-                found.append(int(folder.name))
-    return found
-
-
 def exit_status(process: int) -> int:
     """Wait for a process; its exit status as shells give it, 128 and more for a signal."""
     code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: real processes, exit statuses, one line for each fault."""
+"""The command line as a user meets it: exit statuses, what is printed, one line for each fault."""
 
 from __future__ import annotations
 
@@ -6,20 +6,44 @@ import csv
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from highlight_lit.baselines import METHODS
+from highlight_lit.cli import main
+
+Ended = subprocess.CompletedProcess[str]
 
 
-def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def process(*words: str | Path, **environment: str) -> Ended:
+    """Run the command line in a process of its own."""
     command = [sys.executable, "-m", "highlight_lit.cli", *map(str, words)]
     env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(command, capture_output=True, text=True, env=env, timeout=300, check=False)
 
 
-def test_the_whole_way_from_a_corpus_to_a_judged_checkpoint(small_corpus: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Run the command line in this process, which imports torch once for all tests."""
+
+    def call(*words: str | Path) -> Ended:
+        status = main([str(word) for word in words])
+        return subprocess.CompletedProcess(words, status, *capfd.readouterr())
+
+    return call
+
+
+def test_a_process_prints_and_ends_as_the_function_does(run: Callable[..., Ended], small_corpus: Path) -> None:
+    for words in (("verify", "/nowhere"), ("verify", small_corpus)):
+        its_own, here = process(*words), run(*words)
+        assert (its_own.returncode, its_own.stdout, its_own.stderr) == (here.returncode, here.stdout, here.stderr)
+
+
+def test_the_whole_way_from_a_corpus_to_a_judged_checkpoint(
+    run: Callable[..., Ended], small_corpus: Path, tmp_path: Path
+) -> None:
     assert run("verify", small_corpus).stdout.strip().endswith("2 topics")
     out = tmp_path / "runs"
     trained = run("train", f"data.root={small_corpus}", "topic=topic01", f"out={out}", "logger=none", "tau=8", "data.pairs=4",
@@ -50,14 +74,14 @@ def test_the_whole_way_from_a_corpus_to_a_judged_checkpoint(small_corpus: Path, 
         (("synthesize", "x", "--widths", "a,b"), "--widths a,b: expected two whole numbers"),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(words: tuple[str, ...], says: str, tmp_path: Path) -> None:
-    process = run(*words)
-    assert process.returncode == 2
-    assert process.stderr.count("\n") == 1
-    assert process.stderr.startswith(f"highlight-lit: {says}")
+def test_bad_input_is_one_line_and_status_2(run: Callable[..., Ended], words: tuple[str, ...], says: str) -> None:
+    ended = run(*words)
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert ended.stderr.startswith(f"highlight-lit: {says}")
 
 
-def test_a_baseline_is_judged_like_any_system(small_corpus: Path) -> None:
+def test_a_baseline_is_judged_like_any_system(run: Callable[..., Ended], small_corpus: Path) -> None:
     judged = run("evaluate", "--method", "recurrence", "--corpus", small_corpus, "--draws", "10")
     assert judged.returncode == 0, judged.stderr
     assert "youtube/trapezoid" in judged.stdout
@@ -67,15 +91,15 @@ def test_a_baseline_is_judged_like_any_system(small_corpus: Path) -> None:
 
 
 def test_a_traceback_comes_when_asked_for() -> None:
-    assert "Traceback" in run("verify", "/nowhere", HIGHLIGHT_LIT_TRACEBACK="1").stderr
+    assert "Traceback" in process("verify", "/nowhere", HIGHLIGHT_LIT_TRACEBACK="1").stderr
 
 
-def test_doctor_says_what_is_here_and_that_a_corpus_is_sound(small_corpus: Path) -> None:
-    process = run("doctor", small_corpus)
-    assert process.returncode == 0, process.stderr
-    assert "pytorch-lightning" in process.stdout
-    assert ": sound" in process.stdout
-    assert "topic01                  6 positive and 6 negative videos to train on, 8 with labels" in process.stdout
+def test_doctor_says_what_is_here_and_that_a_corpus_is_sound(run: Callable[..., Ended], small_corpus: Path) -> None:
+    ended = run("doctor", small_corpus)
+    assert ended.returncode == 0, ended.stderr
+    assert "pytorch-lightning" in ended.stdout
+    assert ": sound" in ended.stdout
+    assert "topic01                  6 positive and 6 negative videos to train on, 8 with labels" in ended.stdout
 
 
 @pytest.mark.parametrize(
@@ -90,16 +114,26 @@ def test_doctor_says_what_is_here_and_that_a_corpus_is_sound(small_corpus: Path)
     ],
 )
 def test_scores_that_cannot_be_judged_are_refused_by_line(
-    small_corpus: Path, tmp_path: Path, text: str, says: str
+    run: Callable[..., Ended], small_corpus: Path, tmp_path: Path, text: str, says: str
 ) -> None:
     (tmp_path / "scores.csv").write_text(text)
-    process = run("evaluate", "--scores", tmp_path / "scores.csv", "--corpus", small_corpus)
-    assert process.returncode == 2
-    assert says in process.stderr
-    assert len([line for line in process.stderr.splitlines() if not line.startswith("note: ")]) == 1
+    ended = run("evaluate", "--scores", tmp_path / "scores.csv", "--corpus", small_corpus)
+    assert ended.returncode == 2
+    assert says in ended.stderr
+    assert len([line for line in ended.stderr.splitlines() if not line.startswith("note: ")]) == 1
 
 
 def test_help_names_every_baseline_and_shows_a_sweep() -> None:
-    said = " ".join(run("evaluate", "--help").stdout.split())
+    said = " ".join(process("evaluate", "--help").stdout.split())
     assert all(name in said for name in METHODS)
-    assert "highlight-lit train -m data.root=DIR topic=A,B" in run("train", "--help").stdout
+    assert "highlight-lit train -m data.root=DIR topic=A,B" in process("train", "--help").stdout
+
+
+def test_a_folder_to_write_is_named_in_either_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["synthesize", "--topics", "2", "--videos", "4", "--widths", "12,8", "--rank", "2"]
+    assert main([*words, str(tmp_path / "a")]) == 0
+    assert main([*words, "--out", str(tmp_path / "b")]) == 0
+    assert main([*words, str(tmp_path / "c"), "--out", str(tmp_path / "d")]) == 2
+    assert main(words) == 2
+    assert capsys.readouterr().err.count("expected one folder to write, as OUT or as --out DIR") == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from highlight_lit.errors import InputError
-from highlight_lit.files import MAX_NAME_BYTES, atomic_write, read_json, read_table, write_text
+from highlight_lit.files import (
+    MAX_NAME_BYTES,
+    atomic_write,
+    not_an_input,
+    output_name,
+    read_json,
+    read_table,
+    write_text,
+)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -60,3 +68,48 @@ def test_a_name_as_long_as_file_systems_take_can_be_written(tmp_path: Path) -> N
             temporary.write_text("whole")
         assert path.read_text() == "whole"
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("how", ["name", "link", "hard link", "spelling", "link given"])
+def test_what_is_read_is_never_written_over(tmp_path: Path, how: str) -> None:
+    given = tmp_path / "in"
+    given.touch()
+    (tmp_path / "folder").mkdir()
+    out = tmp_path / "out"
+    if how == "link":
+        out.symlink_to(given)
+    elif how == "hard link":
+        out.hardlink_to(given)
+    elif how == "link given":
+        given, out = tmp_path / "link", given
+        given.symlink_to(out)
+    else:
+        out = given if how == "name" else tmp_path / "folder" / ".." / "in"
+    with pytest.raises(InputError, match="which this command reads"):
+        not_an_input(out, None, tmp_path / "absent", given)
+    not_an_input(tmp_path / "new", None, given)
+    not_an_input(tmp_path / "folder", given)
+
+
+def test_names_of_outputs_fit_and_stay_apart(tmp_path: Path) -> None:
+    assert output_name("walk", "reel.mp4") == "walk.reel.mp4"
+    for stem in ("ü" * 120, "x" * 251, "長" * 84, "\udcff" * 250):
+        names = {output_name(stem + tail, ending) for tail in ("", "y") for ending in ("scores.json", "scores.csv")}
+        assert len(names) == 4
+        for name in names:
+            (tmp_path / name).touch()
+    assert output_name("x" * 247, "reel.mp4").startswith("x" * 237 + "~")
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a pipe", "a device"])
+def test_nothing_but_a_file_is_replaced_by_one(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "out"
+    if kind == "a folder":
+        path.mkdir()
+    elif kind == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/null")
+    with pytest.raises(InputError, match=f"out: {kind}; expected a name for a file"):
+        write_text(path, "x")
+    assert not path.is_file()

@@ -18,7 +18,7 @@ import torch
 from highlight_lit.data.batches import Bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
-from highlight_lit.data.stream import StreamStore
+from highlight_lit.data.stores.stream import StreamStore
 from highlight_lit.training.checkpoints import read_checkpoint
 from highlight_lit.training.ledger import records
 from highlight_lit.training.progress import Progress
@@ -45,12 +45,12 @@ def bags(corpus: Corpus, store: str, readers: int, device: str, slow: bool = Fal
     return [Bags._make(None if part is None else part.cpu() for part in batch) for batch in found]
 
 
-@pytest.mark.parametrize(("store", "readers"), [("resident", 0), ("stream", 0), ("stream", 3)])
+@pytest.mark.parametrize(("store", "readers"), [("resident", 1), ("stream", 1), ("stream", 3)])
 @pytest.mark.parametrize("slow", [False, True])
 def test_the_bags_are_those_of_the_cpu_however_late_copies_are(
     corpus: Corpus, store: str, readers: int, slow: bool
 ) -> None:
-    expected = bags(corpus, "resident", 0, "cpu")
+    expected = bags(corpus, "resident", 1, "cpu")
     found = bags(corpus, store, readers, "cuda", slow)
     assert len(found) == len(expected) > 4
     for one, other in zip(found, expected, strict=True):

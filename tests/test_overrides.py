@@ -69,6 +69,7 @@ def test_flags_stand_anywhere() -> None:
     ("words", "says"),
     [
         (["topic=dog,cat"], "topic=dog,cat: several values; expected -m for a run of each, or quotes"),
+        (["videos=a,b"], "videos=a,b: several values; expected [a,b] for all of them, or quotes"),
         (["data.root=a, b (1)"], "data.root=a, b (1): several values"),
         (["topic=$1,2"], "topic=$1,2: several values"),
         (["study=figure 1("], "study=figure 1(: not a value as Hydra writes them ("),

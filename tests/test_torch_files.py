@@ -171,8 +171,8 @@ HOSTILE = {
     "calls a command": (calling(os.system, "touch ran"), "it calls posix.system"),
     "asks for gigabytes": (calling(bytearray, 10**10), "it calls __builtin__.bytearray"),
     "asks for a tensor": (calling(torch._utils._rebuild_wrapper_subclass, 10**10), "it calls torch._utils."),
-    "text": (lambda folder: (folder / "a.pth").write_text("hello") and folder / "a.pth", "its end is missing"),
-    "empty": (lambda folder: (folder / "a.pth").touch() or folder / "a.pth", "its end is missing"),
+    "text": (lambda folder: (folder / "a.pth").write_text("hello") and folder / "a.pth", "no zip file"),
+    "empty": (lambda folder: (folder / "a.pth").touch() or folder / "a.pth", "no zip file"),
 }
 
 
@@ -215,7 +215,7 @@ def test_the_older_format_is_held_to_the_same(tmp_path, kind):
 def test_the_older_format_is_read_where_it_is_asked_for_alone(tmp_path):
     path = saved(tmp_path / "a.pth", STATE, _use_new_zipfile_serialization=False)
     assert read_tensors(path, "a checkpoint", legacy=True)["epoch"] == 3
-    with pytest.raises(InputError, match="its end is missing"):
+    with pytest.raises(InputError, match="no zip file"):
         read_tensors(path, "a checkpoint")
 
 

@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "highlight_lit"
 ONLY = {
     "hydra": ("config.py", "launch.py", "overrides.py", "training/entry.py", "training/sweep.py"),
     "wandb": ("training/tracking.py",),
-    "h5py": ("data/shard.py", "data/layout.py", "data/shard_writer.py", "data/importers/"),
+    "h5py": ("data/shards/", "data/importers/"),
+    "xxhash": ("data/shards/",),
     "pytorch_lightning": ("data/datamodule.py", "training/"),
     "av": ("media/",),
 }
@@ -25,6 +26,7 @@ NEVER = {
         "pytorch_lightning",
         "hydra",
     ),
+    "data/shards/": ("highlight_lit.data.corpus", "highlight_lit.data.manifest", "highlight_lit.data.stores", "torch"),
     "data/": ("highlight_lit.models", "highlight_lit.training", "highlight_lit.evaluation"),
     "evaluation/": ("highlight_lit.models", "highlight_lit.training", "torch", "pytorch_lightning"),
 }
@@ -45,3 +47,12 @@ def test_imports_respect_the_walls(name: str) -> None:
     for folder, forbidden in NEVER.items():
         if name.startswith(folder):
             assert not [m for m in imports(name) for f in forbidden if m == f or m.startswith(f"{f}.")], name
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_text_for_people_goes_through_one_function(name: str) -> None:
+    calls = [node for node in ast.walk(ast.parse((PACKAGE / name).read_text())) if isinstance(node, ast.Call)]
+    printed = [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"]
+    assert not printed, f"{name}: lines {printed}: print(...); expected say(...), which escapes what a name may hold"
+    tables = [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "Console"]
+    assert not tables or name == "text.py", f"{name}: lines {tables}: Console(...); expected say_table(...)"

@@ -4,8 +4,10 @@ Change points minimise the scatter within segments plus a penalty on their numbe
 
     1/n sum_segments v(segment) + C m / n (log(n / m) + 1),
 
-where v is the sum of squared distances to the segment's mean in the kernel's feature space. The optimum of every m is
-found by dynamic programming. Cost: n^2 memory and m_max n^2 time; above 1200 clips runs of clips are averaged first.
+where v is the sum of squared distances to the segment's mean in the kernel's feature space. The released code writes the
+penalty as vmax m / (2 n) (log(n / m) + 1), so C is half its vmax: C = 1, the default here, is its vmax = 2. The optimum
+of every m is found by dynamic programming. Cost: n^2 memory and m_max n^2 time; above 1200 clips runs of clips are
+averaged first.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ def segments(x: NDArray[Any], penalty: float = 1.0) -> list[tuple[int, int]]:
 
     Args:
         x: (n, D) clips' features; the kernel is their inner product.
-        penalty: C, above 0: higher, fewer segments.
+        penalty: C, above 0: higher, fewer segments; half the released code's `vmax`.
     """
     run = -(-len(x) // CLIPS)
     starts = np.arange(0, len(x), run)

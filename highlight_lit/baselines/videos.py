@@ -105,7 +105,7 @@ class Features:
         """Rows of a stream, and which of them exist: every picture, the sound that is heard."""
         rows = self._corpus.rows(video, name)
         there = np.ones(len(rows), np.bool_)
-        return rows, self._corpus.rows(video, "heard").astype(np.bool_) if name == "audio" else there
+        return rows, self._corpus.rows(video, "audio_mask").astype(np.bool_) if name == "audio" else there
 
     def clips(self, video: int) -> Clips:
         """A video's clips.

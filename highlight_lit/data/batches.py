@@ -1,15 +1,19 @@
-"""The seeded stream of bags onto the device: which bags make an epoch, and the rows they hold."""
+"""A batch of bags, and the loader that hands the batches of an epoch out."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Generator, Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+from highlight_lit.data.sampling import Draw, EpochPlan, own_pairs
+
+if TYPE_CHECKING:
+    from highlight_lit.data.stores import Store
 
 
 class Bags(NamedTuple):
@@ -32,101 +36,19 @@ class Bags(NamedTuple):
     label: Tensor
 
 
-class Draw(NamedTuple):
-    """The bags of one batch: (B,) index of each bag's video in the corpus, and the clip its window starts at."""
-
-    video: NDArray[np.intp]
-    start: NDArray[np.int64]
-
-
-def own_pairs(pairs: int, rank: int, ranks: int) -> NDArray[np.intp]:
-    """Which pairs of a batch a rank holds: a run of them, as many on each rank.
-
-    Where they cannot be shared out evenly, the last ranks hold the last pair again (rank r's k-th place is for pair
-    r * n + k, with n places a rank); whoever puts the ranks' parts together leaves out what lies beyond the last pair.
-
-    >>> [own_pairs(5, rank, 3).tolist() for rank in range(3)]
-    [[0, 1], [2, 3], [4, 4]]
-    """
-    places = -(-pairs // ranks)
-    return np.minimum(np.arange(rank * places, (rank + 1) * places), pairs - 1)
-
-
-class EpochPlan:
-    """Which windows of which videos make the batches of an epoch: a pure function of (seed, epoch).
-
-    Each positive comes once an epoch, in a new order; a topic with fewer positives than a batch has pairs deals them
-    again until one batch is full, so that small topics see as many negatives a step as large ones. Beside each positive
-    stands a negative: negatives too are dealt from a shuffled deck, none twice before each has come once, a new deck
-    each epoch. A window is tau consecutive clips at a uniformly random start (supplement, section 1); a shorter video
-    is its own window, padded.
+def make_bags(rows: Mapping[str, Tensor], clips: Tensor, positive: int) -> Bags:
+    """Put a batch together from rows of its windows.
 
     Args:
-        clips: (N,) clips of every video of the corpus.
-        positive, negative: Indices of the training videos.
-        tau: Clips in a bag, at least 1.
-        pairs: Pairs of a positive and a negative in a batch, at least 1; the last batch may hold fewer.
-        seed: Any whole number of at least 0.
+        rows: (B, tau, D) of each stream, and with `audio` (B, tau) of `audio_mask`.
+        clips: (B,) clips of each window, at most tau.
+        positive: The first so many bags are positives.
     """
-
-    def __init__(
-        self,
-        clips: NDArray[np.int64],
-        positive: NDArray[np.intp],
-        negative: NDArray[np.intp],
-        *,
-        tau: int,
-        pairs: int,
-        seed: int,
-    ) -> None:
-        self.clips, self.positive, self.negative = clips, positive, negative
-        self.tau, self.pairs, self.seed = tau, pairs, seed
-
-    def __len__(self) -> int:
-        return -(-len(self.positive) // self.pairs)
-
-    def pairs_of(self, batch: int) -> int:
-        """Pairs of bags in a batch of an epoch, all ranks together."""
-        return min(self.pairs, self.pairs_an_epoch - batch * self.pairs)
-
-    @property
-    def pairs_an_epoch(self) -> int:
-        """Pairs of bags in one epoch."""
-        return max(len(self.positive), self.pairs)
-
-    def draws(self, epoch: int) -> Iterator[Draw]:
-        """The batches of an epoch, in order."""
-        generator = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
-        positive, negative = (self._deal(generator, videos) for videos in (self.positive, self.negative))
-        last_start = np.maximum(self.clips[np.stack([positive, negative])] - self.tau, 0)
-        start = generator.integers(0, last_start, endpoint=True)
-        for first in range(0, len(positive), self.pairs):
-            batch = slice(first, first + self.pairs)
-            yield Draw(np.concatenate([positive[batch], negative[batch]]), start[:, batch].reshape(-1))
-
-    def _deal(self, generator: np.random.Generator, videos: NDArray[np.intp]) -> NDArray[np.intp]:
-        """One video a pair, dealt from shuffled decks of all of them."""
-        decks = -(-self.pairs_an_epoch // len(videos))
-        return np.concatenate([generator.permutation(videos) for _ in range(decks)])[: self.pairs_an_epoch]
-
-
-class Store(Protocol):
-    """Where the rows of bags come from. Two stores over the same videos give the same bags, to the same bit."""
-
-    def to(self, device: torch.device) -> Store:
-        """Have the bags delivered to a device."""
-
-    def batches(self, draws: Iterator[Draw], tau: int) -> Iterator[Bags]:
-        """The bags of each draw, in order; the draws may go on for ever. Closing the iterator ends what it started."""
-
-    def bags(self, draw: Draw, tau: int) -> Bags:
-        """The bags of one draw; its first half is labelled positive."""
-
-    def statistics(self, name: str) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of a stream's dimensions over the videos' clips, (D,) each, in float32.
-
-        Clips without sound count for nothing in `audio`.
-        """
+    tau = next(iter(rows.values())).shape[1]
+    mask = torch.arange(tau, device=clips.device) < clips.unsqueeze(1)
+    heard = rows["audio_mask"].bool() & mask if "audio_mask" in rows else torch.zeros_like(mask)
+    label = (torch.arange(len(mask), device=clips.device) < positive).float()
+    return Bags(rows.get("visual"), rows.get("audio"), mask, heard, label)
 
 
 class BagLoader:

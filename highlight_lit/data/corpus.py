@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.probe import probe
-from highlight_lit.data.shard import Shard
-from highlight_lit.data.shard_writer import ShardWriter
+from highlight_lit.data.manifest import MANIFEST, read_manifest, write_manifest
+from highlight_lit.data.shards import Shard, ShardWriter
 from highlight_lit.data.video import SPLITS, Labels, Stream, Video
 from highlight_lit.data.weak_labels import RULES, training_set
 from highlight_lit.errors import InputError
-from highlight_lit.files import plain_name, read_json, sha256, write_json
-from highlight_lit.text import a_few
+from highlight_lit.text import a_few, say
 
-MANIFEST = "manifest.json"
-FORMAT = "highlight-lit corpus"
-VERSION = 1
 SHARD_BYTES = 256 << 20
 
 
@@ -41,23 +37,28 @@ class Corpus:
         duration: (N,) seconds.
         split: (N,) "", "train", "val" or "test".
         clips: (N,) number of clips T_n.
+        fingerprint: Hexadecimal digest of what the shards hold now, and of the benchmark they are judged by: two corpora
+            with the same one have the same contents.
 
     Raises:
-        InputError: No manifest, a shard that is missing, of another size than the manifest says or damaged, shards
-            whose streams disagree, an id that occurs twice.
+        InputError: No manifest, a shard that is missing, damaged or not the one that the manifest lists, shards whose
+            streams disagree, an id that occurs twice.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
         self.manifest = read_manifest(self.root)
-        paths = [self._shard_path(entry) for entry in self.manifest["shards"]]
-        probe(paths)
         columns: dict[str, list[NDArray[Any]]] = {"id": [], "duration": [], "split": []}
-        self.shards = []
-        for path in paths:  # each is opened once: there may be more than can stay open
-            self.shards.append(Shard(path))
+        self.shards: list[Shard] = []
+        contents = [str(self.manifest.get("benchmark"))]
+        for entry in self.manifest["shards"]:  # each is opened once: there may be more than can stay open
+            shard, digest = _listed_shard(self.root, entry)
+            self.shards.append(shard)
+            contents.append(digest)
             for name, parts in columns.items():
-                parts.append(self.shards[-1].column(name))
+                parts.append(shard.column(name))
+            shard.close()
+        self.fingerprint = hashlib.sha256("\n".join(contents).encode()).hexdigest()
         self.streams = self.shards[0].streams
         for shard in self.shards:
             if shard.streams != self.streams:
@@ -77,25 +78,15 @@ class Corpus:
         if len(twice := np.flatnonzero(ordered[1:] == ordered[:-1])):
             raise InputError(f"{self.root}: video {ordered[twice[0]].decode()!r}: id: occurs twice")
         self.topics = tuple(sorted(self.manifest["topics"]))
-
-    def _shard_path(self, entry: Mapping[str, Any]) -> Path:
-        path = self.root / plain_name(entry["file"], f"{self.root / MANIFEST}: shards.file")
-        if not path.is_file():
-            raise InputError(f"{path}: no such file, though the manifest lists it")
-        if path.stat().st_size != entry["bytes"]:
-            raise InputError(
-                f"{path}: {path.stat().st_size} bytes, the manifest says {entry['bytes']}: truncated or replaced"
+        if slow := [shard.path.name for shard in self.shards if shard.slow]:
+            say(
+                f"{self.root}: {a_few(slow)}: features in chunks, or without checksums, as older versions and other tools write "
+                "them: read more slowly",
+                file=sys.stderr,
             )
-        return path
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    @property
-    def fingerprint(self) -> str:
-        """Hexadecimal digest of what the shards hold: two corpora with the same one have the same bytes."""
-        sums = "".join(entry["sha256"] for entry in self.manifest["shards"])
-        return hashlib.sha256(sums.encode()).hexdigest()
 
     def locate(self, video: int) -> tuple[Shard, int]:
         """The shard that holds a video, and its row there."""
@@ -164,7 +155,7 @@ class Corpus:
         return np.flatnonzero(self.tagged(topic) & (listed if there else True))
 
     def rows(self, video: int, name: str) -> NDArray[Any]:
-        """Rows of one video: (T_n, D) of a stream, (T_n, 2) of `span` or (T_n,) of `heard`."""
+        """Rows of one video: (T_n, D) of a stream, (T_n, 2) of `span` or (T_n,) of `audio_mask`."""
         shard, row = self.locate(video)
         return shard.rows(name, int(shard.offsets[row]), int(shard.offsets[row + 1]))
 
@@ -174,17 +165,25 @@ class Corpus:
         return shard.labels(row)
 
 
-def refuse_not_finite(corpus: Corpus, video: int, name: str, rows: NDArray[Any]) -> None:
-    """Refuse rows of a video that are not all finite.
+def _listed_shard(root: Path, entry: Mapping[str, Any]) -> tuple[Shard, str]:
+    """Open a shard of a manifest; it, and its digest.
 
     Raises:
-        InputError: One is not.
+        InputError: It is missing, damaged, or not the one that was listed.
     """
-    if not np.isfinite(rows).all():
-        shard, row = corpus.locate(video)
-        clip = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
-        identifier = corpus.ids[video].decode()
-        raise InputError(f"{shard.path}: video {identifier!r} (row {row}): {name}: NaN or infinite in clip {clip}")
+    path = root / entry["file"]
+    if not path.exists():
+        raise InputError(f"{path}: no such file, though the manifest lists it")
+    if (size := path.stat().st_size) != entry["bytes"]:
+        raise InputError(f"{path}: {size} bytes, the manifest says {entry['bytes']}: truncated or replaced")
+    shard = Shard(path)
+    digest = shard.digest()
+    if digest != entry.get("digest", digest):
+        raise InputError(
+            f"{path}: changed or replaced since {MANIFEST} was written (digest {digest}, listed {entry['digest']}); "
+            "expected the shard that is listed: put it back, or make the corpus again"
+        )
+    return shard, digest
 
 
 def _tagged(shard: Shard, topic: str) -> NDArray[np.bool_]:
@@ -193,52 +192,6 @@ def _tagged(shard: Shard, topic: str) -> NDArray[np.bool_]:
     hits = np.concatenate([[0], np.cumsum(np.isin(shard.column("tag_index"), code))])
     offsets = shard.tag_offsets()
     return np.asarray(hits[offsets[1:]] > hits[offsets[:-1]])
-
-
-def read_manifest(root: Path) -> dict[str, Any]:
-    """Read and check a corpus' manifest.
-
-    Raises:
-        InputError: It is missing or not one of this format.
-    """
-    path = root / MANIFEST
-    manifest = read_json(path, "a corpus manifest (made by 'highlight-lit import' or 'synthesize')")
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or manifest.get("version") != VERSION:
-        raise InputError(f"{path}: expected {FORMAT!r} version {VERSION}")
-    shards, topics = manifest.get("shards"), manifest.get("topics")
-    entries = isinstance(shards, list) and all(
-        isinstance(entry, dict) and {"file", "bytes", "sha256"} <= entry.keys() for entry in shards
-    )
-    if not shards or not entries:
-        raise InputError(f"{path}: shards: expected a list of objects with file, bytes and sha256, at least one")
-    if not isinstance(topics, list) or not all(isinstance(topic, str) for topic in topics):
-        raise InputError(f"{path}: topics: expected a list of names")
-    return manifest
-
-
-def write_manifest(root: Path, name: str, topics: Iterable[str] | None = None, **facts: Any) -> None:
-    """Index the shards in a folder, in the order of their names: counts, bytes and SHA-256 of each.
-
-    Args:
-        root: The folder.
-        name: The corpus' name in tables.
-        topics: Tags that are topics; None: every tag.
-        facts: Further facts to keep, such as `benchmark` or `source`.
-    """
-    shards = [Shard(path) for path in sorted(root.glob("*.h5"))]
-    tags = {tag.decode() for shard in shards for tag in shard.column("tag_name")}
-    entries = [
-        {
-            "file": shard.path.name,
-            "videos": shard.videos,
-            "clips": int(shard.offsets[-1]),
-            "bytes": shard.path.stat().st_size,
-            "sha256": sha256(shard.path),
-        }
-        for shard in shards
-    ]
-    header = {"format": FORMAT, "version": VERSION, "name": name, **facts}
-    write_json(root / MANIFEST, {**header, "topics": sorted(tags if topics is None else topics), "shards": entries})
 
 
 def write_corpus(

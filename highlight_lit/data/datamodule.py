@@ -11,10 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from highlight_lit.data.batches import BagLoader, Bags, EpochPlan, Store
+from highlight_lit.data.batches import BagLoader, Bags, make_bags
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.resident import ResidentStore, whole_video
-from highlight_lit.data.stream import StreamStore
+from highlight_lit.data.sampling import EpochPlan
+from highlight_lit.data.statistics import statistics
+from highlight_lit.data.stores import Store
+from highlight_lit.data.stores.resident import ResidentStore
+from highlight_lit.data.stores.stream import StreamStore
 from highlight_lit.errors import InputError
 
 
@@ -32,7 +35,7 @@ class HighlightData(pl.LightningDataModule):
         seed: Of the batches.
         store: `resident` (the training videos in the device's memory), `stream` (read as they are needed) or `auto`:
             resident where it takes at most half of the device's free memory, a quarter of the machine's on a CPU.
-        readers: Processes that read, with `stream`; 0 for this one.
+        readers: Threads that read the shards, at least 1.
         validation: Share of the positive and of the negative training videos that is held out, drawn by the seed; 0: none.
         split: List that is evaluated on: `test`, `val` or `all`.
 
@@ -53,7 +56,7 @@ class HighlightData(pl.LightningDataModule):
         pairs: int = 64,
         seed: int = 0,
         store: str = "auto",
-        readers: int = 2,
+        readers: int = 1,
         validation: float = 0.0,
         split: str = "test",
     ) -> None:
@@ -94,13 +97,18 @@ class HighlightData(pl.LightningDataModule):
     def store(self) -> Store:
         """The training videos' rows, made when first asked for."""
         if self._store is None:
-            self._store = self._made(np.concatenate([self.positive, self.negative]))
+            self._store = self._made(self._videos)
         return self._store
 
     def _made(self, videos: NDArray[np.intp]) -> Store:
         if self._chosen(videos) == "resident":
-            return ResidentStore(self.corpus, videos, self.streams)
-        return StreamStore(self.corpus, videos, self.streams, self._readers)
+            return ResidentStore(self.corpus, videos, self.streams, self._readers)
+        return StreamStore(self.corpus, self.streams, self._readers)
+
+    @property
+    def _videos(self) -> NDArray[np.intp]:
+        """The training videos."""
+        return np.concatenate([self.positive, self.negative])
 
     def _chosen(self, videos: NDArray[np.intp]) -> str:
         """The store asked for, or the one that fits."""
@@ -123,7 +131,7 @@ class HighlightData(pl.LightningDataModule):
 
     def statistics(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Mean and standard deviation of each stream over the training clips, (D,) each."""
-        return {name: self.store.statistics(name) for name in self.streams}
+        return {name: statistics(self.corpus, self._videos, name) for name in self.streams}
 
     def train_dataloader(self) -> BagLoader | FirstEpoch:
         """The epoch's bags, on the trainer's device; with several ranks, this rank's of each batch.
@@ -185,3 +193,14 @@ class VideoLoader:
 
     def __iter__(self) -> Iterator[tuple[int, Bags]]:
         return ((int(video), whole_video(self.corpus, int(video), self.streams)) for video in self.videos)
+
+
+def whole_video(corpus: Corpus, video: int, streams: Sequence[str]) -> Bags:
+    """A bag of all clips of a video, labelled 0.
+
+    Raises:
+        InputError: Its shard is damaged, or a value is NaN or infinite.
+    """
+    names = [*streams, *(["audio_mask"] if "audio" in streams else [])]
+    rows = {name: torch.from_numpy(corpus.rows(video, name))[None] for name in names}
+    return make_bags(rows, torch.from_numpy(corpus.clips[[video]]), positive=0)

@@ -28,6 +28,15 @@ class Stream:
     version: str = ""
     dtype: str = "float16"
 
+    def overflow(self, rows: NDArray[np.floating[Any]]) -> str | None:
+        """Which finite value of (T, D) rows the stored type cannot hold, in words; None if it holds all."""
+        most = np.finfo(self.dtype).max
+        if rows.size == 0 or np.abs(rows).max() <= most:
+            return None
+        clip, column = np.unravel_index(np.abs(rows).argmax(), rows.shape)
+        what = f"{float(rows[clip, column]):.4g} in clip {clip} is a value beyond the range of {self.dtype} (largest {most:.4g})"
+        return what + ("; float32 holds it (--dtype float32)" if np.abs(rows).max() <= np.finfo("float32").max else "")
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -94,6 +103,8 @@ class Video:
                 return f"{name}: shape {rows.shape}, expected ({len(self.span)}, {stream.width})"
             if len(bad := np.flatnonzero(~np.isfinite(rows).all(axis=1))):
                 return f"{name}: NaN or infinite in clip {bad[0]}" + (f" and {len(bad) - 1} more" * (len(bad) > 1))
+            if (fault := stream.overflow(rows)) is not None:
+                return f"{name}: {fault}"
         if self.heard is not None and self.heard.shape != (len(self.span),):
             return f"heard: shape {self.heard.shape}, expected ({len(self.span)},)"
         return None if self.labels is None else self.labels.fault()

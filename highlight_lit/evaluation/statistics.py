@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats  # type: ignore[import-untyped,unused-ignore]
+from scipy import special  # type: ignore[import-untyped,unused-ignore]
 
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.ranking import Floats
@@ -45,7 +45,7 @@ def t_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     if len(x) == 1:
         return Interval(mean, math.nan, math.nan, math.nan, 1)
     std = float(x.std(ddof=1))
-    half = float(stats.t.ppf((1 + confidence) / 2, len(x) - 1)) * std / math.sqrt(len(x))
+    half = float(special.stdtrit(len(x) - 1, (1 + confidence) / 2)) * std / math.sqrt(len(x))
     return Interval(mean, std, mean - half, mean + half, len(x))
 
 

@@ -33,7 +33,7 @@ class Resampled:
     def __init__(self, rate: int, channels: int, block: int) -> None:
         self.rate, self.channels, self.block = rate, channels, block
         self._resampler: av.AudioResampler | None = None
-        self._to_float = av.AudioResampler("flt")
+        self._to_float: av.AudioResampler | None = None
         self._weights = np.ones((1, channels))
         self._waiting: list[av.AudioFrame] = []
         self._waiting_samples = 0
@@ -42,16 +42,17 @@ class Resampled:
         self._expected = 0.0
         self._next = 0
 
-    def push(self, piece: Piece) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    def push(self, piece: Piece) -> Iterator[tuple[int, NDArray[np.float64]]]:
         """Add a frame; yield (position of the first sample, (channels, n) samples)."""
         frame = piece.frame
         assert isinstance(frame, av.AudioFrame)
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if self._resampler is None or kind != self._kind or abs(piece.start - self._expected) > _GAP_SECONDS:
             yield from self.finish()
-            self._to_float = av.AudioResampler("flt")
+            # Packed, since PyAV reads beyond the end of a planar frame of eight channels and more.
+            self._to_float = av.AudioResampler("flt", frame_size=frame.sample_rate)
             self._weights = mixing_weights([channel.name for channel in frame.layout.channels], self.channels)
-            self._resampler = av.AudioResampler("fltp", self._layout, self.rate, frame_size=self.block)
+            self._resampler = av.AudioResampler("dblp", self._layout, self.rate, frame_size=self.block)
             self._kind, self._source_rate = kind, frame.sample_rate
             self._next, self._expected = round(piece.start * self.rate), piece.start
         self._expected += frame.samples / frame.sample_rate
@@ -62,10 +63,10 @@ class Resampled:
         if self._waiting_samples >= frame.sample_rate:
             yield from self._resample_waiting()
 
-    def finish(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    def finish(self) -> Iterator[tuple[int, NDArray[np.float64]]]:
         """Yield what the run still holds."""
         if self._resampler is not None:
-            yield from self._resample_waiting()
+            yield from self._resample_waiting(None)
             yield from self._resample(None)
             self._resampler = None
 
@@ -73,28 +74,31 @@ class Resampled:
     def _layout(self) -> str:
         return "mono" if self.channels == 1 else "stereo"
 
-    def _resample_waiting(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        # Packed, since PyAV reads beyond the end of a planar frame of eight channels and more.
-        packed = [np.ravel(each.to_ndarray()) for frame in self._waiting for each in _resampled(self._to_float, frame)]
+    def _resample_waiting(self, *end: None) -> Iterator[tuple[int, NDArray[np.float64]]]:
+        packed = [block for frame in [*self._waiting, *end] for block in _resampled(self._to_float, frame)]
         self._waiting.clear()
         self._waiting_samples = 0
-        if packed:
-            samples = np.concatenate(packed).reshape(-1, len(self._weights)).astype(np.float64)
-            np.nan_to_num(samples, copy=False, nan=0.0, posinf=1.0, neginf=-1.0)
-            mixed = np.ascontiguousarray((samples.clip(-_LOUDEST, _LOUDEST) @ self._weights).T.astype(np.float32))
-            frame = av.AudioFrame.from_ndarray(mixed, format="fltp", layout=self._layout)
-            frame.sample_rate = self._source_rate
-            yield from self._resample(frame)
+        for block in packed:
+            samples = block.to_ndarray().reshape(-1, len(self._weights)).astype(np.float64)
+            yield from self._resample(self._mixed(samples))
 
-    def _resample(self, frame: av.AudioFrame | None) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        assert self._resampler is not None
+    def _mixed(self, samples: NDArray[np.float64]) -> av.AudioFrame:
+        mixed = np.ascontiguousarray((samples @ self._weights).T)
+        if not np.abs(mixed).max(initial=0.0) <= _LOUDEST:  # as NaN is not
+            mixed = np.nan_to_num(mixed, nan=0.0, posinf=1.0, neginf=-1.0).clip(-_LOUDEST, _LOUDEST)
+        frame = av.AudioFrame.from_ndarray(mixed, format="dblp", layout=self._layout)
+        frame.sample_rate = self._source_rate
+        return frame
+
+    def _resample(self, frame: av.AudioFrame | None) -> Iterator[tuple[int, NDArray[np.float64]]]:
         for block in _resampled(self._resampler, frame):
-            samples = np.asarray(block.to_ndarray(), np.float32)
+            samples = np.asarray(block.to_ndarray(), np.float64)
             yield self._next, samples
             self._next += samples.shape[1]
 
 
-def _resampled(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> list[av.AudioFrame]:
+def _resampled(resampler: av.AudioResampler | None, frame: av.AudioFrame | None) -> list[av.AudioFrame]:
+    assert resampler is not None
     try:
         return list(resampler.resample(frame))
     except (FFmpegError, ValueError):

@@ -167,7 +167,7 @@ class Sound:
     """A clip's sound: its index, (16000,) samples in -1..1 at 16 kHz, and how many of them the file has."""
 
     index: int
-    samples: NDArray[np.float32]
+    samples: NDArray[np.float64]
     covered: int
 
 
@@ -176,7 +176,7 @@ class SoundClips:
 
     def __init__(self) -> None:
         self._resampled = Resampled(RATE, 1, RATE // 4)
-        self._open: dict[int, tuple[NDArray[np.float32], int]] = {}
+        self._open: dict[int, tuple[NDArray[np.float64], int]] = {}
         self._closed = 0
 
     def push(self, piece: Piece) -> Iterator[Sound]:
@@ -191,14 +191,14 @@ class SoundClips:
             self._put(position, samples[0])
         yield from self._close(max(self._open, default=-1) + 1)
 
-    def _put(self, position: int, samples: NDArray[np.float32]) -> None:
+    def _put(self, position: int, samples: NDArray[np.float64]) -> None:
         if position < 0:
             samples, position = samples[-position:], 0
         while len(samples):
             clip, offset = divmod(position, RATE)
             part = samples[: RATE - offset]
             if clip >= self._closed:
-                wave, covered = self._open.get(clip) or (np.zeros(RATE, np.float32), 0)
+                wave, covered = self._open.get(clip) or (np.zeros(RATE), 0)
                 wave[offset : offset + len(part)] = part
                 self._open[clip] = (wave, min(RATE, covered + len(part)))
             samples, position = samples[len(part) :], position + len(part)

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from highlight_lit.errors import InputError
+from highlight_lit.text import say
 
 if TYPE_CHECKING:
     from highlight_lit.media.extract import Report
     from highlight_lit.media.segments import Segment
 
 HIGHLIGHT_SHARE = 0.25
+MAX_LISTED = 100  # videos at the end of an extraction
 
 
 def need_media() -> None:
@@ -34,6 +36,9 @@ def extract_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("videos", nargs="+", type=Path, help="video files, or folders of them; after -- for odd names")
     parser.add_argument("--out", required=True, type=Path, help="folder of the corpus; one that is there grows")
     parser.add_argument("--tags", type=Path, metavar="CSV", help="table: video, tags (a;b), and title, duration, split")
+    parser.add_argument(
+        "--allow-untagged", action="store_true", help="go on where a row, a sidecar or a video found no partner"
+    )
     parser.add_argument("--visual", default="classic", help="classic (default), resnet3d34 or resnet3d34_spread")
     parser.add_argument("--audio", default="classic", help="classic (default) or vggish")
     _weights_arguments(parser)
@@ -47,16 +52,18 @@ def extract_arguments(parser: argparse.ArgumentParser) -> None:
 def run_extract(args: argparse.Namespace) -> int:
     """Extract a folder of videos; 0, or 1 if some could not be."""
     need_media()
-    from highlight_lit.media.extract import ExtractorChoice, extract_corpus, find_videos
+    from highlight_lit.media.extract import ExtractorChoice, extract_corpus
+    from highlight_lit.media.folder import find_videos
     from highlight_lit.media.sidecar import read_csv
 
     choice = ExtractorChoice(args.visual, args.audio, args.visual_weights, args.audio_weights, args.audio_pca)
     if args.workers < 1:
         raise InputError(f"--workers {args.workers}: expected at least 1")
-    table = read_csv(args.tags) if args.tags is not None else {}
-    report = extract_corpus(find_videos(args.videos), args.out, choice, table, args.workers, args.slice)
+    rows = read_csv(args.tags) if args.tags is not None else []
+    found = find_videos(args.videos)
+    report = extract_corpus(found, args.out, choice, rows, args.workers, args.slice, args.allow_untagged)
     if args.slice is not None:
-        print(f"slice {args.slice}: run 'extract' again without --slice when all slices are done", file=sys.stderr)
+        say(f"slice {args.slice}: run 'extract' again without --slice when all slices are done", file=sys.stderr)
     return _say(report, args.out)
 
 
@@ -78,19 +85,21 @@ def run_extract_jobs(words: Sequence[str]) -> int:
 
 def _say(report: Report, out: Path) -> int:
     """Say what came of an extraction; its exit status."""
-    if report.untagged:
-        print(
-            f"note: {report.untagged} videos without a sidecar have no tags: negatives for every topic", file=sys.stderr
-        )
-    for path, note in report.notes:
-        print(f"note: {path}: {note}", file=sys.stderr)
-    for _, reason in report.failed:
-        print(f"skipped: {reason}", file=sys.stderr)
-    print(
-        f"{out}: {report.done} videos extracted ({report.seconds / 60:.1f} min), {report.skipped} there before,"
-        f" {len(report.failed)} skipped"
+    _listed("note", [f"{path}: {note}" for path, note in report.notes])
+    _listed("skipped", [reason for _, reason in report.failed])
+    updated = f" ({report.updated} with new tags, title or split)" if report.updated else ""
+    say(
+        f"{out}: {report.done} videos extracted ({report.seconds / 60:.1f} min of video),"
+        f" {report.skipped} there before{updated}, {len(report.failed)} skipped"
     )
     return 1 if report.failed else 0
+
+
+def _listed(kind: str, lines: Sequence[str]) -> None:
+    """Say the first of many lines, and how many more there are."""
+    say(*(f"{kind}: {line}" for line in lines[:MAX_LISTED]), file=sys.stderr)
+    if len(lines) > MAX_LISTED:
+        say(f"{kind}: {len(lines) - MAX_LISTED} more", file=sys.stderr)
 
 
 def _weights_arguments(parser: argparse.ArgumentParser) -> None:
@@ -129,27 +138,36 @@ def score_arguments(parser: argparse.ArgumentParser) -> None:
 def run_score(args: argparse.Namespace) -> int:
     """Score a video and write json, csv, a picture, and a page if asked for."""
     need_media()
+    from highlight_lit.files import not_an_input, output_name
     from highlight_lit.media.page import write_page
-    from highlight_lit.media.scoring import score_video, write_scores_csv, write_scores_json
+    from highlight_lit.media.scores_file import write_scores_csv, write_scores_json
+    from highlight_lit.media.scoring import score_video
     from highlight_lit.media.segments import choose_segments
     from highlight_lit.media.timeline import draw_timeline
     from highlight_lit.training.detector import load_detector
 
+    folder = args.out or args.video.parent
+    endings = ("scores.json", "scores.csv", "timeline.png", *(["html"] if args.html else []))
+    written = [folder / output_name(args.video.stem, ending) for ending in endings]
+    for path in written:
+        not_an_input(path, *_inputs(args))
     detector = load_detector(args.checkpoint, args.trust)
     scores = score_video(args.video, detector, args.visual_weights, args.audio_weights, args.audio_pca)
     seconds = min(30.0, HIGHLIGHT_SHARE * scores.duration) if args.seconds is None else args.seconds
     highlights = choose_segments(scores.score, scores.span, seconds, args.shortest, args.merge, scores.logit)
-    folder = args.out or args.video.parent
-    stem = folder / args.video.stem
-    written = [Path(f"{stem}.{ending}") for ending in ("scores.json", "scores.csv", "timeline.png")]
     write_scores_json(written[0], scores, highlights)
     write_scores_csv(written[1], scores)
     draw_timeline(written[2], scores, highlights)
     if args.html:
-        written.append(Path(f"{stem}.html"))
-        write_page(written[-1], args.video, scores, highlights)
-    print(*written, sep="\n")
+        write_page(written[3], args.video, scores, highlights)
+    say(*written)
     return 0
+
+
+def _inputs(args: argparse.Namespace) -> list[Path | None]:
+    """The files that `score` and `reel` read, which they never write over."""
+    weights = [args.visual_weights, args.audio_weights, args.audio_pca]
+    return [args.video, args.checkpoint, getattr(args, "scores", None), *weights]
 
 
 def reel_arguments(parser: argparse.ArgumentParser) -> None:
@@ -157,7 +175,13 @@ def reel_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("video", type=Path, help="the video; after -- for odd names")
     given = parser.add_mutually_exclusive_group(required=True)
     given.add_argument("--checkpoint", type=Path, help="a trained detector")
-    given.add_argument("--scores", type=Path, metavar="JSON", help="what 'score' wrote, instead of scoring again")
+    given.add_argument(
+        "--scores",
+        type=Path,
+        metavar="FILE",
+        help="json or csv that 'score', 'train' or 'evaluate' wrote: no scoring anew",
+    )
+    parser.add_argument("--video-id", metavar="ID", help="of the video in a csv of several (default: its file's name)")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of the reel (30)")
     parser.add_argument("--fade", type=float, default=0.0, metavar="S", help="seconds of fading at the joins (0)")
     parser.add_argument(
@@ -172,30 +196,37 @@ def reel_arguments(parser: argparse.ArgumentParser) -> None:
 def run_reel(args: argparse.Namespace) -> int:
     """Choose the best segments and cut them, or write their list."""
     need_media()
+    from highlight_lit.files import not_an_input, output_name
     from highlight_lit.media.reel import cut_reel, write_chapters
 
     if not 0 <= args.fade <= 10:
         raise InputError(f"--fade {args.fade}: expected seconds from 0 to 10")
-    segments = _segments(args)
+    if args.video_id is not None and args.scores is None:
+        raise InputError(f"--video-id {args.video_id}: names a video in --scores; leave it out with --checkpoint")
     ending = "chapters.vtt" if args.chapters else "reel.mp4"
-    out = args.out or args.video.with_name(f"{args.video.stem}.{ending}")
+    out = args.out or args.video.with_name(output_name(args.video.stem, ending))
+    not_an_input(out, *_inputs(args))
+    segments = _segments(args)
     if args.chapters:
         write_chapters(out, segments)
-        print(out)
+        say(out)
         return 0
     length = cut_reel(args.video, segments, out, args.fade)
-    print(f"{out}: {length:.2f} s of {len(segments)} segments")
+    say(f"{out}: {length:.2f} s of {len(segments)} segments")
     return 0
 
 
 def _segments(args: argparse.Namespace) -> list[Segment]:
     """The segments of the reel, their ends at shot changes where there are any nearby."""
-    from highlight_lit.media.scoring import read_scores, score_video
+    from highlight_lit.media.scores_file import check_same_video, read_scores
+    from highlight_lit.media.scoring import score_video
     from highlight_lit.media.segments import choose_segments, snap_to_shots
     from highlight_lit.media.shots import shot_changes
 
     if args.scores is not None:
-        span, score, logit = read_scores(args.scores)
+        read = read_scores(args.scores, args.video, args.video_id)
+        check_same_video(args.scores, read, args.video)
+        span, score, logit = read.span, read.score, read.logit
     else:
         from highlight_lit.training.detector import load_detector
 

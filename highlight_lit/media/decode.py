@@ -1,46 +1,28 @@
 """Reading a video file with FFmpeg: one picture and one sound stream, on one time axis that starts at 0.
 
 The file is untrusted. FFmpeg is handed the open file and can open no other: no protocol but that is allowed, and no
-format but the containers of `CONTAINERS`. Sizes, rates and timestamps are checked before memory is asked for.
+format but the containers of `bounds.CONTAINERS`. Sizes, rates and timestamps are checked before memory is asked for.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 from av.container import InputContainer
-from av.error import ArgumentError, FFmpegError
+from av.error import FFmpegError
 from av.stream import Disposition, Stream
 
 from highlight_lit.errors import InputError
 from highlight_lit.files import open_regular
+from highlight_lit.media import bounds
 
-# The containers that are read, by FFmpeg's names. All else FFmpeg knows is a list of other files, a single picture, text,
-# a device, or sound alone.
-CONTAINERS = (
-    "mov", "mp4", "matroska", "webm", "avi", "asf", "asf_o", "flv", "live_flv", "mpeg", "mpegts", "mpegvideo", "ogg", "rm",
-    "mxf", "gxf", "lxf", "nut", "wtv", "dv", "ivf", "obu", "h264", "hevc", "vvc", "m4v", "h263", "vc1", "dirac", "cavsvideo",
-    "gif", "yuv4mpegpipe",
-)  # fmt: skip
-# Sixteen reference pictures of this size in 8-bit 4:2:0 are 400 MB. 4096 x 4096: 5.3K of an action camera fits, 8K does not.
-MAX_PIXELS = 1 << 24
-MAX_SHAPE = 64  # longer side to shorter side, as shown
-MAX_CLIPS = 12 * 3600  # one a second: the longest that video sites keep
-MAX_GAP_S = 600.0  # between one frame and the next of a stream
-MAX_STREAMS = 64
-SAMPLE_RATES = (1_000, 768_000)  # least and most, samples a second
-MAX_CHANNELS = 64
-_AT_MOST_PIXELS = (
-    f"expected at most {MAX_PIXELS:,} pixels (4096 x 4096), a bound that cannot be raised; scale the video down first"
-)
-_THREAD_PIXELS = 1 << 24  # of pictures in work at once: each decoding thread holds its own
-
+# PyAV 18 takes no file whose texts are not UTF-8 unless it is told to; PyAV 19 takes any, and knows no such argument.
+_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 MICROSECONDS = 1_000_000
 _CLOCKS_APART_S = 3600.0  # start times further apart are of a clock that has wrapped around
 # The clock of MPEG streams has 33 bits: it starts again after a day, or right after a start below zero.
@@ -98,8 +80,8 @@ class Source:
             self._container.close()
             raise
         for stream in self._streams:
-            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-            stream.codec_context.thread_count = _threads_for(self.video, self._threads)
+            stream.codec_context.options = {"max_pixels": str(bounds.MAX_PIXELS)}
+            stream.codec_context.thread_count = bounds.threads_for(self.video, self._threads)
             stream.codec_context.thread_type = "AUTO"
         self._wraps = {stream.index for stream in self._streams if stream.time_base == _MPEG_TICK}
 
@@ -122,35 +104,10 @@ class Source:
         raise InputError(f"{self.path}: no video stream; expected a file with pictures")
 
     def _check_streams(self) -> None:
-        context = self.video.codec_context
-        self._check_picture(context.width, context.height)
+        """Refuse what the container says of sizes and rates before anything is decoded."""
+        bounds.check_picture(self.path, self.video, self.video.codec_context.width, self.video.codec_context.height)
         if self.audio is not None:
-            self._check_sound(self.audio.codec_context.sample_rate, self.audio.codec_context.channels)
-
-    def _check_picture(self, width: int, height: int) -> None:
-        if width * height > MAX_PIXELS:
-            raise InputError(f"{self.path}: pictures of {width} x {height}; {_AT_MOST_PIXELS}")
-        shown = sorted((width * float(self.video.sample_aspect_ratio or 1), float(height)))
-        if shown[1] > MAX_SHAPE * shown[0] > 0:
-            raise InputError(
-                f"{self.path}: pictures of {width} x {height}, shown {shown[1] / shown[0]:.0f} times as long as they are"
-                f" short; expected at most {MAX_SHAPE} times, a bound that cannot be raised; crop the video first"
-            )
-
-    def _check_refused(self, error: Exception) -> None:
-        """A picture over `MAX_PIXELS` that a decoder refused is no damage: its size is left in the context, or 0."""
-        width, height = self.video.codec_context.width, self.video.codec_context.height
-        if width == 0 and isinstance(error, ArgumentError):
-            raise InputError(f"{self.path}: pictures too large, or of no size; {_AT_MOST_PIXELS}") from error
-        self._check_picture(width, height)
-
-    def _check_sound(self, rate: int, channels: int) -> None:
-        least, most = SAMPLE_RATES
-        if not (rate == 0 or least <= rate <= most) or channels > MAX_CHANNELS:
-            raise InputError(
-                f"{self.path}: audio of {channels} channels, {rate} samples a second; expected at most {MAX_CHANNELS} and"
-                f" {least} to {most}, bounds that cannot be raised; convert the audio first"
-            )
+            bounds.check_sound(self.path, self.audio.codec_context.sample_rate, self.audio.codec_context.channels)
 
     @property
     def _streams(self) -> list[av.VideoStream | av.AudioStream]:
@@ -166,35 +123,40 @@ class Source:
         """Close the file."""
         self._container.close()
 
+    def length(self) -> float:
+        """Seconds to the end of the last packet, of picture or sound, without decoding any; starts the file anew."""
+        self._reopen()
+        end = 0.0
+        for packet in self._packets():
+            if packet.pts is not None and packet.time_base is not None:
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base) - (self._origin or 0.0))
+        self._reopen()
+        return end
+
     def pieces(self) -> Iterator[Piece]:
         """Every frame of both streams in the order of the file; a damaged packet is counted and left out.
 
         Raises:
-            InputError: Timestamps jump by more than `MAX_GAP_S`, or go on beyond `MAX_CLIPS` seconds; or pictures or
+            InputError: Timestamps jump by more than `bounds.MAX_GAP_S`, or go on beyond `bounds.MAX_CLIPS` seconds; or pictures or
                 sound change to a size or rate that is not taken.
         """
         expected = {stream.index: 0.0 for stream in self._streams}
         for index, frame in self._frames():
             piece = self._timed(index, frame, expected[index])
-            if abs(piece.start - expected[index]) > MAX_GAP_S:
-                raise InputError(
-                    f"{self.path}: timestamps jump from {expected[index]:.0f} s to {piece.start:.0f} s; expected gaps of"
-                    f" at most {MAX_GAP_S:.0f} s, a bound that cannot be raised; put what is after it into another file"
-                )
-            if piece.start > MAX_CLIPS:
-                raise InputError(
-                    f"{self.path}: longer than {MAX_CLIPS / 3600:.0f} hours, a bound that cannot be raised; expected"
-                    " shorter parts, each a file"
-                )
+            bounds.check_time(self.path, expected[index], piece.start)
             expected[index] = piece.end
             yield piece
 
     def pieces_from(self, start: float) -> Iterator[Piece]:
         """As `pieces`, from a key frame at or before `start` seconds: for reading part of a long file."""
         found = self._seek(max(0.0, start - 1.0))
-        expected = {stream.index: start for stream in self._streams}
+        expected, begun = {stream.index: start for stream in self._streams}, set[int]()
         for index, frame in self._frames():
             piece = self._timed(index, frame, expected[index])
+            # A key frame may lie long before; from there on, frames follow each other.
+            before = expected[index] if index in begun else min(start, piece.start)
+            bounds.check_time(self.path, before, piece.start)
+            begun.add(index)
             if not found and isinstance(frame, av.VideoFrame):
                 found = True
                 if piece.start > start + 1e-3:  # landed too late, as may happen in a container without an index
@@ -229,15 +191,15 @@ class Source:
                 frames = packet.decode()
             except (FFmpegError, ValueError) as error:
                 if index == self.video.index:
-                    self._check_refused(error)
+                    bounds.check_refused(self.path, self.video, error)
                 self.damaged += 1
                 continue
             for frame in frames:
                 if isinstance(frame, av.VideoFrame):
-                    self._check_picture(frame.width, frame.height)
+                    bounds.check_picture(self.path, self.video, frame.width, frame.height)
                     yield index, frame
                 elif isinstance(frame, av.AudioFrame):
-                    self._check_sound(frame.sample_rate, frame.layout.nb_channels)
+                    bounds.check_sound(self.path, frame.sample_rate, frame.layout.nb_channels)
                     yield index, frame
 
     def _packets(self) -> Iterator[av.Packet[Stream]]:
@@ -263,7 +225,7 @@ class Source:
             length = frame.samples / max(1, frame.sample_rate)
         else:
             length = frame.duration * self._tick if frame.duration else self._period
-        return Piece(start, start + min(length, MAX_GAP_S), frame)
+        return Piece(start, start + min(length, bounds.MAX_GAP_S), frame)
 
 
 def _open(path: Path) -> InputContainer:
@@ -271,24 +233,18 @@ def _open(path: Path) -> InputContainer:
         options = {
             "fd": str(file.fileno()),
             "protocol_whitelist": "fd",
-            "format_whitelist": ",".join(CONTAINERS),
-            "max_streams": str(MAX_STREAMS),
-            "max_pixels": str(MAX_PIXELS),
+            "format_whitelist": ",".join(bounds.CONTAINERS),
+            "max_streams": str(bounds.MAX_STREAMS),
+            "max_pixels": str(bounds.MAX_PIXELS),
         }
         try:
-            return av.open("fd:", options=options, metadata_errors="replace")
+            return av.open("fd:", options=options, **_METADATA)
         except (FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             raise InputError(
                 f"{path}: not a video FFmpeg can read, or cut off ({reason}); expected a container such as mp4, mkv,"
                 " webm, mov, avi or mpeg; a picture, a playlist or text is none"
             ) from error
-
-
-def _threads_for(video: av.VideoStream, wanted: int) -> int:
-    """Decoding threads, fewer where pictures are large."""
-    pixels = max(1, video.codec_context.width * video.codec_context.height)
-    return max(1, min(wanted or os.cpu_count() or 1, 16, _THREAD_PIXELS // pixels))
 
 
 def _sane_rate(stream: av.VideoStream) -> Fraction:

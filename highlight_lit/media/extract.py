@@ -7,13 +7,15 @@ machine or many that share a disk, make parts alone; a run without a slice packs
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from highlight_lit.data.shard_writer import ShardWriter
+from highlight_lit.data.shards import ShardWriter
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.media.extractors import (
@@ -24,38 +26,13 @@ from highlight_lit.media.extractors import (
     visual_extractor,
 )
 from highlight_lit.media.features import extract_features
-from highlight_lit.media.parts import CLIP_SECONDS, PARTS, check_root, held, known_ids, pack, part_of
-from highlight_lit.media.sidecar import Sidecar, sidecar_of
+from highlight_lit.media.folder import Found
+from highlight_lit.media.parts import CLIP_SECONDS, PARTS, check_root, held, known_videos, pack, part_of, scratch
+from highlight_lit.media.sidecar import Row, Sidecar
+from highlight_lit.media.sources import source_of, write_sources
+from highlight_lit.media.survey import Survey, survey
 from highlight_lit.media.workers import run_all
-
-ENDINGS = frozenset(
-    [
-        ".3g2",
-        ".3gp",
-        ".asf",
-        ".avi",
-        ".divx",
-        ".f4v",
-        ".flv",
-        ".m2ts",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".mxf",
-        ".ogm",
-        ".ogv",
-        ".rm",
-        ".rmvb",
-        ".ts",
-        ".vob",
-        ".webm",
-        ".wmv",
-    ]
-)
+from highlight_lit.text import say
 
 
 @dataclass(frozen=True)
@@ -76,13 +53,14 @@ class ExtractorChoice:
 
 @dataclass(frozen=True)
 class Task:
-    """One video to extract."""
+    """One video to extract; its part is made in `scratch` and moved to `parts` when it is whole."""
 
     path: Path
     id: str
     sidecar: Sidecar
     choice: ExtractorChoice
     parts: Path
+    scratch: Path
     threads: int
 
 
@@ -92,15 +70,15 @@ class Report:
 
     Attributes:
         done, skipped: Videos extracted now, and before.
-        untagged: Videos without a sidecar among those to do.
+        updated: Videos extracted before of which something else is known now.
         failed: (video, reason) of each that was not.
-        notes: (video, remark) of some that were.
+        notes: (video or folder, remark) of some that were.
         seconds: Of video, extracted now.
     """
 
     done: int = 0
     skipped: int = 0
-    untagged: int = 0
+    updated: int = 0
     failed: list[tuple[Path, str]] = field(default_factory=list)
     notes: list[tuple[Path, str]] = field(default_factory=list)
     seconds: float = 0.0
@@ -119,27 +97,7 @@ def _extractors(choice: ExtractorChoice) -> tuple[VisualExtractor, AudioExtracto
     return _MADE[choice]
 
 
-def find_videos(given: Iterable[Path]) -> list[Path]:
-    """The videos among files and folders, sorted: every file named, and of folders those with a video's ending.
-
-    Raises:
-        InputError: A name that is not there, or nothing found.
-    """
-    found: dict[Path, None] = {}
-    for path in given:
-        if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file())
-            found.update(dict.fromkeys(inside))
-        elif path.exists():
-            found[path] = None
-        else:
-            raise InputError(f"{path}: no such file or folder; expected videos")
-    if not found:
-        raise InputError(f"{', '.join(map(str, given))}: no video in there; expected files such as .mp4, .mkv, .webm")
-    return list(found)
-
-
-def take_slice(videos: list[Path], which: str) -> list[Path]:
+def take_slice(videos: Sequence[Path], which: str) -> list[Path]:
     """The videos of slice `i/n`: every n-th, from the i-th of 1..n.
 
     >>> take_slice([Path("a"), Path("b"), Path("c")], "1/2") == [Path("a"), Path("c")]
@@ -149,74 +107,79 @@ def take_slice(videos: list[Path], which: str) -> list[Path]:
         InputError: Not of that form.
     """
     number, _, count = which.partition("/")
-    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
         raise InputError(f"--slice {which}: expected i/n with 1 <= i <= n, such as 1/4")
-    return videos[int(number) - 1 :: int(count)]
+    return list(videos[int(number) - 1 :: int(count)])
 
 
 def extract_corpus(
-    videos: list[Path],
+    found: Found,
     root: Path,
     choice: ExtractorChoice,
-    table: dict[str, Sidecar] | None = None,
+    rows: Sequence[Row] = (),
     workers: int = 1,
     slice_of: str | None = None,
+    allow_untagged: bool = False,
+    job: str | None = None,
 ) -> Report:
     """Extract videos into the corpus `root`, which may exist and then grows.
 
     Args:
-        videos: Files.
+        found: The videos, and the sidecars beside them.
         root: The corpus' folder.
         choice: The extractors.
-        table: Sidecars from a csv, by name.
+        rows: Of a table of tags.
         workers: Processes.
         slice_of: "i/n": work on that slice alone and leave the packing to a run without a slice.
+        allow_untagged: Go on though a row, a sidecar or a video found no partner.
+        job: Name of this job of a command that tells the notes itself; None where this is the command.
 
     Raises:
-        InputError: `root` holds something else or features of other extractors. A bad video is in the report.
+        InputError: `root` holds something else or features of other extractors, or tags found no video, or videos no
+            tags (`survey`). A bad video is in the report.
     """
     streams = choice.streams()
     check_root(root)
-    mine = set(videos if slice_of is None else take_slice(videos, slice_of))
+    mine = set(found.videos if slice_of is None else take_slice(found.videos, slice_of))
     report = Report()
     with held(root):
-        before = known_ids(root, streams)
-        tasks = [
-            Task(path, name, sidecar, choice, root / PARTS, 1 if workers > 1 else 0)
-            for path, name, sidecar in _to_do(videos, mine, table or {}, before, report)
-        ]
-        _work(tasks, workers, report)
+        known = known_videos(root, streams)
+        surveyed = survey(found, rows, known, allow_untagged)
+        if job is None:
+            say(*(f"note: {note}" for note in surveyed.notes), file=sys.stderr)
+        if slice_of is None or slice_of.startswith("1/"):  # what is wrong with a folder is of no slice
+            report.failed += found.faults
+        report.failed += [(path, reason) for path, reason in surveyed.faults.items() if path in mine]
+        say(*(f"[left out] {reason}" for _, reason in report.failed), file=sys.stderr)
+        to_do = {path: name for path, name in surveyed.ids.items() if path in mine and name not in known}
+        there = {path: name for path, name in surveyed.ids.items() if path in mine and name in known}
+        report.skipped = len(there)
+        for path, name in there.items():
+            if remark := _duration_remark(surveyed.now[name], known[name].duration):
+                report.notes.append((path, remark))
+        with scratch(root, job) as folder:
+            tasks = [
+                Task(path, name, surveyed.now[name], choice, root / PARTS, folder, 1 if workers > 1 else 0)
+                for path, name in to_do.items()
+            ]
+            _work(tasks, workers, report)
     if slice_of is None:
-        with held(root, alone=True):
-            pack(root, streams)
+        finish(root, streams, surveyed, report, to_do.values())
     return report
 
 
-def _to_do(
-    videos: list[Path], mine: set[Path], table: dict[str, Sidecar], before: set[str], report: Report
-) -> Iterator[tuple[Path, str, Sidecar]]:
-    """Path, id and sidecar of what is to be done of `mine`; what is not goes into the report.
+def finish(root: Path, streams: dict[str, Stream], surveyed: Survey, report: Report, fresh: Collection[str]) -> None:
+    """Pack the parts and complete the report.
 
-    All `videos` are looked at, so that each slice takes the same one of two with the same id.
+    Args:
+        root: The corpus' folder.
+        streams: Its streams.
+        surveyed: What is known of the videos now.
+        report: Of the extraction.
+        fresh: Ids of the videos extracted now.
     """
-    first: dict[str, Path] = {}
-    for path in videos:
-        ours = path in mine
-        try:
-            sidecar = sidecar_of(path, table)
-        except InputError as error:
-            if ours:
-                report.failed.append((path, str(error)))
-            continue
-        name = (sidecar.id if sidecar and sidecar.id else path.stem).encode("utf-8", "replace").decode()
-        if first.setdefault(name, path) != path:
-            if ours:
-                report.failed.append((path, f"{path}: id {name!r}: also that of {first[name]}"))
-        elif ours and name in before:
-            report.skipped += 1
-        elif ours:
-            report.untagged += sidecar is None
-            yield path, name, sidecar or Sidecar()
+    with held(root, alone=True):
+        report.updated = len(pack(root, streams, surveyed.now) - set(fresh))
 
 
 def extract_one(task: Task) -> tuple[float, str]:
@@ -230,6 +193,8 @@ def extract_one(task: Task) -> tuple[float, str]:
     """
     visual, audio = _extractors(task.choice)
     features = extract_features(task.path, visual, audio, task.threads)
+    damaged = f"{features.damaged} damaged packets left out" if features.damaged else ""
+    remarks = [_duration_remark(task.sidecar, features.duration), damaged]
     video = Video(
         id=task.id,
         duration=features.duration,
@@ -241,35 +206,42 @@ def extract_one(task: Task) -> tuple[float, str]:
         audio=features.audio,
         heard=features.heard,
     )
-    with ShardWriter(part_of(task.parts, task.id), task.choice.streams(), CLIP_SECONDS) as writer:
+    part = part_of(task.parts, task.id)
+    unfinished = task.scratch / part.name
+    write_sources(unfinished.with_suffix(".json"), {task.id: source_of(task.path)})
+    with ShardWriter(unfinished, task.choice.streams(), CLIP_SECONDS) as writer:
         writer.add(video)
-    remarks = []
-    claimed = task.sidecar.duration
-    if claimed is not None and abs(claimed - features.duration) > max(2.0, 0.05 * features.duration):
-        remarks.append(f"the sidecar says {claimed:.0f} s, the video lasts {features.duration:.0f} s, which counts")
-    if features.damaged:
-        remarks.append(f"{features.damaged} damaged packets left out")
-    return features.duration, "; ".join(remarks)
+    os.replace(unfinished.with_suffix(".json"), part.with_suffix(".json"))
+    os.replace(unfinished, part)  # the last thing: what is said to be skipped is not in the corpus
+    return features.duration, "; ".join(filter(None, remarks))
+
+
+def _duration_remark(sidecar: Sidecar, duration: float) -> str:
+    """What to say where a sidecar claims another duration than the video has; "" where it does not."""
+    claimed = sidecar.duration
+    if claimed is None or abs(claimed - duration) <= max(2.0, 0.05 * duration):
+        return ""
+    return f"the sidecar says {claimed:.0f} s, the video lasts {duration:.0f} s, which counts"
 
 
 def _work(tasks: list[Task], workers: int, report: Report) -> None:
     """Do the tasks, saying how far it is."""
     start = time.monotonic()
-    for count, (task, result) in enumerate(run_all(extract_one, tasks, min(workers, len(tasks))), start=1):
-        if isinstance(result, tuple):
-            report.done += 1
-            report.seconds += result[0]
-            if result[1]:
-                report.notes.append((task.path, result[1]))
-            said = f"{task.path.name}" + (f": {result[1]}" if result[1] else "")
-        else:
-            reason = (
-                str(result) if isinstance(result, InputError) else f"{task.path}: {type(result).__name__}: {result}"
-            )
-            report.failed.append((task.path, reason.splitlines()[0] if reason else "failed"))
-            said = f"skipped: {reason}"
-        left = (time.monotonic() - start) / count * (len(tasks) - count)
-        print(f"[{count}/{len(tasks)}, {_clock(left)} left] {said}", file=sys.stderr, flush=True)
+    with closing(run_all(extract_one, tasks, min(workers, len(tasks)))) as results:
+        for count, (task, result) in enumerate(results, start=1):
+            if isinstance(result, tuple):
+                report.done += 1
+                report.seconds += result[0]
+                if result[1]:
+                    report.notes.append((task.path, result[1]))
+                said = f"{task.path.name}" + (f": {result[1]}" if result[1] else "")
+            else:
+                known = isinstance(result, InputError)
+                reason = str(result) if known else f"{task.path}: {type(result).__name__}: {result}"
+                report.failed.append((task.path, reason))
+                said = f"skipped: {reason}"
+            left = (time.monotonic() - start) / count * (len(tasks) - count)
+            say(f"[{count}/{len(tasks)}, {_clock(left)} left] {said}", file=sys.stderr)
 
 
 def _clock(seconds: float) -> str:

@@ -1,12 +1,12 @@
 """`highlight-lit extract -m`: one extraction by many jobs, through Hydra's launchers (basic, joblib, submitit).
 
-Each job takes a slice of the videos, makes their parts and leaves a note of what came of it; when all have ended, the
-parts are packed here.
+Each job takes a slice of the videos, makes their parts and leaves a note of what came of it in a folder of this command;
+when all have ended, the parts are packed here. A job whose folder of notes is gone has no one who waits for it, and ends.
 """
 
 from __future__ import annotations
 
-import tempfile
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -17,9 +17,13 @@ from omegaconf import DictConfig, OmegaConf
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json
 from highlight_lit.launch import MULTIRUN, composed, launch
-from highlight_lit.media.extract import ExtractorChoice, Report, extract_corpus, find_videos
-from highlight_lit.media.parts import check_root, held, pack
-from highlight_lit.media.sidecar import Sidecar, read_csv
+from highlight_lit.media.extract import ExtractorChoice, Report, extract_corpus, finish
+from highlight_lit.media.folder import Found, find_videos
+from highlight_lit.media.parts import check_root, held, known_videos
+from highlight_lit.media.sidecar import Row, read_csv
+from highlight_lit.media.survey import survey
+from highlight_lit.media.tether import AGAIN, notes_of_jobs, stopped_in_order, tied
+from highlight_lit.text import say
 
 CONFIG = "extract"
 JOBS = ".jobs"  # in the corpus' folder, as conf/extract.yaml says: what Hydra and its launchers leave
@@ -29,12 +33,13 @@ JOBS = ".jobs"  # in the corpus' folder, as conf/extract.yaml says: what Hydra a
 class Plan:
     """What the configuration asks for."""
 
-    videos: list[Path]
+    found: Found
     out: Path
     choice: ExtractorChoice
-    table: dict[str, Sidecar]
+    rows: list[Row]
     workers: int
     slices: int
+    allow_untagged: bool
 
 
 def plan_of(config: DictConfig) -> Plan:
@@ -49,14 +54,17 @@ def plan_of(config: DictConfig) -> Plan:
     for key in ("workers", "slices"):
         if not isinstance(given[key], int) or given[key] < 1:
             raise InputError(f"{key}={given[key]}: expected a whole number of at least 1")
+    if not isinstance(given["allow_untagged"], bool):
+        raise InputError(f"allow_untagged={given['allow_untagged']}: expected true or false")
     files = {key: _path(given[key]) for key in ("visual_weights", "audio_weights", "audio_pca")}
     return Plan(
-        videos=find_videos([Path(str(name)) for name in videos]),
+        found=find_videos([Path(str(name)) for name in videos]),
         out=Path(str(given["out"])),
         choice=ExtractorChoice(str(given["visual"]), str(given["audio"]), **files),
-        table=read_csv(Path(str(given["tags"]))) if given["tags"] is not None else {},
+        rows=read_csv(Path(str(given["tags"]))) if given["tags"] is not None else [],
         workers=given["workers"],
         slices=given["slices"],
+        allow_untagged=given["allow_untagged"],
     )
 
 
@@ -80,18 +88,35 @@ def run_jobs(words: Sequence[str]) -> tuple[Report, Path]:
     streams = plan.choice.streams()
     check_root(plan.out)
     with held(plan.out):  # whoever comes later, and finds no more than the folder of jobs, may use it
+        before = known_videos(plan.out, streams)
+        told = survey(plan.found, plan.rows, before, plan.allow_untagged)  # before any job begins
         jobs = plan.out / JOBS
         jobs.mkdir(exist_ok=True)
-    slices = range(1, plan.slices + 1)
+    say(*(f"note: {note}" for note in told.notes), file=sys.stderr)
     report = Report()
-    with tempfile.TemporaryDirectory(prefix="notes-", dir=jobs) as notes:
-        sweep = [f"slice={','.join(map(str, slices))}", f"notes='{Path(notes).name}'"]
-        launch("highlight-lit extract", CONFIG, job, [*words, *sweep])
+    slices = range(1, plan.slices + 1)
+    with notes_of_jobs(plan.out, jobs) as notes:
+        failure = _launch([*words, f"slice={','.join(map(str, slices))}", f"notes='{notes.name}'"], plan.out, notes)
         for number in slices:
-            _add(report, _read_note(_note(plan.out, Path(notes).name, number), f"slice {number} of {plan.slices}"))
-    with held(plan.out, alone=True):
-        pack(plan.out, streams)
+            _add(report, _read_note(_note(notes, number), f"slice {number} of {plan.slices}"))
+        if failure is not None:
+            raise failure
+    with held(plan.out):
+        now = survey(plan.found, plan.rows, known_videos(plan.out, streams), plan.allow_untagged)
+    finish(plan.out, streams, now, report, set(now.ids.values()) - before.keys())
     return report, plan.out
+
+
+def _launch(words: Sequence[str], out: Path, notes: Path) -> Exception | None:
+    """Have the jobs done; what a launcher raised, when a job of it was killed say. What became of each is in its note."""
+    try:
+        with stopped_in_order(out, notes):
+            launch("highlight-lit extract", CONFIG, job, words)
+    except InputError:
+        raise
+    except Exception as error:
+        return error
+    return None
 
 
 def show_help() -> int:
@@ -113,28 +138,46 @@ def _composed(words: Sequence[str]) -> DictConfig:
 
 def job(config: DictConfig) -> None:
     """One slice, in whatever process or machine. What it raises goes into its note: the others go on."""
-    plan = plan_of(config)
-    slice_of = f"{config.slice}/{plan.slices}"
+    out = Path(str(config.out))
+    notes = out / JOBS / str(config.notes)
+    name = f"{notes.name}-{config.slice}"
+    if notes.is_dir():  # else there is no one any more who waits for it
+        with tied(out, notes, name):
+            _slice(config, notes, name)
+
+
+def _slice(config: DictConfig, notes: Path, name: str) -> None:
+    """Extract a slice and write its note."""
     try:
-        report = extract_corpus(plan.videos, plan.out, plan.choice, plan.table, plan.workers, slice_of)
+        plan = plan_of(config)
+        report = extract_corpus(
+            plan.found,
+            plan.out,
+            plan.choice,
+            plan.rows,
+            plan.workers,
+            slice_of=f"{config.slice}/{plan.slices}",
+            allow_untagged=plan.allow_untagged,
+            job=name,
+        )
         note: dict[str, Any] = asdict(report)
     except Exception as error:
         note = {"error": str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"}
     note = {**note, **{key: [(str(path), text) for path, text in note.get(key, [])] for key in ("failed", "notes")}}
-    write_json(_note(plan.out, str(config.notes), config.slice), note)
+    if notes.is_dir():
+        write_json(_note(notes, config.slice), note)
 
 
-def _note(out: Path, notes: str, number: int) -> Path:
-    return out / JOBS / notes / f"{number:05d}.json"
+def _note(notes: Path, number: int) -> Path:
+    return notes / f"{number:05d}.json"
 
 
 def _read_note(path: Path, which: str) -> dict[str, Any]:
-    again = "the same command again does what is left"
     if not path.is_file():
-        raise InputError(f"{which}: did not end; {again}")
-    note = read_json(path, "the note of a slice")
+        raise InputError(f"{which}: did not end; {AGAIN}")
+    note: dict[str, Any] = read_json(path, "the note of a slice")
     if "error" in note:
-        raise InputError(f"{which}: {note['error']}; {again}")
+        raise InputError(f"{which}: {note['error']}; {AGAIN}")
     return note
 
 

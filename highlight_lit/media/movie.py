@@ -11,11 +11,14 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from highlight_lit.errors import InputError
 from highlight_lit.media.clips import upright
 from highlight_lit.media.decode import Source
+from highlight_lit.media.folder import REEL_MARK
 
 MAX_PIXELS = 3840 * 2160  # of what is written; a larger picture is scaled down
 _LARGE = 1920 * 1088  # beyond, the encoder looks less far ahead: each picture it waits for is tens of megabytes
+_EARLY_S = 60  # of audio that is held until the first picture tells the size of all
 _AAC_RATES = (48_000, 44_100, 32_000, 24_000, 22_050, 16_000)
 
 
@@ -41,6 +44,7 @@ class MovieWriter:
         self.rate, self.pictures, self.samples = rate, 0, 0
         self._source, self._height = source, height
         self._container = av.open(f"file:{path.absolute()}", "w", format="mp4", options={"movflags": "+faststart"})
+        self._container.metadata["comment"] = REEL_MARK
         options = {"preset": "veryfast", "crf": "20", **(quality or {})}
         self._video = self._container.add_stream("libx264", rate=rate, options=options)
         self._video.pix_fmt = "yuv420p"
@@ -48,7 +52,7 @@ class MovieWriter:
         self._size: tuple[int, int] | None = None
         self._reformatter = VideoReformatter()
         self._audio: av.AudioStream | None = None
-        self._early: list[NDArray[np.float32]] = []
+        self._early: list[NDArray[np.float64]] = []
         if source.audio is not None:
             self.sample_rate = source.audio.rate if source.audio.rate in _AAC_RATES else _AAC_RATES[0]
             self.layout = "mono" if source.audio.channels == 1 else "stereo"
@@ -114,12 +118,16 @@ class MovieWriter:
             scale = min(scale, self._height / height)
         return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
 
-    def add_sound(self, samples: NDArray[np.float32]) -> None:
+    def add_sound(self, samples: NDArray[np.float64]) -> None:
         """Add (channels, n) samples in -1..1."""
         if self._audio is None or samples.shape[1] == 0:
             return
         if self._size is None:  # writing starts with the first picture, which tells the size of all
             self._early.append(samples)
+            if sum(block.shape[1] for block in self._early) > _EARLY_S * self.sample_rate:
+                raise InputError(
+                    f"{self._source.path}: {_EARLY_S} s of audio before the first picture; expected both side by side"
+                )
             return
         block = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples, np.float32), format="fltp", layout=self.layout)
         block.sample_rate, block.pts = self.sample_rate, self.samples

@@ -18,7 +18,8 @@ import numpy as np
 from highlight_lit.files import write_text
 from highlight_lit.media.decode import Source
 from highlight_lit.media.reel import cut_reel
-from highlight_lit.media.scoring import VideoScores, facts
+from highlight_lit.media.scores_file import facts
+from highlight_lit.media.scoring import VideoScores
 from highlight_lit.media.segments import Segment
 
 # What every browser plays goes in as it is, if it is not too large; anything else is encoded again, within the size.
@@ -43,10 +44,13 @@ def write_page(path: Path, video: Path, scores: VideoScores, highlights: Sequenc
     data: dict[str, Any] = {
         **facts(scores, highlights),
         "spans": np.round(scores.span, 3).tolist(),
-        "scores": np.round(scores.score.astype(float), 4).tolist(),
+        "curve": np.round(scores.within, 4).tolist(),
+        "scores": np.round(scores.score.astype(float), 6).tolist(),
         "levels": np.round(scores.level.ravel().astype(float), 1).tolist(),
         "kind": kind,
     }
+    for told, each in zip(data["highlights"], highlights, strict=True):
+        told["within"] = round(scores.mean_within(each.start, each.end), 4)
     template = files("highlight_lit.media").joinpath("page.html").read_text(encoding="utf-8")
     script = template.split("<script>")[1].split("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -8,33 +8,43 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import secrets
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
-from highlight_lit.data.corpus import MANIFEST, SHARD_BYTES, Corpus, read_manifest, write_manifest
-from highlight_lit.data.probe import probe
-from highlight_lit.data.shard import Shard
-from highlight_lit.data.shard_writer import ShardWriter
-from highlight_lit.data.video import Stream
+from highlight_lit.data.corpus import SHARD_BYTES, Corpus
+from highlight_lit.data.manifest import MANIFEST, read_manifest, write_manifest
+from highlight_lit.data.shards import Shard, ShardWriter
+from highlight_lit.data.video import SPLITS, Stream
 from highlight_lit.errors import InputError
+from highlight_lit.media.sidecar import Sidecar
+from highlight_lit.media.sources import SOURCES, SourceFile, read_sources, write_sources
+from highlight_lit.text import say
 
 CLIP_SECONDS = 1.0
 PARTS = "parts"
 _LOCK = ".lock"
+_SCRATCH = ".run-"
 
 
 @contextmanager
 def held(root: Path, alone: bool = False) -> Iterator[None]:
     """Hold the parts of a corpus: together with others that extract into it or, to pack them, alone.
 
-    Nothing is taken away from under a process that holds them. The hold ends with the process, however that ends.
+    Nothing is taken away from under a process that holds them. The hold ends with the process, however that ends. The
+    last to let go takes the lock away and, where nothing came into being, the folders.
 
     Raises:
-        InputError: `root` cannot be written.
+        InputError: `root` cannot be written, or its file system has no locks.
     """
     path = root / PARTS / _LOCK
+    new = not root.exists()
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +60,10 @@ def held(root: Path, alone: bool = False) -> Iterator[None]:
             except FileNotFoundError:
                 ours = False
             if ours:  # else whoever had it before removed it: what is locked is no longer the lock
-                yield
+                try:
+                    yield
+                finally:
+                    _let_go(file.fileno(), path, new)
                 return
 
 
@@ -59,8 +72,50 @@ def _lock(file: int, kind: int, root: Path) -> None:
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
-        print(f"{root}: waits for others that extract into it", file=sys.stderr, flush=True)
+        say(f"{root}: waits for others that extract into it", file=sys.stderr)
         fcntl.flock(file, kind)
+    except OSError as error:
+        raise InputError(
+            f"{root}: its file system has no locks (flock: {error.strerror}); extract to another disk and copy the corpus"
+        ) from error
+
+
+def remove_lock(root: Path) -> None:
+    """Take away what processes left that were killed as they held the parts, unless others hold them."""
+    path = root / PARTS / _LOCK
+    with suppress(OSError):
+        with suppress(FileNotFoundError), open(path, "r+") as file:
+            _let_go(file.fileno(), path, new=False)
+        path.parent.rmdir()
+
+
+def _let_go(file: int, path: Path, new: bool) -> None:
+    """Remove the lock if no one else has it, and its folders if they are empty; `root` if it is `new`."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another holds it, or waits for it and has just been given it
+        return
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+        path.parent.rmdir()
+        if new:
+            path.parent.parent.rmdir()
+
+
+@contextmanager
+def scratch(root: Path, name: str | None = None) -> Iterator[Path]:
+    """A folder beside the parts for what is not finished; removed at the end, with all that is in it.
+
+    Args:
+        root: The corpus' folder, `held`.
+        name: Its name, for one who is to find it again; None for any.
+    """
+    folder = root / PARTS / f"{_SCRATCH}{name or secrets.token_hex(8)}"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def part_of(parts: Path, video_id: str) -> Path:
@@ -76,64 +131,136 @@ def check_root(root: Path) -> None:
     """
     if root.exists() and not root.is_dir():
         raise InputError(f"{root}: not a folder; expected a corpus or a new name")
-    ours = (root / MANIFEST).exists() or (root / PARTS).exists()
+    ours = any((root / name).exists() for name in (MANIFEST, PARTS, SOURCES))
     if root.exists() and not ours and any(not path.name.startswith(".") for path in root.iterdir()):
         raise InputError(f"{root}: not empty and not a corpus; expected a corpus made by 'extract' or a new name")
     if (root / MANIFEST).exists() and not read_manifest(root).get("extracted"):
         raise InputError(f"{root}: a corpus that was not made by 'extract'; expected another folder for --out")
 
 
-def known_ids(root: Path, streams: dict[str, Stream]) -> set[str]:
-    """Ids already in the corpus or its parts, which are `held`.
+class Known(NamedTuple):
+    """What a corpus says of a video: its tags, its duration in seconds, and the file it came from."""
+
+    tags: tuple[str, ...]
+    duration: float
+    source: SourceFile | None = None
+
+
+def known_videos(root: Path, streams: dict[str, Stream]) -> dict[str, Known]:
+    """The videos already in the corpus or its parts, which are `held`, by id.
 
     Raises:
         InputError: It is damaged, or has features of other extractors.
     """
     shards = _shards(root)
-    packed = [shard.path for shard in Corpus(root).shards] if (root / MANIFEST).exists() else []
-    probe([path for path in shards if path not in packed])
-    known: set[str] = set()
+    if (root / MANIFEST).exists():
+        Corpus(root)
+    sources = _sources(root)
+    known: dict[str, Known] = {}
     for path in shards:
         shard = Shard(path)
         if shard.streams != streams:
             raise InputError(f"{path}: features of {_names(shard.streams)}; asked for {_names(streams)}")
-        known.update(name.decode() for name in shard.column("id"))
+        for name, tags, duration in zip(_ids(shard), _tags(shard), shard.column("duration"), strict=True):
+            known[name] = Known(tags, float(duration), sources.get(name))
         shard.close()
     return known
+
+
+def _sources(root: Path) -> dict[str, SourceFile]:
+    found = read_sources(root / SOURCES)
+    for path in (root / PARTS).glob("[!.]*.json"):
+        found.update(read_sources(path))
+    return found
+
+
+def _ids(shard: Shard) -> list[str]:
+    return [name.decode() for name in shard.column("id")]
+
+
+def _tags(shard: Shard) -> list[tuple[str, ...]]:
+    """The tags of each video."""
+    names = [name.decode() for name in shard.column("tag_name")]
+    index, offsets = shard.column("tag_index"), shard.tag_offsets()
+    return [tuple(names[tag] for tag in index[start:stop]) for start, stop in pairwise(offsets)]
 
 
 def _names(streams: dict[str, Stream]) -> str:
     return ", ".join(f"{name} {stream.extractor} {stream.version}" for name, stream in streams.items())
 
 
+def _packed(root: Path) -> list[Path]:
+    """Whole shards; unfinished files have names that start with a dot."""
+    return sorted(root.glob("[!.]*.h5"))
+
+
 def _shards(root: Path) -> list[Path]:
-    """Whole shards and parts; unfinished files have names that start with a dot."""
-    return [*sorted(root.glob("[!.]*.h5")), *sorted((root / PARTS).glob("[!.]*.h5"))]
+    return [*_packed(root), *sorted((root / PARTS).glob("[!.]*.h5"))]
 
 
-def pack(root: Path, streams: dict[str, Stream]) -> None:
-    """Put the parts, `held` alone, into shards of the corpus and write its manifest.
+def pack(root: Path, streams: dict[str, Stream], now: Mapping[str, Sidecar]) -> set[str]:
+    """Put the parts, `held` alone, into shards of the corpus, bring what is known of videos up to date, write the manifest.
 
     Cut off anywhere, a later run goes on. Without a single video nothing is written.
+
+    Args:
+        root: The corpus' folder.
+        streams: Its streams.
+        now: What is known of videos now, by id; what differs in the corpus is replaced.
+
+    Returns:
+        Ids of the videos that were brought up to date.
     """
-    packed = {name for path in sorted(root.glob("[!.]*.h5")) for name in Shard(path).column("id")}
-    parts = [path for path in _shards(root) if path.parent != root]
-    fresh = [path for path in parts if not packed & set(Shard(path).column("id"))]
-    number = len(list(root.glob("[!.]*.h5")))
-    for group in _groups(fresh):
-        with ShardWriter(root / f"shard-{number:05d}.h5", streams, CLIP_SECONDS) as writer:
-            for path in group:
-                shard = Shard(path)
-                writer.add(shard.video(0))
-                shard.close()
-        number += 1
-    if number:
+    for left in [*root.glob(".shard-*.tmp"), *root.glob(".*.json.*.tmp"), *(root / PARTS).glob(".*.tmp")]:
+        left.unlink(missing_ok=True)
+    for left in (root / PARTS).glob(f"{_SCRATCH}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    shards = _packed(root)
+    packed = {name for path in shards for name in _ids(Shard(path))}
+    parts = sorted((root / PARTS).glob("[!.]*.h5"))
+    fresh = [path for path in parts if not packed & set(_ids(Shard(path)))]
+    changed = {path: _changed(path, now) for path in [*shards, *fresh]}
+    stale = [path for path in shards if changed[path]]
+    for number, group in enumerate(_groups(fresh), start=len(shards)):
+        _write_shard(root / f"shard-{number:05d}.h5", group, streams, now)
+    if fresh or stale or (shards and not (root / MANIFEST).exists()):
+        with scratch(root) as folder:
+            for path in stale:
+                _write_shard(folder / path.name, [path], streams, now)
+            if stale:  # from here until the manifest is written anew, it would not be that of the shards
+                (root / MANIFEST).unlink(missing_ok=True)
+            for path in stale:
+                os.replace(folder / path.name, path)
+        write_sources(root / SOURCES, _sources(root))
         write_manifest(root, root.name, extracted=True)
-    for path in [*parts, *(root / PARTS).glob(".*.tmp")]:
+    for path in [*parts, *(root / PARTS).glob("[!.]*.json")]:
         path.unlink(missing_ok=True)
-    (root / PARTS / _LOCK).unlink(missing_ok=True)
-    with suppress(OSError):  # another has come to extract
-        (root / PARTS).rmdir()
+    return set().union(*changed.values())
+
+
+def _changed(path: Path, now: Mapping[str, Sidecar]) -> set[str]:
+    """Ids of the videos of a shard of which something else is known now."""
+    shard = Shard(path)
+    found = set()
+    for row, (name, tags, split) in enumerate(zip(_ids(shard), _tags(shard), shard.column("split"), strict=True)):
+        if (known := now.get(name)) is not None:
+            same = (known.tags, known.split) == (tags, SPLITS[split])
+            if not same or known.title != shard.title(row):
+                found.add(name)
+    shard.close()
+    return found
+
+
+def _write_shard(path: Path, sources: list[Path], streams: dict[str, Stream], now: Mapping[str, Sidecar]) -> None:
+    """Write the videos of some shards into one, with what is known of them now."""
+    with ShardWriter(path, streams, CLIP_SECONDS) as writer:
+        for source in sources:
+            shard = Shard(source)
+            for video in shard:
+                if (known := now.get(video.id)) is not None:
+                    video = replace(video, tags=known.tags, title=known.title, split=known.split)
+                writer.add(video)
+            shard.close()
 
 
 def _groups(parts: list[Path]) -> Iterator[list[Path]]:

@@ -16,7 +16,7 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
-from highlight_lit.files import atomic_write, write_text
+from highlight_lit.files import atomic_write, not_an_input, write_text
 from highlight_lit.media.audio import Resampled
 from highlight_lit.media.clips import Hold
 from highlight_lit.media.decode import Piece, Source
@@ -55,8 +55,7 @@ def cut_reel(
     Raises:
         InputError: The source cannot be read, or `out` written.
     """
-    if out.exists() and video.exists() and out.samefile(video):
-        raise InputError(f"{out}: is the video itself; expected another name")
+    not_an_input(out, video)
     try:
         with Source(video) as source, atomic_write(out) as temporary:
             pace = rate or _pace(source.rate)
@@ -111,7 +110,7 @@ class _Cut:
         if self.movie.heard:
             for position, block in self.resampled.finish():
                 self._sound(position, block)
-            self._emit(np.zeros((self.movie.channels, self.samples - self.sample), np.float32))
+            self._silence(self.samples - self.sample)
 
     def _done(self, piece: Piece) -> bool:
         late = piece.start > self.start + self.pictures / self.pace + _SKEW_SECONDS
@@ -135,19 +134,22 @@ class _Cut:
         inwards = np.minimum(seconds, self.pictures / self.pace - seconds)
         return np.clip(inwards / min(fade, self.pictures / self.pace / 2), 0.0, 1.0)
 
-    def _sound(self, position: int, block: NDArray[np.float32]) -> None:
+    def _sound(self, position: int, block: NDArray[np.float64]) -> None:
         """Put a block that starts at `position` of the source's samples where it belongs; silence fills gaps."""
         offset = position - self.first - self.sample
         if offset > 0:
-            gap = min(offset, self.samples - self.sample)
-            self._emit(np.zeros((len(block), gap), np.float32))
+            self._silence(min(offset, self.samples - self.sample))
             offset = 0
         self._emit(block[:, -offset : -offset + self.samples - self.sample])
 
-    def _emit(self, block: NDArray[np.float32]) -> None:
+    def _silence(self, samples: int) -> None:
+        for start in range(0, samples, self.movie.sample_rate):  # a second at once, however long it is
+            self._emit(np.zeros((self.movie.channels, min(samples - start, self.movie.sample_rate))))
+
+    def _emit(self, block: NDArray[np.float64]) -> None:
         if block.shape[1] > 0:
             seconds = np.arange(self.sample, self.sample + block.shape[1]) / self.movie.sample_rate
-            self.movie.add_sound(block * self._ramp(seconds, max(self.fade, _RAMP_SECONDS)).astype(np.float32))
+            self.movie.add_sound(block * self._ramp(seconds, max(self.fade, _RAMP_SECONDS)))
             self.sample += block.shape[1]
 
 

@@ -1,13 +1,10 @@
-"""Scores of one video's seconds by a trained detector, as a value, as json and as csv."""
+"""Scores of one video's seconds by a trained detector."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +12,21 @@ from scipy.special import expit
 
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
-from highlight_lit.files import read_json, write_json, write_text
-from highlight_lit.media.extractors import AudioExtractor, VisualExtractor, audio_extractor, stream_of, visual_extractor
+from highlight_lit.media.extractors import (
+    AUDIO,
+    VISUAL,
+    AudioExtractor,
+    VisualExtractor,
+    audio_extractor,
+    stream_of,
+    visual_extractor,
+)
 from highlight_lit.media.features import extract_features
-from highlight_lit.media.segments import Segment
-from highlight_lit.media.sidecar import Sidecar, sidecar_of
+from highlight_lit.media.matching import sidecar_of
+from highlight_lit.media.sidecar import Sidecar
 
 if TYPE_CHECKING:
     from highlight_lit.training.detector import Detector
-
-FORMAT = "highlight-lit scores"
-VERSION = 1
-_NUMBERS = ("start", "end", "score")
-_LOGIT = "logit"
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,23 @@ class VideoScores:
     logit: NDArray[np.float32]
     level: NDArray[np.float32]
     heard: NDArray[np.bool_]
+
+    @property
+    def within(self) -> NDArray[np.float64]:
+        """(T,) the score within the video: logits scaled so that its least is 0 and its largest 1, for curves.
+
+        Where p is 1 to the last digit everywhere, this still shows where the video is best. All are 0.5 if all are the
+        same.
+        """
+        low, high = float(self.logit.min()), float(self.logit.max())
+        if not high > low:
+            return np.full(len(self.logit), 0.5)
+        return (self.logit.astype(np.float64) - low) / (high - low)
+
+    def mean_within(self, start: float, end: float) -> float:
+        """Mean of `within` over the seconds from `start` to `end`."""
+        shares = np.clip(np.minimum(self.span[:, 1], end) - np.maximum(self.span[:, 0], start), 0.0, None)
+        return float(self.within @ shares / max(1e-9, shares.sum()))
 
 
 def score_video(
@@ -86,8 +102,8 @@ def score_video(
     heard = np.zeros(len(features.span), bool) if features.heard is None else features.heard
     logit = detector.logits(stored["visual"], stored["audio"], heard)
     try:
-        sidecar = sidecar_of(path, {}) or Sidecar()
-    except InputError:
+        sidecar = sidecar_of(path) or Sidecar()
+    except (InputError, OSError):  # a name that leaves no room for a sidecar's
         sidecar = Sidecar()  # a title is a nicety here
     return VideoScores(
         video=path.name.encode("utf-8", "replace").decode(),
@@ -108,6 +124,13 @@ def _extractors_of(
 ) -> tuple[VisualExtractor | None, AudioExtractor | None]:
     """The extractors of the detector's streams, refused where their versions differ."""
     streams = detector.streams
+    for name, known in (("visual", VISUAL), ("audio", AUDIO)):
+        if name in streams and streams[name].extractor not in known:
+            raise InputError(
+                f"{detector.source}: trained on imported {name} features (extractor {streams[name].extractor!r}), which cannot "
+                "be computed from a video here; expected a checkpoint of a training on what 'highlight-lit extract' made; this "
+                "one scores videos of such a corpus: highlight-lit evaluate --checkpoint"
+            )
     visual = visual_extractor(streams["visual"].extractor, visual_weights) if "visual" in streams else None
     audio = audio_extractor(streams["audio"].extractor, audio_weights, audio_pca) if "audio" in streams else None
     for name, extractor in (("visual", visual), ("audio", audio)):
@@ -123,69 +146,3 @@ def _check_same(name: str, ours: Stream, trained: Stream) -> None:
             f" the checkpoint was trained on version {trained.version!r}, {trained.width} wide;"
             " extract its videos again and train on them, or give the weights it was trained with"
         )
-
-
-def write_scores_json(path: Path, scores: VideoScores, highlights: Sequence[Segment]) -> None:
-    """Write scores and highlights as json: seconds, p in [0, 1], loudness in dB."""
-    clips = [
-        {
-            "start": round(float(start), 3),
-            "end": round(float(end), 3),
-            "score": round(float(p), 6),
-            _LOGIT: round(float(z), 4),
-            "heard": bool(heard),
-            "level_db": [round(float(level), 1) for level in levels],
-        }
-        for (start, end), p, z, heard, levels in zip(
-            scores.span, scores.score, scores.logit, scores.heard, scores.level, strict=True
-        )
-    ]
-    write_json(path, {"format": FORMAT, "version": VERSION, **facts(scores, highlights), "clips": clips})
-
-
-def facts(scores: VideoScores, highlights: Sequence[Segment]) -> dict[str, Any]:
-    """What is said of a video as a whole, ready for json."""
-    return {
-        "video": scores.video,
-        "title": scores.title,
-        "tags": list(scores.tags),
-        "topic": scores.topic,
-        "duration": round(scores.duration, 3),
-        "highlights": [
-            {"start": round(each.start, 3), "end": round(each.end, 3), "score": round(each.score, 6)}
-            for each in highlights
-        ],
-    }
-
-
-def write_scores_csv(path: Path, scores: VideoScores) -> None:
-    """Write one line a clip: start, end, score, logit, heard."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_NUMBERS, _LOGIT, "heard"])
-    for (start, end), p, z, heard in zip(scores.span, scores.score, scores.logit, scores.heard, strict=True):
-        writer.writerow([f"{start:.3f}", f"{end:.3f}", f"{p:.6f}", f"{z:.4f}", int(heard)])
-    write_text(path, text.getvalue())
-
-
-def read_scores(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32] | None]:
-    """Spans (T, 2), scores (T,) and, where it has them, logits (T,) of a file that `score` wrote or one of its form.
-
-    Raises:
-        InputError: Not such a file.
-    """
-    value = read_json(path, "scores written by 'highlight-lit score'")
-    if not isinstance(value, dict) or value.get("format") != FORMAT or value.get("version") != VERSION:
-        raise InputError(f"{path}: expected {FORMAT!r} version {VERSION}")
-    clips = value.get("clips")
-    clips = clips if isinstance(clips, list) and all(isinstance(clip, dict) for clip in clips) else []
-    keys = [*_NUMBERS, *([_LOGIT] if clips and all(_LOGIT in clip for clip in clips) else [])]
-    try:
-        rows = np.array([[float(clip[key]) for key in keys] for clip in clips], np.float64).reshape(-1, len(keys))
-    except (TypeError, KeyError, ValueError, OverflowError):
-        rows = np.zeros((0, 3))
-    span = rows[:, :2]
-    rising = len(rows) > 0 and np.isfinite(rows).all() and (span[:, 0] < span[:, 1]).all() and span[0, 0] >= 0
-    if not rising or (np.abs(span[1:, 0] - span[:-1, 1]) > 1e-3).any():
-        raise InputError(f"{path}: clips: expected a list of start, end and score, one after the other")
-    return span, rows[:, 2].astype(np.float32), rows[:, 3].astype(np.float32) if len(keys) > 3 else None

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from highlight_lit.errors import InputError
 
 _NEVER = -1e18
+MAX_STEPS = 2_000_000_000  # of the dynamic programme: clips x clips chosen x states; some twenty seconds
+MAX_CHOICES = 1 << 30  # clips x clips chosen, two bits each: 256 MB
 # What all the difference between logits is worth beside scores in 0..1: less than a difference one would see.
 _TIE = 1e-3
 
@@ -32,7 +34,7 @@ class Segment:
 def best_clips(score: NDArray[np.floating], count: int, shortest: int, gap: int) -> NDArray[np.bool_]:
     """The `count` clips of largest total score, in runs of at least `shortest` with at least `gap` between two.
 
-    An exact dynamic programme over the clips, O(T count (shortest + gap)).
+    An exact dynamic programme over the clips, O(T count (shortest + gap)); its choices are kept as two bits a step.
 
     Args:
         score: (T,) of the clips.
@@ -48,24 +50,25 @@ def best_clips(score: NDArray[np.floating], count: int, shortest: int, gap: int)
     >>> best_clips(np.array([0.9, 0.1, 0.8, 0.0, 0.0, 0.7]), 3, 1, 1).tolist()
     [True, False, True, False, False, True]
     """
-    clips, shortest, gap = len(score), max(1, min(shortest, count)), max(1, gap)
+    clips = len(score)
+    shortest, gap = max(1, min(shortest, count)), max(1, min(gap, clips))
     # States: 0..gap-1 out of a run since that many clips and one, the last standing for more; then 1..shortest in one.
     states = gap + shortest
     out, inside = gap - 1, states - 1
     best = np.full((states, count + 1), _NEVER)
     best[out, 0] = 0.0
-    kept_out, kept_in = np.zeros((2, clips, count + 1), bool)
+    kept_out, kept_in = np.zeros((2, clips, count // 8 + 1), np.uint8)
     for clip in range(clips):
         after = np.full_like(best, _NEVER)
         after[0] = best[inside]
         after[1:gap] = best[: gap - 1]
         longer = best[out] > after[out] if gap > 1 else best[out] > best[inside]
-        kept_out[clip] = longer
+        kept_out[clip] = np.packbits(longer)
         after[out] = np.where(longer, best[out], after[out])
         after[gap, 1:] = best[out, :-1] + score[clip]
         after[gap + 1 :, 1:] = best[gap : states - 1, :-1] + score[clip]
         stay = np.concatenate([[_NEVER], best[inside, :-1] + score[clip]])
-        kept_in[clip] = stay > after[inside]
+        kept_in[clip] = np.packbits(stay > after[inside])
         after[inside] = np.maximum(stay, after[inside])
         best = after
     ending = [*range(gap), inside]
@@ -73,20 +76,24 @@ def best_clips(score: NDArray[np.floating], count: int, shortest: int, gap: int)
 
 
 def _walk_back(
-    state: int, count: int, gap: int, states: int, kept_out: NDArray[np.bool_], kept_in: NDArray[np.bool_]
+    state: int, count: int, gap: int, states: int, kept_out: NDArray[np.uint8], kept_in: NDArray[np.uint8]
 ) -> NDArray[np.bool_]:
     """Follow the choices of the dynamic programme from its end: which clips were inside a run."""
     chosen = np.zeros(len(kept_out), bool)
     for clip in reversed(range(len(kept_out))):
         chosen[clip] = state >= gap
         if state >= gap:
-            stays = state == states - 1 and kept_in[clip, count]
+            stays = state == states - 1 and _bit(kept_in[clip], count)
             count -= 1
             if not stays:
                 state = gap - 1 if state == gap else state - 1
-        elif not (state == gap - 1 and kept_out[clip, count]):
+        elif not (state == gap - 1 and _bit(kept_out[clip], count)):
             state = states - 1 if state == 0 else state - 1
     return chosen
+
+
+def _bit(packed: NDArray[np.uint8], at: int) -> bool:
+    return bool(packed[at >> 3] >> (7 - (at & 7)) & 1)
 
 
 def choose_segments(
@@ -111,18 +118,30 @@ def choose_segments(
         In the order of the video, their lengths summing to `seconds` or the video's length.
 
     Raises:
-        InputError: `seconds` is not above 0.
+        InputError: `seconds` is not above 0, `shortest` or `gap` is below 0 or no number, or the choice would take
+            more than `MAX_STEPS` or `MAX_CHOICES`.
     """
     if not (np.isfinite(seconds) and seconds > 0):
         raise InputError(f"--seconds {seconds}: expected a number of seconds above 0")
+    for name, value in (("--shortest", shortest), ("--merge", gap)):
+        if not 0 <= value < np.inf:
+            raise InputError(f"{name} {value}: expected a number of seconds from 0 on")
     total = float(span[-1, 1] - span[0, 0])
     if seconds >= total - 1e-9:
         return [Segment(float(span[0, 0]), float(span[-1, 1]), float(np.mean(score)))]
-    count = min(len(score), max(1, int(np.ceil(seconds - 1e-9))))
+    clip = float(np.sort(span[:, 1] - span[:, 0])[len(span) // 2])  # seconds of one
+    count, least, apart = (
+        max(1, min(len(score), int(np.ceil(wanted / clip - 1e-6)))) for wanted in (seconds, shortest, gap)
+    )
+    if len(score) * count > MAX_CHOICES or len(score) * count * (min(least, count) + apart) > MAX_STEPS:
+        raise InputError(
+            f"--seconds {seconds:g} --shortest {shortest:g} --merge {gap:g}: too many ways to choose {count} of"
+            f" {len(score)} clips; expected fewer seconds or shorter spans (at most {MAX_STEPS:.0e} steps, a bound that cannot be raised)"
+        )
     worth = np.asarray(score, np.float64)
     if logit is not None:
         worth = worth + _TIE * logit / max(1e-9, float(np.abs(logit).max()))
-    chosen = best_clips(worth, count, int(np.ceil(shortest)), int(np.ceil(gap)))
+    chosen = best_clips(worth, count, least, apart)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], chosen.astype(np.int8), [0]])))
     segments = [
         Segment(float(span[first, 0]), float(span[last - 1, 1]), float(np.mean(score[first:last])))

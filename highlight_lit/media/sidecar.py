@@ -6,17 +6,24 @@ its tags would be taken for a negative of every topic.
 
 from __future__ import annotations
 
-import csv
+import hashlib
+import math
+import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from highlight_lit.data.video import SPLITS
 from highlight_lit.errors import InputError
-from highlight_lit.files import read_json
+from highlight_lit.files import MAX_NAME_BYTES, cut_name, open_regular, read_json, read_table
 
 COLUMNS = ("video", "tags", "title", "duration", "split")
-_LONGEST_TITLE = 500
+MAX_SIDECAR_BYTES = 16 << 20  # yt-dlp writes some 1 MB without a video's comments
+MAX_TAGS = 10_000  # of a video
+MAX_SECONDS = 1e9  # of a duration
+_MAX_LINE = 500  # characters of a title or a tag
+_DIGEST = 16  # hexadecimal digits that tell names apart whose beginning is the same
 
 
 @dataclass(frozen=True)
@@ -38,97 +45,131 @@ class Sidecar:
     split: str = ""
 
 
-def info_json(video: Path) -> Path:
-    """Where yt-dlp writes what it knows of a video."""
-    return video.with_suffix(".info.json")
+class Row(NamedTuple):
+    """A row of a table: where it stands, what it calls the video, and what it says of it."""
+
+    where: str
+    name: str
+    sidecar: Sidecar
+
+
+def same_form(name: str) -> str:
+    """A name in the Unicode form in which names are compared (NFC): "é" is one character, however it was typed."""
+    return unicodedata.normalize("NFC", name)
 
 
 def read_info_json(path: Path) -> Sidecar:
     """Read what yt-dlp wrote: `id`, `title`, `tags` and `duration`, each of which may be missing or null.
 
     Raises:
-        InputError: Not JSON, or a field of another type.
+        InputError: Not a file, not JSON, over `MAX_SIDECAR_BYTES`, or a field of another type or out of range.
     """
-    info = read_json(path, "what yt-dlp writes about a video")
+    info = _info(path)
     if not isinstance(info, dict):
         raise InputError(f"{path}: expected a JSON object")
     tags = _field(info, "tags", list, path) or []
     if not all(isinstance(tag, str) for tag in tags):
         raise InputError(f"{path}: tags: expected a list of texts")
     duration = _field(info, "duration", (int, float), path)
+    if duration is not None and not 0 <= duration <= MAX_SECONDS:
+        raise InputError(f"{path}: duration: expected seconds from 0 to {MAX_SECONDS:.0e}")
     name, title = _field(info, "id", str, path), _field(info, "title", str, path)
-    return Sidecar(_line(name or ""), _tags(tags), _line(title or ""), duration)
+    seconds = None if duration is None else float(duration)
+    return Sidecar(_line(name or ""), _tags(tags, str(path)), _line(title or ""), seconds)
+
+
+def is_playlist(path: Path) -> bool:
+    """Whether a sidecar is one that yt-dlp wrote about a playlist or channel, which no video belongs to."""
+    try:
+        info = _info(path)
+    except InputError:
+        return False
+    return isinstance(info, dict) and info.get("_type") in ("playlist", "multi_video")
+
+
+def _info(path: Path) -> Any:
+    what = "what yt-dlp writes about a video"
+    with open_regular(path, what) as file:
+        size = file.seek(0, 2)
+    if size > MAX_SIDECAR_BYTES:
+        raise InputError(
+            f"{path}: {size >> 20} MiB, over the {MAX_SIDECAR_BYTES >> 20} MiB that are read of a sidecar;"
+            " leave out its comments, or give the tags with --tags"
+        )
+    return read_json(path, what)
 
 
 def _field(info: dict[str, Any], key: str, kind: type | tuple[type, ...], path: Path) -> Any:
     value = info.get(key)
     if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
         expected = "text" if kind is str else "a list of texts" if kind is list else "a number"
-        raise InputError(f"{path}: {key}: {value!r:.40} is not {expected}")
+        found = "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else f"{value!r:.40}"
+        raise InputError(f"{path}: {key}: {found} is not {expected}")
     return value
 
 
-def read_csv(path: Path) -> dict[str, Sidecar]:
+def read_csv(path: Path) -> list[Row]:
     """Read a table of videos: a header line with `video` and `tags`, and if wanted `title`, `duration`, `split`.
 
-    `video` is the file's name, with or without its ending; tags are separated by semicolons.
-
-    Returns:
-        Sidecars by the name in `video`.
+    `video` is the file's name or path, with or without its ending; tags are separated by semicolons.
 
     Raises:
-        InputError: No such file, another header, a line that does not fit, a video named twice.
+        InputError: No such file, another header, no row, a row that does not fit, a video named twice.
     """
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; expected a csv with columns {', '.join(COLUMNS)}") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not readable as csv ({error})") from error
-    header = set(rows[0]) - {None} if rows else set()
-    if not rows or not {"video", "tags"} <= header <= set(COLUMNS):
-        raise InputError(
-            f"{path}: expected a header with video and tags (and if wanted title, duration, split) and rows"
-        )
-    sidecars: dict[str, Sidecar] = {}
-    for number, row in enumerate(rows, start=2):
-        name = (row["video"] or "").strip()
-        if not name or None in row or name in sidecars:
-            raise InputError(f"{path}: line {number}: video {name!r}: empty, named twice, or too many cells")
-        sidecars[name] = _csv_row(row, f"{path}: line {number}")
-    return sidecars
+    rows: dict[str, Row] = {}
+    for number, cells in read_table(path, COLUMNS[:2], COLUMNS[2:]):
+        where, name = f"{path}: line {number}", same_form(cells["video"])
+        if not name or name in rows:
+            raise InputError(f"{where}: video {name!r}: {'named twice' if name else 'empty; expected a name'}")
+        rows[name] = Row(where, name, _csv_row(cells, where))
+    if not rows:
+        raise InputError(f"{path}: a header without rows; expected a row for each video")
+    return list(rows.values())
 
 
-def _csv_row(row: dict[str, str | None], where: str) -> Sidecar:
-    split = (row.get("split") or "").strip()
+def _csv_row(cells: dict[str, str], where: str) -> Sidecar:
+    split, duration = cells.get("split", ""), cells.get("duration") or None
     if split not in SPLITS:
         raise InputError(f"{where}: split: {split!r} is none of {', '.join(filter(None, SPLITS))}")
     try:
-        duration = float(row["duration"]) if row.get("duration") else None  # type: ignore[arg-type]
+        seconds = None if duration is None else float(duration)
     except ValueError:
-        raise InputError(f"{where}: duration: {row['duration']!r} is not a number of seconds") from None
-    return Sidecar("", _tags((row["tags"] or "").split(";")), _line(row.get("title") or ""), duration, split)
+        seconds = math.nan
+    if seconds is not None and not 0 <= seconds <= MAX_SECONDS:
+        raise InputError(f"{where}: duration: {duration!r:.40} is not a number of seconds from 0 to {MAX_SECONDS:.0e}")
+    return Sidecar("", _tags(cells["tags"].split(";"), where), _line(cells.get("title", "")), seconds, split)
 
 
-def sidecar_of(video: Path, table: dict[str, Sidecar]) -> Sidecar | None:
-    """The sidecar of a video: its line of the table, else its `NAME.info.json`, else None.
+def plain_id(name: str) -> str:
+    r"""An id that is one plain line and can be a file's name: one Unicode form, no control characters, no path.
 
-    Raises:
-        InputError: There is one, but it cannot be read.
+    >>> plain_id("a\nb"), plain_id("../x"), plain_id("..")
+    ('a b', '.._x', '__')
+
+    Returns:
+        At most 255 bytes of UTF-8; of a longer name the beginning and a digest of all of it. "" for an empty name.
     """
-    for name in (video.name, video.stem):
-        if name in table:
-            return table[name]
-    path = info_json(video)
-    return read_info_json(path) if path.exists() else None
+    plain = same_form(_plain(name)).replace("/", "_").replace("\\", "_")
+    if set(plain) <= {"."}:
+        plain = "_" * len(plain)
+    if len(plain.encode()) <= MAX_NAME_BYTES:
+        return plain
+    digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:_DIGEST]
+    return f"{cut_name(plain, MAX_NAME_BYTES - 1 - _DIGEST)}-{digest}"
+
+
+def _plain(text: str) -> str:
+    """Text in one line that can be written as UTF-8: no control characters, no half of a surrogate pair."""
+    encodable = text.encode("utf-8", "replace").decode()
+    return " ".join("".join(c if c.isprintable() else " " for c in encodable).split())
 
 
 def _line(text: str) -> str:
-    """Text in one line that can be written as UTF-8: no control characters, no half of a surrogate pair."""
-    encodable = text.encode("utf-8", "replace").decode()
-    return " ".join("".join(c if c.isprintable() else " " for c in encodable).split())[:_LONGEST_TITLE]
+    return _plain(text)[:_MAX_LINE]
 
 
-def _tags(tags: list[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(tag for tag in (_line(tag).casefold() for tag in tags) if tag))
+def _tags(tags: Iterable[str], where: str) -> tuple[str, ...]:
+    found = tuple(dict.fromkeys(tag for tag in (same_form(_line(tag).casefold()) for tag in tags) if tag))
+    if len(found) > MAX_TAGS:
+        raise InputError(f"{where}: tags: {len(found)}; expected at most {MAX_TAGS}")
+    return found

@@ -1,15 +1,27 @@
-"""Work over several processes that survives the death of one: a decoder may crash, the folder goes on."""
+"""Work over several processes that survives the death of one: a decoder may crash, the folder goes on.
+
+No process outlives its work: those in work are killed when the one that started them stops early, and end by themselves
+when it is gone.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from types import FrameType
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Crashed(Exception):
@@ -18,8 +30,10 @@ class Crashed(Exception):
 
 def run_all(
     work: Callable[[Item], Result], items: Sequence[Item], workers: int
-) -> Iterator[tuple[Item, Result | Exception]]:
+) -> Generator[tuple[Item, Result | Exception]]:
     """Do `work` on every item; yield (item, result or what it raised) as they are done.
+
+    Close it (`contextlib.closing`) if it may be left early: that ends its processes.
 
     Args:
         work: A function of a module; it is called in other processes, or in this one if `workers` is 1.
@@ -30,9 +44,10 @@ def run_all(
     if workers <= 1:
         for item in items:
             try:
-                yield item, work(item)
+                result: Result | Exception = work(item)
             except Exception as error:
-                yield item, error
+                result = error
+            yield item, result
         return
     suspects: list[Item] = []
     waiting = list(reversed(items))
@@ -42,9 +57,60 @@ def run_all(
         yield item, _run_alone(work, item)
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that end with the block, at once if it is left by an exception."""
+    before = set(multiprocessing.active_children())
     # Not forked: threads of the decoder and of PyTorch do not live through a fork.
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
+    try:
+        yield pool
+    except BaseException:
+        for process in set(multiprocessing.active_children()) - before:
+            process.kill()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    """What a process does first: leave Ctrl-C to the one that started it, and end when that one is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def end_with_parent() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    """While a process starts: signals wait, so that none is left half started, and Ctrl-C is blocked in the process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        came.append(signum)
+
+    resource_tracker.ensure_running()  # which would unblock Ctrl-C later
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = {number: signal.signal(number, note) for number in _STOPS if signal.getsignal(number) != signal.SIG_IGN}
+    method = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method("spawn", force=True)  # a process is told it, and knows none of joblib's
+    try:
+        yield
+    finally:
+        multiprocessing.set_start_method(method, force=True)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for signum in came:
+            signal.raise_signal(signum)
 
 
 def _run_pool(
@@ -56,7 +122,8 @@ def _run_pool(
         while waiting or running:
             try:
                 while waiting and len(running) < workers:
-                    running[pool.submit(work, waiting[-1])] = waiting[-1]
+                    with _starting():
+                        running[pool.submit(work, waiting[-1])] = waiting[-1]
                     waiting.pop()
             except BrokenProcessPool:
                 suspects += running.values()
@@ -78,7 +145,9 @@ def _run_pool(
 def _run_alone(work: Callable[[Item], Result], item: Item) -> Result | Exception:
     with _pool(1) as pool:
         try:
-            return pool.submit(work, item).result()
+            with _starting():
+                future = pool.submit(work, item)
+            return future.result()
         except BrokenProcessPool:
             return Crashed("the process died")
         except Exception as error:

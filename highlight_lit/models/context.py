@@ -15,8 +15,9 @@ class TemporalContext(nn.Module):
     """T steps in which every clip at once reads the clip before, itself and the clip after.
 
     The encoder is the hierarchical temporal context encoder of the paper, whose output is c_s^(T) and whose T is 2
-    (supplement, sections 1 and 4). The cell is that of the sentence-state LSTM (Zhang et al. 2018). With h and c
-    those of step t-1, and zero beyond a bag's ends:
+    (supplement, sections 1 and 4). The cell is in the manner of the sentence-state LSTM (Zhang et al. 2018), not that
+    of it: theirs puts a sigmoid before the softmax over the gates, adds the embedding through a gate of its own, and
+    gives the sentence node gates. With h and c those of step t-1, and zero beyond a bag's ends:
 
         xi_s = [h_{s-1}; h_s; h_{s+1}; f_h]            h^0 = c^0 = f_h
         l, f, r, i = softmax over the four gates of W xi_s + b, dimension by dimension

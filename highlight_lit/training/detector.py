@@ -17,6 +17,7 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import VideoLoader
 from highlight_lit.data.video import STREAMS, Stream
 from highlight_lit.errors import InputError
+from highlight_lit.text import shown
 from highlight_lit.training.checkpoints import read_checkpoint
 from highlight_lit.trust import check_trusted, plain, restore
 
@@ -150,7 +151,7 @@ def _streams(given: Mapping[str, Any], path: Path) -> dict[str, Stream]:
     """What a checkpoint says of its streams, each value of its type and bounded."""
     streams = {}
     for name, facts in given.items():
-        where = f"{path}: streams.{_text(name, f'{path}: streams')}"
+        where = f"{path}: streams.{shown(_text(name, f'{path}: streams'))}"
         if name not in STREAMS or not isinstance(facts, dict) or not facts.keys() <= _FIELDS:
             raise InputError(f"{where}: expected {' or '.join(STREAMS)} with {', '.join(sorted(_FIELDS))}")
         width = facts.get("width")

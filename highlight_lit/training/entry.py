@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from highlight_lit import jobs
-from highlight_lit.data.corpus import read_manifest
+from highlight_lit.data.manifest import read_manifest
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.launch import MULTIRUN, launch
 from highlight_lit.overrides import prepared

@@ -15,6 +15,7 @@ from highlight_lit.data.topics import topics_of
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import Judgement, judge, judge_several, labelled_videos, write_judgement
 from highlight_lit.evaluation.scores import ClipScores, matched, read_scores, write_scores
+from highlight_lit.files import not_an_input
 from highlight_lit.text import a_few, say, say_table
 from highlight_lit.training.checkpoints import read_checkpoint
 from highlight_lit.training.detector import Detector, load_detector
@@ -37,6 +38,8 @@ def run(options: argparse.Namespace) -> int:
     if options.checkpoint is not None:
         return _checkpoints(options, corpus)
     if options.scores is not None:
+        if options.out is not None:
+            not_an_input(options.out / "scores.csv", options.scores)
         scores = matched(read_scores(options.scores), corpus, str(options.scores), _note)
         topics = options.topics or _topics(corpus)
     else:

@@ -70,6 +70,22 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return record
 
 
+def read_note(path: Path) -> dict[str, Any]:
+    """What a job of a sweep has noted of its run: its words, and the record, or the error alone.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    note = read_json(path, "a note of a sweep")
+    if not isinstance(note, dict) or type(note.get("overrides")) is not str:
+        raise InputError(f"{path}: expected a note of a sweep")
+    if note.get("status") == "done":
+        check(note, path)
+    elif type(note.get("error")) is not str:
+        raise InputError(f"{path}: error: expected text")
+    return note
+
+
 def records(out: Path) -> Iterator[dict[str, Any]]:
     """Every record under a folder of results, in the order of their identities.
 

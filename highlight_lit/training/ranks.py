@@ -22,6 +22,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.signals import deaf
+from highlight_lit.text import say
 
 PATIENCE = 30.0  # seconds that ranks are given to end once one of them has
 
@@ -127,7 +128,7 @@ class Ranks:
                 running = [process for process in running if process.exitcode != 0]
                 failed = any(process.exitcode for process in running)
         if running and not self._over.wait(PATIENCE):
-            print(f"highlight-lit: {self._said() or 'a rank ended'}", file=sys.stderr, flush=True)
+            say(f"highlight-lit: {self._said() or 'a rank ended'}", file=sys.stderr)
             os._exit(1)
 
     def _said(self) -> str:

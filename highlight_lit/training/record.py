@@ -21,6 +21,7 @@ class Each:
         self.shape = shape
 
 
+MAX_NUMBER = 1e100  # whose square is a number
 _NUMBER = (int, float, NoneType)  # None: a mean over nothing
 _SPREAD = {"mean": _NUMBER, "std": _NUMBER}
 _MEASURE = {
@@ -77,7 +78,8 @@ def _fault(value: object, shape: Shape, key: str) -> str | None:
         return None
     types = shape if isinstance(shape, tuple) else (shape,)
     if type(value) in types:
-        return None
+        large = key != "seed" and isinstance(value, int | float) and abs(value) > MAX_NUMBER
+        return f"{key}: expected a number of at most {MAX_NUMBER:g}" if large else None
     names = {int: "a whole number", float: "a number", str: "text", NoneType: "null", dict: "a mapping"}
     return f"{key}: expected {' or '.join(names[each] for each in types)}"
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from highlight_lit.errors import InputError
-from highlight_lit.text import shown
 from highlight_lit.trust import check_tensors, plain
 
 MAX_COUNT = 1 << 53  # of steps, epochs and bags
@@ -35,14 +36,16 @@ def check_state(checkpoint: Mapping[str, Any], module: pl.LightningModule, path:
     check_tensors(weights, module.state_dict(), str(path))
     for key in ("epoch", "global_step"):
         _whole(checkpoint[key], f"{path}: {key}")
-    plain(checkpoint["loops"], f"{path}: loops")
+    _check_loops(plain(checkpoint["loops"], f"{path}: loops"), f"{path}: loops")
     _check_progress(checkpoint["progress"], checkpoint["epoch"], f"{path}: progress")
     made: Any = module.configure_optimizers()
     optimizer, schedule = (made["optimizer"], made["lr_scheduler"]) if isinstance(made, dict) else (made, None)
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     states, where = checkpoint["optimizer_states"], f"{path}: optimizer_states"
-    _like(states, [{"state": {}, "param_groups": optimizer.state_dict()["param_groups"]}], where, free=("state",))
-    _check_moments(states[0]["state"], parameters, f"{where}.state")
+    groups = optimizer.state_dict()["param_groups"]
+    _like(states, [{"state": {}, "param_groups": groups}], where, free=("state",))
+    if any(group["params"] != of["params"] for group, of in zip(states[0]["param_groups"], groups, strict=True)):
+        raise InputError(f"{where}.param_groups.params: expected the parameters in their order")
+    _check_moments(states[0]["state"], _moments(optimizer), f"{where}.state")
     own = [] if schedule is None else [schedule.state_dict()]
     _like(checkpoint["lr_schedulers"], own, f"{path}: lr_schedulers")
 
@@ -51,6 +54,32 @@ def _whole(value: object, where: str) -> int:
     if type(value) is not int or not 0 <= value <= MAX_COUNT:
         raise InputError(f"{where}: expected a whole number from 0 to {MAX_COUNT}")
     return value
+
+
+def _check_loops(loops: object, where: str) -> None:
+    """Lightning restores what is there and starts anew with the rest, so nothing may be missing."""
+    fit = _inner(loops, "fit_loop")
+    for names in (
+        ("epoch_progress", "current"),
+        ("epoch_progress", "total"),
+        ("epoch_loop.batch_progress", "current"),
+        ("epoch_loop.automatic_optimization.optim_progress", "optimizer", "step", "total"),
+    ):
+        of = fit
+        for name in names:
+            of = _inner(of, name)
+        for count in ("ready", "completed"):
+            _whole(of.get(count), f"{where}.fit_loop.{'.'.join(names)}.{count}")
+    loaders = _inner(fit, "state_dict").get("combined_loader")
+    for each in loaders if isinstance(loaders, list) and loaders else [None]:
+        for count in ("epoch", "batch"):
+            _whole(_inner([each], 0).get(count), f"{where}.fit_loop.state_dict.combined_loader.{count}")
+
+
+def _inner(of: Any, key: Any) -> dict[str, Any]:
+    """A mapping in a mapping or list; an empty one where there is none."""
+    found = of.get(key) if isinstance(of, dict) else of[key] if isinstance(of, list) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _check_progress(progress: object, epoch: int, where: str) -> None:
@@ -74,21 +103,29 @@ def _is_number(value: object) -> bool:
     return isinstance(value, Tensor) and value.ndim == 0 and value.is_floating_point() and bool(value.isfinite())
 
 
-def _check_moments(state: object, parameters: list[Tensor], where: str) -> None:
-    """What an optimizer keeps of each parameter: numbers, and tensors of the parameter's shape."""
+def _moments(optimizer: Optimizer) -> Mapping[int, Mapping[str, Any]]:
+    """What an optimizer keeps of each parameter once it has stepped; it is made to step without a gradient, and undone."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    before = [parameter.detach().clone() for parameter in parameters]
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    with torch.no_grad():
+        for parameter, value in zip(parameters, before, strict=True):
+            parameter.copy_(value)
+            parameter.grad = None
+    state: Mapping[int, Mapping[str, Any]] = optimizer.state_dict()["state"]
+    return state
+
+
+def _check_moments(state: object, own: Mapping[int, Mapping[str, Any]], where: str) -> None:
+    """Each parameter that has had a gradient has the numbers and tensors that this optimizer keeps."""
     if not isinstance(state, dict):
         raise InputError(f"{where}: expected a mapping")
     for number, of in state.items():
-        if type(number) is not int or not 0 <= number < len(parameters) or not isinstance(of, dict):
-            raise InputError(f"{where}: expected a mapping for each of {len(parameters)} parameters")
-        for name, value in of.items():
-            key = f"{where}.{number}.{shown(name)}"
-            if not isinstance(value, Tensor):
-                plain(value, key)
-            elif value.shape not in ((), parameters[number].shape):
-                raise InputError(f"{key}: shape {tuple(value.shape)}, expected {tuple(parameters[number].shape)}")
-            elif not value.isfinite().all():
-                raise InputError(f"{key}: NaN or infinite; expected finite numbers")
+        if type(number) is not int or number not in own:
+            raise InputError(f"{where}: expected one mapping for each of {len(own)} parameters")
+        _like(of, own[number], f"{where}.{number}")
 
 
 def _like(value: object, own: object, where: str, free: tuple[str, ...] = ()) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -44,10 +45,12 @@ def sweep_table(records: Records, room: int) -> Table:
     """Mean over seeds and its standard deviation of each topic and system, beside chance, middle and annotators.
 
     Args:
-        records: Of runs that are done; those without an evaluation are left out.
+        records: Of runs that are done; those without an evaluation, or without the first one's measure, are left out.
         room: Characters in a line. Systems stand across, and below each other where that needs more.
     """
     records = [record for record in records if "evaluation" in record]
+    name = records[0]["evaluation"]["primary"]
+    records = [record for record in records if name in record["evaluation"]["measures"]]
     varied = _varied(records)
     first = {_system(record, varied): record for record in reversed(records)}
     systems = sorted(first, key=lambda system: _order(first[system], varied))
@@ -129,12 +132,17 @@ def _levels(evaluation: dict[str, Any], name: str) -> tuple[int, float, float, f
     levels = evaluation["levels"]
     chance = levels["chance"]["measures"][name]
     videos = evaluation["measures"][name]["n_videos"]
-    middle, annotators = (levels[level]["measures"][name]["mean"] for level in ("middle", "annotators"))
-    return videos, chance["mean"], chance["std"], middle, annotators
+    middle, annotators = (_number(levels[level]["measures"][name]["mean"]) for level in ("middle", "annotators"))
+    return videos, _number(chance["mean"]), _number(chance["std"]), middle, annotators
 
 
 def _value(record: dict[str, Any], name: str) -> float:
-    return float(record["evaluation"]["measures"][name]["mean"])
+    return _number(record["evaluation"]["measures"][name]["mean"])
+
+
+def _number(value: float | None) -> float:
+    """A mean of a record, which has None for a mean over nothing."""
+    return math.nan if value is None else float(value)
 
 
 def _settings(record: dict[str, Any]) -> dict[str, Any]:
@@ -191,5 +199,5 @@ def _seeds(values: list[float]) -> str:
     return _percent(interval.mean) + (f" ({_percent(interval.std)})" if len(values) > 1 else "")
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}"
+def _percent(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{100 * value:.1f}"

@@ -17,11 +17,12 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from highlight_lit.files import read_json, write_json
+from highlight_lit.files import write_json
 from highlight_lit.jobs import alive, conducted
 from highlight_lit.signals import Signals
 from highlight_lit.text import columns, say, say_table
 from highlight_lit.training import summary
+from highlight_lit.training.ledger import read_note
 
 # Names the folder in which the jobs of a sweep leave their notes, whatever process or machine runs them.
 _NOTES = "HIGHLIGHT_LIT_SWEEP"
@@ -103,4 +104,4 @@ class Sweep(Callback):
 
 
 def _read(notes: Path) -> list[dict[str, Any]]:
-    return [read_json(path, "a note of a sweep") for path in sorted(notes.glob("*.json"))]
+    return [read_note(path) for path in sorted(notes.glob("*.json"))]

@@ -14,7 +14,7 @@ from highlight_lit import baselines
 from highlight_lit.baselines import METHODS, recurrence, score
 from highlight_lit.baselines.videos import Clips, Videos, view
 from highlight_lit.data.corpus import Corpus, write_corpus
-from highlight_lit.data.shard import Shard
+from highlight_lit.data.shards import Shard
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
 from tests.tolerance import FUNCTION, assert_near

@@ -12,14 +12,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from highlight_lit.data.batches import Draw, EpochPlan
 from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.datamodule import HighlightData
-from highlight_lit.data.resident import ResidentStore
-from highlight_lit.data.shard import Shard
+from highlight_lit.data.sampling import Draw, EpochPlan
+from highlight_lit.data.shards.hdf5 import HDF5
+from highlight_lit.data.shards.reader import Shard
+from highlight_lit.data.stores.resident import ResidentStore
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
-from tests.tolerance import assert_near
 
 
 @settings(deadline=None)
@@ -93,17 +93,10 @@ def test_the_resident_store_holds_each_videos_rows_and_where_it_is_heard(
     for name in ("visual", "audio"):
         expected = np.concatenate([corpus.rows(int(video), name) for video in order])
         np.testing.assert_array_equal(store.rows[name].numpy(), expected)
-    assert store.heard.tolist() == np.concatenate([heard[int(corpus.clips[video])] for video in order]).tolist()
-
-
-def test_statistics_are_those_of_the_rows_held_and_leave_silence_out(corpus: Corpus) -> None:
-    store = ResidentStore(corpus, np.array([1, 2]), ("visual", "audio"))
-    rows = np.concatenate([corpus.rows(1, "audio"), corpus.rows(2, "audio")]).astype(np.float64)
-    store.heard[: len(rows) // 2] = False
-    mean, std = store.statistics("audio")
-    heard = rows[len(rows) // 2 :]
-    assert_near(mean, heard.mean(0).astype(np.float32), 1)  # summed up in float64, kept as float32
-    assert_near(std, heard.std(0).astype(np.float32), 1)
+    assert (
+        store.rows["audio_mask"].bool().tolist()
+        == np.concatenate([heard[int(corpus.clips[video])] for video in order]).tolist()
+    )
 
 
 def test_training_never_reads_a_clip_label(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,8 +104,10 @@ def test_training_never_reads_a_clip_label(corpus: Corpus, monkeypatch: pytest.M
         raise AssertionError("training read a label")
 
     monkeypatch.setattr(Shard, "labels", raises)
-    dataset = Shard._dataset
-    monkeypatch.setattr(Shard, "_dataset", lambda s, name: raises() if name.startswith("label_s") else dataset(s, name))
+    dataset = HDF5.__getitem__
+    monkeypatch.setattr(
+        HDF5, "__getitem__", lambda f, name: raises() if name.startswith("label_s") else dataset(f, name)
+    )
     data = HighlightData(corpus, "topic01", ("visual", "audio"), tau=8, pairs=4)
     data.statistics()
     assert [bags.visual.dtype for bags in data.train_dataloader()] == [torch.float16] * len(data.plan)

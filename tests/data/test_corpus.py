@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -14,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from highlight_lit.data.corpus import Corpus, write_corpus
-from highlight_lit.data.resident import ResidentStore
+from highlight_lit.data.manifest import write_manifest
+from highlight_lit.data.stores.resident import ResidentStore
 from highlight_lit.data.verify import faults
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.data.weak_labels import duration_rule, tag_rule, training_set
 from highlight_lit.errors import InputError
-from highlight_lit.files import sha256
+from tests.data.shards.forge import forge_rows
 
 STREAMS = {"visual": Stream(4), "audio": Stream(3)}
 MakeVideo = Callable[..., Video]
@@ -145,17 +148,16 @@ def test_verify_finds_nothing_in_a_sound_corpus(tmp_path: Path, several: list[Vi
 
 
 def test_verify_names_the_shard_and_the_video_that_a_flipped_bit_hit(tmp_path: Path, several: list[Video]) -> None:
-    corpus = write(tmp_path / "c", several)
-    shard = corpus.shards[0]
-    at = shard.file["visual"].id.get_chunk_info(0).byte_offset
-    shard.close()
-    data = bytearray(shard.path.read_bytes())
+    write(tmp_path / "c", several)
+    path = tmp_path / "c" / "shard-00000.h5"
+    with h5py.File(path) as file:
+        at = file["visual"].id.get_offset()
+    data = bytearray(path.read_bytes())
     data[at + 40] ^= 16
-    shard.path.write_bytes(data)
+    path.write_bytes(data)
     found = list(faults(tmp_path / "c"))
-    assert "SHA-256" in found[0]
-    assert any("video 'short dog' (row 0)" in fault for fault in found)
-    with pytest.raises(InputError, match=r"shard-00000\.h5"):
+    assert found[0].startswith(f"{path}: video 'short dog' (row 0): visual: rows 0 to 31 are damaged")
+    with pytest.raises(InputError, match=r"shard-00000\.h5: visual: rows 0 to 31 are damaged"):
         Corpus(tmp_path / "c").rows(0, "visual")
 
 
@@ -170,24 +172,66 @@ def test_a_truncated_shard_is_refused_on_opening(tmp_path: Path, several: list[V
         Corpus(tmp_path / "c")
 
 
-def damage(root: Path, dataset: str, change: Callable[[h5py.Dataset], None]) -> None:
-    """Change a shard as another program might have written it: sums and sizes fit."""
-    path = root / "shard-00000.h5"
+# What is replaced, and by what: arrays of the same shape, so that the file keeps its size.
+REPLACED: dict[str, Callable[[Any], Any]] = {
+    "visual": lambda rows: -rows,
+    "audio_mask": lambda mask: 1 - mask,
+    "visual_sums": lambda sums: sums ^ np.uint64(1),
+    "duration": lambda seconds: seconds + 1,
+    "split": lambda lists: lists[::-1],
+    "tag_index": lambda tags: tags[::-1],
+    "id": lambda ids: ids[::-1],
+    "label_score": lambda scores: -scores,
+    "span": lambda seconds: seconds + 1,
+    "title_bytes": lambda title: title[::-1],
+}
+
+
+@pytest.mark.parametrize("what", REPLACED)
+@pytest.mark.parametrize("same_time", [True, False])
+def test_a_shard_replaced_by_another_of_its_size_under_the_old_manifest_is_noticed(
+    tmp_path: Path, several: list[Video], what: str, same_time: bool
+) -> None:
+    before = write(tmp_path / "c", several).fingerprint
+    path = tmp_path / "c" / "shard-00000.h5"
+    status = path.stat()
     with h5py.File(path, "r+") as file:
+        file[what][...] = np.ascontiguousarray(REPLACED[what](file[what][:]))
+    if what in ("visual", "audio_mask"):
+        forge_rows(path, what, {})
+    assert path.stat().st_size == status.st_size
+    if same_time:
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(InputError, match=r"shard-00000\.h5: changed or replaced since manifest\.json was written"):
+        Corpus(tmp_path / "c")
+    assert all(str(path) in fault for fault in faults(tmp_path / "c"))
+    assert list(faults(tmp_path / "c"))
+    write_manifest(tmp_path / "c", "test")
+    assert Corpus(tmp_path / "c").fingerprint != before
+
+
+def test_the_same_shards_elsewhere_and_later_are_the_same_corpus(tmp_path: Path, several: list[Video]) -> None:
+    before = write(tmp_path / "c", several).fingerprint
+    (tmp_path / "c").rename(tmp_path / "elsewhere")
+    for path in (tmp_path / "elsewhere").iterdir():
+        os.utime(path, (0, 0))
+    assert Corpus(tmp_path / "elsewhere").fingerprint == before
+    manifest = json.loads((tmp_path / "elsewhere" / "manifest.json").read_text())
+    (tmp_path / "elsewhere" / "manifest.json").write_text(json.dumps({**manifest, "benchmark": "tvsum"}))
+    assert Corpus(tmp_path / "elsewhere").fingerprint != before
+
+
+def damage(root: Path, dataset: str, change: Callable[[h5py.Dataset], None]) -> None:
+    """Change a shard as another program might have written it: the manifest lists it as it is."""
+    with h5py.File(root / "shard-00000.h5", "r+") as file:
         change(file[dataset])
-    manifest = json.loads((root / "manifest.json").read_text())
-    manifest["shards"][0].update(bytes=path.stat().st_size, sha256=sha256(path))
-    (root / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(root, "test")
 
 
 def test_rows_that_are_not_finite_stop_training_by_name(tmp_path: Path, several: list[Video]) -> None:
     write(tmp_path / "c", several)
-
-    def spoil(rows: h5py.Dataset) -> None:
-        rows[35, 1] = np.nan
-        del rows.file["visual_check"]  # which this package alone writes, and never over such a value
-
-    damage(tmp_path / "c", "visual", spoil)
+    forge_rows(tmp_path / "c" / "shard-00000.h5", "visual", {(35, 1): np.nan})
+    write_manifest(tmp_path / "c", "test")
     says = r"shard-00000\.h5: video 'long dog' \(row 1\): visual: NaN or infinite in clip 5"
     assert any(re.search(says, fault) for fault in faults(tmp_path / "c"))
     with pytest.raises(InputError, match=says):
@@ -203,3 +247,4 @@ def test_a_video_of_zero_clips_is_refused_by_name(tmp_path: Path, several: list[
     damage(tmp_path / "c", "offsets", empty)
     with pytest.raises(InputError, match="video 'short dog': span: zero clips"):
         Corpus(tmp_path / "c")
+    assert any("video 'short dog': span: zero clips" in fault for fault in faults(tmp_path / "c"))

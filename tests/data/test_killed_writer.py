@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from highlight_lit.data import corpus as corpus_module
-from highlight_lit.data.shard_writer import ShardWriter
+from highlight_lit.data.shards import ShardWriter
 from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.data.verify import faults
 from tests.processes import exit_status, forked

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.dashboards import views, workspace
+from experiments.dashboards import main, views, workspace
 from experiments.study import studies
 from tests.experiments.wandb_server import Server
 
@@ -100,3 +100,22 @@ def test_a_key_that_is_none_is_refused_in_one_line(reproduction: Path, server: S
     assert "dashboards: W&B does not take the view" in said.stderr
     assert "Traceback" not in said.stderr
     assert not server.views
+
+
+def test_ordinary_runs_are_found_too_and_a_folder_without_runs_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for run_id in ("runs/a", "other runs/b", "reproduce/full/runs/c"):
+        (tmp_path / run_id / "wandb" / "offline-run-1").mkdir(parents=True)
+    sent: list[str] = []
+
+    def call(words: list[str]) -> subprocess.CompletedProcess[str]:
+        sent.extend(words[4:])
+        return subprocess.CompletedProcess(words, 0)
+
+    monkeypatch.setattr("experiments.dashboards.subprocess.run", call)
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    assert main(["sync", *(str(tmp_path / name) for name in ("reproduce", "runs", "other runs", "missing"))]) == 0
+    assert sorted(Path(path).parts[-3] for path in sent) == ["a", "b", "c"]
+    assert main(["sync", str(tmp_path / "missing")]) == 2
+    assert f"{tmp_path / 'missing'}: no run that was logged offline" in capsys.readouterr().err

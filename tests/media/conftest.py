@@ -56,7 +56,10 @@ def write_video(
     sound_codec: str = "aac",
     options: dict[str, str] | None = None,
 ) -> Path:
-    """Write a video: `picture(t)` at each time, `sound(t)` from `sound_from` on for `sound_seconds`."""
+    """Write a video: `picture(t)` at each time, `sound(t)` from `sound_from` on for `sound_seconds`.
+
+    `sound(t)` is one waveform for all channels, or a row for each.
+    """
     container = av.open(f"file:{path.absolute()}", "w", format=format)
     pictures = sounds = None
     if picture is not None:
@@ -80,10 +83,12 @@ def write_video(
     if sounds is not None and sound is not None:
         length = seconds if sound_seconds is None else sound_seconds
         at = sound_from + np.arange(round(length * rate)) / rate
-        channels = {"mono": 1, "stereo": 2, "5.1": 6}[layout]
-        samples = np.tile(sound(at).astype(np.float32), (channels, 1))
+        channels = av.AudioLayout(layout).nb_channels
+        samples = np.broadcast_to(sound(at), (channels, len(at)))
         for start in range(0, samples.shape[1], rate):
-            block = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[:, start : start + rate]), "fltp", layout)
+            # Packed, since PyAV reads beyond the end of a planar frame of eight channels.
+            packed = np.ascontiguousarray(samples[:, start : start + rate].T, np.float32).reshape(1, -1)
+            block = av.AudioFrame.from_ndarray(packed, "flt", layout)
             block.sample_rate, block.time_base = rate, Fraction(1, rate)
             block.pts = round(sound_from * rate) + start
             container.mux(sounds.encode(block))

@@ -20,8 +20,9 @@ pytest.importorskip("av")
 import av
 
 from highlight_lit.errors import InputError
-from highlight_lit.media import decode
-from highlight_lit.media.decode import MAX_CLIPS, MAX_GAP_S, Source
+from highlight_lit.media import bounds
+from highlight_lit.media.bounds import CONTAINERS, MAX_CLIPS, MAX_GAP_S
+from highlight_lit.media.decode import Source
 
 IN_OPEN, IN_NONBLOCK = 0x20, 0o4000
 
@@ -96,8 +97,8 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
 
 def test_containers_are_ffmpegs_names():
     known = {name for listed in av.formats_available for name in listed.split(",")}
-    assert set(decode.CONTAINERS) - known == set()
-    assert not set(decode.CONTAINERS) & {
+    assert set(CONTAINERS) - known == set()
+    assert not set(CONTAINERS) & {
         "concat",
         "hls",
         "dash",
@@ -166,7 +167,7 @@ def test_large_pictures_are_refused_with_the_bound_and_take_no_memory(tmp_path, 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 def test_pictures_that_grow_in_mid_stream_are_refused(tmp_path, made, codec, monkeypatch):
-    monkeypatch.setattr(decode, "MAX_PIXELS", 96 * 64)
+    monkeypatch.setattr(bounds, "MAX_PIXELS", 96 * 64)
     container = {"libx264": "h264", "mpeg4": "m4v"}[codec]
     wide = lambda _: np.full((128, 96, 3), 99, np.uint8)  # noqa: E731
     parts = [

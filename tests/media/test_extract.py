@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -14,11 +15,14 @@ import numpy as np
 import pytest
 
 pytest.importorskip("av")
+from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
-from highlight_lit.media.extract import ExtractorChoice, extract_corpus, find_videos, take_slice
-from highlight_lit.media.sidecar import read_csv, read_info_json
+from highlight_lit.media.extract import ExtractorChoice, Report, extract_corpus, take_slice
+from highlight_lit.media.folder import find_videos
+from highlight_lit.media.sidecar import read_csv
 from highlight_lit.media.workers import Crashed, run_all
+from tests.processes import running
 
 CLASSIC = ExtractorChoice()
 
@@ -45,12 +49,18 @@ def folder(tmp_path, clip) -> Path:
     return root
 
 
+def extract(videos: Path | list[Path], root: Path, **more: object) -> Report:
+    """Extract files or a folder, of which some have no tags."""
+    given = videos if isinstance(videos, list) else [videos]
+    return extract_corpus(find_videos(given), root, CLASSIC, allow_untagged=True, **more)
+
+
 def ids(root: Path) -> list[str]:
     return sorted(name.decode() for name in Corpus(root).ids)
 
 
 def test_a_folder_becomes_a_corpus_and_a_bad_file_is_reported_at_the_end(tmp_path, folder, made):
-    done = made.command("extract", folder, "--out", tmp_path / "corpus", "--workers", "2")
+    done = made.command("extract", folder, "--out", tmp_path / "corpus", "--workers", "2", "--allow-untagged")
     assert done.returncode == 1
     assert "4 videos extracted" in done.stdout
     assert "1 skipped" in done.stdout
@@ -69,19 +79,19 @@ def test_a_folder_becomes_a_corpus_and_a_bad_file_is_reported_at_the_end(tmp_pat
 
 def test_a_video_done_is_not_done_again(tmp_path, folder, monkeypatch):
     root = tmp_path / "corpus"
-    extract_corpus(find_videos([folder]), root, CLASSIC)
+    extract(folder, root)
     before = (root / "shard-00000.h5").read_bytes()
     monkeypatch.setattr("highlight_lit.media.extract.extract_features", lambda *_: pytest.fail("done again"))
     (folder / "bad.mp4").unlink()
-    report = extract_corpus(find_videos([folder]), root, CLASSIC)
+    report = extract(folder, root)
     assert (report.done, report.skipped, report.failed) == (0, 4, [])
     assert (root / "shard-00000.h5").read_bytes() == before
 
 
 def test_a_corpus_grows_by_the_videos_that_are_new(tmp_path, folder, clip):
     root = tmp_path / "corpus"
-    extract_corpus([folder / "a.mp4", folder / "b.mp4"], root, CLASSIC)
-    report = extract_corpus(find_videos([folder]), root, CLASSIC)
+    extract([folder / "a.mp4", folder / "b.mp4"], root)
+    report = extract(folder, root)
     assert (report.done, report.skipped) == (2, 2)
     assert ids(root) == ["-c d's", "b", "e", "xyz"]
 
@@ -107,7 +117,7 @@ def test_killed_anywhere_it_leaves_whole_files_and_goes_on_from_them(tmp_path, c
     assert f"{12 - left} videos extracted" in again.stdout
     assert made.command("verify", root).returncode == 0
     assert len(Corpus(root)) == 12
-    assert sorted(path.name for path in root.iterdir()) == ["manifest.json", "shard-00000.h5"]
+    assert sorted(path.name for path in root.iterdir()) == ["manifest.json", "shard-00000.h5", "sources.json"]
 
 
 def test_packing_cut_off_after_the_shard_loses_and_doubles_nothing(tmp_path, folder, monkeypatch):
@@ -119,31 +129,30 @@ def test_packing_cut_off_after_the_shard_loses_and_doubles_nothing(tmp_path, fol
     with monkeypatch.context() as patch:
         patch.setattr("highlight_lit.media.parts.write_manifest", stop)
         with pytest.raises(KeyboardInterrupt):
-            extract_corpus(find_videos([folder]), root, CLASSIC)
+            extract(folder, root)
     assert len(list((root / "parts").glob("*.h5"))) == 4
-    report = extract_corpus(find_videos([folder]), root, CLASSIC)
+    report = extract(folder, root)
     assert (report.done, report.skipped) == (0, 4)
     assert ids(root) == ["-c d's", "b", "e", "xyz"]
 
 
 def test_slices_together_are_the_whole(tmp_path, folder):
-    root, videos = tmp_path / "corpus", find_videos([folder])
-    done = [extract_corpus(videos, root, CLASSIC, slice_of=f"{number}/3").done for number in (1, 2, 3)]
+    root = tmp_path / "corpus"
+    done = [extract(folder, root, slice_of=f"{number}/3").done for number in (1, 2, 3)]
     assert sum(done) == 4
     assert not (root / "manifest.json").exists()
-    report = extract_corpus(videos, root, CLASSIC)
+    report = extract(folder, root)
     assert (report.done, report.skipped) == (0, 4)
     assert ids(root) == ["-c d's", "b", "e", "xyz"]
 
 
-def test_a_part_that_kills_the_library_is_named_and_kills_nothing(tmp_path, folder, monkeypatch):
-    root, videos = tmp_path / "corpus", find_videos([folder])
-    extract_corpus(videos, root, CLASSIC, slice_of="1/3")
-    monkeypatch.setattr(
-        "highlight_lit.data.probe._touch", lambda path: os.abort() if path.parent.name == "parts" else 0
-    )
-    with pytest.raises(InputError, match=r"parts.[0-9a-f]{24}\.h5: damaged or forged"):
-        extract_corpus(videos, root, CLASSIC)
+def test_a_part_that_is_damaged_is_named(tmp_path, folder):
+    root = tmp_path / "corpus"
+    extract(folder, root, slice_of="1/3")
+    part = next((root / "parts").glob("*.h5"))
+    part.write_bytes(part.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"parts.[0-9a-f]{24}\.h5: truncated, damaged or not a feature shard"):
+        extract(folder, root)
 
 
 def test_every_video_is_in_one_slice():
@@ -161,19 +170,19 @@ def test_a_slice_that_is_none_is_refused(wrong):
 
 def test_features_of_another_extractor_are_not_mixed_in(tmp_path, folder, monkeypatch):
     root = tmp_path / "corpus"
-    extract_corpus([folder / "a.mp4"], root, CLASSIC)
+    extract([folder / "a.mp4"], root)
     monkeypatch.setattr("highlight_lit.media.extractors.classic.ClassicVisual.version", "2")
     with pytest.raises(InputError, match=r"features of visual classic 1.*asked for visual classic 2"):
-        extract_corpus([folder / "b.mp4"], root, CLASSIC)
+        extract([folder / "b.mp4"], root)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path, folder):
     with pytest.raises(InputError, match="not empty and not a corpus"):
-        extract_corpus([folder / "a.mp4"], folder, CLASSIC)
+        extract([folder / "a.mp4"], folder)
 
 
 def test_a_sidecar_that_lies_about_the_duration_is_noted_and_the_video_believed(tmp_path, folder):
-    report = extract_corpus([folder / "b.mp4"], tmp_path / "corpus", CLASSIC)
+    report = extract([folder / "b.mp4"], tmp_path / "corpus")
     assert report.failed == []
     assert "the sidecar says 600 s, the video lasts 2 s" in report.notes[0][1]
     assert Corpus(tmp_path / "corpus").duration[0] == pytest.approx(2.0, abs=0.1)
@@ -193,68 +202,28 @@ def test_a_sidecar_that_lies_about_the_duration_is_noted_and_the_video_believed(
 )
 def test_a_broken_sidecar_skips_its_video_alone(tmp_path, folder, content, said):
     (folder / "a.info.json").write_text(content)
-    report = extract_corpus([folder / "a.mp4", folder / "e.mp4"], tmp_path / "corpus", CLASSIC)
+    report = extract([folder / "a.mp4", folder / "e.mp4"], tmp_path / "corpus")
     assert report.done == 1
     assert said in report.failed[0][1]
     assert "a.info.json" in report.failed[0][1]
 
 
-def test_text_of_a_sidecar_is_one_printable_line(tmp_path):
-    path = tmp_path / "x.info.json"
-    path.write_text(
-        json.dumps({"title": "a\nb\x1b[31m\ud800\u202e", "tags": ["  Ski\tJump ", "", "ski jump"], "id": "i\0d"})
-    )
-    sidecar = read_info_json(path)
-    assert sidecar.title.isprintable()
-    assert sidecar.title.startswith("a b [31m")
-    assert sidecar.tags == ("ski jump",)
-    assert sidecar.id == "i d"
-
-
 def test_a_table_gives_tags_title_and_list(tmp_path, folder):
     table = tmp_path / "tags.csv"
     table.write_text('video,tags,title,split\na.mp4,Dog;cat,"One, two",val\n-c d\'s,,None,train\n')
-    report = extract_corpus([folder / "a.mp4", folder / "-c d's.mp4"], tmp_path / "corpus", CLASSIC, read_csv(table))
+    extract([folder / "a.mp4", folder / "-c d's.mp4"], tmp_path / "corpus", rows=read_csv(table))
     corpus = Corpus(tmp_path / "corpus")
-    video = corpus.shards[0].video(corpus.index("a"))
-    assert report.untagged == 0
+    video = corpus.shards[0].video(corpus.index("xyz"))
     assert (video.tags, video.title, video.split) == (("dog", "cat"), "One, two", "val")
     assert sorted(corpus.split) == ["train", "val"]
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ("name,tags\na,b\n", "expected a header"),
-        ("video,tags,colour\na,b,c\n", "expected a header"),
-        ("", "expected a header"),
-        ("video,tags\na,b\na,c\n", "line 3: video 'a': empty, named twice"),
-        ("video,tags\na,b,c\n", "line 2"),
-        ("video,tags,split\na,b,dev\n", "split: 'dev'"),
-        ("video,tags,duration\na,b,long\n", "duration: 'long'"),
-        ('video,tags\n"a,b\n', "not readable as csv"),
-    ],
-)
-def test_a_wrong_table_is_refused_by_line(tmp_path, content, said):
-    path = tmp_path / "tags.csv"
-    path.write_text(content)
-    with pytest.raises(InputError, match=said):
-        read_csv(path)
 
 
 def test_two_videos_of_one_id_are_not_both_taken(tmp_path, folder, clip):
     (folder / "sub").mkdir()
     (folder / "sub" / "e.mp4").write_bytes(clip)
-    report = extract_corpus(find_videos([folder]), tmp_path / "corpus", CLASSIC)
+    report = extract(folder, tmp_path / "corpus")
     assert report.done == 4
     assert any("id 'e': also that of" in reason for _, reason in report.failed)
-
-
-def test_nothing_found_is_said(tmp_path):
-    with pytest.raises(InputError, match="no video in there"):
-        find_videos([tmp_path])
-    with pytest.raises(InputError, match="no such file or folder"):
-        find_videos([tmp_path / "none"])
 
 
 def test_names_with_a_dash_follow_two_dashes(tmp_path, folder, made):
@@ -265,8 +234,8 @@ def test_names_with_a_dash_follow_two_dashes(tmp_path, folder, made):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_features_are_the_same_however_many_processes(tmp_path, folder, workers):
-    extract_corpus([folder / "a.mp4", folder / "e.mp4"], tmp_path / "one", CLASSIC)
-    extract_corpus([folder / "a.mp4", folder / "e.mp4"], tmp_path / "many", CLASSIC, workers=workers)
+    extract([folder / "a.mp4", folder / "e.mp4"], tmp_path / "one")
+    extract([folder / "a.mp4", folder / "e.mp4"], tmp_path / "many", workers=workers)
     one, many = Corpus(tmp_path / "one"), Corpus(tmp_path / "many")
     for stream in ("visual", "audio"):
         np.testing.assert_array_equal(one.rows(0, stream), many.rows(0, stream))
@@ -279,3 +248,136 @@ def test_a_process_that_dies_costs_its_item_alone():
     assert [results["1 + 1"], results["2 + 2"], results["3 + 3"]] == [2, 4, 6]
     assert isinstance(results[items[1]], Crashed)
     assert isinstance(results["1 / 0"], ZeroDivisionError)
+
+
+def test_names_of_250_bytes_are_extracted_and_stay_different(tmp_path, clip):
+    """A sidecar's name would be too long, as would a part's or a temporary one's."""
+    folder = tmp_path / "v"
+    folder.mkdir()
+    names = [f"{'é' * 123}{ending}" for ending in "ab"] + ["滑" * 83, "x" * 251]
+    for name in names:
+        (folder / f"{name}.mp4").write_bytes(clip)
+    report = extract(folder, tmp_path / "corpus")
+    assert (report.done, report.failed) == (4, [])
+    assert ids(tmp_path / "corpus") == sorted(names)
+
+
+def test_ids_of_sidecars_that_are_paths_or_too_long_are_made_plain(tmp_path, clip):
+    folder = tmp_path / "v"
+    folder.mkdir()
+    given = {"a": "../../x", "b": "..", "c": "y" * 300 + "1", "d": "y" * 300 + "2", "e": "e\x1b[2J\nf", "f": "   "}
+    for name, given_id in given.items():
+        (folder / f"{name}.mp4").write_bytes(clip)
+        (folder / f"{name}.info.json").write_text(json.dumps({"id": given_id}))
+    assert extract(folder, tmp_path / "corpus").done == 6
+    found = ids(tmp_path / "corpus")
+    assert len(found) == 6
+    assert {".._.._x", "__", "e [2J f", "f"} < set(found)
+    assert all(len(name) <= 255 and "/" not in name and name.isprintable() for name in found)
+
+
+def test_what_is_printed_is_one_line_a_video_whatever_its_name(tmp_path, clip, made):
+    folder = tmp_path / "v"
+    folder.mkdir()
+    for name in ("a\x1b[31m\ncorpus: 9 videos extracted", "b\u202eabc", "\udcff", "[red]c"):
+        (folder / f"{name}.mp4").write_bytes(clip)
+    (folder / "d\x1b[2J.mp4").write_text("not a video")
+    done = made.command("extract", folder, "--out", tmp_path / "corpus", "--workers", "1")
+    assert done.returncode == 1
+    assert done.stdout == f"{tmp_path / 'corpus'}: 4 videos extracted (0.1 min of video), 0 there before, 1 skipped\n"
+    assert "\x1b" not in done.stderr
+    assert "\u202e" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1 + 5 + 1  # a note, a line each, and the one that was skipped
+    assert "[red]c.mp4" in done.stderr
+    assert made.command("verify", tmp_path / "corpus").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "content", ['{"duration": %s, "tags": ["surf"]}' % ("1" * 401), '{"duration": NaN}', '{"tags": 5}']
+)
+def test_what_is_skipped_is_not_in_the_corpus(tmp_path, clip, content):
+    folder = tmp_path / "v"
+    folder.mkdir()
+    for name in "ab":
+        (folder / f"{name}.mp4").write_bytes(clip)
+    (folder / "a.info.json").write_text(content)
+    report = extract_corpus(find_videos([folder]), tmp_path / "corpus", CLASSIC)
+    assert len(report.failed) == 1
+    assert ids(tmp_path / "corpus") == ["b"]
+    assert Corpus(tmp_path / "corpus").topics == ()
+
+
+@pytest.mark.parametrize("name", ["a.info.json", "c.mp4"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "nothing"])
+def test_what_blocks_or_never_ends_is_refused_at_once(tmp_path, clip, name, kind):
+    folder = tmp_path / "v"
+    folder.mkdir()
+    for video in ("a.mp4", "b.mp4"):
+        (folder / video).write_bytes(clip)
+    path = folder / name
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else folder / "none")
+    start = time.monotonic()
+    report = extract(folder, tmp_path / "corpus")
+    assert time.monotonic() - start < 30
+    if (name, kind) == ("c.mp4", "folder"):
+        assert report.failed == []
+    else:
+        ((_, reason),) = report.failed
+        assert name in reason
+        assert report.done == (1 if name == "a.info.json" else 2)
+
+
+def test_a_file_system_without_locks_is_said_in_one_line(tmp_path, folder, monkeypatch, capsys):
+    def flock(*_: object) -> None:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    assert main(["extract", str(folder), "--out", str(tmp_path / "corpus"), "--workers", "1", "--allow-untagged"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{tmp_path / 'corpus'}: its file system has no locks (flock: Function not implemented)" in line
+
+
+def test_long_lists_are_cut_with_a_count(tmp_path, clip, capsys):
+    folder = tmp_path / "v"
+    folder.mkdir()
+    for number in range(130):
+        (folder / f"{number:03d}.mp4").write_text("not a video")
+    assert main(["extract", str(folder), "--out", str(tmp_path / "corpus"), "--workers", "1"]) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("skipped: ")]
+    assert len(lines) == 101
+    assert lines[-1] == "skipped: 30 more"
+    assert not (tmp_path / "corpus").exists()  # nothing came into being
+
+
+def test_workers_end_when_the_one_that_started_them_is_killed(tmp_path, clip):
+    folder = tmp_path / "v"
+    folder.mkdir()
+    for number in range(40):
+        (folder / f"{number}.mp4").write_bytes(clip)
+    words = ["extract", str(folder), "--out", str(tmp_path / "corpus"), "--workers", "2"]
+    run = subprocess.Popen([sys.executable, "-m", "highlight_lit.cli", *words], stderr=subprocess.DEVNULL)
+    while run.poll() is None and not list((tmp_path / "corpus" / "parts").glob("[!.]*.h5")):
+        time.sleep(0.01)
+    workers = children(run.pid)
+    assert len(workers) >= 2
+    run.kill()
+    run.wait()
+    until = time.monotonic() + 5
+    while any(running(worker) for worker in workers) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not any(running(worker) for worker in workers)
+
+
+def children(process: int) -> list[int]:
+    """Processes that a process started."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == process:
+                found.append(int(folder.name))
+    return found

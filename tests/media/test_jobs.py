@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 pytest.importorskip("av")
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.errors import Interrupted
 from highlight_lit.media import jobs
-from highlight_lit.media.extract import ExtractorChoice, extract_corpus, find_videos
+from highlight_lit.media.extract import ExtractorChoice, extract_corpus
+from highlight_lit.media.folder import find_videos
 from highlight_lit.media.parts import held
 from highlight_lit.media.sidecar import read_csv
 
@@ -29,7 +33,7 @@ def folder(tmp_path, made) -> Path:
     for name in NAMES[1:]:
         (root / f"{name}.mp4").write_bytes(content)
     (root / "bad.mp4").write_text("not a video")
-    (tmp_path / "tags.csv").write_text("video,tags\n" + "".join(f'"{name}",dog\n' for name in NAMES))
+    (tmp_path / "tags.csv").write_text("video,tags\n" + "".join(f'"{name}",dog\n' for name in (*NAMES, "bad")))
     return root
 
 
@@ -47,29 +51,34 @@ def test_jobs_of_every_launcher_make_one_corpus(folder, capsys, launcher):
     root = folder.parent / "corpus"
     assert main(words(folder, "slices=3", f"hydra/launcher={launcher}")) == 1  # one file is none
     said = capsys.readouterr()
-    assert f"{root}: 6 videos extracted (0.2 min), 0 there before, 1 skipped" in said.out
+    assert f"{root}: 6 videos extracted (0.2 min of video), 0 there before, 1 skipped" in said.out
     assert "bad.mp4: not a video" in said.err.splitlines()[-1]
     assert ids(root) == sorted(NAMES)
-    assert sorted(path.name for path in root.glob("[!.]*")) == ["manifest.json", "shard-00000.h5"]
+    assert sorted(path.name for path in root.glob("[!.]*")) == ["manifest.json", "shard-00000.h5", "sources.json"]
     assert Corpus(root).topics == ("dog",)
     assert main(["verify", str(root)]) == 0
     (folder / "bad.mp4").unlink()
+    (folder.parent / "tags.csv").write_text("video,tags\n" + "".join(f'"{name}",cat\n' for name in NAMES))
     assert main(words(folder, "slices=2")) == 0
-    assert "0 videos extracted (0.0 min), 6 there before, 0 skipped" in capsys.readouterr().out
+    assert Corpus(root).topics == ("cat",)
+    assert (
+        "0 videos extracted (0.0 min of video), 6 there before (6 with new tags, title or split), 0 skipped"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_job_that_ends_early_is_named_and_the_same_words_do_what_is_left(folder, capsys, monkeypatch):
     whole = jobs.extract_corpus
 
-    def dies_in_slice_2(*arguments):
-        if arguments[-1] == "2/3":
+    def dies_in_slice_2(*arguments, **named):
+        if named["slice_of"] == "2/3":
             raise OSError("the node went away")
-        return whole(*arguments)
+        return whole(*arguments, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(jobs, "extract_corpus", dies_in_slice_2)
         assert main(words(folder, "slices=3")) == 2
-    assert "slice 2 of 3: OSError: the node went away; the same command again" in capsys.readouterr().err
+    assert "slice 2 of 3: OSError: the node went away; the same command does what is left" in capsys.readouterr().err
     assert not (folder.parent / "corpus" / "manifest.json").exists()
     assert main(words(folder, "slices=3")) == 1
     assert "2 videos extracted" in capsys.readouterr().out
@@ -92,7 +101,7 @@ def test_two_commands_at_once_into_one_corpus_lose_and_double_nothing(folder, ma
     assert [status for _, _, status in ended] == [1, 1]  # one file is none
     again = made.command(*words(folder, "slices=2"))
     assert again.returncode == 1
-    assert "0 videos extracted (0.0 min), 6 there before" in again.stdout
+    assert "0 videos extracted (0.0 min of video), 6 there before" in again.stdout
     assert ids(folder.parent / "corpus") == sorted(NAMES)
     assert made.command("verify", folder.parent / "corpus").returncode == 0
 
@@ -132,3 +141,14 @@ def test_wrong_words_are_refused_in_one_line(folder, capsys, more, said):
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
     assert not (folder.parent / "corpus" / "manifest.json").exists()
+
+
+def test_a_signal_in_the_middle_of_the_configuration_is_no_bad_input(folder, monkeypatch):
+    def stopped(*_: object, **__: object) -> None:
+        try:
+            raise Interrupted(signal.SIGTERM)
+        finally:
+            OmegaConf.create({"a": "${b}"}).a  # noqa: B018  fails in turn
+
+    monkeypatch.setattr("highlight_lit.launch.compose", stopped)
+    assert main(words(folder, "slices=2")) == 143

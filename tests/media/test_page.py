@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ import pytest
 pytest.importorskip("av")
 from highlight_lit.media.page import write_page
 from highlight_lit.media.scoring import VideoScores
-from highlight_lit.media.segments import choose_segments
+from highlight_lit.media.segments import Segment, choose_segments
 from highlight_lit.media.timeline import draw_timeline
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -181,6 +182,39 @@ def test_a_click_on_the_curve_seeks_there(browser, plain_page):
     assert browser.value("document.getElementById('said').textContent").startswith("0:09.6")
 
 
+def saturated(video: Path, seconds: int) -> VideoScores:
+    """Scores whose p is 1 to three digits everywhere, and whose logits rise from 9 to 20."""
+    logit = np.linspace(9, 20, seconds).astype(np.float32)
+    p = (1 / (1 + np.exp(-logit.astype(float)))).astype(np.float32)
+    return dataclasses.replace(scored(video, seconds), score=p, logit=logit)
+
+
+@NEEDS_BROWSER
+def test_a_curve_whose_p_is_1_everywhere_can_be_read_and_p_stands_at_the_pointer(browser, tmp_path, made):
+    video = made.write_video(tmp_path / "video.mp4", 12)
+    scores = saturated(video, 12)
+    write_page(tmp_path / "page.html", video, scores, [Segment(0, 4, 1.0), Segment(8, 12, 1.0)])
+    for width in (1280, 390):
+        browser.open(tmp_path / "page.html", width=width)
+        # The height of the curve: the first row, from above, of its colour in a column.
+        tops = browser.value(
+            "(() => { const c = document.getElementById('chart'), g = c.getContext('2d'); return [0.1, 0.5, 0.85].map(s => {"
+            " const x = Math.round(34 + s * (c.clientWidth - 42)), d = g.getImageData(x, 12, 1, 160).data;"
+            " for (let y = 0; y < 160; y++) if (d[4 * y + 2] > 150 && d[4 * y] < 100 && d[4 * y + 3] > 150) return y;"
+            " return 999; }); })()"
+        )
+        assert tops[0] > tops[1] + 40 > tops[2] + 80
+        box = browser.value("(b => [b.left, b.top, b.width])(document.getElementById('chart').getBoundingClientRect())")
+        for x in (36, box[2] - 10):
+            browser.mouse(box[0] + x, box[1] + 60, "mouseMoved")
+            card = "document.querySelector('.chart').getBoundingClientRect()"
+            inside = f"(s => s.left >= {card}.left && s.right <= {card}.right)(document.getElementById('said').getBoundingClientRect())"
+            assert browser.value(inside)
+        assert "score 1.00, p 1.000" in browser.value("document.getElementById('said').textContent")
+        listed = browser.value("[...document.querySelectorAll('#highlights span')].map(s => s.textContent)")
+        assert listed == ["score 0.14", "score 0.86"]
+
+
 @NEEDS_BROWSER
 def test_highlights_are_listed_and_marked_and_a_click_plays_them(browser, plain_page):
     browser.open(plain_page)
@@ -263,7 +297,8 @@ def test_the_page_fits_a_wide_and_a_narrow_window_in_light_and_dark(browser, tmp
     for name, dark, width, height in (
         ("light", False, 1200, 900),
         ("dark", True, 1200, 900),
-        ("narrow", False, 420, 900),
+        ("wide", False, 1280, 900),
+        ("narrow", False, 390, 900),
     ):
         browser.open(page, dark, width, height)
         browser.value("document.querySelector('#highlights button').click(); document.getElementById('video').pause()")
@@ -286,6 +321,15 @@ def test_a_page_is_one_file_with_no_address_in_it(plain_page):
     assert "https://" not in text
     assert "default-src 'none'" in text
     assert "@VIDEO@" not in text
+
+
+def test_the_timeline_shows_what_p_cannot(tmp_path):
+    rising = saturated(Path("video.mp4"), 12)
+    one = dataclasses.replace(rising, score=np.ones(12, np.float32))
+    falling = dataclasses.replace(one, logit=one.logit[::-1].copy())
+    for name, scores in (("rising", one), ("falling", falling)):
+        draw_timeline(tmp_path / name, scores, [])
+    assert (tmp_path / "rising").read_bytes() != (tmp_path / "falling").read_bytes()
 
 
 def test_the_timeline_is_a_picture_whatever_the_title(tmp_path, made):

@@ -148,7 +148,7 @@ def test_a_reel_of_real_videos_is_whole(tmp_path, shared_data):
 def test_a_reel_never_replaces_its_own_source(tmp_path, made):
     source = made.write_video(tmp_path / "source.mp4", 2)
     before = source.read_bytes()
-    with pytest.raises(InputError, match="is the video itself"):
+    with pytest.raises(InputError, match="which this command reads"):
         cut_reel(source, [Segment(0, 1)], source)
     assert source.read_bytes() == before
 

@@ -120,5 +120,5 @@ def test_every_weight_learns(T: int, shared: bool, global_state: bool) -> None:
 
 
 def test_a_negative_number_of_steps_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="^T: .*at least 0, got -1"):
+    with pytest.raises(ValueError, match="^T: .*from 0 to 1024, got -1"):
         TemporalContext(4, T=-1)

@@ -1,10 +1,9 @@
-"""Checkpoints as a stranger may make them: a sound one, changed."""
+"""Fixtures of the tests with files from strangers."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,8 @@ import pytest
 import torch
 
 from highlight_lit.config import plain
-from highlight_lit.data.corpus import Corpus
 from highlight_lit.launch import composed
-from highlight_lit.training.module import HighlightModule
-
-Checkpoint = dict[str, Any]
-
-
-def checkpoint_for(corpus: Path, *words: str) -> Checkpoint:
-    """What a detector is read from, of an untrained network."""
-    config = plain(composed("config", ["topic=topic01", "data.root=.", "model.d=8", *words]))
-    streams = {name: asdict(stream) for name, stream in Corpus(corpus).streams.items() if name in config["streams"]}
-    torch.manual_seed(0)
-    module = HighlightModule(config["model"], config["loss"], config["optimizer"], streams, "topic01")
-    return {"hyper_parameters": dict(module.hparams), "state_dict": module.state_dict()}
+from tests.security.made import Checkpoint, checkpoint_for
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +32,14 @@ def saved(sound: Checkpoint, tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / name
 
     return save
+
+
+@pytest.fixture
+def quick_plain() -> Callable[..., dict[str, Any]]:
+    """A plain configuration of a run that is quick, some of its keys replaced."""
+
+    def make(**replaced: Any) -> dict[str, Any]:
+        words = ["topic=t", "data.root=.", "data.pairs=4", "tau=8", "model.d=8", "trainer.max_epochs=1", "logger=none"]
+        return {**plain(composed("config", words)), **replaced}
+
+    return make

@@ -19,8 +19,7 @@ from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.training.detector import load_detector
-
-from .conftest import checkpoint_for
+from tests.security.made import checkpoint_for
 
 Save = Callable[..., Path]
 MODEL = ("hyper_parameters", "model")
@@ -169,6 +168,7 @@ def test_of_a_trusted_package_only_networks_of_its_own_are_made(
         (("context", "T"), 10**9, "model.context.T: 1000000000; expected at most"),
         (("context", "T"), 10**6, "the number of context steps must be from 0 to 1024"),
         (("tau",), -1, "."),
+        (("_partial_",), True, "model._partial_: true; expected a network"),
         (("_target_",), 3, "model: .*expected a mapping with _target_"),
     ],
 )  # fmt: skip

@@ -141,6 +141,17 @@ def test_a_corpus_without_labels_is_named(copy: Path, scores: Path, capsys: pyte
     assert f"{copy}: no topic with a labelled video to evaluate on" in capsys.readouterr().err
 
 
+def test_the_scores_that_are_judged_are_not_written_over(
+    small_corpus: Path, scores: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    before = scores.read_bytes()
+    for out in (tmp_path, tmp_path / "link"):
+        assert evaluate("--scores", scores, "--corpus", small_corpus, "--out", out) == 2
+        assert "which this command reads" in capsys.readouterr().err
+    assert scores.read_bytes() == before
+
+
 @pytest.mark.parametrize("seed", [2**32, 2**64, 2**100 + 1])
 def test_a_seed_of_any_size_works(small_corpus: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert evaluate("--method", "kvs", "--corpus", small_corpus, "--seed", seed, "--topics", "topic01") == 0

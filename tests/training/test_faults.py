@@ -110,8 +110,7 @@ def test_a_disk_that_is_full_when_a_checkpoint_is_written(
 ) -> None:
     out = tmp_path / "runs"
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))  # noqa: E731
-    # Resident, since the limit would hold for the memory shared with readers too.
-    status, said = Run(small_corpus, out, "data.store=resident", before=limit).ends()
+    status, said = Run(small_corpus, out, before=limit).ends()
     assert status == 2
     assert said.endswith("/last.ckpt: cannot be written (File too large)")
     assert "\n" not in said

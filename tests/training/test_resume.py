@@ -27,7 +27,7 @@ from tests.processes import exit_status, forked
 
 Train = Callable[..., int]
 EPOCHS = 3
-STORES = [("resident", 0), ("stream", 0), ("stream", 2)]
+STORES = [("resident", 1), ("stream", 1), ("stream", 3)]
 
 
 def outcome(out: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from highlight_lit.config import CONFIG_DIR, build, plain
-from highlight_lit.data.batches import Bags, own_pairs
+from highlight_lit.data.batches import Bags
+from highlight_lit.data.sampling import own_pairs
 from highlight_lit.models.highlight_net import Detection
 from highlight_lit.training import share
 from tests.tolerance import FUNCTION

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import struct
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -51,6 +53,26 @@ def test_a_failed_cells_run_is_marked_failed(quick_train: Callable[..., int], tm
     words = ["logger=wandb", "optimizer.algorithm.lr=1e30", "trainer.max_epochs=20", "seed=0,1"]
     assert quick_train(*words, multirun=True) == 1
     assert [code for _, _, code in group_tags_and_exit(tmp_path / "runs")] == [1, 1]
+
+
+def told(folder: Path) -> str:
+    """Everything that W&B would be told of an offline run: its records, and the files that go with them."""
+    [path] = folder.glob("*/wandb/offline-run-*/*.wandb")
+    files = [each.read_text() for each in path.parent.glob("files/**/*") if each.is_file()]
+    return "\n".join([*map(str, logged(path)), *files])
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_a_private_run_tells_wandb_nothing_of_the_machine(
+    quick_train: Callable[..., int], tmp_path: Path, private: bool
+) -> None:
+    assert quick_train("logger=wandb", f"logger.private={str(private).lower()}") == 0
+    text = told(tmp_path / "runs")
+    assert "train/loss" in text
+    assert "topic01" in text
+    machine = [f'"{socket.gethostname()}"', sys.executable, str(tmp_path), "torch==", "program:"]
+    assert [word in text for word in machine] == [not private] * len(machine)
+    assert not private or "git" not in text
 
 
 @pytest.mark.parametrize(("resumed", "rows"), [(False, [3, 7, 11]), (True, [11])])

@@ -21,11 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import write_corpus
+from highlight_lit.data.importers.hdf5 import foreign_hdf5, numbers, stored
 from highlight_lit.data.importers.source import Report, Tally, checked, safe_id, stored_dtype, text
 from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.errors import InputError
-from highlight_lit.files import open_regular, read_text
-from highlight_lit.text import a_few
+from highlight_lit.files import read_text
+from highlight_lit.text import a_few, say
 
 FILES = {"visual": "visual_feature.h5", "audio": "audio_feature.h5", "labels": "labels.h5"}
 LISTS = {"train": "train_order.h5", "val": "val_order.h5", "test": "test_order.h5"}
@@ -40,7 +41,7 @@ class _Row(NamedTuple):
     category: str
 
 
-def import_corpus(source: Path, out: Path, *, dtype: str | None = None, report: Report = print) -> None:
+def import_corpus(source: Path, out: Path, *, dtype: str | None = None, report: Report = say) -> None:
     """Import AVE's features, event labels and lists.
 
     Args:
@@ -90,14 +91,8 @@ def _stream(array: h5py.Dataset, name: str, wanted: str | None) -> Stream:
 
 def _array(opened: ExitStack, path: Path, name: str) -> h5py.Dataset:
     """A dataset of numbers, open until the stack is left."""
-    raw = opened.enter_context(open_regular(path, f"AVE's {path.name}"))
-    try:
-        dataset = opened.enter_context(h5py.File(raw, "r"))[name]
-        if isinstance(dataset, h5py.Dataset) and dataset.dtype.kind in "fiu" and dataset.external is None:
-            return dataset
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
-        raise InputError(f"{path}: {name}: not there, or the file is damaged ({error}); expected a dataset") from error
-    raise InputError(f"{path}: {name}: expected a dataset of numbers that lies in this file")
+    file = opened.enter_context(foreign_hdf5(path, f"AVE's {path.name}"))
+    return stored(file, name, f"{path}: {name}")
 
 
 def _annotations(path: Path, report: Report) -> list[_Row]:
@@ -133,7 +128,7 @@ def _splits(source: Path, videos: int, report: Report) -> list[str]:
         if split == "val" and not path.exists():
             continue
         with ExitStack() as opened:
-            order = np.asarray(_array(opened, path, "order")[()])
+            order = numbers(_array(opened, path, "order"), f"{path}: order")
         if (
             order.ndim != 1
             or order.dtype.kind not in "iu"

@@ -42,6 +42,9 @@ def _add_options(parser: argparse.ArgumentParser, source: str) -> None:
         parser.add_argument("--topics", nargs="+", help="tags that are topics; default: all")
         parser.add_argument("--clip-seconds", type=float, default=1.0)
         parser.add_argument("--name", help="the corpus' name in tables")
+        parser.add_argument(
+            "--allow-unmatched", action="store_true", help="leave out rows without arrays, and arrays without a row"
+        )
     if source in ("youtube-highlights", "cosum"):
         parser.add_argument("--fps", type=Path, metavar="FILE", help="frame rates: a csv with the columns id, fps")
 

@@ -21,10 +21,20 @@ import scipy.io
 from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import write_corpus
-from highlight_lit.data.importers.source import Report, Tally, frame_rates, safe_id, text
+from highlight_lit.data.importers.source import (
+    FirstOf,
+    Report,
+    Tally,
+    composed,
+    frame_rates,
+    report_unmatched,
+    safe_id,
+    text,
+)
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
-from highlight_lit.text import a_few
+from highlight_lit.files import open_regular, read_text
+from highlight_lit.text import a_few, say
 
 JUDGES = 3
 NOMINAL_FPS = 30.0
@@ -34,7 +44,7 @@ _MAT_ERRORS = (
 )  # fmt: skip
 
 
-def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: Report = print) -> None:
+def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: Report = say) -> None:
     """Import CoSum's labels: a corpus without features; a shot's score is 1 for each judge who chose it, else 0.
 
     A video's id is the name of its shot file (`base1`, `surf4`), its tag the folder's without the number
@@ -58,6 +68,7 @@ def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: R
     elif missing := sorted({_name(path) for path in files} - rates.keys()):
         raise InputError(f"{fps}: {len(missing)} videos have no frame rate: {a_few(missing)}")
     videos = list(_videos(source, files, rates, report))
+    report_unmatched(rates or {}, (video.id for video in videos), fps, report)
     lengths = np.concatenate([np.ptp(video.labels.span, axis=1) for video in videos if video.labels is not None])
     tally = Tally()
     write_corpus(
@@ -74,10 +85,11 @@ def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: R
 
 
 def _name(path: Path) -> str:
-    return path.name.removesuffix("_shots.txt")
+    return composed(path.name.removesuffix("_shots.txt"))
 
 
 def _videos(source: Path, files: list[Path], rates: Mapping[str, float] | None, report: Report) -> Iterator[Video]:
+    dropped = FirstOf(report, "judges' files have shots past the last")
     for path in files:
         name, topic = safe_id(_name(path), str(path.parent)), path.parent.name
         fps = NOMINAL_FPS if rates is None else rates[name]
@@ -89,16 +101,19 @@ def _videos(source: Path, files: list[Path], rates: Mapping[str, float] | None, 
             raise InputError(
                 f"{folder}: video {name!r}: {len(judges)} annotation files, expected one of {JUDGES} judges"
             )
-        chosen = [_chosen(judge, name, len(seconds) - 1, report) for judge in judges]
+        chosen = [_chosen(judge, name, len(seconds) - 1, dropped) for judge in judges]
         labels = Labels(np.stack([seconds[:-1], seconds[1:]], axis=1), np.stack(chosen, axis=1))
         yield Video(name, float(seconds[-1]), (re.sub(r"^\d+_", "", text(topic)),), np.empty((0, 2)), labels=labels)
+    dropped.close()
 
 
 def _boundaries(path: Path) -> NDArray[np.float64]:
     """(N + 1,) rising frame numbers, from 1."""
     try:
-        found = np.array([int(word) for word in path.read_text(encoding="ascii").split()], np.float64)
-    except (OSError, ValueError, OverflowError) as error:
+        found = np.array([int(word) for word in read_text(path, "a list of frame numbers").split()], np.float64)
+    except InputError:
+        raise
+    except (ValueError, OverflowError) as error:
         raise InputError(f"{path}: video {_name(path)!r}: not a list of frame numbers ({error})") from error
     if len(found) < 2 or found[0] < 1 or (np.diff(found) <= 0).any():
         raise InputError(f"{path}: video {_name(path)!r}: expected two or more rising frame numbers from 1")
@@ -109,9 +124,12 @@ def _chosen(path: Path, name: str, shots: int, report: Report) -> NDArray[np.flo
     """(S,) 1 where the judge chose the shot. Numbers past the last shot are dropped, and that is reported."""
     where = f"{path}: video {name!r}: labels"
     try:
-        labels: Any = scipy.io.loadmat(str(path), variable_names=["labels"], verify_compressed_data_integrity=True)[
-            "labels"
-        ]
+        with open_regular(path, "a judge's choice of shots (.mat)") as file:
+            labels: Any = scipy.io.loadmat(file, variable_names=["labels"], verify_compressed_data_integrity=True)[
+                "labels"
+            ]
+    except InputError:
+        raise
     except _MAT_ERRORS as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{where}: truncated or not a MATLAB file with this matrix ({reason})") from error

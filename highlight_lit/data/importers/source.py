@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import shlex
 import tokenize
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,15 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
-from highlight_lit.files import read_json, read_table
-from highlight_lit.text import a_few
+from highlight_lit.files import open_regular, read_json, read_table
+from highlight_lit.text import a_few, shown
 
 Report = Callable[[str], None]
+_PICKLE = b"\x80"  # the first byte of a pickle
+_CONVERT = (
+    'python -c "import sys, numpy as np; p = sys.argv[1]; x = np.load(p, allow_pickle=True); '
+    "np.save(p, np.array(x.tolist() if hasattr(x, 'tolist') else x, 'float32'))\""
+)
 _ARRAY_ERRORS = (
     OSError, ValueError, TypeError, EOFError, SyntaxError, OverflowError, MemoryError, RecursionError,
     tokenize.TokenError,
@@ -24,15 +31,20 @@ _ARRAY_ERRORS = (
 
 
 def safe_id(name: object, where: str) -> str:
-    """Return a video's id if it can be part of a file name without leaving its folder.
+    """Return a video's id, in Unicode's composed form, if it can be part of a file name without leaving its folder.
 
     Raises:
-        InputError: It is empty or no text, holds a slash, a backslash or a control character, or is `.` or `..`.
+        InputError: It is empty or no text, holds a slash, a backslash, a control character or one that reorders what
+            stands around it, or is `.` or `..`.
     """
-    plain = isinstance(name, str) and name.strip(" .") and name.isprintable() and not set(name) & {"/", "\\"}
-    if plain:
-        return str(name)
+    if isinstance(name, str) and name.strip(" .") and shown(name) == name and not set(name) & {"/", "\\"}:
+        return composed(name)
     raise InputError(f"{where}: video {name!r}: id: expected a plain name, without '/', '\\' or '..'")
+
+
+def composed(name: str) -> str:
+    """A name in the one form that names are compared in: file systems and editors differ in how they write `é`."""
+    return unicodedata.normalize("NFC", name)
 
 
 def text(value: object) -> str:
@@ -41,7 +53,7 @@ def text(value: object) -> str:
     >>> text("caf\\ud800"), text(None)
     ('caf?', '')
     """
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+    return composed(value.encode("utf-8", "replace").decode()) if isinstance(value, str) else ""
 
 
 def number(value: object, where: str) -> float:
@@ -88,12 +100,17 @@ def open_rows(path: Path, where: str) -> NDArray[Any]:
     Raises:
         InputError: The file is missing, truncated, no `.npy` file or of another type or shape.
     """
+    with open_regular(path, f"an array of {where.rpartition(': ')[2]} features") as file:
+        start = file.read(1)
     try:
         rows: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
-    except FileNotFoundError:
-        raise InputError(f"{where}: {path.name}: no such file") from None
     except _ARRAY_ERRORS as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if start == _PICKLE or "Python objects" in reason:
+            raise InputError(
+                f"{where}: {path.name}: pickled, which could run anything and is never read; if you trust where it is from: "
+                f"{_CONVERT} {shlex.quote(str(path))}"
+            ) from error
         raise InputError(f"{where}: {path.name}: truncated or not a plain .npy array ({reason})") from error
     if rows.ndim != 2 or 0 in rows.shape or rows.dtype.kind != "f":
         raise InputError(
@@ -120,14 +137,20 @@ def frame_rates(path: Path) -> dict[str, float]:
     rates: dict[str, float] = {}
     if path.suffix != ".json":
         for line, row in read_table(path, ("id", "fps")):
-            if row["id"] in rates:
-                raise InputError(f"{path}: line {line}: video {row['id']!r}: id: occurs twice")
-            rates[row["id"]] = number(row["fps"], f"{path}: line {line}: video {row['id']!r}: fps")
+            if (name := composed(row["id"])) in rates:
+                raise InputError(f"{path}: line {line}: video {name!r}: id: occurs twice")
+            rates[name] = number(row["fps"], f"{path}: line {line}: video {row['id']!r}: fps")
         return rates
     entries = read_json(path, "frame rates by video id")
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise InputError(f"{path}: expected an object with one object a video, each with its fps")
-    return {name: number(entry.get("fps"), f"{path}: video {name!r}: fps") for name, entry in entries.items()}
+    return {composed(name): number(entry.get("fps"), f"{path}: video {name!r}: fps") for name, entry in entries.items()}
+
+
+def report_unmatched(rates: Mapping[str, float], videos: Iterable[str], path: Path | None, report: Report) -> None:
+    """Report the frame rates that are of none of the videos."""
+    if strange := sorted(rates.keys() - set(videos)):
+        report(f"{path}: {len(strange)} of {len(rates)} frame rates are of no video here: {a_few(strange)}")
 
 
 def checked(video: Video, streams: Mapping[str, Stream], source: Path) -> Video:
@@ -139,6 +162,47 @@ def checked(video: Video, streams: Mapping[str, Stream], source: Path) -> Video:
     if (fault := video.fault(streams)) is not None:
         raise InputError(f"{source}: video {video.id!r}: {fault}")
     return video
+
+
+class FirstOf:
+    """A report of oddities of one kind: the first ones line by line, the others counted.
+
+    Args:
+        report: Where lines go.
+        what: What one is, for the count.
+        most: Lines that are told.
+    """
+
+    def __init__(self, report: Report, what: str, most: int = 10) -> None:
+        self._report, self._what, self._most, self._count = report, what, most, 0
+
+    def __call__(self, line: str) -> None:
+        """Report one."""
+        self._count += 1
+        if self._count <= self._most:
+            self._report(line)
+
+    def close(self) -> None:
+        """Report how many more there were."""
+        if self._count > self._most:
+            self._report(f"and {self._count - self._most} more {self._what}")
+
+
+def files_of(folder: Path, ending: str = ".npy") -> dict[str, Path]:
+    """The files of a folder by the name before the ending, in one Unicode form, but for what macOS puts beside them (`._NAME`).
+
+    Raises:
+        InputError: Two names differ in their form alone.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.glob(f"*{ending}")):
+        if path.name.startswith("._"):
+            continue
+        name = composed(path.name.removesuffix(ending))
+        if name in found:
+            raise InputError(f"{folder}: {name!r}: there twice, in two Unicode forms; expected one file")
+        found[name] = path
+    return found
 
 
 class Tally:

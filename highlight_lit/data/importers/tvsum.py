@@ -7,7 +7,6 @@ that would be shorter than 2 s has no scores of its own (its frames repeat those
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import write_corpus
-from highlight_lit.data.importers.source import Report, Tally, number, safe_id
+from highlight_lit.data.importers.hdf5 import foreign_hdf5, numbers, stored
+from highlight_lit.data.importers.source import FirstOf, Report, Tally, number, safe_id, text
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
+from highlight_lit.text import say
 
 SHOT_SECONDS = 2.0
 RATES = (24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0)
-_H5_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
+FILE = "ydata-tvsum50.mat"
+WHAT = f"TVSum's labels, {FILE} (MATLAB 7.3, which is HDF5)"
 
 
-def import_corpus(source: Path, out: Path, *, report: Report = print) -> None:
+def import_corpus(source: Path, out: Path, *, report: Report = say) -> None:
     """Import TVSum's labels: a corpus without features, with the category (VT, VU, ...) as tag.
 
     Args:
@@ -81,10 +83,16 @@ def to_shots(score: NDArray[np.float64], fps: float) -> tuple[NDArray[np.float64
 
 
 def _videos(source: Path, report: Report) -> Iterator[Video]:
-    with _reading(source), h5py.File(source, "r") as file:
+    if source.suffix == ".tsv":
+        raise InputError(
+            f"{source}: TVSum's annotations as text, without the videos' exact lengths; expected {FILE}, which comes with it"
+        )
+    with foreign_hdf5(source, WHAT) as file:
         table = file["tvsum50"]
+        oddities = FirstOf(report, "videos have frames that differ from the middle of their shot")
         for row in range(len(table["video"])):
-            yield _video(source, file, table, row, report)
+            yield _video(source, file, table, row, oddities)
+        oddities.close()
 
 
 def _video(source: Path, file: h5py.File, table: h5py.Group, row: int, report: Report) -> Video:
@@ -111,27 +119,10 @@ def _video(source: Path, file: h5py.File, table: h5py.Group, row: int, report: R
 
 def _cell(file: h5py.File, table: h5py.Group, name: str, row: int) -> NDArray[Any]:
     """A cell of the table: a dataset that lies in the file itself."""
-    cell = file[table[name][row, 0]]
-    if cell.external or cell.is_virtual or cell.file != file or cell.dtype.kind not in "fiu":
-        raise InputError(f"{file.filename}: {name}: row {row}: not numbers stored in this file")
-    values: NDArray[Any] = cell[()]
-    return values
+    where = f"{file.filename}: {name}: row {row}"
+    return numbers(stored(file, table[name][row, 0], where), where)
 
 
 def _text(characters: NDArray[Any]) -> str:
     """MATLAB's characters are UTF-16."""
-    return characters.astype("<u2").tobytes().decode("utf-16-le", "replace")
-
-
-@contextmanager
-def _reading(source: Path) -> Iterator[None]:
-    """Turn what the HDF5 library raises on a foreign or damaged file into one line that names the file."""
-    try:
-        yield
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError(f"{source}: no such file; expected ydata-tvsum50.mat") from None
-    except _H5_ERRORS as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{source}: damaged or not TVSum's labels (MATLAB 7.3): {reason}") from error
+    return text(characters.astype("<u2").tobytes().decode("utf-16-le", "replace"))

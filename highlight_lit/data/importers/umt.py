@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.importers.pca import Projection, fit
-from highlight_lit.data.importers.source import Report, Tally, checked, open_rows, stored_dtype
+from highlight_lit.data.importers.source import FirstOf, Report, Tally, checked, files_of, open_rows, stored_dtype
 from highlight_lit.data.importers.umt_annotations import read_annotations, read_splits
 from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.errors import InputError
-from highlight_lit.text import a_few
+from highlight_lit.text import a_few, say
 
 TOLERATED_ROWS = 2
 EXTRACTORS = {"_rgb": "i3d-rgb+flow", "": "i3d", "audio": "pann"}
@@ -53,7 +53,7 @@ def import_corpus(
     splits: Path | None = None,
     pca: tuple[int, int] | None = None,
     dtype: str | None = None,
-    report: Report = print,
+    report: Report = say,
 ) -> None:
     """Import features and labels in the layout of UMT.
 
@@ -112,32 +112,33 @@ def _report_lists(path: Path, listed: Iterable[str], entries: Sequence[_Entry], 
 
 def _with_features(source: Path, videos: Sequence[Video], report: Report) -> list[_Entry]:
     """The videos that have features, cut to their shortest stream."""
+    visual, audio = (files_of(source / f"{name}_features") for name in ("video", "audio"))
     entries = []
+    cuts = FirstOf(report, "videos were cut to their shortest stream")
     for video in videos:
-        files = {"visual": _visual_files(source, video.id)}
-        sound = source / "audio_features" / f"{video.id}.npy"
-        if sound.is_file():
-            files["audio"] = (sound,)
+        files = {"visual": _visual_files(source, visual, video.id)}
+        if video.id in audio:
+            files["audio"] = (audio[video.id],)
         if files["visual"]:
-            entries.append(_cut(source, video, files, report))
+            entries.append(_cut(source, video, files, cuts))
+    cuts.close()
     if not entries:
         raise InputError(f"{source / 'video_features'}: no features of any annotated video")
     if missing := sorted({video.id for video in videos} - {entry.video.id for entry in entries}):
         report(f"{source}: {len(missing)} annotated videos have no visual features and are left out: {a_few(missing)}")
     used = {path for entry in entries for files in entry.files.values() for path in files}
-    if unused := sorted({*source.glob("video_features/*.npy"), *source.glob("audio_features/*.npy")} - used):
+    if unused := sorted({*visual.values(), *audio.values()} - used):
         report(f"{source}: {len(unused)} feature files of no annotated video: {a_few(path.name for path in unused)}")
     return entries
 
 
-def _visual_files(source: Path, name: str) -> tuple[Path, ...]:
-    folder = source / "video_features"
-    pair = (folder / f"{name}_rgb.npy", folder / f"{name}_opt.npy")
-    there = [path.is_file() for path in pair]
+def _visual_files(source: Path, files: Mapping[str, Path], name: str) -> tuple[Path, ...]:
+    pair = (f"{name}_rgb", f"{name}_opt")
+    there = [one in files for one in pair]
     if any(there) and not all(there):
-        raise InputError(f"{folder}: video {name!r}: {pair[there.index(False)].name}: no such file beside its pair")
-    alone = folder / f"{name}.npy"
-    return pair if all(there) else (alone,) if alone.is_file() else ()
+        missing = pair[there.index(False)]
+        raise InputError(f"{source / 'video_features'}: video {name!r}: {missing}.npy: no such file beside its pair")
+    return tuple(files[one] for one in pair) if all(there) else (files[name],) if name in files else ()
 
 
 def _cut(source: Path, video: Video, files: Mapping[str, tuple[Path, ...]], report: Report) -> _Entry:

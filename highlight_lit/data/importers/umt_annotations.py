@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from highlight_lit.data.importers.source import matrix, number, safe_id, text
+from highlight_lit.data.importers.source import composed, matrix, number, safe_id, text
 from highlight_lit.data.video import SPLITS, Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json
@@ -39,7 +39,8 @@ def read_annotations(source: Path) -> tuple[str, list[Video]]:
 
 def _annotated(path: Path, kind: str, name: str, entry: Mapping[str, Any]) -> Video:
     """A video as annotated, without features; its clips are the labelled segments."""
-    where = f"{path}: video {safe_id(name, str(path))!r}"
+    name = safe_id(name, str(path))
+    where = f"{path}: video {name!r}"
     fps = number(entry.get("fps"), f"{where}: fps")
     duration = number(entry.get("frames"), f"{where}: frames") / fps
     if not (topic := text(entry.get("domain"))):
@@ -76,7 +77,7 @@ def read_splits(path: Path, topics: set[str]) -> dict[str, str]:
             if not isinstance(ids, list) or not all(isinstance(member, str) for member in ids):
                 raise InputError(f"{path}: {topic}.{name}: expected a list of video ids")
             for member in ids:
-                if (other := split.setdefault(member, name)) != name:
+                if (other := split.setdefault(composed(member), name)) != name:
                     raise InputError(f"{path}: video {member!r}: {topic}: on the {other} and on the {name} list")
     return split
 

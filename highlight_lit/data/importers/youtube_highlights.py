@@ -18,11 +18,21 @@ from typing import Any
 import numpy as np
 
 from highlight_lit.data.corpus import write_corpus
-from highlight_lit.data.importers.source import Report, Tally, frame_rates, matrix, number, safe_id, text
+from highlight_lit.data.importers.source import (
+    Report,
+    Tally,
+    composed,
+    frame_rates,
+    matrix,
+    number,
+    report_unmatched,
+    safe_id,
+    text,
+)
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json
-from highlight_lit.text import a_few
+from highlight_lit.text import a_few, say
 
 RATES = (30000 / 1001, 25.0, 24000 / 1001, 30.0, 24.0, 15.0)
 """Common rates in the order in which they are tried."""
@@ -30,7 +40,7 @@ TRAILING_FRAMES = 10
 """The last clip ends within this many frames of the video's end."""
 
 
-def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: Report = print) -> None:
+def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: Report = say) -> None:
     """Import the labels of YouTube Highlights: a corpus without features, with official training and test lists.
 
     Args:
@@ -50,6 +60,7 @@ def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: R
     videos = [video for topic in topics for video in _topic(topic, rates, report)]
     if not videos:
         raise InputError(f"{source}: no TOPIC/ID/match_label.json in any topic")
+    report_unmatched(rates, (video.id for video in videos), fps, report)
     if estimated := [video.id for video in videos if video.id not in rates]:
         report(
             f"{source}: frame rates of {len(estimated)} videos are estimated from their length in whole seconds: "
@@ -85,13 +96,13 @@ def estimated_rate(last_frame: float, seconds: float) -> float:
 def _topic(topic: Path, rates: Mapping[str, float], report: Report) -> Iterator[Video]:
     lists = _lists(topic / "vlist.json")
     folders = sorted(path for path in topic.iterdir() if (path / "match_label.json").is_file())
-    names = {path.name for path in folders}
+    names = {composed(path.name) for path in folders}
     if absent := sorted(lists.keys() - names):
         report(f"{topic}: {len(absent)} listed videos have no labels: {a_few(absent)}")
     if unlisted := sorted(names - lists.keys()):
         report(f"{topic}: {len(unlisted)} videos are on no list: {a_few(unlisted)}")
     for folder in folders:
-        yield _video(text(topic.name), folder, rates, lists.get(folder.name, ""))
+        yield _video(text(topic.name), folder, rates, lists.get(composed(folder.name), ""))
 
 
 def _lists(path: Path) -> dict[str, str]:
@@ -104,7 +115,7 @@ def _lists(path: Path) -> dict[str, str]:
         if kind is None or not isinstance(ids, list) or not all(isinstance(member, str) for member in ids):
             raise InputError(f"{path}: expected pairs of a list of ids and its name, Trai... or Test...")
         for member in ids:
-            if split.setdefault(member, kind) != kind:
+            if split.setdefault(composed(member), kind) != kind:
                 raise InputError(f"{path}: video {member!r}: on a training and on a test list")
     return split
 

@@ -7,7 +7,7 @@ version: both are stored in the shard, and a checkpoint refuses features of anot
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ class VisualExtractor(Extractor, Protocol):
 class AudioExtractor(Extractor, Protocol):
     """Sound to rows."""
 
-    def __call__(self, waveforms: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, waveforms: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """(B, 16000) samples in -1..1 at 16 kHz to (B, Da)."""
         ...
 

@@ -7,6 +7,7 @@ is to be seen. Where scores matter, use networks.
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,7 +101,7 @@ class ClassicAudio:
     # Version 2: of the mean of the channels; 1 was of FFmpeg's mix, which is louder.
     name, version, width, batch = "classic", "2", 128, 8
 
-    def __call__(self, waveforms: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, waveforms: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """(B, 16000) samples in -1..1 at 16 kHz to (B, 128)."""
         frames = log_mel(waveforms)
         return np.concatenate([frames.mean(-2), frames.std(-2)], axis=-1).astype(np.float32)

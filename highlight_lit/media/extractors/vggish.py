@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +72,7 @@ class VggishAudio:
         self.version = f"2-{fingerprint(weights)}" + ("" if pca is None else f"-pca-{fingerprint(pca)}")
 
     @torch.inference_mode()
-    def __call__(self, waveforms: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, waveforms: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """(B, 16000) samples in -1..1 at 16 kHz to (B, 128)."""
         first = (RATE - EXAMPLE) // 2
         examples = log_mel(waveforms[:, first : first + EXAMPLE]).astype(np.float32)

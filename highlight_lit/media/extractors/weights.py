@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from highlight_lit.errors import InputError
@@ -22,28 +21,43 @@ MAX_WEIGHTS_BYTES = 2 << 30
 _COUNTER = "num_batches_tracked"
 
 
-def _empty_array(kind: type, shape: tuple[int, ...], code: bytes) -> NDArray[Any]:
-    """An array that its pickle fills next."""
-    if kind is not np.ndarray or shape != (0,):
-        raise ValueError("an array of a size that its numbers do not give it")
-    return np.empty(0, np.int8)
+class _Kind:
+    """What a pickle calls `numpy.dtype`: 4 or 8 bytes of floating point, in either byte order."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        if code not in ("f4", "f8"):
+            raise ValueError(f"an array of {code}; expected f4 or f8")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _Array:
+    """What a pickle calls `numpy.ndarray`. NumPy's own takes a forged state at its word, and then reads anywhere."""
+
+    def __init__(self, *_: object) -> None:
+        self.tensor = torch.zeros(0)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, kind, fortran, content = state
+        values = np.frombuffer(content, kind.dtype).reshape(shape, order="F" if fortran else "C")
+        self.tensor = torch.from_numpy(np.array(values, kind.dtype.newbyteorder("="), order="C"))
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """Bytes that a pickle of Python 2's protocol holds as text."""
+    """Bytes, which a pickle of protocol 2 holds as text."""
     return text.encode("latin1")
 
 
-def _array_parts() -> list[tuple[Callable[..., Any], str]]:
-    """What a pickled array of floats is made of, also under the names of NumPy 1; all it can build is an array."""
-    kinds = [type(np.dtype(kind)) for kind in (np.float32, np.float64)]
-    return [
-        *((_empty_array, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
-        (np.ndarray, "numpy.ndarray"),
-        (np.dtype, "numpy.dtype"),
-        *((kind, f"{kind.__module__}.{kind.__qualname__}") for kind in kinds),
-        (_latin1, "_codecs.encode"),
-    ]
+# What a pickled array of floats calls, also under the names of NumPy 1, and what it gets in its place.
+_ARRAY_PARTS: list[tuple[Callable[..., Any], str]] = [
+    (_Array, "numpy.core.multiarray._reconstruct"),
+    (_Array, "numpy._core.multiarray._reconstruct"),
+    (_Array, "numpy.ndarray"),
+    (_Kind, "numpy.dtype"),
+    (_latin1, "_codecs.encode"),
+]
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -53,12 +67,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         InputError: No such file, over `MAX_WEIGHTS_BYTES`, not a checkpoint of tensors alone, or a tensor of it is not
             of finite floating-point numbers.
     """
-    loaded = read_tensors(path, "a PyTorch checkpoint", most=MAX_WEIGHTS_BYTES, legacy=True, builders=_array_parts())
+    loaded = read_tensors(path, "a PyTorch checkpoint", most=MAX_WEIGHTS_BYTES, legacy=True, builders=_ARRAY_PARTS)
     state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else None
     tensors = {
-        str(key).removeprefix("module."): torch.as_tensor(value)
+        str(key).removeprefix("module."): value.tensor if isinstance(value, _Array) else value
         for key, value in (state.items() if isinstance(state, Mapping) else ())
-        if isinstance(value, Tensor | np.ndarray) and not str(key).endswith(_COUNTER)
+        if isinstance(value, Tensor | _Array) and not str(key).endswith(_COUNTER)
     }
     if not tensors:
         raise InputError(f"{path}: no tensors in it; expected a state_dict")

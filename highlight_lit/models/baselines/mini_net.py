@@ -14,7 +14,12 @@ from highlight_lit.models.pooling import masked_softmax, weighted_sum
 
 
 class MiniNet(nn.Module):
-    """MINI-Net, as its released network; with one stream, a plain network for that stream.
+    """MINI-Net with the layers of its released network; with one stream, a plain network for that stream.
+
+    Two things differ from the release. Bags shorter than tau are padded and masked here and tiled to tau there, which
+    spreads the softmax over the copies: it lowers the largest alpha and so the ranking part of the loss. And on one
+    stream, dropout follows the embedding and each layer here; there it follows the last of four layers on the visual
+    stream, and there is none on audio.
 
     A clip's attention is its score: the bag is the sum of its clips weighted by alpha, a softmax over the bag, and
     clips are ranked by alpha. `Detection.z` holds alpha's logits, which rank a video's clips the same way and are not

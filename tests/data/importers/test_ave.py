@@ -107,18 +107,37 @@ def _not_finite(source: Path) -> None:
         file["avadataset"][4, 2, 0, 0, 0] = np.nan
 
 
+def _elsewhere(source: Path) -> None:
+    """The features lie in another file, which a virtual dataset shows as if they were here."""
+    path = source / "audio_feature.h5"
+    path.rename(source / "other.h5")
+    with h5py.File(source / "other.h5") as other, h5py.File(path, "w") as file:
+        layout = h5py.VirtualLayout(other["avadataset"].shape, other["avadataset"].dtype)
+        layout[...] = h5py.VirtualSource(other["avadataset"])
+        file.create_virtual_dataset("avadataset", layout)
+
+
+def _linked(source: Path) -> None:
+    path = source / "audio_feature.h5"
+    path.rename(source / "other.h5")
+    with h5py.File(path, "w") as file:
+        file["avadataset"] = h5py.ExternalLink("other.h5", "/avadataset")
+
+
 FAULTS: list[tuple[Callable[[Path], object], str]] = [
     (lambda source: (source / "audio_feature.h5").unlink(), r"audio_feature\.h5: no such file"),
     (lambda source: (source / "test_order.h5").unlink(), r"test_order\.h5: no such file"),
-    (_cut, r"labels\.h5: avadataset: not there, or the file is damaged"),
+    (_cut, r"labels\.h5: damaged, or not what was expected, AVE's labels\.h5"),
     (lambda source: write(source / "train_order.h5", "order", [6]), r"train_order\.h5: order: .* from 0 to 5"),
     (lambda source: write(source / "train_order.h5", "order", [1]), r"test_order\.h5: row 1: on the train list"),
     (lambda source: write(source / "train_order.h5", "order", [0.5]), r"train_order\.h5: order: expected a list of rows"),
-    (lambda source: write(source / "train_order.h5", "rows", [1]), r"train_order\.h5: order: not there"),
+    (lambda source: write(source / "train_order.h5", "rows", [1]), r"train_order\.h5: order: expected a dataset of numbers that lies in this file"),
     (lambda source: write(source / "audio_feature.h5", "avadataset", np.zeros((5, 10, 3))), r"\(5, 10, 3\), expected \(6"),
     (lambda source: write(source / "audio_feature.h5", "avadataset", np.zeros((6, 10))), r"shape \(6, 10\), expected"),
     (_annotated("&a&", "&../a&"), r"Annotations\.txt: line 6: video '\.\./a'"),
     (_annotated("&a&", "&"), r"Annotations\.txt: line 6: expected Category&VideoID"),
+    (_elsewhere, r"audio_feature\.h5: avadataset: not numbers stored in this file"),
+    (_linked, r"audio_feature\.h5: avadataset: expected a dataset of numbers that lies in this file"),
     (_wrong_labels, r"labels\.h5: video '1' \(row 1\): expected one category"),
     (_not_finite, r"video 'a': visual: NaN or infinite in clip 2"),
 ]  # fmt: skip

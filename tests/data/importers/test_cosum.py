@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,23 @@ def test_given_rates_make_seconds(source: Path) -> None:
 def test_rates_that_lack_a_video_are_refused(source: Path) -> None:
     (source / "fps.csv").write_text("id,fps\nother,15\n")
     assert "fps.csv: 1 videos have no frame rate: base1" in refused(source, fps=source / "fps.csv")
+
+
+def test_rates_of_no_video_are_counted(source: Path) -> None:
+    (source / "fps.csv").write_text("id,fps\nbase1,15\nother,15\n")
+    _, lines = load(source, fps=source / "fps.csv")
+    assert lines[0] == f"{source / 'fps.csv'}: 1 of 2 frame rates are of no video here: other"
+
+
+def test_what_is_no_file_is_refused_and_never_waited_for(source: Path) -> None:
+    judge = next(source.glob("annotation/*/*.mat"))
+    judge.unlink()
+    os.mkfifo(judge)
+    assert f"{judge}: a pipe; expected a judge's choice of shots" in refused(source)
+    shots = next(source.glob("shots/*/*.txt"))
+    shots.unlink()
+    shots.symlink_to("/dev/zero")
+    assert f"{shots}: a device; expected a list of frame numbers" in refused(source)
 
 
 def test_a_shot_one_past_the_last_is_dropped_and_reported(source: Path) -> None:

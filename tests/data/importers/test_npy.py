@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import subprocess
+import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +84,7 @@ def test_arrays_and_table_become_a_corpus(source: Path) -> None:
     assert corpus.locate(0)[0].title(0) == "One, two"
     np.testing.assert_array_equal(corpus.rows(0, "visual"), np.load(source / "visual/a.npy"))
     np.testing.assert_array_equal(corpus.rows(2, "audio"), np.load(source / "audio/c.npy"))
-    assert [bool(corpus.rows(video, "heard").all()) for video in range(3)] == [True, False, True]
+    assert [bool(corpus.rows(video, "audio_mask").all()) for video in range(3)] == [True, False, True]
     assert (corpus.manifest["benchmark"], corpus.manifest["name"]) == (None, "source")
     assert lines[-1].endswith("3 videos, 67 clips, 0 labelled segments, 3 topics (dog, pet, ski), 0.02 hours")
 
@@ -185,12 +190,138 @@ def test_a_table_that_is_missing_or_not_text_is_refused(source: Path) -> None:
     assert "not UTF-8 text" in refused(source)
 
 
-def test_a_row_without_its_array_and_an_array_without_its_row_are_refused(source: Path) -> None:
-    save(source, "audio/stray", random(4, 2))
-    assert "audio/stray.npy: video 'stray': no row with this id" in refused(source)
-    (source / "audio/stray.npy").unlink()
+def test_rows_without_arrays_and_arrays_without_rows_are_counted_named_and_refused_unless_allowed(source: Path) -> None:
+    for name in ("audio/stray", "visual/stray", "visual/B", "visual/._a"):
+        save(source, name, random(4, 2))
+    table = source.parent / "videos.csv"
+    stray = f"3 arrays of {source}: no row in {table}: visual/B.npy, visual/stray.npy, audio/stray.npy"
+    assert refused(source) == (
+        f"{stray} (B and b differ in case); expected one for each; --allow-unmatched leaves these out"
+    )
     (source / "visual/b.npy").unlink()
-    assert f"{source / 'visual'}: video 'b': visual: b.npy: no such file" in refused(source)
+    lacking = f"1 of 3 videos of {table}: no array in {source / 'visual'}: b"
+    assert refused(source).startswith(f"{lacking}; {stray} (")
+    corpus, lines = load(source, allow_unmatched=True)
+    assert [name.decode() for name in corpus.ids] == ["a", "c"]
+    assert lines[:2] == [f"{lacking}; left out", f"{stray}; left out"]
+
+
+def test_none_that_match_is_refused_even_where_others_may_be_left_out(source: Path) -> None:
+    (source.parent / "videos.csv").write_text("id,duration,tags\nx,4,dog\n")
+    assert "no array of any video" in refused(source, allow_unmatched=True)
+
+
+@pytest.mark.parametrize(("in_table", "on_disk"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFC", "NFC")])
+def test_names_are_compared_in_one_unicode_form(tmp_path: Path, in_table: Any, on_disk: Any) -> None:
+    save(tmp_path / "s", f"visual/{unicodedata.normalize(on_disk, 'café')}", random(4, 2))
+    row = unicodedata.normalize(in_table, "café,4,é")
+    (tmp_path / "videos.csv").write_text(f"id,duration,tags\n{row}\n")
+    corpus, _ = load(tmp_path / "s")
+    assert corpus.ids[0].decode() == unicodedata.normalize("NFC", "café")
+    assert corpus.topics == (unicodedata.normalize("NFC", "é"),)
+
+
+def test_a_name_that_is_there_in_two_unicode_forms_is_refused(source: Path) -> None:
+    for form in ("NFC", "NFD"):
+        save(source, f"visual/{unicodedata.normalize(form, 'é')}", random(4, 3))  # type: ignore[arg-type]
+    assert "there twice, in two Unicode forms" in refused(source)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "clips", "says"),
+    [
+        ("audio/a", 3, 3, "video 'a': cut to 3 clips: visual/a.npy: 4, audio/a.npy: 3, 3.50 s in clips of 1 s: 4"),
+        ("audio/a", 5, 4, "video 'a': cut to 4 clips: visual/a.npy: 4, audio/a.npy: 5"),
+        ("audio/a", 6, 4, "video 'a': cut to 4 clips"),
+        ("visual/a", 5, 4, "video 'a': cut to 4 clips"),
+        ("visual/a", 2, 2, "video 'a': cut to 2 clips"),
+        ("visual/b", 63, 61, "video 'b': cut to 61 clips: visual/b.npy: 63, 61.00 s in clips of 1 s: 61"),
+    ],
+)
+def test_one_or_two_rows_too_many_are_cut_with_a_note(
+    source: Path, name: str, rows: int, clips: int, says: str
+) -> None:
+    given = random(rows, 2 if name.startswith("audio") else 3)
+    save(source, name, given)
+    corpus, lines = load(source)
+    index = corpus.index(name[-1])
+    assert index is not None
+    assert corpus.clips[index] == clips
+    np.testing.assert_array_equal(corpus.rows(index, name.partition("/")[0]), given[:clips])
+    assert len(lines) == 2
+    assert lines[0].startswith(f"{source}: {says}")
+
+
+def test_many_videos_that_are_cut_are_counted(tmp_path: Path) -> None:
+    for i in range(25):
+        save(tmp_path / "s", f"visual/{i}", random(5, 2))
+    (tmp_path / "videos.csv").write_text("id,duration,tags\n" + "".join(f"{i},4,dog\n" for i in range(25)))
+    _, lines = load(tmp_path / "s")
+    assert len(lines) == 12
+    assert lines[10] == "and 15 more videos were cut to their shortest stream"
+
+
+def test_features_in_npz_are_named_with_a_line_that_converts_them(source: Path) -> None:
+    for path in [*source.glob("visual/*.npy")]:
+        np.savez(path.with_suffix(".npz"), features=np.load(path))
+        path.unlink()
+    line = refused(source)
+    assert "there are .npz files" in line
+    command = line.partition("convert them: python ")[2]
+    assert subprocess.run(f"{sys.executable} {command}", shell=True, check=False).returncode == 0
+    corpus, _ = load(source)
+    assert len(corpus) == 3
+
+
+@pytest.mark.parametrize("whole_file", [True, False])
+def test_a_pickled_array_is_refused_with_the_line_that_converts_it(source: Path, whole_file: bool) -> None:
+    rows = random(61, 3)
+    path = source / "visual/b.npy"
+    if whole_file:
+        path.write_bytes(pickle.dumps(rows))
+    else:
+        np.save(path, np.array([[*row] for row in rows], dtype=object), allow_pickle=True)
+    command = refused(source).partition("trust where it is from: python ")[2]
+    assert subprocess.run(f"{sys.executable} {command}", shell=True, check=False).returncode == 0
+    corpus, _ = load(source)
+    np.testing.assert_array_equal(corpus.rows(1, "visual"), rows)
+
+
+def test_a_pipe_among_the_arrays_is_never_waited_for(source: Path) -> None:
+    (source / "audio/c.npy").unlink()
+    os.mkfifo(source / "audio/c.npy")
+    assert "audio/c.npy: a pipe; expected an array of audio features" in refused(source)
+    os.mkfifo(source.parent / "pipe")
+    assert "pipe: a pipe; expected csv" in refused(source, videos=source.parent / "pipe")
+    assert f"{source}: a folder; expected csv" in refused(source, videos=source)
+
+
+@pytest.mark.parametrize("name", ["..", "a/b", "a\\b", "a\x1b[2J", "a\x00", "a\u202eb", "a\u2028b", "\x7f"])
+def test_an_id_that_could_leave_its_folder_or_move_a_cursor_is_refused(source: Path, name: str) -> None:
+    (source.parent / "videos.csv").write_text(f'id,duration,tags\n"{name}",4,dog\n')
+    line = refused(source)
+    assert "id: expected a plain name" in line
+    assert line.isprintable()
+
+
+@pytest.mark.parametrize("name", ["滑雪 №1", "می‌خواهم", "#1 (a) [b] & c", "..a", "=1+1"])
+def test_an_id_in_any_script_is_taken(source: Path, name: str) -> None:
+    save(source.parent / "s", f"visual/{name}", random(4, 2))
+    (source.parent / "videos.csv").write_text(f'id,duration,tags\n"{name}",4,dog\n')
+    corpus, _ = load(source.parent / "s")
+    assert corpus.ids[0].decode() == name
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "advice"), [(1e300, None, False), (1e6, "float16", True), (-7e4, "float16", True)]
+)
+def test_a_value_that_cannot_be_stored_is_named(source: Path, value: float, dtype: str | None, advice: bool) -> None:
+    rows = random(61, 3).astype(np.float64)
+    rows[7, 2] = value
+    save(source, "visual/b", rows)
+    line = refused(source, dtype=dtype)
+    assert f"video 'b': visual: {value:.4g} in clip 7 is a value beyond the range of {dtype or 'float32'}" in line
+    assert ("--dtype float32" in line) == advice
 
 
 def test_a_folder_without_arrays_is_refused(source: Path, tmp_path: Path) -> None:
@@ -200,15 +331,32 @@ def test_a_folder_without_arrays_is_refused(source: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "rows", "expected"),
     [
-        ("audio/a", random(3, 2), "audio: video 'a': audio: 3 rows, visual has 4"),
+        (
+            "audio/a",
+            random(1, 2),
+            "video 'a': rows disagree by more than 2: visual/a.npy: 4, audio/a.npy: 1, 3.50 s in",
+        ),
         ("visual/b", random(61, 4), "visual: video 'b': visual: 4 wide, expected 3 as of video 'a'"),
-        ("visual/b", random(62, 3), "visual: video 'b': duration: 61.00 s make 61 clips of 1 s, but 62 rows"),
-        ("visual/b", random(30, 3), "visual: video 'b': duration: 61.00 s make 61 clips"),
+        (
+            "visual/b",
+            random(64, 3),
+            "video 'b': rows disagree by more than 2: visual/b.npy: 64, 61.00 s in clips of 1 s: 61",
+        ),
+        ("visual/b", random(30, 3), "61.00 s in clips of 1 s: 61; expected a row a clip: set --clip-seconds"),
         ("visual/b", random(61), "visual: video 'b': visual: b.npy: float16 of shape (61,)"),
         ("visual/b", np.ones((61, 3), int), "visual: video 'b': visual: b.npy: int64"),
         ("visual/b", np.full((61, 3), np.inf), "source: video 'b': visual: NaN or infinite in clip 0"),
-        ("visual/b", np.full((61, 3), 1e39), "visual: a value beyond the range of float32"),
-        ("span/a", np.ones((3, 2)), "span: video 'a': span: shape (3, 2), expected (4, 2)"),
+        (
+            "visual/b",
+            np.full((61, 3), 1e39),
+            "video 'b': visual: 1e+39 in clip 0 is a value beyond the range of float32",
+        ),
+        (
+            "span/a",
+            np.ones((1, 2)),
+            "video 'a': rows disagree by more than 2: visual/a.npy: 4, audio/a.npy: 4, span/a.npy: 1",
+        ),
+        ("span/a", np.ones((4, 3)), "span: video 'a': span: shape (4, 3), expected (4, 2)"),
         ("span/a", np.array([[0.0, 9]] * 4), "span: video 'a': span: ends at 9.00 s, past the video's 3.50 s"),
         ("span/a", np.array([[1.0, 1]] * 4), "video 'a': span: a start that is negative"),
     ],
@@ -217,6 +365,10 @@ def test_an_array_that_does_not_fit_is_refused(
     source: Path, name: str, rows: np.ndarray[Any, Any], expected: str
 ) -> None:
     save(source, name, rows)
+    if name == "span/a":  # which all videos have, or none
+        (source.parent / "videos.csv").write_text(TABLE.partition("b,")[0])
+        for path in (*source.glob("*/b.npy"), *source.glob("*/c.npy")):
+            path.unlink()
     assert expected in refused(source)
 
 
@@ -226,7 +378,7 @@ def test_nothing_is_unpickled(source: Path) -> None:
             return (Path.touch, (source / "exploded",))
 
     np.save(source / "visual/b.npy", np.array([[Bomb()]], dtype=object), allow_pickle=True)
-    assert "visual: video 'b': visual: b.npy: truncated or not a plain .npy array" in refused(source)
+    assert "visual: video 'b': visual: b.npy: pickled, which could run anything" in refused(source)
     assert not (source / "exploded").exists()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -112,15 +114,42 @@ def test_a_video_that_does_not_fit_together_is_refused(tmp_path: Path, fields: d
 
 
 def test_a_file_that_is_missing_foreign_or_cut_off_is_refused(tmp_path: Path) -> None:
-    assert "no such file" in refused(tmp_path / "none.mat")
+    assert "no such file; expected TVSum's labels, ydata-tvsum50.mat" in refused(tmp_path / "none.mat")
+    assert "a folder; expected TVSum's labels" in refused(tmp_path)
     path = write(tmp_path / "x.mat", {"a": video()})
     path.write_bytes(path.read_bytes()[:2000])
     assert str(path) in refused(path)
     path.write_text("MATLAB 5.0")
-    assert "not TVSum's labels" in refused(path)
+    assert "no HDF5 file; expected TVSum's labels" in refused(path)
     with h5py.File(path, "w") as file:
         file["other"] = 1
-    assert "not TVSum's labels" in refused(path)
+    assert "not what was expected, TVSum's labels" in refused(path)
+
+
+def test_the_other_file_of_tvsum_is_told_from_a_damaged_one(tmp_path: Path) -> None:
+    path = tmp_path / "ydata-tvsum50-anno.tsv"
+    path.write_text("AwmHb44_ouw\tVT\t4,4,4,3\n")
+    line = refused(path)
+    assert line.startswith(f"{path}: TVSum's annotations as text")
+    assert "expected ydata-tvsum50.mat" in line
+
+
+def test_a_pipe_is_not_waited_for_and_a_file_that_another_writes_to_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert "pipe: a pipe; expected TVSum's labels" in refused(tmp_path / "pipe")
+    path = write(tmp_path / "x.mat", {"a": video()})
+    with open(path, "rb") as file:  # as another process of the HDF5 library would
+        fcntl.flock(file, fcntl.LOCK_EX)
+        tvsum.import_corpus(path, tmp_path / "out", report=lambda line: None)
+    assert len(Corpus(tmp_path / "out")) == 1
+
+
+def test_a_cell_that_is_small_in_the_file_and_huge_in_memory_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.mat", {"a": video()})
+    with h5py.File(path, "r+") as file:
+        huge = file["#refs#"].create_dataset("huge", (20, 1 << 24), np.float64, chunks=(1, 1 << 20), compression="gzip")
+        file["tvsum50/user_anno"][0, 0] = huge.ref
+    assert "user_anno: row 0: 2684354560 bytes; expected at most 256 MiB" in refused(path)
 
 
 def test_numbers_that_lie_outside_the_file_are_refused(tmp_path: Path) -> None:

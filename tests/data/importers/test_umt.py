@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +88,7 @@ def test_picture_and_flow_stand_side_by_side_and_a_missing_audio_file_is_a_silen
     expected = [np.load(source / f"video_features/a_{part}.npy") for part in ("rgb", "opt")]
     np.testing.assert_array_equal(corpus.rows(0, "visual"), np.concatenate(expected, axis=1))
     np.testing.assert_array_equal(corpus.rows(0, "audio"), np.load(source / "audio_features/a.npy"))
-    assert corpus.rows(3, "heard").tolist() == [0] * CLIPS
+    assert corpus.rows(3, "audio_mask").tolist() == [0] * CLIPS
     assert {name: stream.dtype for name, stream in corpus.streams.items()} == {"visual": "float16", "audio": "float16"}
     assert corpus.streams["visual"].extractor == "i3d-rgb+flow"
     assert (corpus.topics, corpus.manifest["benchmark"]) == (("dog", "ski"), "youtube-highlights")
@@ -366,3 +368,42 @@ def test_tvsum_comes_out_whole_but_for_one_row_of_sound(shared_data: Path, tmp_p
     labels = corpus.labels(0)
     assert labels is not None
     assert labels.score.shape[1] == 20
+
+
+@pytest.mark.parametrize(("annotated", "on_disk"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_are_compared_in_one_unicode_form(source: Path, tmp_path: Path, annotated: Any, on_disk: Any) -> None:
+    name, stored = (unicodedata.normalize(form, "é") for form in (annotated, on_disk))
+    entries = json.loads((source / "youtube_anno.json").read_text())
+    as_json(source / "youtube_anno.json", {**entries, name: annotation("dog")})
+    save(source, f"video_features/{stored}_rgb", CLIPS, 3)
+    save(source, f"video_features/{stored}_opt", CLIPS, 4)
+    save(source, f"audio_features/{stored}", CLIPS, 5)
+    lists = as_json(
+        tmp_path / "splits.json", {"dog": {"train": ["a", "b", stored], "val": ["c"]}, "ski": {"train": ["d"]}}
+    )
+    corpus, lines = load(source, splits=lists)
+    index = corpus.index(unicodedata.normalize("NFC", "é"))
+    assert index is not None
+    assert corpus.split[index] == "train"
+    assert len(lines) == 1
+
+
+def test_many_videos_that_are_cut_are_counted(tmp_path: Path) -> None:
+    names = [f"v{i}" for i in range(30)]
+    for name in names:
+        save(tmp_path / "s", f"video_features/{name}", CLIPS + 1, 3)
+    as_json(tmp_path / "s" / "youtube_anno.json", {name: annotation("dog") for name in names})
+    _, lines = load(tmp_path / "s")
+    assert len(lines) == 12
+    assert lines[10] == "and 20 more videos were cut to their shortest stream"
+
+
+def test_a_pipe_among_the_files_is_never_waited_for(source: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert "pipe: a pipe; expected training and validation lists" in refused(source, splits=tmp_path / "pipe")
+    (source / "audio_features/a.npy").unlink()
+    os.mkfifo(source / "audio_features/a.npy")
+    assert "a.npy: a pipe; expected an array of audio features" in refused(source)
+    (source / "youtube_anno.json").unlink()
+    os.mkfifo(source / "youtube_anno.json")
+    assert "youtube_anno.json: a pipe; expected UMT's annotations" in refused(source)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +181,25 @@ def test_real_labels_equal_umts_and_estimated_seconds_stay_near_theirs(shared_da
     assert np.median(apart) < 0.01
     assert np.quantile(apart, 0.95) < 0.3
     assert np.quantile(apart, 0.99) < 0.51
+
+
+def test_frame_rates_of_no_video_are_counted_and_names_are_compared_in_one_unicode_form(source: Path) -> None:
+    add(source / "dog", unicodedata.normalize("NFD", "é"))
+    rates = source.parent / "fps.csv"
+    rates.write_text("id,fps\n" + "".join(f"{name},25\n" for name in ("a", "b", "c", "d", "é", "A", "e")))
+    corpus, lines = load(source, fps=rates)
+    assert corpus.manifest["clock"] == "exact"
+    assert f"{rates}: 2 of 7 frame rates are of no video here: A, e" in lines
+    assert corpus.index("é") is not None
+
+
+@pytest.mark.parametrize("name", ["dog/vlist.json", "dog/a/info.json", "dog/a/match_label.json"])
+def test_what_is_no_file_is_refused_and_never_waited_for(source: Path, name: str) -> None:
+    (source / name).unlink()
+    if name.endswith("match_label.json"):
+        (source / name).symlink_to("/dev/zero")
+        corpus, _ = load(source)  # no video has labels there
+        assert corpus.index("a") is None
+    else:
+        os.mkfifo(source / name)
+        assert f"{source / name}: a pipe; expected" in refused(source)

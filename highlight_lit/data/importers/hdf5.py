@@ -1,0 +1,74 @@
+"""HDF5 files of others, opened in one way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+from numpy.typing import NDArray
+
+from highlight_lit.errors import InputError
+from highlight_lit.files import open_regular
+
+MAX_BYTES = 256 << 20  # of a dataset that is read whole
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
+
+
+@contextmanager
+def foreign_hdf5(path: Path, what: str) -> Iterator[h5py.File]:
+    """Open a file for reading, whoever else has it open; what the library raises becomes one line that names the file.
+
+    Args:
+        path: A regular file; MATLAB's has a block of its own before the signature.
+        what: What it should be, for errors.
+
+    Raises:
+        InputError: It is missing, no regular file, no HDF5 file, or damaged.
+    """
+    with open_regular(path, what) as raw:
+        start = raw.read(1024)
+    if _SIGNATURE not in (start[:8], start[512:520]):
+        raise InputError(f"{path}: no HDF5 file; expected {what}")
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            yield file
+    except InputError:
+        raise
+    except _ERRORS as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: damaged, or not what was expected, {what}: {reason}") from error
+
+
+def stored(file: h5py.File, name: object, where: str) -> h5py.Dataset:
+    """A dataset of numbers that lies in the file itself: no link, no external or virtual storage is followed out of it.
+
+    Args:
+        file: The file.
+        name: A path in it, or a reference.
+        where: File and field, for the error.
+
+    Raises:
+        InputError: There is none.
+    """
+    found = file[name] if not isinstance(name, str) or name in file else None
+    if not isinstance(found, h5py.Dataset) or found.file != file or found.dtype.kind not in "fiu":
+        raise InputError(f"{where}: expected a dataset of numbers that lies in this file")
+    if found.external or found.is_virtual:
+        raise InputError(f"{where}: not numbers stored in this file")
+    return found
+
+
+def numbers(dataset: h5py.Dataset, where: str) -> NDArray[Any]:
+    """A dataset, read whole.
+
+    Raises:
+        InputError: It is over `MAX_BYTES`.
+    """
+    if dataset.nbytes > MAX_BYTES:
+        raise InputError(f"{where}: {dataset.nbytes} bytes; expected at most {MAX_BYTES >> 20} MiB")
+    values: NDArray[Any] = dataset[()]
+    return values

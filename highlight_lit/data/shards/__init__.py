@@ -1,0 +1,6 @@
+"""The HDF5 file that features lie in: what is in it (`format`), reading, writing, and checking all of it (`verify`)."""
+
+from highlight_lit.data.shards.reader import Shard
+from highlight_lit.data.shards.writer import ShardWriter
+
+__all__ = ["Shard", "ShardWriter"]

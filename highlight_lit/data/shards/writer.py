@@ -1,0 +1,214 @@
+"""Writing a shard: the format is told in `format`."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import h5py
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from highlight_lit.data.shards.format import ALGORITHM, BLOCK_ROWS, FORMAT, VERSION
+from highlight_lit.data.video import SPLITS, Stream, Video
+from highlight_lit.errors import InputError
+from highlight_lit.files import atomic_write
+
+CHUNK_BYTES = 1 << 13  # of a dataset of the index, small so that a shard of few videos stays small
+COPY_BYTES = 1 << 22  # of features, at once
+
+
+class ShardWriter:
+    """Write one shard, video by video, in memory that does not grow with its features.
+
+    Used as a context manager: on leaving, the file is synced and renamed to its name; if anything was raised, nothing
+    stays behind. Features wait in a file without a name until it is known how many there are.
+
+    Args:
+        path: The final name.
+        streams: The streams every video has, by name; empty for a shard of labels alone.
+        clip_seconds: Nominal length of a clip.
+
+    Raises:
+        InputError: A video does not fit (`Video.fault`), its id was added already, or it cannot be written.
+    """
+
+    def __init__(self, path: Path, streams: Mapping[str, Stream], clip_seconds: float) -> None:
+        self.path, self.streams, self.clip_seconds = path, dict(streams), clip_seconds
+        self.clips = 0
+        self.ids: dict[str, None] = {}
+        self._tags: dict[str, int] = {}
+        self._lists: dict[str, list[Any]] = {
+            name: [] for name in ("duration", "split", "tag_index", "audio_mask", "span", "label_span", "label_score")
+        }
+        self._titles: list[bytes] = []
+        self._offsets: dict[str, list[int]] = {name: [0] for name in ("", "tag_", "title_", "label_")}
+
+    def __enter__(self) -> ShardWriter:
+        with ExitStack() as stack:
+            self._temporary = stack.enter_context(atomic_write(self.path))
+            self._waiting: dict[str, IO[bytes]] = {}
+            for name in self.streams:
+                self._waiting[name] = tempfile.TemporaryFile(dir=self.path.parent)
+                stack.callback(_close, self._waiting[name])
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if kind is not None:
+            self._stack.__exit__(kind, error, tb)
+            return
+        with self._stack:
+            self._write()
+
+    def add(self, video: Video) -> None:
+        """Append a video."""
+        fault = "id: this video was added before" if video.id in self.ids else video.fault(self.streams)
+        if fault is not None:
+            raise InputError(f"{self.path.name}: video {video.id!r}: {fault}")
+        clips = len(video.span)
+        for name, stream in self.streams.items():
+            rows = video.visual if name == "visual" else video.audio
+            self._append(name, np.zeros((clips, stream.width)) if rows is None else rows)
+        if "audio" in self.streams:
+            mask = np.full(clips, video.audio is not None) if video.heard is None else video.heard
+            self._lists["audio_mask"].append((mask & (video.audio is not None)).astype(np.uint8))
+        self._lists["span"].append(video.span.astype(np.float64))
+        if video.labels is not None:
+            before = self._lists["label_score"]
+            if before and before[0].shape[1:] != video.labels.score.shape[1:]:
+                width = video.labels.score.shape[1:]
+                raise InputError(
+                    f"{self.path.name}: label_score: {width} beside {before[0].shape[1:]} of earlier videos"
+                )
+            self._lists["label_span"].append(video.labels.span.astype(np.float64))
+            before.append(video.labels.score.astype(np.float32))
+        self.ids[video.id] = None
+        self._lists["duration"].append(video.duration)
+        self._lists["split"].append(SPLITS.index(video.split))
+        self._lists["tag_index"] += [self._tags.setdefault(tag, len(self._tags)) for tag in dict.fromkeys(video.tags)]
+        self._titles.append(video.title.encode())
+        self.clips += clips
+        added = {"": clips, "tag_": len(set(video.tags)), "title_": len(self._titles[-1])}
+        added["label_"] = 0 if video.labels is None else len(video.labels.span)
+        for name, count in added.items():
+            self._offsets[name].append(self._offsets[name][-1] + count)
+
+    def _append(self, name: str, rows: NDArray[Any]) -> None:
+        dtype = np.dtype(self.streams[name].dtype)
+        self._waiting[name].write(np.ascontiguousarray(rows, dtype).reshape(-1).view(np.uint8).data)
+
+    def _write(self) -> None:
+        """Write the file under its temporary name."""
+        if not self.ids:
+            raise InputError(f"{self.path.name}: no video was added")
+        with _Sink(self._temporary) as sink:
+            with h5py.File(sink, "w", libver=("v110", "v110")) as file:
+                file.attrs.update({"format": FORMAT, "version": VERSION, "clip_seconds": self.clip_seconds})
+                for name, stream in self.streams.items():
+                    parts = _parts(self._waiting[name], self.clips, stream)
+                    write_packed(file, name, (self.clips, stream.width), np.dtype(stream.dtype), parts)
+                    file[name].attrs.update({"extractor": stream.extractor, "version": stream.version})
+                if "audio" in self.streams:
+                    mask = np.concatenate(self._lists["audio_mask"])
+                    write_packed(file, "audio_mask", mask.shape, mask.dtype, [mask])
+                for name, rows in self._index().items():
+                    write_index(file, name, rows)
+            if sink.failed is not None:
+                raise sink.failed
+
+    def _index(self) -> dict[str, NDArray[Any]]:
+        """What is not packed, by the name of its dataset."""
+        lists = self._lists
+        labels = {name: np.concatenate(lists[name]) for name in ("label_span", "label_score") if lists[name]}
+        return {
+            "span": np.concatenate(lists["span"]),
+            **labels,
+            "id": np.array([name.encode() for name in self.ids], dtype=np.bytes_),
+            "duration": np.array(lists["duration"], np.float64),
+            "split": np.array(lists["split"], np.uint8),
+            "tag_name": np.array([tag.encode() for tag in self._tags], dtype=np.bytes_),
+            "tag_index": np.array(lists["tag_index"], np.int32),
+            "title_bytes": np.frombuffer(b"".join(self._titles), np.uint8),
+            **{f"{name}offsets": np.array(offsets, np.int64) for name, offsets in self._offsets.items()},
+        }
+
+
+def write_packed(
+    file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], parts: Iterable[NDArray[Any]]
+) -> None:
+    """Write packed rows in one piece, and the sums of their blocks.
+
+    Args:
+        file: The shard.
+        name: The dataset.
+        shape, dtype: Of the dataset.
+        parts: Its rows in order; each but the last has whole blocks.
+    """
+    dataset, sums, at = file.create_dataset(name, shape, dtype), [], 0
+    for rows in parts:
+        dataset[at : at + len(rows)] = rows
+        at += len(rows)
+        sums += [
+            xxhash.xxh3_64_intdigest(rows[block : block + BLOCK_ROWS].data) for block in range(0, len(rows), BLOCK_ROWS)
+        ]
+    made = file.create_dataset(f"{name}_sums", data=np.array(sums, "<u8"))
+    made.attrs.update({"algorithm": ALGORITHM, "block_rows": BLOCK_ROWS})
+
+
+def write_index(file: h5py.File, name: str, rows: NDArray[Any]) -> None:
+    """Write a dataset of the index in chunks of whole rows, each with HDF5's checksum."""
+    row_bytes = max(1, rows.dtype.itemsize * int(np.prod(rows.shape[1:])))
+    chunk = max(1, min(len(rows), CHUNK_BYTES // row_bytes))
+    limit = (None, *rows.shape[1:])
+    file.create_dataset(name, data=rows, chunks=(chunk, *rows.shape[1:]), maxshape=limit, fletcher32=True)
+
+
+def _parts(file: IO[bytes], rows: int, stream: Stream) -> Iterable[NDArray[Any]]:
+    """What waits in a file, whole blocks at a time."""
+    row_bytes = stream.width * np.dtype(stream.dtype).itemsize
+    step = max(1, COPY_BYTES // row_bytes // BLOCK_ROWS) * BLOCK_ROWS
+    file.seek(0)
+    for _ in range(0, rows, step):
+        yield np.frombuffer(file.read(step * row_bytes), stream.dtype).reshape(-1, stream.width)
+
+
+def _close(file: IO[bytes]) -> None:
+    with suppress(OSError):  # of what could not be written the error was raised before
+        file.close()
+
+
+class _Sink(io.FileIO):
+    """The file that the HDF5 library writes to.
+
+    The library crashes the process when a write fails as it closes a file. So none does: the first error is kept in
+    `failed`, and what is written from then on is dropped; the file is not going to be kept.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "r+")
+        self.failed: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of it, unless a write has failed."""
+        done = 0
+        try:
+            while done < len(data) and self.failed is None:
+                done += super().write(data[done:]) or 0
+        except OSError as error:
+            self.failed = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Give the file a size, unless a write has failed."""
+        try:
+            return super().truncate(size) if self.failed is None else size or 0
+        except OSError as error:
+            self.failed = error
+            return size or 0

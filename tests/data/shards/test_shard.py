@@ -1,0 +1,310 @@
+"""The shard gives back what was put in, or says in one line what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import xxhash
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from highlight_lit.data.shards import Shard, ShardWriter, writer
+from highlight_lit.data.shards.format import PACKED
+from highlight_lit.data.shards.hdf5 import MAX_OPEN
+from highlight_lit.data.video import Labels, Stream, Video
+from highlight_lit.errors import InputError
+
+STREAMS = {"visual": Stream(4, "resnet", "1", "float32"), "audio": Stream(3, "vggish", "2", "float32")}
+MakeVideo = Callable[..., Video]
+
+
+def write(path: Path, *videos: Video, streams: dict[str, Stream] = STREAMS) -> Shard:
+    with ShardWriter(path, streams, 1.0) as writer:
+        for video in videos:
+            writer.add(video)
+    return Shard(path)
+
+
+def same(one: Video, other: Video) -> bool:
+    for field in fields(Video):
+        a, b = getattr(one, field.name), getattr(other, field.name)
+        if isinstance(a, Labels) and isinstance(b, Labels):
+            if not (np.array_equal(a.span, b.span) and np.array_equal(a.score, b.score)):
+                return False
+        elif isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+            if not (a is not None and b is not None and np.array_equal(a, b)):
+                return False
+        elif a != b:
+            return False
+    return True
+
+
+names = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), min_size=1, max_size=12)
+
+
+@st.composite
+def videos(draw: st.DrawFn) -> list[Video]:
+    ids = draw(st.lists(names, min_size=1, max_size=4, unique=True))
+    found = []
+    for name in ids:
+        clips = draw(st.integers(1, 9))
+        start = np.arange(clips) * draw(st.floats(0.1, 3.0))
+        span = np.stack([start, start + draw(st.floats(0.5, 4.0))], 1)
+        rng = np.random.default_rng(clips)
+        sound = draw(st.booleans())
+        heard = rng.random(clips) < 0.5
+        heard[0] = True
+        audio = np.where(heard[:, None], rng.normal(size=(clips, 3)), 0).astype(np.float32)
+        found.append(
+            Video(
+                name,
+                draw(st.floats(0.1, 1e6)),
+                tuple(draw(st.lists(names, max_size=3, unique=True))),
+                span,
+                rng.normal(size=(clips, 4)).astype(np.float32),
+                audio if sound else None,
+                heard if sound else None,
+                draw(st.text(st.characters(blacklist_categories=("Cs",)), max_size=20)),
+                draw(st.sampled_from(["", "train", "val", "test"])),
+                Labels(span, rng.normal(size=(clips, 2)).astype(np.float32)) if draw(st.booleans()) else None,
+            )
+        )
+    return found
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(videos())
+def test_a_shard_gives_back_every_video_as_it_was_added(
+    tmp_path_factory: pytest.TempPathFactory, made: list[Video]
+) -> None:
+    shard = write(tmp_path_factory.mktemp("shard") / "s.h5", *made)
+    assert all(same(one, other) for one, other in zip(made, shard, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ({"visual": np.full((5, 4), np.nan, np.float32)}, "video 'one': visual: NaN or infinite in clip 0 and 4 more"),
+        ({"audio": np.full((5, 3), np.inf, np.float32)}, "video 'one': audio: NaN or infinite"),
+        ({"visual": np.zeros((4, 4), np.float32)}, r"visual: shape \(4, 4\), expected \(5, 4\)"),
+        ({"audio": np.zeros((5, 9), np.float32)}, r"audio: shape \(5, 9\), expected \(5, 3\)"),
+        ({"visual": None}, "visual: missing"),
+        ({"span": np.zeros((0, 2)), "visual": np.zeros((0, 4), np.float32)}, "span: zero clips"),
+        ({"span": np.zeros((5, 2))}, "span: a start that is negative, not finite or not before its end"),
+        ({"duration": float("nan")}, "duration: nan"),
+        ({"duration": 0.0}, "duration: 0.0"),
+        ({"id": ""}, "id: empty"),
+        ({"split": "valid"}, "split: 'valid'"),
+        ({"labels": Labels(np.array([[0.0, 1.0]]), np.zeros((2, 1), np.float32))}, "labels.score: shape"),
+    ],
+)
+def test_a_faulty_video_is_refused_by_name_and_nothing_is_left_behind(
+    tmp_path: Path, make_video: MakeVideo, fault: dict[str, object], says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        write(tmp_path / "s.h5", replace(make_video(), **fault))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_id_twice_is_refused(tmp_path: Path, make_video: MakeVideo) -> None:
+    with pytest.raises(InputError, match="video 'one': id: this video was added before"):
+        write(tmp_path / "s.h5", make_video(), make_video())
+
+
+def test_a_value_beyond_float16_is_refused_where_float16_is_stored(tmp_path: Path, make_video: MakeVideo) -> None:
+    half = {name: replace(stream, dtype="float16") for name, stream in STREAMS.items()}
+    with pytest.raises(InputError, match="range of float16"):
+        write(tmp_path / "s.h5", make_video(visual=np.full((5, 4), 1e6, np.float32)), streams=half)
+
+
+def test_a_silent_video_is_marked_by_its_mask(tmp_path: Path, make_video: MakeVideo) -> None:
+    shard = write(tmp_path / "s.h5", make_video("a"), make_video("b", audio=None))
+    assert shard.rows("audio_mask", 0, 10).tolist() == [1] * 5 + [0] * 5
+    assert shard.video(1).audio is None
+
+
+def test_a_flipped_bit_never_gives_a_wrong_number(tmp_path: Path, make_video: MakeVideo) -> None:
+    """A flip anywhere in the file raises InputError or leaves every value as it was."""
+    path = tmp_path / "s.h5"
+    made = list(write(path, make_video("a"), make_video("b", clips=9)))
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    refused, read = 0, 0
+    for position in rng.choice(len(whole), 200, replace=False):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        try:
+            shard = Shard(path)
+            assert all(same(one, other) for one, other in zip(made, shard, strict=True))
+            shard.close()
+            read += 1
+        except InputError as error:
+            refused += str(path) in str(error)
+    assert refused + read == 200
+    assert refused > 0
+
+
+@pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_shard_is_refused_by_name(tmp_path: Path, make_video: MakeVideo, part: float) -> None:
+    path = tmp_path / "s.h5"
+    write(path, make_video(clips=200)).close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(part * len(whole))])
+    with pytest.raises(InputError, match=r"s\.h5: truncated, damaged or not a feature shard"):
+        list(Shard(path))
+
+
+@pytest.mark.parametrize("kind", ["soft", "external", "external storage", "virtual", "group"])
+def test_nothing_outside_the_file_is_followed(tmp_path: Path, make_video: MakeVideo, kind: str) -> None:
+    path, other = tmp_path / "s.h5", tmp_path / "other.h5"
+    for name in (path, other):
+        write(name, make_video()).close()
+    with h5py.File(path, "r+") as file:
+        shape, dtype = file["visual"].shape, file["visual"].dtype
+        del file["visual"]
+        if kind == "soft":
+            file["visual"] = h5py.SoftLink("/audio")
+        elif kind == "external":
+            file["visual"] = h5py.ExternalLink("other.h5", "/visual")
+        elif kind == "external storage":
+            file.create_dataset("visual", shape, dtype, external=str(other))
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout(shape, dtype)
+            layout[:] = h5py.VirtualSource(str(other), "visual", shape)
+            file.create_virtual_dataset("visual", layout)
+        else:
+            file.create_group("visual")
+    with pytest.raises(InputError, match="visual: (missing|not)"):
+        Shard(path)
+
+
+def test_videos_across_blocks_are_written_as_they_were_when_added(
+    tmp_path: Path, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "COPY_BYTES", 32 * 16)  # 32 rows of `visual`
+    monkeypatch.setattr(writer, "CHUNK_BYTES", 64)
+    added = [make_video(str(clips), clips, heard=np.ones(clips, bool)) for clips in (5, 16, 1, 70, 32, 9, 3)]
+    with ShardWriter(tmp_path / "s.h5", STREAMS, 1.0) as made:
+        for video in added:
+            given_away = replace(video, visual=video.visual.copy(), span=video.span.copy())  # type: ignore[union-attr]
+            made.add(given_away)
+            given_away.visual[:], given_away.span[:] = np.nan, np.nan  # type: ignore[index]
+    assert all(same(one, other) for one, other in zip(added, Shard(tmp_path / "s.h5"), strict=True))
+
+
+def test_other_tools_find_what_the_format_says(tmp_path: Path, make_video: MakeVideo) -> None:
+    videos = [make_video("a", 50), make_video("b", 40, audio=None)]
+    write(tmp_path / "s.h5", *videos)
+    with h5py.File(tmp_path / "s.h5") as file:
+        assert (file.attrs["format"], file.attrs["version"]) == ("highlight-lit shard", 2)
+        for name in ("visual", "audio", "audio_mask"):
+            rows, sums = file[name], file[f"{name}_sums"]
+            assert rows.chunks is None
+            assert (sums.attrs["algorithm"], sums.attrs["block_rows"]) == ("xxh3-64", 32)
+            expected = [xxhash.xxh3_64_intdigest(rows[at : at + 32].tobytes()) for at in (0, 32, 64)]
+            assert sums[:].tolist() == expected
+        np.testing.assert_array_equal(file["visual"][:50], videos[0].visual)
+        assert file["audio_mask"][:].tolist() == [1] * 50 + [0] * 40
+        assert all(file[name].fletcher32 for name in file if name.removesuffix("_sums") not in PACKED)
+
+
+def test_the_digest_tells_any_two_contents_apart_and_no_two_copies(tmp_path: Path, make_video: MakeVideo) -> None:
+    plain = make_video("a", 40)
+    others = [
+        replace(plain, id="b"), replace(plain, duration=39.0), replace(plain, tags=("cat",)), replace(plain, title=""),
+        replace(plain, split="val"), replace(plain, labels=None), replace(plain, span=plain.span + 0.5),
+        replace(plain, audio=None), replace(plain, visual=-plain.visual), replace(plain, audio=plain.audio[::-1]),
+        replace(plain, heard=np.arange(40) > 0),
+        replace(plain, labels=Labels(plain.labels.span, -plain.labels.score)),
+    ]  # type: ignore[operator, union-attr, index]  # fmt: skip
+    digests = [write(tmp_path / f"{n}.h5", video).digest() for n, video in enumerate([plain, *others])]
+    assert len(set(digests)) == len(digests)
+    shutil.copy(tmp_path / "0.h5", tmp_path / "copy.h5")
+    assert Shard(tmp_path / "copy.h5").digest() == digests[0]
+
+
+def test_rows_in_a_float_format_of_its_own_are_refused(tmp_path: Path, make_video: MakeVideo) -> None:
+    path = tmp_path / "s.h5"
+    write(path, make_video()).close()
+    kind = h5py.h5t.IEEE_F32LE.copy()
+    kind.set_fields(31, 23, 8, 19, 4)  # h5py shows it as float32, and the library reads 4 bits of a mantissa
+    with h5py.File(path, "r+") as file:
+        space, attributes = h5py.h5s.create_simple(file["visual"].shape), dict(file["visual"].attrs)
+        assert kind.dtype == np.float32
+        del file["visual"]
+        h5py.h5d.create(file.id, b"visual", kind, space)
+        file["visual"].attrs.update(attributes)
+    with pytest.raises(InputError, match=r"s\.h5: visual: .* expected rows of float16 or float32 of IEEE 754"):
+        Shard(path)
+
+
+def test_more_rows_than_its_file_can_hold_are_refused(tmp_path: Path, make_video: MakeVideo) -> None:
+    path = tmp_path / "s.h5"
+    write(path, make_video()).close()
+    with h5py.File(path, "r+") as file:
+        rows, attributes = len(file["visual"]), dict(file["visual"].attrs)
+        del file["visual"]
+        file.create_dataset("visual", (rows, 1 << 32), "f2", chunks=(1, 1 << 10)).attrs.update(attributes)
+    with pytest.raises(InputError, match=r"s\.h5: visual: float16 of shape .*: more than a file of its size can hold"):
+        Shard(path)
+
+
+@pytest.mark.parametrize("name", ["title_bytes", "id", "duration", "span", "tag_index"])
+def test_an_index_that_inflates_is_refused_before_memory_is_asked_for(
+    tmp_path: Path, make_video: MakeVideo, name: str
+) -> None:
+    path = tmp_path / "s.h5"
+    write(path, make_video()).close()
+    with h5py.File(path, "r+") as file:
+        shape, dtype = file[name].shape, file[name].dtype
+        del file[name]
+        bomb = file.create_dataset(
+            name, (80 << 20, *shape[1:]), dtype, chunks=(1 << 20, *shape[1:]), compression="gzip"
+        )
+        bomb[:1] = np.zeros((1, *shape[1:]), dtype)
+
+    def use() -> None:
+        shard = Shard(path)
+        for column in ("id", "duration", "tag_index"):
+            shard.column(column)
+        shard.video(0)
+
+    with pytest.raises(InputError, match=rf"s\.h5: {name}: .*more than a file of its size can hold"):
+        use()
+
+
+def test_a_chunk_that_takes_much_memory_is_refused(tmp_path: Path, make_video: MakeVideo) -> None:
+    path = tmp_path / "s.h5"
+    write(path, make_video(clips=100)).close()
+    with h5py.File(path, "r+") as file:
+        attributes = dict(file["visual"].attrs)
+        del file["visual"]
+        made = file.create_dataset("visual", (100, 1 << 18), "f4", chunks=(100, 1 << 18), compression="gzip")
+        made.attrs.update(attributes)
+        made[0, :9] = 1
+    with pytest.raises(InputError, match=r"s\.h5: visual: chunks of \(100, 262144\), expected at most 64 MiB each"):
+        Shard(path)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "s.h5"
+    path.mkdir() if kind == "folder" else os.mkfifo(path)
+    with pytest.raises(InputError, match=rf"s\.h5: a {kind}; expected a feature shard"):
+        Shard(path)
+
+
+def test_of_many_shards_few_handles_are_open(tmp_path: Path, make_video: MakeVideo) -> None:
+    shards = [write(tmp_path / f"{n}.h5", make_video(str(n))) for n in range(MAX_OPEN + 5)]
+    for _ in range(2):
+        assert [shard.title(0) for shard in shards] == [f"Vidéo {n}" for n in range(len(shards))]
+    opened = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.exists()]
+    assert sum(str(tmp_path) in name for name in opened) <= MAX_OPEN

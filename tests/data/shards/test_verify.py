@@ -1,0 +1,93 @@
+"""Shards of strangers are checked in a process that may die of them; which one it died of is said, and the rest checked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from highlight_lit.data.shards import verify
+from highlight_lit.data.shards.verify import guarded_faults
+from tests.data.shards.forge import forge_rows
+
+
+@pytest.fixture
+def shards(small_corpus: Path, tmp_path: Path) -> list[Path]:
+    return [Path(shutil.copy(small_corpus / "shard-00000.h5", tmp_path / f"{n}.h5")) for n in range(4)]
+
+
+@pytest.fixture
+def in_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """Have the process do something else than check the shard named 1.h5."""
+
+    def do(code: str) -> None:
+        folder = tmp_path / "site"
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(
+            "import os, sys, time\nif 'highlight_lit.data.shards.verify' in sys.orig_argv:\n"
+            "    from highlight_lit.data.shards import reader\n    opened = reader.Shard.__init__\n"
+            f"    def instead(self, path):\n        if path.name == '1.h5':\n            {code}\n        opened(self, path)\n"
+            "    reader.Shard.__init__ = instead\n"
+        )
+        monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
+
+    return do
+
+
+def children() -> set[str]:
+    """The processes that this one has started and not yet waited for."""
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+
+def test_nothing_is_wrong_with_valid_shards(shards: list[Path]) -> None:
+    assert list(guarded_faults(shards)) == []
+
+
+@pytest.mark.parametrize(("code", "ended"), [("os.abort()", "signal 6"), ("os._exit(3)", "status 3")])
+def test_a_shard_that_kills_is_named_and_the_others_are_checked(
+    shards: list[Path], in_the_process: Callable[[str], None], code: str, ended: str
+) -> None:
+    forge_rows(shards[3], "visual", {(0, 0): np.nan})
+    in_the_process(code)
+    before = children()
+    found = list(guarded_faults(shards))
+    assert len(found) == 2
+    assert found[0].startswith(f"{shards[1]}: damaged or forged: the HDF5 library dies of it")
+    assert found[0].endswith(f"({ended})")
+    assert found[1] == f"{shards[3]}: video 'synthetic-000000' (row 0): visual: NaN or infinite in clip 0"
+    assert children() == before
+
+
+def test_a_shard_that_hangs_is_named_in_time(
+    shards: list[Path], in_the_process: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "VERIFY_TIMEOUT_S", 8.0)
+    in_the_process("time.sleep(600)")
+    began, before = time.monotonic(), children()
+    [found] = guarded_faults(shards)
+    assert found.startswith(
+        f"{shards[1]}: damaged or forged: the HDF5 library dies of it, or does not come back within 8 s"
+    )
+    assert time.monotonic() - began < 60
+    assert children() == before
+
+
+def test_who_stops_asking_leaves_no_process(shards: list[Path]) -> None:
+    for path in shards:
+        forge_rows(path, "visual", {(0, 0): np.nan})
+    before, found = children(), guarded_faults(shards)
+    next(found)
+    found.close()  # type: ignore[attr-defined]
+    assert children() == before
+
+
+def test_a_shard_that_is_missing_is_named(shards: list[Path], tmp_path: Path) -> None:
+    assert list(guarded_faults([tmp_path / "gone.h5", shards[0]])) == [
+        f"{tmp_path / 'gone.h5'}: no such file; expected a feature shard"
+    ]

@@ -1,0 +1,136 @@
+"""Records and notes of a sweep are data: what is missing or of another type is named, and nothing in them is resolved."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from highlight_lit.data.corpus import write_corpus
+from highlight_lit.data.video import Stream
+from highlight_lit.errors import InputError
+from highlight_lit.training.ledger import FORMAT, RECORD, VERSION, read_note, read_record, records
+from highlight_lit.training.tracking import tracked
+from highlight_lit.training.train import train
+from tests.security.made import places
+
+MEASURE = {
+    "description": "d",
+    "mean": 0.5,
+    "n_videos": 2,
+    "topics": {"dog": 0.5},
+    "videos": {"dog": {"a": 0.5, "b": None}},
+}
+REPORT = {"primary": "m", "measures": {"m": MEASURE}}
+CHANCE = {"measures": {"m": {"mean": 0.4, "std": 0.1, "topics": {"dog": {"mean": 0.4, "std": 0.1}}}}}
+SOUND: dict[str, Any] = {
+    "format": FORMAT, "version": VERSION, "status": "done", "id": "0a", "study": None, "topic": "dog", "modality": "av",
+    "seed": 0, "config": {"out": "runs", "model": {}}, "corpus": {"name": "c", "fingerprint": "f"},
+    "environment": {"commit": ""}, "seconds": 1.5, "epochs": 2, "steps": 4, "losses": {"train/loss": 0.5},
+    "evaluation": {**REPORT, "levels": {"chance": CHANCE, "middle": REPORT, "annotators": REPORT}},
+}  # fmt: skip
+
+
+def written(folder: Path, record: object) -> Path:
+    (folder / RECORD).write_text(json.dumps(record))
+    return folder
+
+
+def test_a_sound_record_is_read(tmp_path: Path) -> None:
+    assert read_record(written(tmp_path, SOUND)) == SOUND
+    assert read_record(written(tmp_path, {**SOUND, "status": "failed", "error": "x"})) is not None
+    without = {key: value for key, value in SOUND.items() if key != "evaluation"}
+    assert read_record(written(tmp_path, without)) == without
+
+
+FREE = {"format", "version", "evaluation", "a", "b", "train/loss", "dog"}  # refused elsewhere, or may be missing
+
+
+@pytest.mark.parametrize("strange", [[], {"x": {}}, "x" * 70_000, True, 1e400], ids=repr)
+def test_each_place_with_something_else_is_named(tmp_path: Path, strange: object) -> None:
+    for number, (_, key) in enumerate(places(SOUND)):
+        record = copy.deepcopy(SOUND)
+        holder, key = list(places(record))[number]
+        holder[key] = strange
+        if key in ("model", "version"):
+            continue
+        with pytest.raises(InputError, match=RECORD) as refused:
+            read_record(written(tmp_path, record))
+        assert "\n" not in str(refused.value)
+
+
+def test_a_record_without_its_topic_or_without_the_measure_to_quote_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="measures.m: topic cat is missing"):
+        read_record(written(tmp_path, {**SOUND, "topic": "cat"}))
+    with pytest.raises(InputError, match="evaluation.primary: not one of its measures"):
+        read_record(written(tmp_path, {**SOUND, "evaluation": {**SOUND["evaluation"], "primary": "n"}}))
+
+
+def test_each_missing_key_is_named(tmp_path: Path) -> None:
+    for number, (_, key) in enumerate(places(SOUND)):
+        if key in FREE:
+            continue
+        record = copy.deepcopy(SOUND)
+        holder, key = list(places(record))[number]
+        del holder[key]
+        with pytest.raises(InputError, match=f"{RECORD}: .*(missing|expected|not one of)"):
+            read_record(written(tmp_path, record))
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", "[" * 10_000, '{"a": ' * 500, "9" * 5000, "{", "\\ud800"])
+def test_a_record_and_a_note_that_are_something_else_are_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / RECORD).write_text(content)
+    with pytest.raises(InputError, match=RECORD):
+        list(records(tmp_path))
+    with pytest.raises(InputError, match=RECORD):
+        read_note(tmp_path / "one" / RECORD)
+
+
+def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / RECORD)
+    assert read_record(tmp_path) is None
+    with pytest.raises(InputError, match="a pipe"):
+        read_note(tmp_path / RECORD)
+
+
+def test_a_topic_of_a_corpus_is_text_in_a_plain_configuration(
+    tmp_path: Path, make_video: Callable[..., Any], quick_plain: Callable[..., dict[str, Any]]
+) -> None:
+    topic = "${oc.env:HOME}"
+    videos = [make_video(f"v{i}", clips=5 if i % 2 else 70, tags=(topic,) if i % 2 else ("cat",)) for i in range(8)]
+    streams = {"visual": Stream(4), "audio": Stream(3)}
+    write_corpus(tmp_path / "corpus", videos, streams, name="c", clip_seconds=1.0)
+    config = quick_plain(topic=topic, out=str(tmp_path / "runs"))
+    config["data"]["root"] = str(tmp_path / "corpus")
+    assert train(config)["topic"] == topic
+
+
+def test_a_folder_of_wandb_that_is_a_link_is_not_emptied(tmp_path: Path) -> None:
+    kept = tmp_path / "elsewhere" / "offline-run-1-0a"
+    kept.mkdir(parents=True)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "wandb").symlink_to(kept.parent)
+    options = {"mode": "offline", "project": "p", "group": None, "private": False}
+    config = {"topic": "dog", "modality": "av", "seed": 0, "study": None}
+    with pytest.raises(InputError, match="wandb: a link"), tracked(options, tmp_path / "run", "0a", config):
+        pass
+    assert kept.is_dir()
+
+
+def test_a_link_in_the_place_of_a_corpus_that_is_being_written_is_not_followed(
+    tmp_path: Path, make_video: Callable[..., Any]
+) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "precious").write_text("kept")
+    (tmp_path / ".corpus.partial").symlink_to(victim)
+    with pytest.raises(InputError, match="corpus: cannot be written"):
+        write_corpus(tmp_path / "corpus", [make_video()], {"visual": Stream(4), "audio": Stream(3)}, name="c",
+                     clip_seconds=1.0)  # fmt: skip
+    assert [path.name for path in victim.iterdir()] == ["precious"]

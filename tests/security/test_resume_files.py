@@ -1,0 +1,42 @@
+"""A run goes on from a checkpoint of its own form alone; anything else is one line, which says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from highlight_lit.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda c: c["state_dict"]["network.head.bias"].fill_(torch.nan), "network.head.bias: NaN or infinite"),
+        (lambda c: c.update(loops={"fit_loop": {}}), "fit_loop.epoch_progress.current.ready: expected a whole number"),
+        (lambda c: c.update(loops=3), "fit_loop"),
+        (lambda c: c.update({"pytorch-lightning_version": "${oc.env:HOME}"}), "cannot be restored"),
+        (lambda c: c.pop("lr_schedulers"), "written by another version"),
+        (lambda c: c.update(global_step=-1), "global_step: expected a whole number"),
+        (lambda c: c["lr_schedulers"][0].update(step=3), "lr_schedulers: expected the keys"),
+        (lambda c: c["optimizer_states"][0]["param_groups"][0].update(lr="x"), "param_groups.lr: expected"),
+        (lambda c: c["optimizer_states"][0]["state"][1].update(momentum_buffer=3), "momentum_buffer: expected"),
+        (lambda c: c["progress"].update(history=[]), "history: expected an entry for each"),
+        (lambda c: c["progress"]["history"][0].update(step="now"), "history: expected numbers by name"),
+    ],
+)  # fmt: skip
+def test_a_run_does_not_go_on_from_something_else(
+    quick_train: Callable[..., int], tmp_path: Path, change: Callable[[dict[str, Any]], object], says: str
+) -> None:
+    assert quick_train("optimizer=paper") == 0
+    [path] = (tmp_path / "runs").glob("*/last.ckpt")
+    path.with_name("record.json").unlink()
+    checkpoint = torch.load(path, weights_only=True)
+    change(checkpoint)
+    torch.save(checkpoint, path)
+    with pytest.raises(InputError, match=f"last.ckpt: .*{says}.*; remove it to train from the start") as refused:
+        quick_train("optimizer=paper")
+    assert "\n" not in str(refused.value)
