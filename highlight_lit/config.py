@@ -8,17 +8,18 @@ import hashlib
 import inspect
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import hydra.utils
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from highlight_lit.data.weak_labels import RULES
 from highlight_lit.errors import InputError
 from highlight_lit.launch import CONFIG_DIR as CONFIG_DIR
+from highlight_lit.own import make_findable, targets
 
 Check = tuple[Callable[[Any], bool], str]
 
@@ -70,6 +71,7 @@ TAKES: dict[str, Check] = {
     "seed": _whole(0),
     "out": _NAME,
     "study": (lambda value: value is None or isinstance(value, str), "one of the files in conf/study"),
+    "data._target_": _NAME,
     "data.root": _NAME,
     "data.rule": _one_of(*RULES),
     "data.training": _one_of("lists", "transductive"),
@@ -88,8 +90,11 @@ TAKES: dict[str, Check] = {
     "compile": _SWITCH,
     "optimized_metric": (lambda value: value is None or isinstance(value, str), "a measure such as val/loss, or null"),
 }
+DATA = "highlight_lit.data.datamodule.HighlightData"
 # What is made of classes, each a node with `_target_`: the class checks its own arguments.
 PARTS = ("model", "fusion", "context", "pooling", "loss", "optimizer", "trainer", "callbacks", "logger")
+# Those whose arguments are of one class alone, and of no other that takes its place.
+_ALONE = ("fusion", "context", "pooling", "loss")
 # Keys that change where or how fast a run happens, not what it computes: an accelerator or a number of devices moves
 # the last bits of a sum, as another machine does. Where dropout draws other masks on each rank, `identity` counts ranks.
 _NOT_SCIENCE = (
@@ -112,6 +117,8 @@ def check(config: DictConfig | Mapping[str, Any]) -> None:
     values = dict(_leaves(config))
     for key, value in values.items():
         if key not in TAKES:
+            if key.startswith("data.") and values["data._target_"] != DATA:
+                continue  # an argument of the user's own
             close = difflib.get_close_matches(key, TAKES, 1)
             raise InputError(f"{key}: no such key" + (f"; did you mean {close[0]}?" if close else ""))
         accepts, takes = TAKES[key]
@@ -123,6 +130,28 @@ def check(config: DictConfig | Mapping[str, Any]) -> None:
     _check_trainer(config["trainer"])
     if _MODALITIES[values["modality"]] != values["streams"]:
         raise InputError(f"streams={values['streams']}: set by modality={values['modality']}; leave it alone")
+
+
+def drop_left_arguments(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Take the arguments away that are left of a class in whose place the user has named another.
+
+    `fusion._target_=my.Fusion` names a class alone, and what stood beside it was the other's: gone are those of a
+    fusion, context, pooling or loss that the user has not given, and of other nodes those that the class does not take.
+
+    Args:
+        config: The composed configuration; changed in place.
+        overrides: The user's, as Hydra keeps them.
+    """
+    given = {override.partition("=")[0].lstrip("+~") for override in overrides}
+    for key in (each.removesuffix("._target_") for each in given if each.endswith("._target_")):
+        node = OmegaConf.select(config, key)
+        if not isinstance(node, DictConfig) or not key.startswith(PARTS):
+            continue
+        taken = {} if key in _ALONE else check_node({"_target_": node["_target_"]}, key)
+        with open_dict(node):
+            for name in [str(each) for each in node if not str(each).startswith("_")]:
+                if f"{key}.{name}" not in given and name not in taken:
+                    del node[name]
 
 
 def _check_trainer(node: Any) -> None:
@@ -201,12 +230,13 @@ def folded(seed: int) -> int:
     return seed if seed < 1 << 32 else int(np.random.SeedSequence(seed).generate_state(1)[0])
 
 
-def build(part: Mapping[str, Any], name: str, **arguments: Any) -> Any:
+def build(part: Mapping[str, Any], name: str, everything: bool = False, **arguments: Any) -> Any:
     """Make a part of the run from its node: the class that `_target_` names, with the node's arguments.
 
     Args:
         part: The node, plain.
         name: The key it stands under, for errors.
+        everything: Whether a class with `**arguments` is given all that follow.
         arguments: Further arguments, such as `Dv`; those the class does not take are left out, and those that the node
             gives itself win.
 
@@ -214,7 +244,8 @@ def build(part: Mapping[str, Any], name: str, **arguments: Any) -> Any:
         InputError: The class does not exist, or does not take an argument or its value.
     """
     taken = check_node(part, name)
-    further = {key: value for key, value in arguments.items() if key in taken and part.get(key) is None}
+    everything = everything and any(each.kind is each.VAR_KEYWORD for each in taken.values())
+    further = {key: arguments[key] for key in arguments if (key in taken or everything) and part.get(key) is None}
     own = {key: value for key, value in part.items() if key not in further}
     try:
         if not further:
@@ -235,6 +266,8 @@ def check_node(part: Mapping[str, Any], name: str) -> Mapping[str, inspect.Param
         InputError: There is no such class, or it has no argument of a name that the node gives.
     """
     target = str(part.get("_target_"))
+    for each in targets(part):
+        make_findable(each)
     try:
         taken = inspect.signature(hydra.utils.get_object(target)).parameters
     except Exception as error:  # whatever importing it raises

@@ -91,8 +91,10 @@ def _cell(config: DictConfig) -> float | None:
     """
     try:
         with jobs.job():
+            from highlight_lit.config import drop_left_arguments
             from highlight_lit.training.train import train, value_of
 
+            drop_left_arguments(config, HydraConfig.get().overrides.task)
             Sweep.outcome = train(config)
             metric = config.optimized_metric
             return None if metric is None else value_of(Sweep.outcome, metric)

@@ -129,7 +129,7 @@ def once(run: Any) -> Logger:
     last = int(run.summary.get("trainer/global_step", -1)) if run.resumed else -1
 
     class Once(WandbLogger):
-        starts_anew = bool(run.settings._offline) if hasattr(run, "settings") else False
+        starts_anew = bool(getattr(run, "offline", False))
 
         def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
             if step is None or step > last:

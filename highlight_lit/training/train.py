@@ -150,9 +150,11 @@ def _failure_recorded(folder: Path, header: dict[str, Any]) -> Iterator[None]:
 
 def make_data(plain: Plain, corpus: Corpus) -> HighlightData:
     """The data module of a resolved configuration."""
-    options = {key: plain["data"][key] for key in ("rule", "training", "pairs", "store", "readers", "validation")}
-    options |= {"tau": plain["tau"], "seed": run_config.folded(plain["seed"]), "split": plain["evaluate"]["split"]}
-    data = HighlightData(corpus, plain["topic"], plain["streams"], **options)
+    node = {key: value for key, value in plain["data"].items() if key != "root"}
+    data: HighlightData = run_config.build(
+        node, "data", everything=True, corpus=corpus, topic=plain["topic"], streams=plain["streams"], tau=plain["tau"],
+        seed=run_config.folded(plain["seed"]), split=plain["evaluate"]["split"],
+    )  # fmt: skip
     check_batch(plain, corpus)
     return data
 

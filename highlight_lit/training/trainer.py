@@ -30,7 +30,7 @@ def make_callbacks(plain: Mapping[str, Any], folder: Path, signals: Signals) -> 
     Raises:
         InputError: A node that is none, or whose class does not take an argument or its value.
     """
-    given = {"path": folder / NAME, "signals": signals, "dirpath": str(folder)}
+    given: dict[str, Any] = {"path": folder / NAME, "signals": signals, "dirpath": str(folder)}
     nodes = {name: node for name, node in plain["callbacks"].items() if node is not None}
     callbacks = [build(_node(node, name), f"callbacks.{name}", **given) for name, node in nodes.items()]
     if not any(isinstance(each, LastCheckpoint) for each in callbacks):
