@@ -97,7 +97,10 @@ def _cell(config: DictConfig) -> float | None:
             drop_left_arguments(config, HydraConfig.get().overrides.task)
             Sweep.outcome = train(config)
             metric = config.optimized_metric
-            return None if metric is None else value_of(Sweep.outcome, metric)
+            if metric is None or Sweep.outcome["status"] != "done":
+                return None
+            Sweep.outcome["value"] = value_of(Sweep.outcome, metric)
+            return float(Sweep.outcome["value"])
     except Interrupted as stop:
         if not jobs.conducted_elsewhere():
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -98,6 +99,12 @@ class Sweep(Callback):
                 failures[record["error"]].append(record["overrides"])
         Sweep.failures = dict(failures)
         done = [record for record in records if record["status"] == "done"]
+        judged = [record for record in done if math.isfinite(record.get("value", math.nan))]
+        if judged:
+            metric = config.optimized_metric
+            direction = config.hydra.sweeper.get("direction") or ("minimize" if "loss" in metric else "maximize")
+            found = (min if direction == "minimize" else max)(judged, key=lambda record: record["value"])
+            say(f"best of {len(judged)} by {metric}: {found['value']:.6g} with {found['overrides']}")
         if any("evaluation" in record for record in done):
             say("", summary.heading(done))
             say_table(summary.sweep_table(done, columns()))
