@@ -13,6 +13,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Checkpoint
 
 from highlight_lit.errors import InputError, Interrupted
@@ -152,7 +153,7 @@ def resumable(folder: Path, module: pl.LightningModule) -> Path | None:
 
 @contextmanager
 def restoring(path: Path | None, last: LastCheckpoint) -> Iterator[None]:
-    """Name the checkpoint in what Lightning raises while it restores it, before training has begun.
+    """Name the checkpoint in what Lightning raises while it restores it, before training has begun, or what it refuses.
 
     Raises:
         InputError: In place of what was raised.
@@ -161,6 +162,8 @@ def restoring(path: Path | None, last: LastCheckpoint) -> Iterator[None]:
         yield
     except InputError:
         raise
+    except MisconfigurationException as error:
+        raise InputError(f"trainer: {str(error).splitlines()[0]}") from error
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         if path is None or last.began:
             raise

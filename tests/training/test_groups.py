@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from highlight_lit.errors import InputError
 from highlight_lit.training.ledger import records
 from tests.test_config import GROUPS
 
@@ -24,7 +25,8 @@ def test_every_option_is_trained_a_step(quick_train: Train, tmp_path: Path, grou
         pytest.importorskip(NEEDS[option], reason=f"needs the extra {option}")
     words = [FURTHER.get(f"{group}/{option}", f"{group}={option}"), "trainer.max_epochs=1", "trainer.limit_train_batches=1",
              "data.validation=0.2", "model.d=4", "data.pairs=4"]  # fmt: skip
-    assert quick_train(*words) == 0
+    logger = ["logger=csv"] * (option in ("lr_monitor", "device_stats"))  # which have something to log
+    assert quick_train(*words, *logger) == 0
     [record] = records(tmp_path / "runs")
     assert (record["status"], record["steps"]) == ("done", 1)
 
@@ -36,3 +38,10 @@ def test_debugging_is_short_and_logs_nothing(quick_train: Train, tmp_path: Path,
     [record] = records(tmp_path / "runs")
     assert record["steps"] == steps
     assert not list((tmp_path / "runs").glob("*/wandb"))
+
+
+def test_what_lightning_refuses_when_it_begins_is_a_line(quick_train: Train) -> None:
+    with pytest.raises(
+        InputError, match="trainer: Cannot use `LearningRateMonitor` callback with `Trainer` that has no logger"
+    ):
+        quick_train("callbacks=[last,lr_monitor]")
