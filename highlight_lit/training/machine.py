@@ -38,7 +38,7 @@ def check_machine(options: Mapping[str, Any]) -> None:
             "trainer.accelerator=gpu: torch sees no GPU on this machine; expected auto or cpu, or a driver and a torch "
             "that fit the GPU (highlight-lit doctor shows both)"
         )
-    devices, most = options["devices"], max(_MANY, os.cpu_count() or 1)
+    devices, most = options.get("devices", 1), max(_MANY, os.cpu_count() or 1)
     if isinstance(devices, int) and options["accelerator"] in ("auto", "gpu") and 0 < gpus < devices:
         raise InputError(f"trainer.devices={devices}: this machine has {gpus} GPUs; expected no more")
     on_cpu = options["accelerator"] == "cpu" or not gpus
