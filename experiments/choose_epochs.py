@@ -103,7 +103,9 @@ def _judge(
     """Binary cross entropy and accuracy on whole videos, each class counting half."""
     losses, hits = [], []
     for label, videos in ((1.0, positive), (0.0, negative)):
-        whole = [store.bags(Draw(np.array([v]), np.zeros(1, np.int64)), int(corpus.clips[v])) for v in videos]
+        whole = [
+            store.bags(Draw(np.array([v]), np.zeros(1, np.int64), positive=0), int(corpus.clips[v])) for v in videos
+        ]
         z_hat = torch.cat([module(bags).z_hat for bags in whole])
         losses.append(float(F.binary_cross_entropy_with_logits(z_hat, torch.full_like(z_hat, label))))
         hits.append(float(((z_hat > 0) == bool(label)).float().mean()))
