@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pytorch_lightning as pl
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from highlight_lit.data.batches import BagLoader, Bags, make_bags
+from highlight_lit.data.batches import BagLoader, Bags, Targets, make_bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.sampling import EpochPlan
 from highlight_lit.data.statistics import statistics
@@ -66,6 +66,10 @@ class HighlightData(pl.LightningDataModule):
                 has = ", ".join(corpus.streams) or "labels alone"
                 raise InputError(f"{corpus.root}: {name}: no such stream; the corpus has {has}")
         self.corpus, self.topic, self.streams = corpus, topic, tuple(streams)
+        if corpus.audio_way is not None and "audio" in self.streams and store == "stream":
+            raise InputError(
+                "data.store=stream: reads audio as it is alone; expected data.store=resident beside data.audio"
+            )
         self.positive, self.negative = corpus.weak_labels(topic, rule, training)
         self.held_out: EpochPlan | None = None
         if validation > 0:
@@ -77,6 +81,18 @@ class HighlightData(pl.LightningDataModule):
         self._kind, self._readers = store, readers
         self._store: Store | None = None
         self._loader: BagLoader | None = None
+        self.targets: Targets | None = None
+
+    def guide(self, targets: Mapping[int, NDArray[np.float64]]) -> None:
+        """Train on bags of some videos alone, each with what a teacher says of its clips.
+
+        Args:
+            targets: (T_n,) by index of a video, in [0, 1].
+        """
+        self.positive, self.negative = np.sort(np.fromiter(targets, np.intp)), np.empty(0, np.intp)
+        plan = self.plan
+        self.plan = EpochPlan(plan.clips, self.positive, None, tau=plan.tau, pairs=plan.pairs, seed=plan.seed)
+        self.targets = Targets(targets)
 
     def _hold_out(self, share: float, seed: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
         """Positive and negative videos, those to train on and those that are held out."""
@@ -114,6 +130,8 @@ class HighlightData(pl.LightningDataModule):
         """The store asked for, or the one that fits."""
         if self._kind != "auto":
             return self._kind
+        if self.corpus.audio_way is not None:
+            return "resident"
         streams = [self.corpus.streams[name] for name in self.streams]
         clip_bytes = sum(stream.width * np.dtype(stream.dtype).itemsize for stream in streams) + 1
         # Ranks share the machine's memory, and each holds all videos: any of them may be dealt to it.
@@ -140,7 +158,7 @@ class HighlightData(pl.LightningDataModule):
         """
         if self.trainer is not None and self.trainer.overfit_batches:  # type: ignore[attr-defined]
             return FirstEpoch(self.plan, self.store.to(self._device))
-        self._loader = BagLoader(self.plan, self.store.to(self._device), *self._rank)
+        self._loader = BagLoader(self.plan, self.store.to(self._device), *self._rank, self.targets)
         return self._loader
 
     def val_dataloader(self) -> list[FirstEpoch]:
