@@ -60,6 +60,9 @@ def cluster(options: Mapping[str, Any]) -> ClusterEnvironment | None:
         kind = KubeflowEnvironment
     if kind is None:
         return None
+    if kind is SLURMEnvironment:  # Lightning asks for --ntasks-per-node, which --ntasks and --nodes say as well
+        tasks, machines = (int(os.environ.get(name, 1)) for name in ("SLURM_NTASKS", "SLURM_NNODES"))
+        os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(tasks // machines))
     certain = external() or kind in (LSFEnvironment, MPIEnvironment)
     place: ClusterEnvironment = kind()
     ranks = place.world_size()
