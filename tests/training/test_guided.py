@@ -100,9 +100,10 @@ def test_stopped_in_its_second_stage_it_ends_with_the_same_weights(
             os.kill(os.getpid(), signal.SIGTERM)
         return step(self, *arguments)
 
-    with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(HighlightModule, "training_step", stopped)
+    monkeypatch.setattr(HighlightModule, "training_step", stopped)
+    with pytest.raises(Interrupted):
         quick_train(*GUIDED, f"out={tmp_path / 'cut'}")
+    monkeypatch.undo()
     assert not [path for path in (tmp_path / "cut").glob("*/record.json") if "teacher" in json.loads(path.read_text())]
     assert quick_train(*GUIDED, f"out={tmp_path / 'cut'}") == 0
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "cut")
