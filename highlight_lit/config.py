@@ -16,6 +16,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from highlight_lit.data.audio_ways import AUDIO_WAYS
 from highlight_lit.data.weak_labels import RULES
 from highlight_lit.errors import InputError
 from highlight_lit.launch import CONFIG_DIR as CONFIG_DIR
@@ -59,6 +60,7 @@ MAX_DRAWS = 10**5  # random rankings
 MAX_READERS = 256  # processes
 MAX_DEVICES = 4096
 MAX_RANK = 1 << 20
+MAX_SEEDS = 100  # networks behind a teacher
 
 # Every key of a run outside its parts, and what it takes.
 TAKES: dict[str, Check] = {
@@ -80,6 +82,10 @@ TAKES: dict[str, Check] = {
         "a share of the training videos, at least 0 and under 1",
     ),
     "data.pairs": _whole(1, MAX_PAIRS),
+    "data.fold": (lambda value: value is None or isinstance(value, str), "K/n, such as 1/3, or null"),
+    "data.audio": _one_of(*AUDIO_WAYS),
+    "teacher.method": (lambda value: value is None or isinstance(value, str), "recurrence_change, or null"),
+    "teacher.seeds": _whole(0, MAX_SEEDS),
     "data.store": _one_of("auto", "resident", "stream"),
     "data.readers": _whole(1, MAX_READERS),
     "evaluate.split": _one_of("test", "val", "all"),

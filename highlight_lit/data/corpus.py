@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Corpus:
         clips: (N,) number of clips T_n.
         fingerprint: Hexadecimal digest of what the shards hold now, and of the benchmark they are judged by: two corpora
             with the same one have the same contents.
+        audio_way: Changes a video's audio rows as they are read; None: they are read as they are.
 
     Raises:
         InputError: No manifest, a shard that is missing, damaged or not the one that the manifest lists, shards whose
@@ -47,6 +48,7 @@ class Corpus:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
+        self.audio_way: Callable[[NDArray[Any], NDArray[np.bool_], bytes], NDArray[Any]] | None = None
         self.manifest = read_manifest(self.root)
         columns: dict[str, list[NDArray[Any]]] = {"id": [], "duration": [], "split": []}
         self.shards: list[Shard] = []
@@ -157,7 +159,10 @@ class Corpus:
     def rows(self, video: int, name: str) -> NDArray[Any]:
         """Rows of one video: (T_n, D) of a stream, (T_n, 2) of `span` or (T_n,) of `audio_mask`."""
         shard, row = self.locate(video)
-        return shard.rows(name, int(shard.offsets[row]), int(shard.offsets[row + 1]))
+        rows = shard.rows(name, int(shard.offsets[row]), int(shard.offsets[row + 1]))
+        if name == "audio" and self.audio_way is not None:
+            return self.audio_way(rows, self.rows(video, "audio_mask").astype(bool), bytes(self.ids[video]))
+        return rows
 
     def labels(self, video: int) -> Labels | None:
         """Labels of a video, None where it has none. For evaluation: training never calls this."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pytorch_lightning as pl
@@ -11,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from highlight_lit.data.batches import BagLoader, Bags, make_bags
+from highlight_lit.data.audio_ways import AUDIO_WAYS, with_audio
+from highlight_lit.data.batches import BagLoader, Bags, Targets, make_bags
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.folds import cross_fitted
 from highlight_lit.data.sampling import EpochPlan
 from highlight_lit.data.statistics import statistics
 from highlight_lit.data.stores import Store
@@ -38,6 +40,9 @@ class HighlightData(pl.LightningDataModule):
         readers: Threads that read the shards, at least 1.
         validation: Share of the positive and of the negative training videos that is held out, drawn by the seed; 0: none.
         split: List that is evaluated on: `test`, `val` or `all`.
+        fold: K/n: train on all videos but the topic's K-th fold of n, and evaluate on that one, whatever the lists say;
+            None: the lists. See `cross_fitted`.
+        audio: One of `AUDIO_WAYS`, in which audio is read; `shuffled` by the seed.
 
     Raises:
         InputError: The corpus lacks a stream or the topic, or the topic has no positive or no negative video, or too few
@@ -59,13 +64,29 @@ class HighlightData(pl.LightningDataModule):
         readers: int = 1,
         validation: float = 0.0,
         split: str = "test",
+        fold: str | None = None,
+        audio: str = "as_is",
     ) -> None:
         super().__init__()
+        if audio not in AUDIO_WAYS:
+            raise InputError(f"data.audio={audio}: expected one of {', '.join(AUDIO_WAYS)}")
+        if fold is not None:
+            if training != "lists":
+                raise InputError(
+                    f"data.training={training}: trains on the fold that is evaluated on; expected data.training=lists beside "
+                    "data.fold"
+                )
+            corpus = cross_fitted(corpus, topic, fold)
+        corpus = with_audio(corpus, audio, seed)
         for name in streams:
             if name not in corpus.streams:
                 has = ", ".join(corpus.streams) or "labels alone"
                 raise InputError(f"{corpus.root}: {name}: no such stream; the corpus has {has}")
         self.corpus, self.topic, self.streams = corpus, topic, tuple(streams)
+        if corpus.audio_way is not None and "audio" in self.streams and store == "stream":
+            raise InputError(
+                "data.store=stream: reads audio as it is alone; expected data.store=resident beside data.audio"
+            )
         self.positive, self.negative = corpus.weak_labels(topic, rule, training)
         self.held_out: EpochPlan | None = None
         if validation > 0:
@@ -77,6 +98,18 @@ class HighlightData(pl.LightningDataModule):
         self._kind, self._readers = store, readers
         self._store: Store | None = None
         self._loader: BagLoader | None = None
+        self.targets: Targets | None = None
+
+    def guide(self, targets: Mapping[int, NDArray[np.float64]]) -> None:
+        """Train on bags of some videos alone, each with what a teacher says of its clips.
+
+        Args:
+            targets: (T_n,) by index of a video, in [0, 1].
+        """
+        self.positive, self.negative = np.sort(np.fromiter(targets, np.intp)), np.empty(0, np.intp)
+        plan = self.plan
+        self.plan = EpochPlan(plan.clips, self.positive, None, tau=plan.tau, pairs=plan.pairs, seed=plan.seed)
+        self.targets = Targets(targets)
 
     def _hold_out(self, share: float, seed: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
         """Positive and negative videos, those to train on and those that are held out."""
@@ -114,6 +147,8 @@ class HighlightData(pl.LightningDataModule):
         """The store asked for, or the one that fits."""
         if self._kind != "auto":
             return self._kind
+        if self.corpus.audio_way is not None:
+            return "resident"
         streams = [self.corpus.streams[name] for name in self.streams]
         clip_bytes = sum(stream.width * np.dtype(stream.dtype).itemsize for stream in streams) + 1
         # Ranks share the machine's memory, and each holds all videos: any of them may be dealt to it.
@@ -140,7 +175,7 @@ class HighlightData(pl.LightningDataModule):
         """
         if self.trainer is not None and self.trainer.overfit_batches:  # type: ignore[attr-defined]
             return FirstEpoch(self.plan, self.store.to(self._device))
-        self._loader = BagLoader(self.plan, self.store.to(self._device), *self._rank)
+        self._loader = BagLoader(self.plan, self.store.to(self._device), *self._rank, self.targets)
         return self._loader
 
     def val_dataloader(self) -> list[FirstEpoch]:

@@ -44,7 +44,7 @@ class LastCheckpoint(Checkpoint):
 
     def __init__(self, path: Path, signals: Signals, steps: int | None = None, minutes: float | None = 5.0) -> None:
         self.path, self.steps, self.minutes, self.signals = path, steps, minutes, signals
-        self.seconds, self.began = 0.0, False
+        self.seconds, self.began, self._between_epochs = 0.0, False, False
         self._resumed_at = self._saved_at = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -63,7 +63,24 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save between two epochs."""
+        self._between_epochs = True
         self._save_if_due(trainer)
+        self._between_epochs = False
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Between two epochs, have the next one begin at its first batch.
+
+        Where `trainer.max_steps` is set, Lightning would go on in the epoch that is over, find no batch in it, and leave
+        out the next one.
+        """
+        if self._between_epochs and trainer.max_steps != -1:
+            loop = checkpoint["loops"]["fit_loop"]
+            for epochs in (loop["epoch_progress"]["total"], loop["epoch_progress"]["current"]):
+                epochs["completed"] = epochs["processed"]
+            batches = loop["epoch_loop.batch_progress"]
+            batches |= {"current": dict.fromkeys(batches["current"], 0), "is_last_batch": False}
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the weights that training ends with, whatever ended it; from here on there is nothing to save."""

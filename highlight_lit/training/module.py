@@ -117,8 +117,8 @@ class HighlightModule(pl.LightningModule):
         elif self.objective is not objective:
             found = self.objective(self.network, self.loss, bags)
         else:
-            found = judged(self.loss, detect(self, bags), bags.label, bags.mask)
-        self.progress.add(self._batch, found, 2 * pairs)
+            found = judged(self.loss, detect(self, bags), bags.label, bags.mask, bags.target)
+        self.progress.add(self._batch, found, 2 * pairs if self.trainer.world_size > 1 else len(bags.label))
         if (self._batch + 1) % CHECK_EVERY == 0:
             self.progress.look()
             self._stop_if_bad()

@@ -21,6 +21,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.signals import Signals
 from highlight_lit.training import ledger, places
 from highlight_lit.training.checkpoints import LastCheckpoint, read_checkpoint, restoring, resumable
+from highlight_lit.training.guided import check_teacher, first_stage, targets
 from highlight_lit.training.loggers import check_loggers, conclude, opened, start_anew
 from highlight_lit.training.machine import check_batch, check_machine, check_network
 from highlight_lit.training.module import HighlightModule, log_epoch
@@ -49,6 +50,7 @@ def train(config: DictConfig | Plain) -> dict[str, Any]:
         plain = run_config.plain(config)
         check_machine(plain["trainer"])
         check_loggers(plain)
+        check_teacher(plain)
         place = places.cluster(plain["trainer"])
         if place is not None:
             plain["trainer"] |= places.shape(place)
@@ -56,15 +58,18 @@ def train(config: DictConfig | Plain) -> dict[str, Any]:
         out = Path(plain["out"])
         tried = make_trainer(plain, place or places.alone(), out, make_callbacks(plain, out, signals))
         devices = tried.num_devices
+        if plain["teacher"]["method"] is not None and devices * tried.num_nodes > 1:
+            raise InputError("teacher: trains on one device; expected trainer.devices=1")
         if place is None and tried.num_nodes > 1:
             raise InputError(
                 f"trainer.num_nodes={tried.num_nodes}: expected torchrun or srun, which start processes there"
             )
         corpus = Corpus(Path(plain["data"]["root"]))
         data = make_data(plain, corpus)
-        module = make_module(plain, corpus)
+        module = make_module(plain, data.corpus)
         ranks = devices * tried.num_nodes if _draws(module) else 1
-        run_id = run_config.identity(plain, corpus.fingerprint, ranks)
+        first = [run_config.identity(run, corpus.fingerprint) for run in first_stage(plain)]
+        run_id = run_config.identity({**plain, "first_stage": first} if first else plain, corpus.fingerprint, ranks)
         with places.joined(place):
             if place is not None and place.global_rank() > 0:
                 return _followed(plain, data, module, out, run_id, signals, place)
@@ -92,6 +97,11 @@ def _claimed(
                 return {**done, "skipped": True}
             header = _header(plain, data, run_id)
             with _failure_recorded(folder, header):
+                if plain["teacher"]["method"] is not None:
+                    first = [train(run) for run in first_stage(plain)]
+                    data.guide(targets(plain, data.corpus, first))
+                    header["teacher"] = {**plain["teacher"], "runs": [record["id"] for record in first]}
+                    header["training"] = {"tagged": len(data.positive)}
                 if place is not None:
                     return _run(plain, data, module, folder, header, signals, place)
                 with Ranks(devices, _other_rank, plain, folder, run_id) as others:
@@ -116,8 +126,9 @@ def _followed(
 def _other_rank(plain: Plain, folder: Path, run_id: str, place: Place) -> None:
     """The part in a run of another rank that rank 0 has started."""
     corpus = Corpus(Path(plain["data"]["root"]))
+    data = make_data(plain, corpus)
     with Signals() as signals:
-        _run(plain, make_data(plain, corpus), make_module(plain, corpus), folder, {"id": run_id}, signals, place)
+        _run(plain, data, make_module(plain, data.corpus), folder, {"id": run_id}, signals, place)
 
 
 def _header(plain: Plain, data: HighlightData, run_id: str) -> dict[str, Any]:
@@ -125,7 +136,9 @@ def _header(plain: Plain, data: HighlightData, run_id: str) -> dict[str, Any]:
     corpus = data.corpus
     counts = {"positive": len(data.positive), "negative": len(data.negative)}
     if data.held_out is not None:
-        counts |= {"held_out": len(data.held_out.positive) + len(data.held_out.negative)}
+        counts |= {
+            "held_out": sum(len(kind) for kind in (data.held_out.positive, data.held_out.negative) if kind is not None)
+        }
     return {
         "id": run_id,
         **{key: plain[key] for key in ("study", "topic", "modality", "seed")},

@@ -93,6 +93,7 @@ FURTHER = {
     "callbacks": ["data.validation=0.3", "logger=[wandb,csv]", "data.pairs=2",
                   "callbacks=[last,progress,early_stopping,best_checkpoint,lr_monitor]"],
     "average": ["callbacks=[last,weight_averaging]", "callbacks.weight_averaging.decay=0.9", "logger=csv"],
+    "steps": ["trainer.max_steps=6", "logger=csv"],
     "accumulate": ["trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=0.1", "data.pairs=2"],
 }  # fmt: skip
 
