@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -10,9 +11,9 @@ from typing import Any
 
 import hydra
 from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.overrides import MULTIRUN as MULTIRUN
@@ -42,7 +43,7 @@ def launch(program: str, config_name: str, job: Callable[[DictConfig], Any], wor
         hydra.main(config_path=str(CONFIG_DIR), config_name=config_name, version_base="1.3")(job)()
     except (HydraException, OmegaConfBaseException) as error:
         _raise_signal(error)
-        raise InputError(_one_line(error)) from error
+        raise InputError(_said(error, config_name)) from error
     finally:
         sys.argv = before
 
@@ -59,7 +60,7 @@ def composed(config_name: str, words: Sequence[str]) -> DictConfig:
             missing = sorted(str(key) for key in OmegaConf.missing_keys(config))
     except (HydraException, OmegaConfBaseException) as error:
         _raise_signal(error)
-        raise InputError(_one_line(error)) from error
+        raise InputError(_said(error, config_name)) from error
     if missing:
         raise InputError(f"{', '.join(missing)}: missing; expected {' '.join(f'{key}=...' for key in missing)}")
     return config
@@ -71,6 +72,40 @@ def _raise_signal(error: BaseException | None) -> None:
         if isinstance(error, Interrupted):
             raise error
         error = error.__cause__ or error.__context__
+
+
+def _said(error: BaseException, config_name: str) -> str:
+    """What is wrong with a word that Hydra does not take, and the nearest one that it does."""
+    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        return f"{group}={option}: no such option; expected one of {', '.join(error.options)}{_near(option, error.options)}"
+    cause = error.__cause__
+    if not isinstance(cause, ConfigAttributeError | ConfigKeyError) or not cause.full_key:
+        return _one_line(error)
+    key = str(cause.full_key)
+    found = _near(key, _keys(config_name)) or f"; the keys are those of {CONFIG_DIR / config_name}.yaml"
+    return f"{key}: no such key{found}"
+
+
+def _near(word: str, words: Sequence[str]) -> str:
+    """Which of some words may have been meant."""
+    close = difflib.get_close_matches(word, words, 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _keys(config_name: str) -> list[str]:
+    """Every key of a configuration and its groups."""
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        config = compose(config_name)
+    found, left = [], [("", config)]
+    while left:
+        prefix, node = left.pop()
+        for name in node:
+            found.append(f"{prefix}{name}")
+            value = node._get_node(name)
+            if isinstance(value, DictConfig) and not value._is_interpolation() and not value._is_none():
+                left.append((f"{found[-1]}.", value))
+    return found
 
 
 def _one_line(error: BaseException) -> str:
