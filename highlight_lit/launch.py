@@ -22,6 +22,8 @@ from highlight_lit.overrides import prepared
 _HERE = Path(__file__).parent
 # In a wheel the configuration lies inside the package, in a checkout beside it.
 CONFIG_DIR = next(path for path in (_HERE / "conf", _HERE.parent / "conf") if path.is_dir())
+# Flags that say what Hydra is to do; it raises a ValueError where there are two.
+_MODES = (*MULTIRUN, "--cfg", "-c", "--info", "-i", "--run", "-r", "--shell-completion", "-sc")
 
 
 def launch(program: str, config_name: str, job: Callable[[DictConfig], Any], words: Sequence[str]) -> None:
@@ -37,15 +39,29 @@ def launch(program: str, config_name: str, job: Callable[[DictConfig], Any], wor
         InputError: A word Hydra does not take, in one line.
     """
     before = sys.argv
-    sys.argv = [program, *prepared(words)]
+    sys.argv = [program, *_one_mode(prepared(words))]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra then raises, instead of printing and exiting itself
     try:
         hydra.main(config_path=str(CONFIG_DIR), config_name=config_name, version_base="1.3")(job)()
     except (HydraException, OmegaConfBaseException) as error:
         _raise_signal(error)
         raise InputError(_said(error, config_name)) from error
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise InputError(
+            f"{os.fsdecode(error.filename)}: cannot be used ({error.strerror}); expected a folder that can be written (out=...)"
+        ) from error
     finally:
         sys.argv = before
+
+
+def _one_mode(words: list[str]) -> list[str]:
+    """The words, of which one at most says what Hydra is to do."""
+    modes = [word for word in words if word.partition("=")[0] in _MODES]
+    if len(modes) > 1:
+        raise InputError(f"{' '.join(modes)}: expected one of these; --cfg job shows a single run's configuration")
+    return words
 
 
 def composed(config_name: str, words: Sequence[str]) -> DictConfig:
@@ -78,7 +94,8 @@ def _said(error: BaseException, config_name: str) -> str:
     """What is wrong with a word that Hydra does not take, and the nearest one that it does."""
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        return f"{group}={option}: no such option; expected one of {', '.join(error.options)}{_near(option, error.options)}"
+        options = [str(name) for name in error.options]
+        return f"{group}={option}: no such option; expected one of {', '.join(options)}{_near(option, options)}"
     cause = error.__cause__
     if not isinstance(cause, ConfigAttributeError | ConfigKeyError) or not cause.full_key:
         return _one_line(error)
@@ -101,7 +118,7 @@ def _keys(config_name: str) -> list[str]:
     while left:
         prefix, node = left.pop()
         for name in node:
-            found.append(f"{prefix}{name}")
+            found.append(f"{prefix}{name!s}")
             value = node._get_node(name)
             if isinstance(value, DictConfig) and not value._is_interpolation() and not value._is_none():
                 left.append((f"{found[-1]}.", value))

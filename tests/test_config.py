@@ -114,3 +114,21 @@ def test_a_part_with_an_argument_its_class_does_not_take_is_refused() -> None:
 
 def test_the_configuration_is_found_beside_the_package() -> None:
     assert (Path(CONFIG_DIR) / "config.yaml").is_file()
+
+
+@pytest.mark.filterwarnings("error")  # Hydra's of a callback that fails
+@pytest.mark.parametrize("below", ["", "/results"])
+def test_a_sweep_into_a_file_is_refused_in_one_line(small_corpus: Path, tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        InputError, match=r"file(/results)?: cannot be used \(.*\); expected a folder that can be written"
+    ):
+        train(
+            ["-m", f"data.root={small_corpus}", "topic=topic01,topic02", "logger=none", f"out={tmp_path}/file{below}"]
+        )
+
+
+@pytest.mark.parametrize("modes", [("-m", "--cfg", "job"), ("--multirun", "--cfg=job"), ("--info", "all", "-c", "job")])
+def test_flags_of_hydra_that_exclude_each_other_are_refused_in_one_line(modes: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match=r"expected one of these; --cfg job shows a single run's configuration"):
+        train(["topic=dog", *modes])
