@@ -99,9 +99,11 @@ def _said(error: BaseException, config_name: str) -> str:
     cause = error.__cause__
     if not isinstance(cause, ConfigAttributeError | ConfigKeyError) or not cause.full_key:
         return _one_line(error)
-    key = str(cause.full_key)
-    found = _near(key, _keys(config_name)) or f"; the keys are those of {CONFIG_DIR / config_name}.yaml"
-    return f"{key}: no such key{found}"
+    key, keys = str(cause.full_key), _keys(config_name)
+    hint, node = _near(key, keys), key.rpartition(".")[0]
+    if node and any(one.startswith(f"{node}.") and one.endswith("._target_") for one in keys):
+        hint += f"; +{key}=... adds one that its class takes"
+    return f"{key}: no such key{hint or f'; the keys are those of {CONFIG_DIR / config_name}.yaml'}"
 
 
 def _near(word: str, words: Sequence[str]) -> str:

@@ -142,10 +142,17 @@ class Corpus:
                 )
         return positive, negative
 
-    def evaluation_videos(self, topic: str) -> NDArray[np.intp]:
-        """Indices of the topic's videos to evaluate on: its validation (or test) list, all of them without lists."""
-        listed = np.isin(self.split, ("val", "test"))
-        return np.flatnonzero(self.tagged(topic) & (listed if listed.any() else True))
+    def evaluation_videos(self, topic: str, split: str = "test") -> NDArray[np.intp]:
+        """Indices of the topic's videos to evaluate on.
+
+        Args:
+            topic: One of `topics`.
+            split: The list `test` or `val`, or `all` of both. A corpus that has one of the two gives that one, one
+                without lists all its videos.
+        """
+        there = [name for name in ("val", "test") if (self.split == name).any()]
+        listed = np.isin(self.split, [split] if split in there else there)
+        return np.flatnonzero(self.tagged(topic) & (listed if there else True))
 
     def rows(self, video: int, name: str) -> NDArray[Any]:
         """Rows of one video: (T_n, D) of a stream, (T_n, 2) of `span` or (T_n,) of `audio_mask`."""

@@ -32,16 +32,16 @@ class LastCheckpoint(Checkpoint):
 
     Args:
         path: The file.
+        signals: Where a signal to stop is noted.
         steps: Steps between two checkpoints; None: not by steps.
         minutes: Minutes between two; None: not by time.
-        signals: Where a signal to stop is noted.
 
     Attributes:
         seconds: Spent in training so far, over all the processes the run has had.
         began: Whether training has begun, in this process: what it goes on from is restored then.
     """
 
-    def __init__(self, path: Path, steps: int | None, minutes: float | None, signals: Signals) -> None:
+    def __init__(self, path: Path, signals: Signals, steps: int | None = None, minutes: float | None = 5.0) -> None:
         self.path, self.steps, self.minutes, self.signals = path, steps, minutes, signals
         self.seconds, self.began = 0.0, False
         self._resumed_at = self._saved_at = time.monotonic()
@@ -53,19 +53,20 @@ class LastCheckpoint(Checkpoint):
         self.signals.install()
         self.signals.deferred = True
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Save in the middle of an epoch."""
-        if not trainer.is_last_batch:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save in the middle of an epoch, but not of batches whose gradients are added up: those are not kept."""
+        if not trainer.is_last_batch and (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
             self._save_if_due(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save between two epochs, and after the last."""
-        assert trainer.max_epochs is not None
-        self._save_if_due(trainer, last=trainer.current_epoch + 1 >= trainer.max_epochs)
+        """Save between two epochs."""
+        self._save_if_due(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """From here on there is nothing to save."""
-        self._count_seconds()
+        """Save the weights that training ends with, whatever ended it; from here on there is nothing to save."""
+        self._save_if_due(trainer, last=True)
         self.signals.deferred = False
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:

@@ -33,11 +33,13 @@ class Sweep(Callback):
 
     Attributes:
         signals: Of this process, while a command is under way.
+        outcome: The record of the run that has just ended in this process, or how it failed.
         failures: What failed in the last sweep of this process: the cells by their error.
         error: What a single run of this process raised.
     """
 
     signals: ClassVar[Signals]
+    outcome: ClassVar[dict[str, Any]]
     failures: ClassVar[dict[str, list[str]]] = {}
     error: ClassVar[Exception | None] = None
     _open: ClassVar[ExitStack] = ExitStack()
@@ -66,7 +68,7 @@ class Sweep(Callback):
         """Print the run's line and leave a note of it."""
         if job_return.status != JobStatus.COMPLETED:
             return
-        record = job_return.return_value
+        record = Sweep.outcome
         overrides = " ".join(job_return.overrides or [])
         notes = Path(os.environ[_NOTES]) if _NOTES in os.environ else None
         if (error := record.pop("exception", None)) is not None:
