@@ -45,7 +45,12 @@ def _run(words: list[str]) -> int:
             return train(words[1:])
         if words[:1] == ["extract"] and media.wants_jobs(words[1:]):
             return media.run_extract_jobs(words[1:])
-        options = _parser().parse_args(words)
+        parser = _parser()
+        options, unknown = parser.parse_known_args(words)
+        if unknown:
+            files = all(Path(word).is_file() for word in unknown)
+            one = "; one file is expected where a pattern of the shell's has given several: name it" if files else ""
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}{one}")
         status: int = options.run(options)
         return status
     except InputError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,9 +13,9 @@ from typing import Any
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.overrides import MULTIRUN as MULTIRUN
@@ -23,6 +24,8 @@ from highlight_lit.overrides import prepared
 _HERE = Path(__file__).parent
 # In a wheel the configuration lies inside the package, in a checkout beside it.
 CONFIG_DIR = next(path for path in (_HERE / "conf", _HERE.parent / "conf") if path.is_dir())
+# Flags that say what Hydra is to do; it raises a ValueError where there are two.
+_MODES = (*MULTIRUN, "--cfg", "-c", "--info", "-i", "--run", "-r", "--shell-completion", "-sc")
 
 
 def launch(program: str, config_name: str, job: Callable[[DictConfig], Any], words: Sequence[str]) -> None:
@@ -38,15 +41,29 @@ def launch(program: str, config_name: str, job: Callable[[DictConfig], Any], wor
         InputError: A word Hydra does not take, in one line.
     """
     before = sys.argv
-    sys.argv = [program, *prepared(words)]
+    sys.argv = [program, *_one_mode(prepared(words))]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra then raises, instead of printing and exiting itself
     try:
         hydra.main(config_path=str(CONFIG_DIR), config_name=config_name, version_base="1.3")(job)()
     except (HydraException, OmegaConfBaseException) as error:
         _raise_signal(error)
-        raise InputError(_one_line(error)) from error
+        raise InputError(_said(error, config_name)) from error
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise InputError(
+            f"{os.fsdecode(error.filename)}: cannot be used ({error.strerror}); expected a folder that can be written (out=...)"
+        ) from error
     finally:
         sys.argv = before
+
+
+def _one_mode(words: list[str]) -> list[str]:
+    """The words, of which one at most says what Hydra is to do."""
+    modes = [word for word in words if word.partition("=")[0] in _MODES]
+    if len(modes) > 1:
+        raise InputError(f"{' '.join(modes)}: expected one of these; --cfg job shows a single run's configuration")
+    return words
 
 
 def composed(config_name: str, words: Sequence[str]) -> DictConfig:
@@ -62,7 +79,7 @@ def composed(config_name: str, words: Sequence[str]) -> DictConfig:
             missing = sorted(str(key) for key in OmegaConf.missing_keys(config))
     except (HydraException, OmegaConfBaseException) as error:
         _raise_signal(error)
-        raise InputError(_one_line(error)) from error
+        raise InputError(_said(error, config_name)) from error
     if missing:
         raise InputError(f"{', '.join(missing)}: missing; expected {' '.join(f'{key}=...' for key in missing)}")
     return config
@@ -74,6 +91,43 @@ def _raise_signal(error: BaseException | None) -> None:
         if isinstance(error, Interrupted):
             raise error
         error = error.__cause__ or error.__context__
+
+
+def _said(error: BaseException, config_name: str) -> str:
+    """What is wrong with a word that Hydra does not take, and the nearest one that it does."""
+    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        options = [str(name) for name in error.options]
+        return f"{group}={option}: no such option; expected one of {', '.join(options)}{_near(option, options)}"
+    cause = error.__cause__
+    if not isinstance(cause, ConfigAttributeError | ConfigKeyError) or not cause.full_key:
+        return _one_line(error)
+    key, keys = str(cause.full_key), _keys(config_name)
+    hint, node = _near(key, keys), key.rpartition(".")[0]
+    if node and any(one.startswith(f"{node}.") and one.endswith("._target_") for one in keys):
+        hint += f"; +{key}=... adds one that its class takes"
+    return f"{key}: no such key{hint or f'; the keys are those of {CONFIG_DIR / config_name}.yaml'}"
+
+
+def _near(word: str, words: Sequence[str]) -> str:
+    """Which of some words may have been meant."""
+    close = difflib.get_close_matches(word, words, 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _keys(config_name: str) -> list[str]:
+    """Every key of a configuration and its groups."""
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        config = compose(config_name)
+    found, left = [], [("", config)]
+    while left:
+        prefix, node = left.pop()
+        for name in node:
+            found.append(f"{prefix}{name!s}")
+            value = node._get_node(name)
+            if isinstance(value, DictConfig) and not value._is_interpolation() and not value._is_none():
+                left.append((f"{found[-1]}.", value))
+    return found
 
 
 def _one_line(error: BaseException) -> str:

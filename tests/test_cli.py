@@ -13,6 +13,8 @@ import pytest
 
 from highlight_lit.baselines import METHODS
 from highlight_lit.cli import main
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.evaluation.judge import labelled_videos
 
 Ended = subprocess.CompletedProcess[str]
 
@@ -102,6 +104,30 @@ def test_doctor_says_what_is_here_and_that_a_corpus_is_sound(run: Callable[..., 
     assert "topic01                  6 positive and 6 negative videos to train on, 8 with labels" in ended.stdout
 
 
+def test_the_scores_of_some_topics_are_refused_with_the_topics_that_can_be_judged(
+    run: Callable[..., Ended], small_corpus: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "scores.csv"
+    videos = [video.id for video in labelled_videos(Corpus(small_corpus), ["topic02"])]
+    table.write_text("video,start,end,score\n" + "".join(f"{video},0,1,1\n" for video in videos))
+    words = ("evaluate", "--scores", table, "--corpus", small_corpus, "--draws", "10")
+    ended = run(*words)
+    assert ended.returncode == 2
+    assert ended.stderr.endswith("expected scores of all, or a choice of topics: --topics topic02\n")
+    assert run(*words, "--topics", "topic02").returncode == 0
+
+
+def test_several_files_of_a_pattern_where_one_is_expected_are_refused_with_what_to_do(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name in ("a.ckpt", "b.ckpt"):
+        (tmp_path / name).touch()
+    with pytest.raises(SystemExit, match="2"):
+        main(["score", "new.mp4", "--checkpoint", *map(str, sorted(tmp_path.glob("*.ckpt")))])
+    assert capsys.readouterr().err.endswith("b.ckpt; one file is expected where a pattern of the shell's has given "
+                                            "several: name it\n")  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -111,6 +137,7 @@ def test_doctor_says_what_is_here_and_that_a_corpus_is_sound(run: Callable[..., 
         ("video,start,end,score\na,0,1\n", "line 2: 3 fields, expected 4"),
         ("video,start,end,score\na,0,1,1\n", "none of its 1 videos is in "),
         ("video,start,end,score\nsynthetic-000000,0,1,1\n", "video 'synthetic-000003' is missing and "),
+        ("video,start,end,score\nsynthetic-000000,0,1,1\n", "; expected scores of all\n"),
     ],
 )
 def test_scores_that_cannot_be_judged_are_refused_by_line(

@@ -64,8 +64,18 @@ def test_every_shipped_file_composes_and_its_network_can_be_built(group: str, op
         ("+logger.wandb.projct=x", "logger.wandb.projct: no argument of"),
         ("data.validation=1", "data.validation=1: expected a share"),
         ("evaluate.split=train", "evaluate.split=train: expected one of test, val, all"),
-        ("modality=x", "Could not find 'modality/x' Available options in 'modality': audio av visual"),
-        ("bta=1", "bta"),
+        (
+            "trainer.gradient_clip=1",
+            "no such key; did you mean trainer.gradient_clip_val?; +trainer.gradient_clip=... adds one that its class takes",
+        ),
+        ("modality=x", "modality=x: no such option; expected one of audio, av, visual"),
+        ("modality=audoi", "modality=audoi: no such option; expected one of audio, av, visual; did you mean audio?"),
+        ("bta=1", "bta: no such key; did you mean beta?"),
+        ("topics=dog", "topics: no such key; did you mean topic?"),
+        ("data.rot=x", "data.rot: no such key; did you mean data.root?"),
+        ("modalty=av", "modalty: no such key; did you mean modality?"),
+        ("context.t=1", "context.t: no such key; did you mean context.T?"),
+        ("xyzzy=1", "xyzzy: no such key; the keys are those of "),
         ("+dat.root=x", "dat.root: no such key; did you mean data.root?"),
         ("+streams.x=1", "streams"),
         ("fusion.Rank=3", "Rank"),
@@ -126,3 +136,21 @@ def test_a_part_with_an_argument_its_class_does_not_take_is_refused() -> None:
 
 def test_the_configuration_is_found_beside_the_package() -> None:
     assert (Path(CONFIG_DIR) / "config.yaml").is_file()
+
+
+@pytest.mark.filterwarnings("error")  # Hydra's of a callback that fails
+@pytest.mark.parametrize("below", ["", "/results"])
+def test_a_sweep_into_a_file_is_refused_in_one_line(small_corpus: Path, tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        InputError, match=r"file(/results)?: cannot be used \(.*\); expected a folder that can be written"
+    ):
+        train(
+            ["-m", f"data.root={small_corpus}", "topic=topic01,topic02", "logger=none", f"out={tmp_path}/file{below}"]
+        )
+
+
+@pytest.mark.parametrize("modes", [("-m", "--cfg", "job"), ("--multirun", "--cfg=job"), ("--info", "all", "-c", "job")])
+def test_flags_of_hydra_that_exclude_each_other_are_refused_in_one_line(modes: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match=r"expected one of these; --cfg job shows a single run's configuration"):
+        train(["topic=dog", *modes])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,10 +102,20 @@ def judge_several(
     for scores in systems:
         if missing := [video.id for video in videos if video.id not in scores]:
             more = f" and {len(missing) - 1} more" * (len(missing) > 1)
-            raise InputError(f"{where}: video {missing[0]!r} is missing{more} of {len(videos)} labelled videos")
+            raise InputError(
+                f"{where}: video {missing[0]!r} is missing{more} of {len(videos)} labelled videos; expected scores of all"
+                f"{_whole_topics(videos, set(missing))}"
+            )
         segments = {v.id: to_segments(scores[v.id].span, scores[v.id].score, v.span) for v in videos}
         judged.append(Judgement(evaluate(benchmark, videos, segments, empty), chance, middle, annotators))
     return judged
+
+
+def _whole_topics(videos: Sequence[LabelledVideo], missing: Container[str]) -> str:
+    """What to say where some topics lack no video."""
+    lacking = {video.topic for video in videos if video.id in missing}
+    whole = sorted({video.topic for video in videos} - lacking)
+    return f", or a choice of topics: --topics {shlex.join(whole)}" if whole else ""
 
 
 def write_judgement(folder: Path, judgement: Judgement) -> None:

@@ -38,6 +38,9 @@ class Survey:
     notes: list[str] = field(default_factory=list)
 
 
+_AGAIN = "Give their table (--tags CSV, tags=CSV with -m) or sidecars again"
+
+
 def survey(found: Found, rows: Sequence[Row], known: Mapping[str, Known], allow_untagged: bool = False) -> Survey:
     """Look at all videos, rows and sidecars.
 
@@ -66,8 +69,9 @@ def survey(found: Found, rows: Sequence[Row], known: Mapping[str, Known], allow_
     _add_known(matches, known, result)
     alone = _alone(matches, known, result)
     if alone and not allow_untagged:
+        mend = "Mend the names" if rows or matches.sidecars or matches.orphans else _AGAIN
         raise InputError(
-            f"{'; '.join(alone)}. Mend the names, or go on as it is with --allow-untagged (allow_untagged=true with -m):"
+            f"{'; '.join(alone)}. {mend}, or go on as it is with --allow-untagged (allow_untagged=true with -m):"
             " a video without tags is a negative for every topic"
         )
     result.notes += alone

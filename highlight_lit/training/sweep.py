@@ -51,15 +51,17 @@ class Sweep(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Make the folder of notes, beside the results so that other machines see it."""
-        out = Path(config.out).resolve()
-        out.mkdir(parents=True, exist_ok=True)
-        here = f".sweep-{socket.gethostname()}-"
+        Sweep.failures, Sweep.error = {}, None
+        out, here = Path(config.out).resolve(), f".sweep-{socket.gethostname()}-"
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            os.environ[_NOTES] = tempfile.mkdtemp(prefix=f"{here}{os.getpid()}-", dir=out)
+        except OSError:
+            return  # Hydra only warns of what a callback raises; it writes to the same folder next, and that is heard
         for left in out.glob(".sweep-*"):
             owner = re.fullmatch(rf"{re.escape(here)}(\d+)-[^-]*", left.name)
             if owner is not None and not alive(int(owner[1])):  # it was killed
                 shutil.rmtree(left, ignore_errors=True)
-        os.environ[_NOTES] = tempfile.mkdtemp(prefix=f"{here}{os.getpid()}-", dir=out)
-        Sweep.failures, Sweep.error = {}, None
         if not config.hydra.launcher._target_.endswith(".BasicLauncher"):  # others have jobs run by other processes
             Sweep._open.enter_context(conducted(Path(os.environ[_NOTES]), Sweep.signals))
 

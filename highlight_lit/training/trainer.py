@@ -74,6 +74,8 @@ def make_trainer(
     """
     quiet()
     node = dict(plain["trainer"])
+    if not any(isinstance(each, ProgressBar) for each in callbacks):
+        node["enable_progress_bar"] = False  # Lightning would add a bar of its own, to files too
     further = [build(each, "trainer.plugins") for each in node.pop("plugins", None) or ()]
     trainer: pl.Trainer = build(
         node,

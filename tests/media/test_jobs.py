@@ -130,9 +130,10 @@ def test_packing_waits_until_no_one_extracts_any_more(tmp_path, capsys):
         ([], "slices: missing; expected slices=..."),
         (["slices=0"], "slices=0: expected a whole number of at least 1"),
         (["slices=2", "workers=many"], "workers=many: expected a whole number"),
-        (["slices=2", "colour=red"], "Could not override 'colour'"),
+        (["slices=2", "colour=red"], "colour: no such key; the keys are those of "),
         (["slices=2", "visual=vgg"], "visual extractor 'vgg': unknown"),
-        (["slices=2", "hydra/launcher=none"], "Could not find 'hydra/launcher/none'"),
+        (["slices=2", "worker=3"], "worker: no such key; did you mean workers?"),
+        (["slices=2", "hydra/launcher=none"], "hydra/launcher=none: no such option; expected one of basic, joblib"),
         (["slices=2", "--workers", "3"], "--workers: with -m, expected KEY=VALUE"),
     ],
 )

@@ -78,8 +78,7 @@ def import_corpus(
     if topics is not None:
         for topic in sorted({*topics} - {tag for row in rows for tag in row.tags}):
             raise InputError(f"{videos}: tags: no video is tagged {topic!r}, though it is to be a topic")
-    folders = {folder: files_of(source / folder) for folder in FOLDERS if (source / folder).is_dir()}
-    arrays = _Arrays(source, folders, clip_seconds)
+    arrays = _Arrays(source, _folders(source), clip_seconds)
     rows = _matched(arrays, videos, rows, allow_unmatched, report)
     streams = arrays.streams(rows, dtype)
     arrays.report_cuts(rows, report)
@@ -110,11 +109,22 @@ def _table(path: Path) -> list[Video]:
         if (split := row.get("split", "")) not in SPLITS:
             raise InputError(f"{where}: split: {split!r}, expected one of {', '.join(map(repr, SPLITS))}")
         tags = tuple(composed(tag.strip()) for tag in row["tags"].split(";") if tag.strip())
-        duration = number(row["duration"], f"{where}: duration")
+        duration = number(row["duration"], f"{where}: duration (in seconds)")
         rows[name] = Video(name, duration, tags, np.empty((0, 2)), title=row.get("title", ""), split=split)
     if not rows:
         raise InputError(f"{path}: no video; expected a row for each")
     return list(rows.values())
+
+
+def _folders(source: Path) -> dict[str, dict[str, Path]]:
+    """The arrays of each folder that is there, by id."""
+    if not source.is_dir():
+        raise InputError(f"{source}: no such folder; expected one with visual/ID.npy or audio/ID.npy, or both")
+    folders = {folder: files_of(source / folder) for folder in FOLDERS if (source / folder).is_dir()}
+    if not folders and files_of(source):
+        above = f", so name the folder above: {source.parent}" if source.name in FOLDERS else ""
+        raise InputError(f"{source}: arrays lie in it; expected them in its folders visual and audio{above}")
+    return folders
 
 
 def _matched(arrays: _Arrays, table: Path, rows: Sequence[Video], allow_unmatched: bool, report: Report) -> list[Video]:
@@ -138,7 +148,8 @@ def _matched(arrays: _Arrays, table: Path, rows: Sequence[Video], allow_unmatche
         lines.append(f"{len(stray)} arrays of {arrays.source}: no row in {table}: {a_few(names)}")
     if lines and not allow_unmatched:
         case = _in_other_case([*(row.id for row in lacking), *(path.stem for path in stray)], ids)
-        advice = arrays.advice(lacking) or "expected one for each; --allow-unmatched leaves these out"
+        named = "expected one for each: an id is its arrays' name without .npy"
+        advice = arrays.advice(lacking) or f"{named}{'; --allow-unmatched leaves these out' * bool(found)}"
         raise InputError(f"{'; '.join(lines)}{case}; {advice}")
     for line in lines:
         report(f"{line}; left out")

@@ -114,7 +114,7 @@ def open_rows(path: Path, where: str) -> NDArray[Any]:
         raise InputError(f"{where}: {path.name}: truncated or not a plain .npy array ({reason})") from error
     if rows.ndim != 2 or 0 in rows.shape or rows.dtype.kind != "f":
         raise InputError(
-            f"{where}: {path.name}: {rows.dtype} of shape {rows.shape}, expected floating point (clips, width)"
+            f"{where}: {path.name}: {rows.dtype} of shape {rows.shape}, expected floating point (clips, width), at least one clip"
         )
     return rows
 
@@ -226,7 +226,8 @@ class Tally:
     def line(self, out: Path, topics: Iterable[str] | None = None) -> str:
         """Videos, clips, labelled segments, topics (every tag unless named) and hours in one line."""
         names = sorted(self.tags if topics is None else topics)
+        topic = f"{len(names)} topics ({a_few(names, 12)})" if names else "no tags, so no topic to train"
         return (
-            f"{out}: {self.videos} videos, {self.clips} clips, {self.segments} labelled segments, "
-            f"{len(names)} topics ({a_few(names, 12)}), {self.seconds / 3600:.2f} hours"
+            f"{out}: {self.videos} videos, {self.clips} clips, {self.segments} labelled segments, {topic}, "
+            f"{self.seconds / 3600:.2f} hours"
         )

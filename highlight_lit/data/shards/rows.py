@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from highlight_lit.data.shards.format import BLOCK_ROWS, all_finite
 from highlight_lit.errors import InputError
 
-MAX_CHECK_BYTES = 1 << 20  # read before they are checked: what stays in the cache of a core
-MAX_KEPT_BYTES = 1  # of a row that is kept in memory once it was read: a read costs more than these
+MAX_CHECK_BYTES = 1 << 20  # read and then checked at once: what stays in the cache of a core
+MAX_KEPT_BYTES = 1  # of a row, as of `audio_mask`: all rows are kept in memory, since a read costs more
 
 
 class Owner(Protocol):

@@ -31,18 +31,18 @@ class Block:
         self._holders: list[weakref.ref[Any]] = []
 
     def free(self, bags: int, tau: int) -> bool:
-        """Whether bags of a length find room, and nothing holds it."""
+        """Whether nothing holds it, and it has room for so many bags of tau clips."""
         room = next(iter(self.arrays.values())).shape
         fits = bags <= room[0] and tau == room[1]
         unheld = all(holder() is None for holder in self._holders)
         return fits and unheld and (self.copied is None or bool(self.copied.query()))  # type: ignore[no-untyped-call]
 
     def hold(self, holders: Iterable[object]) -> None:
-        """Have it held for as long as one of some things is there."""
+        """Keep it from being used again for as long as one of the holders is alive."""
         self._holders, self.copied = [weakref.ref(holder) for holder in holders], None
 
     def lend(self, bags: int) -> dict[str, Tensor]:
-        """The room of some bags, held while a tensor is there that shares it: each keeps a view of its array alive."""
+        """Its first bags as tensors that share its memory; they hold it until the last of them is gone."""
         views = {name: array[:bags] for name, array in self.arrays.items()}
         self._holders = [weakref.ref(view) for view in views.values()]
         return {name: torch.from_numpy(view) for name, view in views.items()}

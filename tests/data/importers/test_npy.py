@@ -165,9 +165,10 @@ def test_labels_of_none_of_the_videos_are_refused(source: Path) -> None:
         ("id,duration,tags,rank\na,4,x,1\n", "columns id, duration, tags, rank: expected"),
         ("id,duration,tags,tags\na,4,x,x\n", "columns id, duration, tags, tags: expected"),
         ("id,duration,tags\na,4\n", "line 2: 2 fields, expected 3"),
-        ("id,duration,tags\na,long,x\n", "line 2: video 'a': duration: 'long', expected a number above 0"),
-        ("id,duration,tags\na,nan,x\n", "line 2: video 'a': duration: 'nan'"),
-        ("id,duration,tags\na,0,x\n", "line 2: video 'a': duration: '0'"),
+        ("id,duration,tags\na,long,x\n", "line 2: video 'a': duration (in seconds): 'long', expected a number above 0"),
+        ("id,duration,tags\na,0:34,x\n", "line 2: video 'a': duration (in seconds): '0:34', expected a number above 0"),
+        ("id,duration,tags\na,nan,x\n", "line 2: video 'a': duration (in seconds): 'nan'"),
+        ("id,duration,tags\na,0,x\n", "line 2: video 'a': duration (in seconds): '0'"),
         ("id,duration,tags,split\na,4,x,dev\n", "line 2: video 'a': split: 'dev'"),
         ("id,duration,tags\na,4,x\na,4,x\n", "line 3: video 'a': id: occurs twice"),
         ("id,duration,tags\n../source/visual/a,4,x\n", "line 2: video '../source/visual/a': id: expected a plain name"),
@@ -196,7 +197,8 @@ def test_rows_without_arrays_and_arrays_without_rows_are_counted_named_and_refus
     table = source.parent / "videos.csv"
     stray = f"3 arrays of {source}: no row in {table}: visual/B.npy, visual/stray.npy, audio/stray.npy"
     assert refused(source) == (
-        f"{stray} (B and b differ in case); expected one for each; --allow-unmatched leaves these out"
+        f"{stray} (B and b differ in case); expected one for each: an id is its arrays' name without .npy; "
+        "--allow-unmatched leaves these out"
     )
     (source / "visual/b.npy").unlink()
     lacking = f"1 of 3 videos of {table}: no array in {source / 'visual'}: b"
@@ -209,6 +211,12 @@ def test_rows_without_arrays_and_arrays_without_rows_are_counted_named_and_refus
 def test_none_that_match_is_refused_even_where_others_may_be_left_out(source: Path) -> None:
     (source.parent / "videos.csv").write_text("id,duration,tags\nx,4,dog\n")
     assert "no array of any video" in refused(source, allow_unmatched=True)
+    assert refused(source).endswith("an id is its arrays' name without .npy")  # no flag that would not help
+
+
+def test_a_table_without_tags_is_said_to_give_no_topic(source: Path) -> None:
+    (source.parent / "videos.csv").write_text("id,duration,tags\na,4,\nb,61,\nc,2,\n")
+    assert ", no tags, so no topic to train, " in load(source)[1][-1]
 
 
 @pytest.mark.parametrize(("in_table", "on_disk"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFC", "NFC")])
@@ -325,7 +333,18 @@ def test_a_value_that_cannot_be_stored_is_named(source: Path, value: float, dtyp
 
 
 def test_a_folder_without_arrays_is_refused(source: Path, tmp_path: Path) -> None:
-    assert "nothing: no visual/ID.npy and no audio/ID.npy" in refused(tmp_path / "nothing")
+    assert "nothing: no such folder; expected one with visual/ID.npy" in refused(tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
+    assert "empty: no visual/ID.npy and no audio/ID.npy" in refused(tmp_path / "empty")
+
+
+def test_the_folder_of_one_stream_is_refused_with_the_one_to_name(source: Path) -> None:
+    table = source.parent / "videos.csv"
+    with pytest.raises(InputError, match=f"so name the folder above: {source}$"):
+        npy.import_corpus(source / "visual", source.parent / "out", videos=table)
+    (source / "visual").rename(source.parent / "all")
+    with pytest.raises(InputError, match="expected them in its folders visual and audio$"):
+        npy.import_corpus(source.parent / "all", source.parent / "out", videos=table)
 
 
 @pytest.mark.parametrize(
