@@ -225,3 +225,12 @@ def test_a_sweep_tells_systems_apart_by_what_was_varied(
     assert "rank=2" in table
     assert quick_train("fusion=low_rank", "rank=1,2", multirun=True) == 0  # done before, in the table all the same
     assert "rank=2" in capsys.readouterr().out
+
+
+def test_no_progress_bar_is_shown_but_the_one_that_was_asked_for(
+    quick_train: Callable[..., int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert quick_train("callbacks=[last]") == 0
+    out, err = capfd.readouterr()
+    assert len(out.splitlines()) == 1
+    assert err == ""
