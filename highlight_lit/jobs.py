@@ -62,14 +62,15 @@ def conducted(folder: Path, signals: Signals) -> Iterator[None]:
         listener.join()
         os.environ.pop(_BEACON, None)
         beacon.unlink(missing_ok=True)
-        _end_workers()
+        if signals.received is None:
+            _end_workers()
 
 
 def _end_workers() -> None:
     """End the processes that joblib keeps for a next sweep, which would watch the beacon of this one."""
     loky = sys.modules.get("joblib.externals.loky.reusable_executor")
     if loky is not None and loky._executor is not None:
-        loky._executor.shutdown(wait=True, kill_workers=True)
+        loky._executor.shutdown(wait=True)
 
 
 def conducted_elsewhere() -> bool:
