@@ -118,7 +118,7 @@ class Table:
     def _train(self, name: str, topic: str, seed: int) -> dict[str, Any]:
         words = [f"model={name}", "topic=topic", f"seed={seed}", "data.root=.",
                  f"modality={self.options['modality']}", f"data.rule={self.options['rule']}",
-                 f"data.training={self.options['training']}", "logger=none", "trainer.progress=false",
+                 f"data.training={self.options['training']}", "logger=none", "trainer.enable_progress_bar=false",
                  "evaluate.draws=2", f"evaluate.empty={self.benchmark.empty}"]  # fmt: skip
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
             config = plain(compose("config", overrides=words))

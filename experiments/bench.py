@@ -36,7 +36,8 @@ from highlight_lit.text import say
 from highlight_lit.training.ledger import environment
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.objective import compiled
-from highlight_lit.training.train import make_data, make_module, quiet
+from highlight_lit.training.train import make_data, make_module
+from highlight_lit.training.trainer import quiet
 
 CPU = torch.device("cpu")
 
@@ -154,7 +155,7 @@ def fit_against_bare_loop(
     corpus = Corpus(root)
     data, module = make_data(config, corpus), make_module(config, corpus)
     module.fit_statistics(data.statistics())
-    if config["trainer"]["compile"]:
+    if config["compile"]:
         module.objective = compiled()
     where = device, config["trainer"]["precision"]
     batches = list(data.train_dataloader())

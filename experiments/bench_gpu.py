@@ -38,11 +38,12 @@ from highlight_lit.files import write_json
 from highlight_lit.training.ledger import environment
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.objective import compiled
-from highlight_lit.training.train import make_data, make_module, quiet, train
+from highlight_lit.training.train import make_data, make_module, train
+from highlight_lit.training.trainer import quiet
 
 Step = Callable[[], None]
 SETTINGS = {
-    "bf16, compile": ("trainer.precision=bf16-mixed", "trainer.compile=true"),
+    "bf16, compile": ("trainer.precision=bf16-mixed", "compile=true"),
     "bf16": ("trainer.precision=bf16-mixed",),
     "float32": (),
 }
@@ -254,7 +255,7 @@ def busy(root: Path, size: Size, device: torch.device, *words: str) -> float:
     """Part of the time of a fit in which at least one kernel or copy is under way; on a CPU, one operation."""
     config, corpus = plain(_config(root, size, "data.store=resident", *words)), Corpus(root)
     data, module = make_data(config, corpus), make_module(config, corpus)
-    if config["trainer"]["compile"]:
+    if config["compile"]:
         module.objective = compiled()
     where = device, config["trainer"]["precision"]
     bench.fit(module, data, 1 + size.measured // 4, *where)

@@ -13,19 +13,21 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 
-from experiments.choose_epochs import trained
 from experiments.settle_baselines import area, constants
 from highlight_lit.config import CONFIG_DIR, plain
 from highlight_lit.data import synthetic
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.sampling import EpochPlan
+from highlight_lit.data.stores import Store
 from highlight_lit.training.detector import Detector
+from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.train import make_data, make_module
 
 TOPIC = synthetic.topic_name(0)
@@ -84,6 +86,20 @@ def main() -> int:
             cells = [", ".join(f"{100 * value:.0f}" for value in of) for of in zip(*seeds, strict=True)]
             print(f"| {what} | {title} | " + " | ".join(cells) + " |", flush=True)
     return 0
+
+
+def trained(module: HighlightModule, store: Store, plan: EpochPlan, epochs: int) -> Iterator[int]:
+    """Train without a trainer around it, for as long as the next epoch is asked for; how many are done, from 1."""
+    made = module.configure_optimizers()
+    optimizer = made["optimizer"] if isinstance(made, dict) else made
+    for epoch in range(epochs):
+        module.train()
+        for bags in store.batches(plan.draws(epoch), plan.tau):
+            optimizer.zero_grad()
+            module.loss(module(bags), bags.label, bags.mask)["loss"].backward()
+            optimizer.step()
+        module.eval()
+        yield epoch + 1
 
 
 if __name__ == "__main__":

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -54,7 +56,8 @@ def composed(config_name: str, words: Sequence[str]) -> DictConfig:
         InputError: A word Hydra does not take, or a key that has no value yet.
     """
     try:
-        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        within = GlobalHydra.instance().is_initialized()  # a job of Hydra composes a further configuration
+        with nullcontext() if within else initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
             config = compose(config_name, prepared(words))
             missing = sorted(str(key) for key in OmegaConf.missing_keys(config))
     except (HydraException, OmegaConfBaseException) as error:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from highlight_lit import models
 from highlight_lit.errors import InputError
+from highlight_lit.own import make_findable
 from highlight_lit.text import shown
 
 MAX_DEPTH = 32  # of mappings and lists within one another
@@ -89,6 +90,7 @@ def check_trusted(packages: Sequence[str]) -> None:
         InputError: One cannot be imported.
     """
     for package in packages:
+        make_findable(package)
         try:
             found = importlib.util.find_spec(package)
         except (ImportError, ValueError, AttributeError):
@@ -293,10 +295,15 @@ def _fits(value: object, hint: Any) -> bool:
     if origin is Callable:
         wanted = of[1] if len(of) > 1 else Any
         kind = value.kind if isinstance(value, _Part) and value.partial else None
-        return kind is not None and (not inspect.isclass(wanted) or issubclass(kind, wanted))
+        return kind is not None and (not inspect.isclass(wanted) or issubclass(kind, wanted) or _foreign(kind))
     if inspect.isclass(hint) and issubclass(hint, nn.Module):
-        return isinstance(value, _Part) and not value.partial and issubclass(value.kind, hint)
+        return isinstance(value, _Part) and not value.partial and (issubclass(value.kind, hint) or _foreign(value.kind))
     return True
+
+
+def _foreign(kind: type[nn.Module]) -> bool:
+    """Whether a class is of a trusted package: what it can stand in for is the user's to know."""
+    return not kind.__module__.startswith("highlight_lit.")
 
 
 def _named(hint: Any) -> str:

@@ -52,7 +52,7 @@ class Command:
 
     def __init__(self, *words: str, environment: dict[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "highlight_lit", *words],
+            [sys.executable, "-P", "-m", "highlight_lit", *words],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
             env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
         )  # fmt: skip

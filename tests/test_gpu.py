@@ -70,7 +70,7 @@ def assert_same(one: Path, other: Path) -> None:
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-WAYS: list[list[str]] = [[], ["trainer.precision=bf16-mixed"], ["trainer.precision=bf16-mixed", "trainer.compile=true"]]
+WAYS: list[list[str]] = [[], ["trainer.precision=bf16-mixed"], ["trainer.precision=bf16-mixed", "compile=true"]]
 
 
 @pytest.mark.parametrize("words", WAYS, ids=" ".join)

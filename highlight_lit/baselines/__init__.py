@@ -47,6 +47,10 @@ class Method:
         """Where it is."""
         return f"{__name__}.{'supervised.' if self.supervision == 'full' else ''}{self.name}"
 
+    def load(self) -> Any:
+        """Its module, imported when it is first asked for."""
+        return importlib.import_module(self.module)
+
     def score(self, videos: Any, seed: int = 0) -> list[Floats]:
         """Scores (T,) of each video to evaluate, finite.
 
@@ -59,7 +63,7 @@ class Method:
         """
         if seed >= 1 << 32:  # most generators take no more bits
             seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
-        scores: list[Floats] = importlib.import_module(self.module).score(videos, seed)
+        scores: list[Floats] = self.load().score(videos, seed)
         for video, of in zip(videos.evaluation, scores, strict=True):
             if of.shape != (len(video),) or not np.isfinite(of).all():
                 raise InputError(f"{self.name}: video {video.id!r}: its scores are not {len(video)} finite numbers")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from highlight_lit.data.sampling import Draw, EpochPlan, own_pairs
@@ -27,6 +29,7 @@ class Bags(NamedTuple):
         mask: (B, tau) True where a clip exists; rows elsewhere are arbitrary.
         heard: (B, tau) True where a clip has sound; audio rows elsewhere are arbitrary.
         label: (B,) 1 for positives, 0 for negatives.
+        target: (B, tau) what a teacher says of each clip, None where there is none; values at padded clips are arbitrary.
     """
 
     visual: Tensor | None
@@ -34,6 +37,7 @@ class Bags(NamedTuple):
     mask: Tensor
     heard: Tensor
     label: Tensor
+    target: Tensor | None = None
 
 
 def make_bags(rows: Mapping[str, Tensor], clips: Tensor, positive: int) -> Bags:
@@ -51,6 +55,25 @@ def make_bags(rows: Mapping[str, Tensor], clips: Tensor, positive: int) -> Bags:
     return Bags(rows.get("visual"), rows.get("audio"), mask, heard, label)
 
 
+class Targets:
+    """What a teacher says of the clips of training videos, given to batches as their `target`.
+
+    Args:
+        of: (T_n,) by index of a video.
+    """
+
+    def __init__(self, of: Mapping[int, NDArray[np.float64]]) -> None:
+        self._of = {video: values.astype(np.float32) for video, values in of.items()}
+
+    def windows(self, draw: Draw, tau: int) -> Tensor:
+        """(B, tau) of the windows of a batch."""
+        found = np.zeros((len(draw.video), tau), np.float32)
+        for bag, (video, start) in enumerate(zip(draw.video.tolist(), draw.start.tolist(), strict=True)):
+            own = self._of[video][start : start + tau]
+            found[bag, : len(own)] = own
+        return torch.from_numpy(found)
+
+
 class BagLoader:
     """Iterate over the batches of the epoch that was set; Lightning sets it through `sampler`, and keeps `state_dict`.
 
@@ -60,10 +83,15 @@ class BagLoader:
         plan: Which bags make an epoch.
         store: Where their rows come from.
         rank, ranks: Which of how many processes this is; each gets its own pairs of every batch (`own_pairs`).
+        targets: What a teacher says of the clips, if there is one.
     """
 
-    def __init__(self, plan: EpochPlan, store: Store, rank: int = 0, ranks: int = 1) -> None:
+    def __init__(
+        self, plan: EpochPlan, store: Store, rank: int = 0, ranks: int = 1, targets: Targets | None = None
+    ) -> None:
         self.plan, self.store, self.epoch = plan, store, 0
+        self.targets = targets
+        self._given: deque[Draw] = deque()  # batches asked for and not handed out yet
         self.rank, self.ranks = rank, ranks
         self.sampler = self
         self._position = (0, 0)  # epoch, and the batches of it that were handed out
@@ -88,26 +116,32 @@ class BagLoader:
                 self._flow = self.store.batches(self._draws_from(epoch, batch), self.plan.tau)
             self._position = (epoch, batch + 1)
             self._flow_at = (epoch, batch + 1) if batch + 1 < len(self) else (epoch + 1, 0)
-            yield next(self._flow)
+            bags = next(self._flow)
+            draw = self._given.popleft()
+            if self.targets is not None:
+                bags = bags._replace(target=self.targets.windows(draw, self.plan.tau).to(bags.label.device))
+            yield bags
 
     def _draws_from(self, epoch: int, batch: int) -> Iterator[Draw]:
         """The draws from a batch of an epoch on, epoch after epoch."""
         for number in itertools.count(epoch):
             for draw in itertools.islice(self.plan.draws(number), batch if number == epoch else 0, None):
-                yield draw if self.ranks == 1 else self._own(draw)
+                own = draw if self.ranks == 1 else self._own(draw)
+                self._given.append(own)
+                yield own
 
     def _own(self, draw: Draw) -> Draw:
         """This rank's part of a batch."""
-        pairs = len(draw.video) // 2
-        own = own_pairs(pairs, self.rank, self.ranks)
-        bags = np.concatenate([own, own + pairs])
-        return Draw(draw.video[bags], draw.start[bags])
+        own = own_pairs(draw.positive, self.rank, self.ranks)
+        bags = np.concatenate([own, own + draw.positive]) if len(draw.video) > draw.positive else own
+        return Draw(draw.video[bags], draw.start[bags], len(own))
 
     def close(self) -> None:
         """End what reads ahead."""
         if isinstance(self._flow, Generator):
             self._flow.close()
         self._flow = None
+        self._given.clear()
 
     def state_dict(self) -> dict[str, int]:
         """How far it is: what a checkpoint keeps."""

@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Corpus:
         clips: (N,) number of clips T_n.
         fingerprint: Hexadecimal digest of what the shards hold now, and of the benchmark they are judged by: two corpora
             with the same one have the same contents.
+        audio_way: Changes a video's audio rows as they are read; None: they are read as they are.
 
     Raises:
         InputError: No manifest, a shard that is missing, damaged or not the one that the manifest lists, shards whose
@@ -47,6 +48,7 @@ class Corpus:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
+        self.audio_way: Callable[[NDArray[Any], NDArray[np.bool_], bytes], NDArray[Any]] | None = None
         self.manifest = read_manifest(self.root)
         columns: dict[str, list[NDArray[Any]]] = {"id": [], "duration": [], "split": []}
         self.shards: list[Shard] = []
@@ -142,15 +144,25 @@ class Corpus:
                 )
         return positive, negative
 
-    def evaluation_videos(self, topic: str) -> NDArray[np.intp]:
-        """Indices of the topic's videos to evaluate on: its validation (or test) list, all of them without lists."""
-        listed = np.isin(self.split, ("val", "test"))
-        return np.flatnonzero(self.tagged(topic) & (listed if listed.any() else True))
+    def evaluation_videos(self, topic: str, split: str = "test") -> NDArray[np.intp]:
+        """Indices of the topic's videos to evaluate on.
+
+        Args:
+            topic: One of `topics`.
+            split: The list `test` or `val`, or `all` of both. A corpus that has one of the two gives that one, one
+                without lists all its videos.
+        """
+        there = [name for name in ("val", "test") if (self.split == name).any()]
+        listed = np.isin(self.split, [split] if split in there else there)
+        return np.flatnonzero(self.tagged(topic) & (listed if there else True))
 
     def rows(self, video: int, name: str) -> NDArray[Any]:
         """Rows of one video: (T_n, D) of a stream, (T_n, 2) of `span` or (T_n,) of `audio_mask`."""
         shard, row = self.locate(video)
-        return shard.rows(name, int(shard.offsets[row]), int(shard.offsets[row + 1]))
+        rows = shard.rows(name, int(shard.offsets[row]), int(shard.offsets[row + 1]))
+        if name == "audio" and self.audio_way is not None:
+            return self.audio_way(rows, self.rows(video, "audio_mask").astype(bool), bytes(self.ids[video]))
+        return rows
 
     def labels(self, video: int) -> Labels | None:
         """Labels of a video, None where it has none. For evaluation: training never calls this."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pytorch_lightning as pl
@@ -11,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from highlight_lit.data.batches import BagLoader, Bags, make_bags
+from highlight_lit.data.audio_ways import AUDIO_WAYS, with_audio
+from highlight_lit.data.batches import BagLoader, Bags, Targets, make_bags
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.folds import cross_fitted
 from highlight_lit.data.sampling import EpochPlan
 from highlight_lit.data.statistics import statistics
 from highlight_lit.data.stores import Store
@@ -36,9 +38,15 @@ class HighlightData(pl.LightningDataModule):
         store: `resident` (the training videos in the device's memory), `stream` (read as they are needed) or `auto`:
             resident where it takes at most half of the device's free memory, a quarter of the machine's on a CPU.
         readers: Threads that read the shards, at least 1.
+        validation: Share of the positive and of the negative training videos that is held out, drawn by the seed; 0: none.
+        split: List that is evaluated on: `test`, `val` or `all`.
+        fold: K/n: train on all videos but the topic's K-th fold of n, and evaluate on that one, whatever the lists say;
+            None: the lists. See `cross_fitted`.
+        audio: One of `AUDIO_WAYS`, in which audio is read; `shuffled` by the seed.
 
     Raises:
-        InputError: The corpus lacks a stream or the topic, or the topic has no positive or no negative video.
+        InputError: The corpus lacks a stream or the topic, or the topic has no positive or no negative video, or too few
+            to hold some out.
     """
 
     def __init__(
@@ -54,42 +62,97 @@ class HighlightData(pl.LightningDataModule):
         seed: int = 0,
         store: str = "auto",
         readers: int = 1,
+        validation: float = 0.0,
+        split: str = "test",
+        fold: str | None = None,
+        audio: str = "as_is",
     ) -> None:
         super().__init__()
+        if audio not in AUDIO_WAYS:
+            raise InputError(f"data.audio={audio}: expected one of {', '.join(AUDIO_WAYS)}")
+        if fold is not None:
+            if training != "lists":
+                raise InputError(
+                    f"data.training={training}: trains on the fold that is evaluated on; expected data.training=lists beside "
+                    "data.fold"
+                )
+            corpus = cross_fitted(corpus, topic, fold)
+        corpus = with_audio(corpus, audio, seed)
         for name in streams:
             if name not in corpus.streams:
                 has = ", ".join(corpus.streams) or "labels alone"
                 raise InputError(f"{corpus.root}: {name}: no such stream; the corpus has {has}")
         self.corpus, self.topic, self.streams = corpus, topic, tuple(streams)
+        if corpus.audio_way is not None and "audio" in self.streams and store == "stream":
+            raise InputError(
+                "data.store=stream: reads audio as it is alone; expected data.store=resident beside data.audio"
+            )
         self.positive, self.negative = corpus.weak_labels(topic, rule, training)
+        self.held_out: EpochPlan | None = None
+        if validation > 0:
+            (self.positive, positive), (self.negative, negative) = self._hold_out(validation, seed)
+            most = min(pairs, max(len(positive), len(negative)))
+            self.held_out = EpochPlan(corpus.clips, positive, negative, tau=tau, pairs=most, seed=seed)
         self.plan = EpochPlan(corpus.clips, self.positive, self.negative, tau=tau, pairs=pairs, seed=seed)
+        self.split = split
         self._kind, self._readers = store, readers
         self._store: Store | None = None
         self._loader: BagLoader | None = None
+        self.targets: Targets | None = None
+
+    def guide(self, targets: Mapping[int, NDArray[np.float64]]) -> None:
+        """Train on bags of some videos alone, each with what a teacher says of its clips.
+
+        Args:
+            targets: (T_n,) by index of a video, in [0, 1].
+        """
+        self.positive, self.negative = np.sort(np.fromiter(targets, np.intp)), np.empty(0, np.intp)
+        plan = self.plan
+        self.plan = EpochPlan(plan.clips, self.positive, None, tau=plan.tau, pairs=plan.pairs, seed=plan.seed)
+        self.targets = Targets(targets)
+
+    def _hold_out(self, share: float, seed: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """Positive and negative videos, those to train on and those that are held out."""
+        generator = np.random.default_rng([seed, 0x76616C])
+        parts = []
+        for kind, videos in (("positive", self.positive), ("negative", self.negative)):
+            held = max(1, round(share * len(videos)))
+            if held >= len(videos):
+                raise InputError(
+                    f"topic={self.topic}: data.validation={share} holds out {held} of {len(videos)} {kind} videos; "
+                    "expected some to train on"
+                )
+            shuffled = generator.permutation(videos)
+            parts.append((np.sort(shuffled[held:]), np.sort(shuffled[:held])))
+        return parts
 
     @property
     def store(self) -> Store:
         """The training videos' rows, made when first asked for."""
         if self._store is None:
-            if self._chosen() == "resident":
-                self._store = ResidentStore(self.corpus, self._videos, self.streams, self._readers)
-            else:
-                self._store = StreamStore(self.corpus, self.streams, self._readers)
+            self._store = self._made(self._videos)
         return self._store
+
+    def _made(self, videos: NDArray[np.intp]) -> Store:
+        if self._chosen(videos) == "resident":
+            return ResidentStore(self.corpus, videos, self.streams, self._readers)
+        return StreamStore(self.corpus, self.streams, self._readers)
 
     @property
     def _videos(self) -> NDArray[np.intp]:
         """The training videos."""
         return np.concatenate([self.positive, self.negative])
 
-    def _chosen(self) -> str:
+    def _chosen(self, videos: NDArray[np.intp]) -> str:
         """The store asked for, or the one that fits."""
         if self._kind != "auto":
             return self._kind
+        if self.corpus.audio_way is not None:
+            return "resident"
         streams = [self.corpus.streams[name] for name in self.streams]
         clip_bytes = sum(stream.width * np.dtype(stream.dtype).itemsize for stream in streams) + 1
         # Ranks share the machine's memory, and each holds all videos: any of them may be dealt to it.
-        fits = self._rank[1] * clip_bytes * int(self.corpus.clips[self._videos].sum()) <= _room(self._device)
+        fits = self._rank[1] * clip_bytes * int(self.corpus.clips[videos].sum()) <= _room(self._device)
         return "resident" if fits else "stream"
 
     @property
@@ -105,10 +168,22 @@ class HighlightData(pl.LightningDataModule):
         """Mean and standard deviation of each stream over the training clips, (D,) each."""
         return {name: statistics(self.corpus, self._videos, name) for name in self.streams}
 
-    def train_dataloader(self) -> BagLoader:
-        """The epoch's bags, on the trainer's device; with several ranks, this rank's of each batch."""
-        self._loader = BagLoader(self.plan, self.store.to(self._device), *self._rank)
+    def train_dataloader(self) -> BagLoader | FirstEpoch:
+        """The epoch's bags, on the trainer's device; with several ranks, this rank's of each batch.
+
+        With the trainer's `overfit_batches` they are those of the first epoch each time, the same on each rank.
+        """
+        if self.trainer is not None and self.trainer.overfit_batches:  # type: ignore[attr-defined]
+            return FirstEpoch(self.plan, self.store.to(self._device))
+        self._loader = BagLoader(self.plan, self.store.to(self._device), *self._rank, self.targets)
         return self._loader
+
+    def val_dataloader(self) -> list[FirstEpoch]:
+        """Bags of the videos that were held out, the same each time and on each rank; none without `validation`."""
+        if self.held_out is None:
+            return []
+        videos = np.concatenate([self.held_out.positive, self.held_out.negative])
+        return [FirstEpoch(self.held_out, self._made(videos).to(self._device))]
 
     def teardown(self, stage: str) -> None:
         """End what reads ahead."""
@@ -118,13 +193,28 @@ class HighlightData(pl.LightningDataModule):
     def test_dataloader(self) -> VideoLoader:
         """The topic's videos to evaluate on, whole, one a batch; with several ranks, every so many-th of them."""
         rank, ranks = self._rank
-        return VideoLoader(self.corpus, self.corpus.evaluation_videos(self.topic)[rank::ranks], self.streams)
+        return VideoLoader(
+            self.corpus, self.corpus.evaluation_videos(self.topic, self.split)[rank::ranks], self.streams
+        )
 
 
 def _room(device: torch.device) -> int:
     """Bytes of memory that a resident store may take on a device, and on the way there."""
     room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
     return min(room, torch.cuda.mem_get_info(device)[0] // 2) if device.type == "cuda" else room
+
+
+class FirstEpoch:
+    """The bags of a plan's first epoch, again and again."""
+
+    def __init__(self, plan: EpochPlan, store: Store) -> None:
+        self.plan, self.store = plan, store
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __iter__(self) -> Iterator[Bags]:
+        return iter(self.store.batches(self.plan.draws(0), self.plan.tau))
 
 
 class VideoLoader:

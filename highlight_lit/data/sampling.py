@@ -10,10 +10,17 @@ from numpy.typing import NDArray
 
 
 class Draw(NamedTuple):
-    """The bags of one batch: (B,) index of each bag's video in the corpus, and the clip its window starts at."""
+    """The bags of one batch.
+
+    Attributes:
+        video: (B,) index of each bag's video in the corpus.
+        start: (B,) the clip its window starts at.
+        positive: The first so many bags are positives.
+    """
 
     video: NDArray[np.intp]
     start: NDArray[np.int64]
+    positive: int
 
 
 def own_pairs(pairs: int, rank: int, ranks: int) -> NDArray[np.intp]:
@@ -38,9 +45,11 @@ class EpochPlan:
     each epoch. A window is tau consecutive clips at a uniformly random start (supplement, section 1); a shorter video
     is its own window, padded.
 
+    Without negatives a batch is `pairs` bags of positives alone.
+
     Args:
         clips: (N,) clips of every video of the corpus.
-        positive, negative: Indices of the training videos.
+        positive, negative: Indices of the training videos; `negative` may be None.
         tau: Clips in a bag, at least 1.
         pairs: Pairs of a positive and a negative in a batch, at least 1; the last batch may hold fewer.
         seed: Any whole number of at least 0.
@@ -50,7 +59,7 @@ class EpochPlan:
         self,
         clips: NDArray[np.int64],
         positive: NDArray[np.intp],
-        negative: NDArray[np.intp],
+        negative: NDArray[np.intp] | None,
         *,
         tau: int,
         pairs: int,
@@ -74,12 +83,12 @@ class EpochPlan:
     def draws(self, epoch: int) -> Iterator[Draw]:
         """The batches of an epoch, in order."""
         generator = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
-        positive, negative = (self._deal(generator, videos) for videos in (self.positive, self.negative))
-        last_start = np.maximum(self.clips[np.stack([positive, negative])] - self.tau, 0)
-        start = generator.integers(0, last_start, endpoint=True)
-        for first in range(0, len(positive), self.pairs):
-            batch = slice(first, first + self.pairs)
-            yield Draw(np.concatenate([positive[batch], negative[batch]]), start[:, batch].reshape(-1))
+        kinds = [self.positive] if self.negative is None else [self.positive, self.negative]
+        dealt = np.stack([self._deal(generator, videos) for videos in kinds])  # (kinds, pairs an epoch)
+        start = generator.integers(0, np.maximum(self.clips[dealt] - self.tau, 0), endpoint=True)
+        for first in range(0, dealt.shape[1], self.pairs):
+            video = dealt[:, first : first + self.pairs]
+            yield Draw(video.reshape(-1), start[:, first : first + self.pairs].reshape(-1), video.shape[1])
 
     def _deal(self, generator: np.random.Generator, videos: NDArray[np.intp]) -> NDArray[np.intp]:
         """One video a pair, dealt from shuffled decks of all of them."""

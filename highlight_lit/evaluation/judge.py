@@ -33,15 +33,15 @@ class Judgement:
         return {**self.report.to_dict(), "levels": {**beside, "annotators": self.annotators.to_dict()}}
 
 
-def labelled_videos(corpus: Corpus, topics: Sequence[str]) -> list[LabelledVideo]:
-    """The labelled videos of some topics, from the corpus' validation lists (all its videos if it has none).
+def labelled_videos(corpus: Corpus, topics: Sequence[str], split: str = "test") -> list[LabelledVideo]:
+    """The labelled videos of some topics, from the list that `Corpus.evaluation_videos` takes for `split`.
 
     Raises:
         InputError: An unknown topic, or one without a labelled video.
     """
     found = []
     for topic in topics:
-        videos = [int(video) for video in corpus.evaluation_videos(topic)]
+        videos = [int(video) for video in corpus.evaluation_videos(topic, split)]
         of_topic = [(video, labels) for video in videos if (labels := corpus.labels(video)) is not None]
         if not of_topic:
             raise InputError(f"topic={topic}: no labelled video to evaluate on in {corpus.root}")
@@ -64,6 +64,7 @@ def judge(
     empty: Empty = "zero",
     draws: int = 200,
     where: str = "scores",
+    split: str = "test",
 ) -> Judgement:
     """Judge a system by a corpus' labels.
 
@@ -74,11 +75,12 @@ def judge(
         empty: What a video without a positive counts for.
         draws: Random rankings behind the spread of chance.
         where: What the scores came from, for errors.
+        split: The list that is judged on: `test`, `val` or `all`.
 
     Raises:
         InputError: A labelled video has no scores, or a topic has no labelled video.
     """
-    return judge_several(corpus, topics, [scores], empty=empty, draws=draws, where=where)[0]
+    return judge_several(corpus, topics, [scores], empty=empty, draws=draws, where=where, split=split)[0]
 
 
 def judge_several(
@@ -89,9 +91,10 @@ def judge_several(
     empty: Empty = "zero",
     draws: int = 200,
     where: str = "scores",
+    split: str = "test",
 ) -> list[Judgement]:
     """Judge several systems by the same labels, beside the same levels; as `judge`."""
-    videos = labelled_videos(corpus, topics)
+    videos = labelled_videos(corpus, topics, split)
     benchmark = benchmark_of(corpus, videos)
     chance = levels.chance(benchmark, videos, draws, empty=empty)
     middle = levels.middle(benchmark, videos, empty)

@@ -34,6 +34,8 @@ from highlight_lit.media.survey import Survey, survey
 from highlight_lit.media.workers import run_all
 from highlight_lit.text import say
 
+PROGRESS_S = 1.0  # between two lines that say how far it is
+
 
 @dataclass(frozen=True)
 class ExtractorChoice:
@@ -225,8 +227,8 @@ def _duration_remark(sidecar: Sidecar, duration: float) -> str:
 
 
 def _work(tasks: list[Task], workers: int, report: Report) -> None:
-    """Do the tasks, saying how far it is."""
-    start = time.monotonic()
+    """Do the tasks, saying how far it is: with each that is skipped, at the end, and otherwise about once a second."""
+    start = told = time.monotonic()
     with closing(run_all(extract_one, tasks, min(workers, len(tasks)))) as results:
         for count, (task, result) in enumerate(results, start=1):
             if isinstance(result, tuple):
@@ -240,8 +242,11 @@ def _work(tasks: list[Task], workers: int, report: Report) -> None:
                 reason = str(result) if known else f"{task.path}: {type(result).__name__}: {result}"
                 report.failed.append((task.path, reason))
                 said = f"skipped: {reason}"
-            left = (time.monotonic() - start) / count * (len(tasks) - count)
-            say(f"[{count}/{len(tasks)}, {_clock(left)} left] {said}", file=sys.stderr)
+            now = time.monotonic()
+            if said.startswith("skipped: ") or count == len(tasks) or now - told >= PROGRESS_S:
+                told = now
+                left = (now - start) / count * (len(tasks) - count)
+                say(f"[{count}/{len(tasks)}, {_clock(left)} left] {said}", file=sys.stderr)
 
 
 def _clock(seconds: float) -> str:

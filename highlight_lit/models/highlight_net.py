@@ -64,7 +64,7 @@ class HighlightNet(nn.Module):
             Dv: width of the picture's features; not read where the fusion reads no picture.
             Da: width of the sound's features; not read where the fusion reads no sound.
             d: embedding width, 128 in the paper.
-            fusion: makes the fusion, called with d=d; its `streams` decide which embeddings exist.
+            fusion: makes the fusion, called with d=d; its `streams` (both, where it has none) decide which embeddings exist.
             context: makes the temporal context, called with d=d.
             pooling: makes the pooling, called with d=d.
             dropout: chance of an embedded value to be dropped in training, in [0, 1).
@@ -78,10 +78,11 @@ class HighlightNet(nn.Module):
         self.context = context(d=d)
         self.pooling = pooling(d=d)
         self.head = Float32Linear(d, 1)  # W_p, b_p
-        nn.init.constant_(self.head.bias, self.pooling.initial_bias(tau))
+        initial_bias = getattr(self.pooling, "initial_bias", None)
+        nn.init.constant_(self.head.bias, initial_bias(tau) if initial_bias else 0.0)
         self.embeddings = nn.ModuleDict()
         for stream, width in (("visual", Dv), ("audio", Da)):
-            if stream in self.fusion.streams:
+            if stream in getattr(self.fusion, "streams", ("visual", "audio")):
                 if width is None:
                     raise ValueError(f"{type(self.fusion).__name__} reads the {stream} stream: its width is missing")
                 self.embeddings[stream] = Embedding(width, d, dropout)

@@ -13,6 +13,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Checkpoint
 
 from highlight_lit.errors import InputError, Interrupted
@@ -32,18 +33,18 @@ class LastCheckpoint(Checkpoint):
 
     Args:
         path: The file.
+        signals: Where a signal to stop is noted.
         steps: Steps between two checkpoints; None: not by steps.
         minutes: Minutes between two; None: not by time.
-        signals: Where a signal to stop is noted.
 
     Attributes:
         seconds: Spent in training so far, over all the processes the run has had.
         began: Whether training has begun, in this process: what it goes on from is restored then.
     """
 
-    def __init__(self, path: Path, steps: int | None, minutes: float | None, signals: Signals) -> None:
+    def __init__(self, path: Path, signals: Signals, steps: int | None = None, minutes: float | None = 5.0) -> None:
         self.path, self.steps, self.minutes, self.signals = path, steps, minutes, signals
-        self.seconds, self.began = 0.0, False
+        self.seconds, self.began, self._between_epochs = 0.0, False, False
         self._resumed_at = self._saved_at = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -53,19 +54,37 @@ class LastCheckpoint(Checkpoint):
         self.signals.install()
         self.signals.deferred = True
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Save in the middle of an epoch."""
-        if not trainer.is_last_batch:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save in the middle of an epoch, but not of batches whose gradients are added up: those are not kept."""
+        if not trainer.is_last_batch and (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
             self._save_if_due(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save between two epochs, and after the last."""
-        assert trainer.max_epochs is not None
-        self._save_if_due(trainer, last=trainer.current_epoch + 1 >= trainer.max_epochs)
+        """Save between two epochs."""
+        self._between_epochs = True
+        self._save_if_due(trainer)
+        self._between_epochs = False
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Between two epochs, have the next one begin at its first batch.
+
+        Where `trainer.max_steps` is set, Lightning would go on in the epoch that is over, find no batch in it, and leave
+        out the next one.
+        """
+        if self._between_epochs and trainer.max_steps != -1:
+            loop = checkpoint["loops"]["fit_loop"]
+            for epochs in (loop["epoch_progress"]["total"], loop["epoch_progress"]["current"]):
+                epochs["completed"] = epochs["processed"]
+            batches = loop["epoch_loop.batch_progress"]
+            batches |= {"current": dict.fromkeys(batches["current"], 0), "is_last_batch": False}
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """From here on there is nothing to save."""
-        self._count_seconds()
+        """Save the weights that training ends with, whatever ended it; from here on there is nothing to save."""
+        self._save_if_due(trainer, last=True)
         self.signals.deferred = False
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
@@ -151,7 +170,7 @@ def resumable(folder: Path, module: pl.LightningModule) -> Path | None:
 
 @contextmanager
 def restoring(path: Path | None, last: LastCheckpoint) -> Iterator[None]:
-    """Name the checkpoint in what Lightning raises while it restores it, before training has begun.
+    """Name the checkpoint in what Lightning raises while it restores it, before training has begun, or what it refuses.
 
     Raises:
         InputError: In place of what was raised.
@@ -160,6 +179,8 @@ def restoring(path: Path | None, last: LastCheckpoint) -> Iterator[None]:
         yield
     except InputError:
         raise
+    except MisconfigurationException as error:
+        raise InputError(f"trainer: {str(error).splitlines()[0]}") from error
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         if path is None or last.began:
             raise

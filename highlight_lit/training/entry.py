@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         Interrupted: By a signal; every cell in progress has written its checkpoint.
     """
     if set(MULTIRUN) & set(arguments):
-        _check_root(arguments)
+        _check_sweep(arguments)
     with Signals() as signals:
         try:
             Sweep.signals = signals
@@ -61,8 +62,16 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if Sweep.failures else 0
 
 
-def _check_root(arguments: Sequence[str]) -> None:
-    """Refuse a `data.root` that all cells of a sweep share, before there are any."""
+def _check_sweep(arguments: Sequence[str]) -> None:
+    """Refuse a `data.root` that all cells of a sweep share, before there are any, and what ranks cannot share."""
+    if "WORLD_SIZE" in os.environ or "SLURM_NTASKS" in os.environ:
+        from highlight_lit.training.places import external
+
+        if external():
+            raise InputError(
+                "-m: a sweep under torchrun or srun; expected one run there, or a sweep outside, whose launcher starts "
+                "its jobs (hydra/launcher=submitit_slurm)"
+            )
     try:
         words = [word for word in prepared(arguments) if "=" in word and not word.startswith("-")]
         overrides = OverridesParser.create().parse_overrides(words)
@@ -75,19 +84,31 @@ def _check_root(arguments: Sequence[str]) -> None:
                 read_manifest(Path(root))
 
 
-def _cell(config: DictConfig) -> dict[str, Any]:
-    """One run. What it raises is handed over in its result: Hydra would print a traceback of its own, and stop a sweep."""
+def _cell(config: DictConfig) -> float | None:
+    """One run; the measure that a sweeper optimises, if it is to optimise one.
+
+    What it raises is handed over beside it: Hydra would print a traceback of its own, and stop a sweep.
+    """
     try:
         with jobs.job():
-            from highlight_lit.training.train import train
+            from highlight_lit.config import drop_left_arguments
+            from highlight_lit.training.train import train, value_of
 
-            return train(config)
+            drop_left_arguments(config, HydraConfig.get().overrides.task)
+            Sweep.outcome = train(config)
+            metric = config.optimized_metric
+            if metric is None or Sweep.outcome["status"] != "done":
+                return None
+            Sweep.outcome["value"] = value_of(Sweep.outcome, metric)
+            return float(Sweep.outcome["value"])
     except Interrupted as stop:
         if not jobs.conducted_elsewhere():
             raise
-        return {"status": "stopped", "error": str(stop)}  # raised, it would end the others before they have saved
+        # Raised, it would end the others before they have saved.
+        Sweep.outcome = {"status": "stopped", "error": str(stop)}
     except Exception as error:
         first = (str(error).splitlines() or [""])[0]
         described = first if isinstance(error, InputError) else f"{type(error).__name__}: {first}"
         alone = HydraConfig.get().mode == RunMode.RUN
-        return {"status": "failed", "error": described, "exception": error if alone else None}
+        Sweep.outcome = {"status": "failed", "error": described, "exception": error if alone else None}
+    return None if config.get("optimized_metric") is None else math.nan

@@ -19,6 +19,7 @@ from highlight_lit.text import say
 # Of the machine's memory: a batch is there a few times over, weights with gradient and two moments four times.
 _BATCH_SHARE, _WEIGHT_COPIES = 4, 4
 _BF16 = {"avx512_bf16", "amx_bf16", "bf16"}  # as /proc/cpuinfo has them, x86 and Arm
+_MANY = 8  # processes that a CPU is given at least, however few cores it has
 _CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -29,7 +30,7 @@ def check_machine(options: Mapping[str, Any]) -> None:
         options: `trainer`'s.
 
     Raises:
-        InputError: `accelerator=gpu` without one.
+        InputError: A GPU, or more devices, than there are.
     """
     gpus = torch.cuda.device_count() or int(torch.backends.mps.is_available())
     if options["accelerator"] == "gpu" and not gpus:
@@ -37,7 +38,12 @@ def check_machine(options: Mapping[str, Any]) -> None:
             "trainer.accelerator=gpu: torch sees no GPU on this machine; expected auto or cpu, or a driver and a torch "
             "that fit the GPU (highlight-lit doctor shows both)"
         )
+    devices, most = options.get("devices", 1), max(_MANY, os.cpu_count() or 1)
+    if isinstance(devices, int) and options["accelerator"] in ("auto", "gpu") and 0 < gpus < devices:
+        raise InputError(f"trainer.devices={devices}: this machine has {gpus} GPUs; expected no more")
     on_cpu = options["accelerator"] == "cpu" or not gpus
+    if isinstance(devices, int) and on_cpu and devices > most:
+        raise InputError(f"trainer.devices={devices}: expected at most {most} processes on this machine's CPU")
     if on_cpu and str(options["precision"]).startswith("bf16") and not _has_bf16():
         say(
             f"highlight-lit: trainer.precision={options['precision']}: this CPU has no bfloat16 instructions; "

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import Logger
 from torch import Tensor, nn
+from torchmetrics import Metric
+from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
 
 from highlight_lit.config import build
 from highlight_lit.data.batches import Bags
@@ -18,8 +22,9 @@ from highlight_lit.models.highlight_net import Embedding
 from highlight_lit.training.measures import ClipLogits
 from highlight_lit.training.objective import Objective, judged, objective
 from highlight_lit.training.progress import Progress
-from highlight_lit.training.share import Share, detect
+from highlight_lit.training.share import detect, whole_batch
 
+_EPOCH: dict[str, Any] = {"on_step": False, "on_epoch": True, "logger": False}  # logged with the epoch's entry
 CHECK_EVERY = 50  # steps between two looks at whether the loss is still finite
 
 
@@ -52,6 +57,8 @@ class HighlightModule(pl.LightningModule):
         self.clip_logits = ClipLogits()
         self.objective: Objective = objective  # of this rank's bags alone; may be replaced by a compiled one
         self.progress = Progress()
+        self.validation = nn.ModuleDict({"bag_accuracy": BinaryAccuracy(), "bag_auroc": BinaryAUROC()})
+        self._held_out: dict[str, float] = {}
         self._logged = 0  # epochs
 
     def configure_network(self) -> nn.Module:
@@ -85,11 +92,9 @@ class HighlightModule(pl.LightningModule):
         return self.network(bags.visual, bags.audio, bags.mask, bags.heard)
 
     def on_train_batch_start(self, batch: Bags, index: int) -> None:
-        """Seed what this step draws (dropout) by its number, so that a resumed step equals the unbroken one.
-
-        The same on every rank, see `WholeBatchDropout`.
-        """
-        seed = int(np.random.SeedSequence([self.seed, self.global_step]).generate_state(1)[0])
+        """Seed what this step draws (dropout) by its number and rank, so that a resumed step equals the unbroken one."""
+        key = [self.seed, self._batch, *([self.global_rank] if self.global_rank else [])]
+        seed = int(np.random.SeedSequence(key).generate_state(1)[0])
         # Not by `torch.manual_seed`, which looks for devices of all kinds first, for a millisecond or two.
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
@@ -97,24 +102,58 @@ class HighlightModule(pl.LightningModule):
         np.random.seed(seed)
         random.seed(seed)
 
+    @property
+    def _batch(self) -> int:
+        """Number of the batch since training began, over all the processes the run has had."""
+        return self.trainer.fit_loop.total_batch_idx
+
     def training_step(self, bags: Bags, batch: int) -> Tensor:
         """Loss of a batch of pairs: with several ranks that of the whole batch, on each of them."""
-        ranks = self.trainer.world_size
-        pairs = self.trainer.datamodule.plan.pairs_of(batch) if ranks > 1 else len(bags.label) // 2  # type: ignore[attr-defined]
-        share = Share(pairs, self.global_rank, ranks, (self.seed, self.global_step))
-        if ranks == 1 and self.objective is not objective:
+        pairs, found = len(bags.label) // 2, None
+        if self.trainer.world_size > 1:
+            pairs = self.trainer.datamodule.plan.pairs_of(batch)  # type: ignore[attr-defined]
+            detection = detect(self, bags)
+            found = judged(self.loss, *whole_batch(self.all_gather, pairs, detection, bags.label, bags.mask))
+        elif self.objective is not objective:
             found = self.objective(self.network, self.loss, bags)
         else:
-            found = judged(self.loss, *detect(self, bags, share, self.network._compiled_call_impl is not None))
-        self.progress.add(self.global_step, found, 2 * pairs)
-        if (self.global_step + 1) % CHECK_EVERY == 0:
+            found = judged(self.loss, detect(self, bags), bags.label, bags.mask, bags.target)
+        self.progress.add(self._batch, found, 2 * pairs if self.trainer.world_size > 1 else len(bags.label))
+        if (self._batch + 1) % CHECK_EVERY == 0:
             self.progress.look()
             self._stop_if_bad()
-        return ranks * found["loss"]  # DDP takes the mean of the ranks' gradients; the whole batch's is their sum
+        return found["loss"]
+
+    def validation_step(self, bags: Bags, batch: int) -> None:
+        """Measures of bags of videos that were held out of training, told apart by tags and durations alone."""
+        detection = self(bags)
+        self.log("val/loss", self.loss(detection, bags.label, bags.mask)["loss"], batch_size=len(bags.label), **_EPOCH)
+        for name, metric in self.validation.items():
+            assert isinstance(metric, Metric)
+            metric(detection.z_hat, bags.label.int())
+            self.log(f"val/{name}", metric, **_EPOCH)
+
+    def on_validation_end(self) -> None:
+        """Keep them for the epoch's entry."""
+        if self.trainer.sanity_checking:
+            return
+        found = self.trainer.callback_metrics
+        self._held_out = {name: float(value) for name, value in found.items() if name.startswith("val/")}
+        if not math.isfinite(self._held_out.get("val/loss", 0.0)):
+            raise InputError(
+                f"topic={self.hparams['topic']}: the loss on the videos held out (data.validation) is NaN or infinite at "
+                f"epoch {self.current_epoch}; expected a smaller optimizer.algorithm.lr"
+            )
 
     def on_train_epoch_end(self) -> None:
         """Log the means of the epochs that are over, on a GPU but for the last."""
-        self.progress.end_epoch(self.current_epoch, self.global_step - 1)
+        self.progress.end_epoch(self.current_epoch, self.global_step - 1, self._held_out)
+        self._held_out = {}
+        if any((getattr(each, "monitor", None) or "").startswith("train/") for each in self.trainer.callbacks):  # type: ignore[attr-defined]
+            self.progress.settle()
+            self.log_dict(
+                {name: value for name, value in self.progress.history[-1].items() if "/" in name}, logger=False
+            )
         self._log()
 
     def on_train_end(self) -> None:
@@ -135,7 +174,7 @@ class HighlightModule(pl.LightningModule):
     def _log(self) -> None:
         self._stop_if_bad()
         for epoch in self.progress.history[self._logged :]:
-            log_epoch(self.logger, epoch)
+            log_epoch(self.trainer.loggers, epoch)
         self._logged = len(self.progress.history)
 
     def _stop_if_bad(self) -> None:
@@ -153,7 +192,7 @@ class HighlightModule(pl.LightningModule):
         self.clip_logits.update(video, self(bags).z[0])
 
 
-def log_epoch(logger: Any, epoch: Mapping[str, float]) -> None:
+def log_epoch(loggers: Iterable[Logger], epoch: Mapping[str, float]) -> None:
     """Log an entry of a module's `history`."""
-    if logger is not None:
+    for logger in loggers:
         logger.log_metrics({name: value for name, value in epoch.items() if name != "step"}, step=int(epoch["step"]))

@@ -26,11 +26,17 @@ MOST_VERSIONS = 64  # of the compiled step: two for each network of a sweep, for
 
 def objective(network: nn.Module, loss: nn.Module, bags: Bags) -> dict[str, Tensor]:
     """The loss of some bags, its parts, and the share of bags told right."""
-    return judged(loss, network(bags.visual, bags.audio, bags.mask, bags.heard), bags.label, bags.mask)
+    detection = network(bags.visual, bags.audio, bags.mask, bags.heard)
+    return judged(loss, detection, bags.label, bags.mask, bags.target)
 
 
-def judged(loss: nn.Module, detection: Detection, label: Tensor, mask: Tensor) -> dict[str, Tensor]:
-    """The same of what a network has said of them."""
+def judged(
+    loss: nn.Module, detection: Detection, label: Tensor, mask: Tensor, target: Tensor | None = None
+) -> dict[str, Tensor]:
+    """The same of what a network has said of them; a loss with `reads_target` gets a teacher's targets, and no labels."""
+    if getattr(loss, "reads_target", False):
+        found: dict[str, Tensor] = loss(detection, label, mask, target)
+        return found
     right = ((detection.z_hat > 0) == (label > 0)).float().mean()
     return {**loss(detection, label, mask), "bag_accuracy": right}
 

@@ -48,10 +48,10 @@ class Progress:
         bad = torch.where(values["loss"].detach().isfinite(), torch.inf, float(step))
         self._first_bad = bad if self._first_bad is None else torch.minimum(self._first_bad, bad)
 
-    def end_epoch(self, epoch: int, step: int) -> None:
-        """An epoch is over; `step` was its last."""
+    def end_epoch(self, epoch: int, step: int, further: Mapping[str, float] | None = None) -> None:
+        """An epoch is over; `step` was its last, and `further` is known of it."""
         names = [f"train/{name}" for name in self._names]
-        self._send(self._sums, _Epoch({"epoch": epoch, "step": step}, names, self._bags))
+        self._send(self._sums, _Epoch({"epoch": epoch, "step": step, **(further or {})}, names, self._bags))
         self._sums, self._bags = None, 0
 
     def look(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
@@ -10,10 +11,12 @@ from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 
 
 class ProgressBar(TQDMProgressBar):
-    """Lightning's, but for what it leaves on the screen."""
+    """Lightning's, but for what it leaves on the screen, and where there is none."""
 
     def __init__(self) -> None:
         super().__init__(leave=False)
+        if not sys.stderr.isatty():
+            self.disable()
 
     def init_test_tqdm(self) -> Tqdm:
         """A bar of the videos that are scored."""

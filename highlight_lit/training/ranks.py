@@ -26,8 +26,6 @@ from highlight_lit.text import say
 
 PATIENCE = 30.0  # seconds that ranks are given to end once one of them has
 
-_MANY = 8  # processes that a CPU is given at least, however few cores it has
-
 Work = Callable[..., object]
 _GO_ON = "the same command goes on from the last checkpoint"
 
@@ -83,7 +81,6 @@ class Ranks:
 
     Args:
         devices: How many ranks there are, this one included.
-        accelerator: As in `trainer.accelerator`.
         work: What the others do, a function of a module, called with `arguments` and their place.
         arguments: Plain data.
 
@@ -91,17 +88,11 @@ class Ranks:
         place: Of this process; None if it is the only one.
 
     Raises:
-        InputError: The machine has fewer GPUs. On leaving with an error: what another rank said of it, if this one
-            knows no better than that it lost the other.
+        InputError: On leaving with an error: what another rank said of it, if this one knows no better than that it
+            lost the other.
     """
 
-    def __init__(self, devices: int, accelerator: str, work: Work, *arguments: Any) -> None:
-        gpus = 0 if accelerator == "cpu" else torch.cuda.device_count()
-        if devices > 1 and (gpus or accelerator == "gpu") and gpus < devices:
-            raise InputError(f"trainer.devices={devices}: this machine has {gpus} GPUs; expected no more")
-        most = max(_MANY, os.cpu_count() or 1)
-        if not gpus and devices > most:
-            raise InputError(f"trainer.devices={devices}: expected at most {most} processes on this machine's CPU")
+    def __init__(self, devices: int, work: Work, *arguments: Any) -> None:
         self.place = None if devices == 1 else Place(0, devices, find_free_network_port())
         self._start = (devices, work, arguments)
         self._threads = torch.get_num_threads()

@@ -40,6 +40,7 @@ _SHAPES: dict[str, Shape] = {
     "done": {
         **_HEADER, "seconds": (int, float), "epochs": int, "steps": int, "losses": Each(_NUMBER),
         "evaluation?": _EVALUATION,
+        "kept?": {"checkpoint": str, "epoch": int, "monitor": str, "value": _NUMBER},
     },
 }  # fmt: skip
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from highlight_lit.evaluation.statistics import t_interval
 from highlight_lit.text import shown, width
+from highlight_lit.training.cross_fit import put_together
 
 Records = Sequence[dict[str, Any]]
 LEVELS = ("chance", "middle", "annotators")
@@ -50,7 +51,7 @@ def sweep_table(records: Records, room: int) -> Table:
     """
     records = [record for record in records if "evaluation" in record]
     name = records[0]["evaluation"]["primary"]
-    records = [record for record in records if name in record["evaluation"]["measures"]]
+    records = put_together([record for record in records if name in record["evaluation"]["measures"]])
     varied = _varied(records)
     first = {_system(record, varied): record for record in reversed(records)}
     systems = sorted(first, key=lambda system: _order(first[system], varied))

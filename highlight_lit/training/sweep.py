@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -33,11 +34,13 @@ class Sweep(Callback):
 
     Attributes:
         signals: Of this process, while a command is under way.
+        outcome: The record of the run that has just ended in this process, or how it failed.
         failures: What failed in the last sweep of this process: the cells by their error.
         error: What a single run of this process raised.
     """
 
     signals: ClassVar[Signals]
+    outcome: ClassVar[dict[str, Any]]
     failures: ClassVar[dict[str, list[str]]] = {}
     error: ClassVar[Exception | None] = None
     _open: ClassVar[ExitStack] = ExitStack()
@@ -64,7 +67,7 @@ class Sweep(Callback):
         """Print the run's line and leave a note of it."""
         if job_return.status != JobStatus.COMPLETED:
             return
-        record = job_return.return_value
+        record = Sweep.outcome
         overrides = " ".join(job_return.overrides or [])
         notes = Path(os.environ[_NOTES]) if _NOTES in os.environ else None
         if (error := record.pop("exception", None)) is not None:
@@ -96,6 +99,12 @@ class Sweep(Callback):
                 failures[record["error"]].append(record["overrides"])
         Sweep.failures = dict(failures)
         done = [record for record in records if record["status"] == "done"]
+        judged = [record for record in done if math.isfinite(record.get("value", math.nan))]
+        if judged:
+            metric = config.optimized_metric
+            direction = config.hydra.sweeper.get("direction") or ("minimize" if "loss" in metric else "maximize")
+            found = (min if direction == "minimize" else max)(judged, key=lambda record: record["value"])
+            say(f"best of {len(judged)} by {metric}: {found['value']:.6g} with {found['overrides']}")
         if any("evaluation" in record for record in done):
             say("", summary.heading(done))
             say_table(summary.sweep_table(done, columns()))

@@ -10,34 +10,33 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
+from pytorch_lightning.loggers import Logger
 
 from highlight_lit.errors import InputError
-from highlight_lit.text import say
 from highlight_lit.training import privacy
+from highlight_lit.training.loggers import attempt
 
 PROJECT = "highlight-lit"
 # W&B's words for them, the old ones too.
 _MODES = {"online": "online", "run": "online", "offline": "offline", "dryrun": "offline", "disabled": "disabled"}
-_CALLS = ("log_metrics", "log_hyperparams", "log_graph", "save", "finalize", "after_save_checkpoint")
 # How long W&B may hold up a run: when it begins, when it ends, and in tries to send.
 _PATIENCE_S = {"init_timeout": 30, "finish_timeout": 60}
 
 
-def chosen_mode(options: Mapping[str, Any]) -> str:
-    """`online`, `offline` or `disabled`.
+def chosen_mode(mode: str | None) -> str:
+    """`online`, `offline` or `disabled`: the mode if there is one, otherwise what W&B's variables say.
 
     Raises:
-        InputError: WANDB_MODE is none of these.
+        InputError: It is none of these.
     """
-    if options["mode"] is not None:
-        return str(options["mode"])
+    if mode is not None:
+        if mode not in _MODES:
+            raise InputError(f"logger.mode={mode}: expected online, offline, disabled or null")
+        return _MODES[mode]
     if os.environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes", "on"):
         return "disabled"
     given = os.environ.get("WANDB_MODE") or "offline"
@@ -46,36 +45,39 @@ def chosen_mode(options: Mapping[str, Any]) -> str:
     return _MODES[given.lower()]
 
 
-@contextmanager
-def tracked(
-    options: Mapping[str, Any], folder: Path, run_id: str, config: Mapping[str, Any]
-) -> Iterator[pl.loggers.Logger | None]:
-    """Yield a logger whose W&B run is closed on leaving: exit code 0, or 1 if anything was raised.
+def wandb_logger(
+    mode: str | None,
+    project: str | None,
+    group: str | None,
+    private: bool,
+    save_dir: Path,
+    run_id: str,
+    config: Mapping[str, Any],
+) -> Logger | None:
+    """A logger with a W&B run; None if that is disabled.
 
     Where W&B cannot be reached, has no key, or fails in any other way, a line says so and the run goes on, logged
     offline if that is possible.
 
     Args:
-        options: `mode` (disabled yields None and imports nothing), `project`, `group`, `private` (W&B is told nothing of
-            the machine).
-        folder: Where W&B keeps the run's files.
+        mode, project: See the module.
+        group: Of the run.
+        private: Whether W&B is told nothing of the machine.
+        save_dir: Where W&B keeps the run's files.
         run_id: The run's identity, its id in W&B too, so that a resumed run goes on in the same one.
         config: What to keep as the run's config.
     """
-    mode = chosen_mode(options)
-    run = None
-    if mode == "online":
-        run = _attempt("online; goes on offline", _begin, mode, options, folder, run_id, config)
-    if mode == "offline" or (mode == "online" and run is None):
-        run = _attempt("offline; goes on without", _begin, "offline", options, folder, run_id, config)
-    logger = run and _attempt("as a logger; goes on without", once, run)
-    exit_code = 1
-    try:
-        yield logger and tolerant(logger)
-        exit_code = 0
-    finally:
-        if run is not None:
-            _attempt("to its end", run.finish, exit_code=exit_code)
+    options = {"project": project, "group": group, "private": private}
+    chosen, run = chosen_mode(mode), None
+    if chosen == "online":
+        run = attempt(
+            "W&B could not be used online; goes on offline", _begin, chosen, options, save_dir, run_id, config
+        )
+    if chosen == "offline" or (chosen == "online" and run is None):
+        run = attempt(
+            "W&B could not be used offline; goes on without", _begin, "offline", options, save_dir, run_id, config
+        )
+    return run and attempt("W&B could not be used as a logger; goes on without", once, run)
 
 
 def _begin(mode: str, options: Mapping[str, Any], folder: Path, run_id: str, config: Mapping[str, Any]) -> Any:
@@ -116,43 +118,7 @@ def _begin(mode: str, options: Mapping[str, Any], folder: Path, run_id: str, con
         raise
 
 
-def _attempt(what: str, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """What a call of W&B returns; None, and a line that says why, if it fails."""
-    try:
-        return call(*arguments, **named)
-    except Exception as error:
-        _warn(f"W&B could not be used {what}", error)
-        return None
-
-
-def _warn(what: str, error: Exception) -> None:
-    first = next((line for line in str(error).splitlines() if line.strip()), "")
-    say(f"highlight-lit: {what} ({type(error).__name__}: {first})", file=sys.stderr)
-
-
-def tolerant(logger: pl.loggers.Logger) -> pl.loggers.Logger:
-    """The logger, whose failures are a line on standard error, the first of them alone, and never an exception."""
-    failed: list[Exception] = []
-
-    def guarded(call: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(call)
-        def attempt(*arguments: Any, **named: Any) -> Any:
-            try:
-                return call(*arguments, **named)
-            except Exception as error:
-                if not failed:
-                    _warn(f"{type(logger).__name__} failed; training goes on", error)
-                failed.append(error)
-                return None
-
-        return attempt
-
-    for name in _CALLS:
-        setattr(logger, name, guarded(getattr(logger, name)))
-    return logger
-
-
-def once(run: Any) -> pl.loggers.Logger:
+def once(run: Any) -> Logger:
     """A logger that logs no step twice to a W&B run, though the process that logged it first was killed.
 
     Such a process may have logged epochs that came after its last checkpoint; its successor trains them again, to the
@@ -163,14 +129,16 @@ def once(run: Any) -> pl.loggers.Logger:
     last = int(run.summary.get("trainer/global_step", -1)) if run.resumed else -1
 
     class Once(WandbLogger):
+        starts_anew = bool(getattr(run, "offline", False))
+
         def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
             if step is None or step > last:
                 super().log_metrics(metrics, step)
 
+        def conclude(self, measures: Mapping[str, float], step: int) -> None:
+            run.summary.update(dict(measures))
+
+        def end_run(self, exit_code: int) -> None:
+            run.finish(exit_code=exit_code)
+
     return Once(experiment=run)
-
-
-def summarize(logger: pl.loggers.Logger | None, measures: Mapping[str, float]) -> None:
-    """Put the run's measures into its W&B summary."""
-    if logger is not None:
-        _attempt("for a summary", logger.experiment.summary.update, dict(measures))  # type: ignore[attr-defined]

@@ -1,52 +1,46 @@
-"""One run: skip it if it is done, else build, fit, test, and write its record."""
+"""One run: config, corpus and data, module, callbacks, loggers, trainer; then fit, evaluate, record."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import sys
-import warnings
+import math
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from omegaconf import DictConfig
+from torch import nn
 
 from highlight_lit import config as run_config
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.judge import Judgement, judge, write_judgement
-from highlight_lit.evaluation.scores import ClipScores, write_scores
 from highlight_lit.signals import Signals
-from highlight_lit.training import ledger
-from highlight_lit.training.checkpoints import (
-    NAME,
-    AtomicCheckpointIO,
-    LastCheckpoint,
-    read_checkpoint,
-    restoring,
-    resumable,
-)
+from highlight_lit.training import ledger, places
+from highlight_lit.training.checkpoints import LastCheckpoint, read_checkpoint, restoring, resumable
+from highlight_lit.training.guided import check_teacher, first_stage, targets
+from highlight_lit.training.loggers import check_loggers, conclude, opened, start_anew
 from highlight_lit.training.machine import check_batch, check_machine, check_network
 from highlight_lit.training.module import HighlightModule, log_epoch
 from highlight_lit.training.objective import compiled
-from highlight_lit.training.progress_bar import ProgressBar
+from highlight_lit.training.outcome import evaluated, outcome_of
 from highlight_lit.training.ranks import Place, Ranks
-from highlight_lit.training.tracking import chosen_mode, summarize, tracked
+from highlight_lit.training.trainer import make_callbacks, make_trainer
+
+Plain = dict[str, Any]
 
 
-def train(config: DictConfig | dict[str, Any]) -> dict[str, Any]:
+def train(config: DictConfig | Plain) -> dict[str, Any]:
     """Train one topic with one seed and judge it; the record tells how it went.
 
     Args:
         config: The composed configuration, or a plain one, in which nothing is resolved.
 
     Returns:
-        The run's record, read back if the same run was done before.
+        The run's record, read back if the same run was done before; on ranks other than 0 its status is `rank`.
 
     Raises:
         InputError: The configuration or the corpus cannot be used; nothing has been written then.
@@ -55,37 +49,111 @@ def train(config: DictConfig | dict[str, Any]) -> dict[str, Any]:
         run_config.check(config)
         plain = run_config.plain(config)
         check_machine(plain["trainer"])
-        chosen_mode(plain["logger"])
+        check_loggers(plain)
+        check_teacher(plain)
+        place = places.cluster(plain["trainer"])
+        if place is not None:
+            plain["trainer"] |= places.shape(place)
+        # What Lightning refuses is refused before any data is opened.
+        out = Path(plain["out"])
+        tried = make_trainer(plain, place or places.alone(), out, make_callbacks(plain, out, signals))
+        devices = tried.num_devices
+        if plain["teacher"]["method"] is not None and devices * tried.num_nodes > 1:
+            raise InputError("teacher: trains on one device; expected trainer.devices=1")
+        if place is None and tried.num_nodes > 1:
+            raise InputError(
+                f"trainer.num_nodes={tried.num_nodes}: expected torchrun or srun, which start processes there"
+            )
         corpus = Corpus(Path(plain["data"]["root"]))
         data = make_data(plain, corpus)
-        module = make_module(plain, corpus)
-        run_id = run_config.identity(plain, corpus.fingerprint)
-        name = f"{plain['topic']} {plain['modality']} seed {plain['seed']}"
-        with ledger.claimed(Path(plain["out"]), run_id, name) as folder:
+        module = make_module(plain, data.corpus)
+        ranks = devices * tried.num_nodes if _draws(module) else 1
+        first = [run_config.identity(run, corpus.fingerprint) for run in first_stage(plain)]
+        run_id = run_config.identity({**plain, "first_stage": first} if first else plain, corpus.fingerprint, ranks)
+        with places.joined(place):
+            if place is not None and place.global_rank() > 0:
+                return _followed(plain, data, module, out, run_id, signals, place)
+            return _claimed(plain, data, module, out, run_id, signals, place, devices)
+
+
+def _draws(module: HighlightModule) -> bool:
+    """Whether a network draws what it drops out, which it does anew on each rank."""
+    return any(part.p > 0 for part in module.modules() if isinstance(part, nn.modules.dropout._DropoutNd))
+
+
+def _claimed(
+    plain: Plain, data: HighlightData, module: HighlightModule, out: Path, run_id: str, signals: Signals,
+    place: ClusterEnvironment | None, devices: int,
+) -> dict[str, Any]:  # fmt: skip
+    """The run as one process at a time does it, unless it is done."""
+    name = f"{plain['topic']} {plain['modality']} seed {plain['seed']}"
+    word = "failed"
+    try:
+        with ledger.claimed(out, run_id, name) as folder:
             done = ledger.read_record(folder)
-            if done is not None and done["status"] == "done":
+            word = "done" if done is not None and done["status"] == "done" else "go"
+            places.tell(place, word)
+            if done is not None and word == "done":
                 return {**done, "skipped": True}
-            return _recorded(plain, data, module, folder, run_id, signals)
+            header = _header(plain, data, run_id)
+            with _failure_recorded(folder, header):
+                if plain["teacher"]["method"] is not None:
+                    first = [train(run) for run in first_stage(plain)]
+                    data.guide(targets(plain, data.corpus, first))
+                    header["teacher"] = {**plain["teacher"], "runs": [record["id"] for record in first]}
+                    header["training"] = {"tagged": len(data.positive)}
+                if place is not None:
+                    return _run(plain, data, module, folder, header, signals, place)
+                with Ranks(devices, _other_rank, plain, folder, run_id) as others:
+                    return _run(plain, data, module, folder, header, signals, others.place or places.alone())
+    finally:
+        if word == "failed":
+            places.tell(place, word)
 
 
-def _recorded(
-    plain: dict[str, Any], data: HighlightData, module: HighlightModule, folder: Path, run_id: str, signals: Signals
-) -> dict[str, Any]:
-    """Run, and write how it went: done with its outcome, or failed with its error; nothing if it was interrupted."""
+def _followed(
+    plain: Plain, data: HighlightData, module: HighlightModule, out: Path, run_id: str, signals: Signals,
+    place: ClusterEnvironment,
+) -> dict[str, Any]:  # fmt: skip
+    """The part in a run of another rank that torchrun or a cluster has started."""
+    if (word := places.told()) == "go":
+        _run(plain, data, module, ledger.run_dir(out, run_id), {"id": run_id}, signals, place)
+    elif word != "done":
+        raise InputError(f"rank {place.global_rank()}: rank 0 could not begin; it says why")
+    return {"status": "rank"}
+
+
+def _other_rank(plain: Plain, folder: Path, run_id: str, place: Place) -> None:
+    """The part in a run of another rank that rank 0 has started."""
+    corpus = Corpus(Path(plain["data"]["root"]))
+    data = make_data(plain, corpus)
+    with Signals() as signals:
+        _run(plain, data, make_module(plain, data.corpus), folder, {"id": run_id}, signals, place)
+
+
+def _header(plain: Plain, data: HighlightData, run_id: str) -> dict[str, Any]:
+    """What a record says of a run before it has begun."""
     corpus = data.corpus
-    header = {
+    counts = {"positive": len(data.positive), "negative": len(data.negative)}
+    if data.held_out is not None:
+        counts |= {
+            "held_out": sum(len(kind) for kind in (data.held_out.positive, data.held_out.negative) if kind is not None)
+        }
+    return {
         "id": run_id,
         **{key: plain[key] for key in ("study", "topic", "modality", "seed")},
         "config": plain,
         "corpus": {"name": corpus.manifest["name"], "fingerprint": corpus.fingerprint},
-        "training": {"positive": len(data.positive), "negative": len(data.negative)},
+        "training": counts,
         "environment": ledger.environment(),
     }
+
+
+@contextlib.contextmanager
+def _failure_recorded(folder: Path, header: dict[str, Any]) -> Iterator[None]:
+    """Write a record of what fails; none of what is interrupted."""
     try:
-        options = plain["trainer"]
-        others = Ranks(options["devices"], options["accelerator"], _other_rank, plain, folder, run_id)
-        with others:
-            return _run(plain, data, module, folder, header, signals, others.place)
+        yield
     except Exception as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         with contextlib.suppress(InputError):  # on a full disk the first error is the one to tell
@@ -93,31 +161,26 @@ def _recorded(
         raise
 
 
-def _other_rank(plain: dict[str, Any], folder: Path, run_id: str, place: Place) -> None:
-    """The part in a run of a rank that is not rank 0."""
-    corpus = Corpus(Path(plain["data"]["root"]))
-    silent = {**plain, "logger": {"mode": "disabled"}, "trainer": {**plain["trainer"], "progress": False}}
-    with Signals() as signals:
-        _run(silent, make_data(plain, corpus), make_module(plain, corpus), folder, {"id": run_id}, signals, place)
-
-
-def make_data(plain: dict[str, Any], corpus: Corpus) -> HighlightData:
+def make_data(plain: Plain, corpus: Corpus) -> HighlightData:
     """The data module of a resolved configuration."""
-    options = {key: plain["data"][key] for key in ("rule", "training", "pairs", "store", "readers")}
-    seed = run_config.folded(plain["seed"])
-    data = HighlightData(corpus, plain["topic"], plain["streams"], tau=plain["tau"], seed=seed, **options)
+    node = {key: value for key, value in plain["data"].items() if key != "root"}
+    data: HighlightData = run_config.build(
+        node, "data", everything=True, corpus=corpus, topic=plain["topic"], streams=plain["streams"], tau=plain["tau"],
+        seed=run_config.folded(plain["seed"]), split=plain["evaluate"]["split"],
+    )  # fmt: skip
     check_batch(plain, corpus)
     return data
 
 
-def make_module(plain: dict[str, Any], corpus: Corpus) -> HighlightModule:
+def make_module(plain: Plain, corpus: Corpus) -> HighlightModule:
     """The module of a resolved configuration, its first weights drawn from the run's seed."""
     streams = {name: asdict(corpus.streams[name]) for name in plain["streams"]}
     check_network(plain["model"], streams)
     seed = run_config.folded(plain["seed"])
     pl.seed_everything(seed, verbose=False)
     module = HighlightModule(plain["model"], plain["loss"], plain["optimizer"], streams, plain["topic"], seed)
-    reads = set(getattr(module.network, "embeddings", plain["streams"]))
+    embeddings: Any = getattr(module.network, "embeddings", plain["streams"])
+    reads = set(embeddings)
     if reads != set(plain["streams"]):
         raise InputError(
             f"modality={plain['modality']}: the model reads {', '.join(sorted(reads))}; choose another fusion"
@@ -126,113 +189,51 @@ def make_module(plain: dict[str, Any], corpus: Corpus) -> HighlightModule:
     return module
 
 
-def _has_labels(corpus: Corpus, topic: str) -> bool:
-    return any(corpus.labels(int(video)) is not None for video in corpus.evaluation_videos(topic))
-
-
 def _run(
-    plain: dict[str, Any],
-    data: HighlightData,
-    module: HighlightModule,
-    folder: Path,
-    header: dict[str, Any],
-    signals: Signals,
-    place: Place | None,
-) -> dict[str, Any]:
-    """Fit, from the last checkpoint if there is one, save, score; the record, which rank 0 writes.
-
-    It is written before a logger is told of the measures: a training that is finished is recorded whatever that does.
-    """
+    plain: Plain, data: HighlightData, module: HighlightModule, folder: Path, header: dict[str, Any], signals: Signals,
+    place: ClusterEnvironment,
+) -> dict[str, Any]:  # fmt: skip
+    """Fit, from the last checkpoint if there is one, and evaluate; the record, which rank 0 writes."""
     found = resumable(folder, module)
-    with tracked(plain["logger"], folder, header["id"], plain) as logger:
-        last = LastCheckpoint(folder / NAME, plain["checkpoint"]["steps"], plain["checkpoint"]["minutes"], signals)
-        trainer = _trainer(plain, folder, logger, last, place)
+    callbacks = make_callbacks(plain, folder, signals)
+    last = next(each for each in callbacks if isinstance(each, LastCheckpoint))
+    first = place.global_rank() == 0
+    with contextlib.ExitStack() as stack:
+        loggers = stack.enter_context(opened(plain, folder, header["id"])) if first else []
+        trainer = make_trainer(plain, place, folder, callbacks, loggers)
         data.trainer = trainer  # whose device the store is chosen for
-        if found is None:
-            if trainer.is_global_zero:  # the others get them from rank 0, as they get its weights
-                module.fit_statistics(data.statistics())
-        elif chosen_mode(plain["logger"]) == "offline":
-            for epoch in read_checkpoint(found)["progress"]["history"]:
-                log_epoch(logger, epoch)
-        if plain["trainer"]["compile"]:
+        if found is not None:
+            history = read_checkpoint(found)["progress"]["history"]
+            for epoch in history:
+                log_epoch([each for each in loggers if start_anew(each)], epoch)
+        elif first:  # the others get them from rank 0, as they get its weights
+            module.fit_statistics(data.statistics())
+        if plain["compile"]:
             if trainer.world_size > 1:
                 module.network.compile()  # what comes after it needs all ranks' bags
             else:
                 module.objective = compiled()
         with restoring(found, last):
             trainer.fit(module, data, ckpt_path=found)
-        outcome: dict[str, Any] = {"seconds": last.seconds, "epochs": trainer.current_epoch}
-        outcome["steps"] = trainer.global_step
-        outcome["losses"] = {
-            name: value for name, value in module.progress.history[-1].items() if name.startswith("train/")
-        }
-        measures: dict[str, float] = {}
-        scores = _scores(trainer, module, data)
-        if not trainer.is_global_zero:
-            return outcome
-        write_scores(folder / "scores.csv", scores)
-        if _has_labels(data.corpus, plain["topic"]):
-            judgement = _judge(plain, data.corpus, scores)
-            write_judgement(folder, judgement)
-            outcome["evaluation"] = judgement.to_dict()
-            measures = {name: measure.value for name, measure in judgement.report.measures.items()}
+        outcome = outcome_of(trainer, module, last)
+        measures = evaluated(trainer, module, data, plain, folder, outcome)
         record = {**header, "status": "done", **outcome}
-        ledger.write_record(folder, record)
-        summarize(logger, measures)
+        if first:  # before a logger is told: a training that is finished is recorded whatever a logger does
+            ledger.write_record(folder, record)
+            conclude(loggers, measures, trainer.global_step)
         return record
 
 
-def _trainer(
-    plain: dict[str, Any], folder: Path, logger: Any, last: LastCheckpoint, place: LightningEnvironment | None
-) -> pl.Trainer:
-    quiet()
-    options = plain["trainer"]
-    progress = options["progress"] and sys.stderr.isatty()
-    callbacks: list[pl.Callback] = [last]
-    if progress:
-        callbacks.append(ProgressBar())
-    if place is None:
-        place = LightningEnvironment()
-        place.set_global_rank(0)  # Lightning takes it from RANK or SLURM_PROCID otherwise, and then logs nothing
-    return pl.Trainer(
-        max_epochs=options["max_epochs"],
-        precision=options["precision"],
-        accelerator=options["accelerator"],
-        devices=options["devices"],
-        strategy="auto",
-        logger=logger or False,
-        callbacks=callbacks,
-        plugins=[AtomicCheckpointIO(), place],  # this process alone, whatever SLURM's and torchrun's variables say
-        default_root_dir=folder,
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,  # everything is logged once an epoch
-    )
+def value_of(record: dict[str, Any], measure: str) -> float:
+    """A measure of a run that is done, for a sweeper: of the epoch that was kept, or of its evaluation.
 
-
-def _scores(trainer: pl.Trainer, module: HighlightModule, data: HighlightData) -> dict[str, ClipScores]:
-    """Logits of the clips of the videos to evaluate on, by id, with the last epoch's weights."""
-    with torch.compiler.set_stance("force_eager"):  # each video has a length of its own, to be compiled for
-        trainer.test(module, data, verbose=False)
-    found = module.clip_logits.compute()
-    corpus = data.corpus
-    return {corpus.ids[video].decode(): ClipScores(corpus.rows(video, "span"), z) for video, z in found.items()}
-
-
-def _judge(plain: dict[str, Any], corpus: Corpus, scores: dict[str, ClipScores]) -> Judgement:
-    options = plain["evaluate"]
-    return judge(corpus, [plain["topic"]], scores, empty=options["empty"], draws=options["draws"])
-
-
-def quiet() -> None:
-    """Silence what Lightning says that does not concern the user of this package."""
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    for message in (
-        ".*does not have many workers.*",
-        ".*`training_step` returned.*",
-        ".*LeafSpec.*",
-        ".*no `val_dataloader`.*",
-    ):
-        warnings.filterwarnings("ignore", message)
+    Raises:
+        InputError: The run has no such measure.
+    """
+    evaluation = record.get("evaluation", {"measures": {}})["measures"]
+    found = {**record["losses"], **{name: of["mean"] for name, of in evaluation.items()}}
+    if (kept := record.get("kept")) is not None:
+        found[kept["monitor"]] = kept["value"]
+    if measure not in found:
+        raise InputError(f"optimized_metric={measure}: no measure of the run; expected one of {', '.join(found)}")
+    return float(found[measure]) if found[measure] is not None else math.nan

@@ -79,7 +79,13 @@ def built(tmp_path_factory, made) -> SimpleNamespace:
             "data.rule=tag",
             "data.pairs=8",
         ),
-        *("logger=none", "tau=16", "trainer.max_epochs=12", "trainer.progress=false", "trainer.accelerator=cpu"),
+        *(
+            "logger=none",
+            "tau=16",
+            "trainer.max_epochs=12",
+            "trainer.enable_progress_bar=false",
+            "trainer.accelerator=cpu",
+        ),
     )
     (checkpoint,) = (root / "runs").rglob("last.ckpt")
     return SimpleNamespace(root=root, checkpoint=checkpoint)

@@ -168,7 +168,7 @@ def test_wandbs_own_switches_count_where_the_option_says_nothing(
     monkeypatch.delenv("WANDB_MODE", raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert tracking.chosen_mode({"mode": option}) == expected
+    assert tracking.chosen_mode(option) == expected
 
 
 def test_a_wandb_mode_that_there_is_not_is_refused_before_training(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import random
 import signal
 import socket
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +34,7 @@ def outcome(out: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """The record's part that does not depend on time, and the weights."""
     [record] = records(out)
     assert record["status"] == "done"
-    kept = {key: record[key] for key in ("id", "epochs", "steps", "losses", "evaluation")}
+    kept = {key: record.get(key) for key in ("id", "epochs", "steps", "losses", "evaluation", "kept")}
     return kept, read_checkpoint(out / record["id"] / "last.ckpt")["state_dict"]
 
 
@@ -84,6 +87,40 @@ def test_stopped_after_every_step_and_resumed_it_ends_as_if_it_had_not_been(
     assert quick_train(*words) == 0
     assert_same(tmp_path / "runs", tmp_path / "unbroken")
     assert list(broken.bags()) == list(unbroken.bags())
+
+
+FURTHER = {
+    "callbacks": ["data.validation=0.3", "logger=[wandb,csv]", "data.pairs=2",
+                  "callbacks=[last,progress,early_stopping,best_checkpoint,lr_monitor]"],
+    "average": ["callbacks=[last,weight_averaging]", "callbacks.weight_averaging.decay=0.9", "logger=csv"],
+    "steps": ["trainer.max_steps=6", "logger=csv"],
+    "accumulate": ["trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=0.1", "data.pairs=2"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FURTHER)
+def test_callbacks_and_loggers_go_on_where_they_were(
+    quick_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    words = [*FURTHER[name], f"trainer.max_epochs={EPOCHS}"]
+    unbroken = Watched(monkeypatch)
+    quick_train(*words, f"out={tmp_path / 'unbroken'}")
+    monkeypatch.undo()
+    broken = Watched(monkeypatch)
+    broken.stop_at = {1, 2, 4}
+    for _ in range(3):
+        with pytest.raises(Interrupted):
+            quick_train(*words)
+    assert quick_train(*words) == 0
+    assert list(broken.bags()) == list(unbroken.bags())
+    assert_same(tmp_path / "runs", tmp_path / "unbroken")
+    if name != "accumulate":
+        logged = [next((tmp_path / out).glob("*/csv/metrics.csv")).read_text() for out in ("runs", "unbroken")]
+        epochs = [
+            [row["train/loss"] for row in csv.DictReader(io.StringIO(text)) if row["train/loss"]] for text in logged
+        ]
+        assert len(epochs[0]) == EPOCHS
+        assert epochs[0] == epochs[1]
 
 
 @pytest.fixture
@@ -186,7 +223,8 @@ def test_a_damaged_checkpoint_is_refused_in_one_line_that_says_what_to_do(
     if damage == "foreign":
         torch.save({"state_dict": {}}, path)
     else:
-        middle = len(whole) // 2
+        with zipfile.ZipFile(path) as parts:  # between its parts there are bytes that mean nothing
+            middle = max(parts.infolist(), key=lambda part: part.file_size).header_offset + 400
         flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
         path.write_bytes({"cut": whole[:middle], "flip": flipped, "text": b"hello"}[damage])
     with pytest.raises(InputError, match=r"last\.ckpt: .*; remove it to train from the start") as refused:

@@ -97,9 +97,9 @@ def test_a_compiled_step_is_the_same_step(quick_train: Train, tmp_path: Path, mo
     ) -> Callable[..., Any]:  # which takes most of a minute
         return lambda *given: calls.append(given) or step(*given)
 
-    quick_train("trainer.compile=false", f"out={tmp_path / 'plain'}")
+    quick_train("compile=false", f"out={tmp_path / 'plain'}")
     monkeypatch.setattr(torch, "compile", compile_nothing)
-    quick_train("trainer.compile=true", f"out={tmp_path / 'compiled'}")
+    quick_train("compile=true", f"out={tmp_path / 'compiled'}")
     [plain], [compiled] = (list(records(tmp_path / name)) for name in ("plain", "compiled"))
     assert len(calls) == compiled["steps"]
     assert compiled["losses"] == plain["losses"]

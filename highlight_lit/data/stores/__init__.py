@@ -21,4 +21,4 @@ class Store(Protocol):
         """The bags of each draw, in order; the draws may go on for ever. Closing the iterator ends what it started."""
 
     def bags(self, draw: Draw, tau: int) -> Bags:
-        """The bags of one draw; its first half is labelled positive."""
+        """The bags of one draw; its first bags are labelled positive."""

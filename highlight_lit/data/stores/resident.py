@@ -37,6 +37,11 @@ class ResidentStore:
         }
         if "audio" in streams:
             rows["audio_mask"] = np.empty(total, np.uint8)
+        if corpus.audio_way is not None and "audio" in streams:
+            for video, first, clips in zip(videos.tolist(), self.first.tolist(), self.clips.tolist(), strict=True):
+                for name, part in rows.items():
+                    part[first : first + clips] = corpus.rows(video, name)
+            videos = videos[:0]
         threads = Readers(readers)
         try:
             for reading in threads.give(corpus, videos, np.zeros_like(self.clips), self.clips, self.first, rows):
@@ -45,7 +50,7 @@ class ResidentStore:
             threads.close()
         self.rows = {name: torch.from_numpy(part) for name, part in rows.items()}
         self.device = torch.device("cpu")
-        self._order = np.argsort(videos)
+        self._order = np.argsort(self.videos)
 
     def to(self, device: torch.device) -> ResidentStore:
         """Move the rows to a device, in the type they are stored in."""
@@ -57,7 +62,7 @@ class ResidentStore:
         return (self.bags(draw, tau) for draw in draws)
 
     def bags(self, draw: Draw, tau: int) -> Bags:
-        """Gather the bags of a batch; its first half is labelled positive."""
+        """Gather the bags of a batch; its first bags are labelled positive."""
         at = self._order[np.searchsorted(self.videos, draw.video, sorter=self._order)]
         clips = np.minimum(self.clips[at] - draw.start, tau)
         first, length = torch.from_numpy(np.stack([self.first[at] + draw.start, clips])).to(
@@ -69,4 +74,4 @@ class ResidentStore:
             name: rows.index_select(0, index.view(-1)).view(*index.shape, *rows.shape[1:])
             for name, rows in self.rows.items()
         }
-        return make_bags(rows, length, positive=len(clips) // 2)
+        return make_bags(rows, length, positive=draw.positive)

@@ -97,6 +97,7 @@ class _Batch:
 
     def __init__(self, store: StreamStore, readers: Readers, draw: Draw, tau: int) -> None:
         self.store = store
+        self.positive = draw.positive
         self.clips = np.minimum(store.corpus.clips[draw.video] - draw.start, tau)
         self.block = store.take(len(draw.video), tau)
         to = np.arange(len(draw.video)) * tau
@@ -135,4 +136,4 @@ class _Batch:
             for part in rows.values():
                 part.record_stream(current)
         clips = torch.from_numpy(self.clips).to(device, non_blocking=True)
-        return make_bags(rows, clips, positive=len(self.clips) // 2)
+        return make_bags(rows, clips, positive=self.positive)

@@ -1,0 +1,89 @@
+"""A network guided by a teacher: what the teacher says of the clips of the topic's tagged training videos.
+
+    teacher = z(recurrence) + z(change) + z(mean over seeds of the logits of networks trained on bag labels)
+
+z within the video, recurrence and change as in `baselines.recurrence_change`. A clip's target t is its rank in its
+video, in [0, 1]. Nothing here reads a label of a clip: the method sees a `Videos`, which leads to none.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highlight_lit import baselines, config
+from highlight_lit.baselines.recurrence_change import ranks, standard
+from highlight_lit.baselines.videos import Videos, view
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.errors import InputError
+from highlight_lit.launch import composed
+from highlight_lit.training.detector import load_detector
+
+Plain = dict[str, Any]
+_SHARED = ("rule", "training", "store", "readers", "root", "fold")  # what both stages know of the data
+
+
+def check_teacher(plain: Mapping[str, Any]) -> None:
+    """Refuse a teacher without its loss, a loss without its teacher, and what a guided training cannot do.
+
+    Raises:
+        InputError: Names the key.
+    """
+    teacher = plain["teacher"]
+    reads = getattr(config.build(plain["loss"], "loss"), "reads_target", False)
+    if reads != (teacher["method"] is not None):
+        raise InputError(
+            "loss: it needs a teacher; expected teacher=recurrence_change (experiment=guided sets both)"
+            if reads
+            else f"teacher={teacher['method']}: the loss reads no teacher; expected loss=ranking (experiment=guided sets both)"
+        )
+    if not reads:
+        return
+    if not hasattr(baselines.find(teacher["method"]).load(), "teach"):
+        raise InputError(f"teacher.method={teacher['method']}: no teacher; expected recurrence_change")
+    if "visual" not in plain["streams"]:
+        raise InputError(f"teacher={teacher['method']}: reads the visual stream; expected modality=av or visual")
+    if plain["data"]["validation"]:
+        raise InputError("data.validation: a teacher's training holds nothing out; expected data.validation=0")
+
+
+def first_stage(plain: Mapping[str, Any]) -> list[Plain]:
+    """The configurations of the networks trained on bag labels, which are runs of their own; none without a teacher."""
+    seeds = plain["teacher"]["seeds"] if plain["teacher"]["method"] is not None else 0
+    if seeds == 0:
+        return []
+    run = config.plain(composed("config", ["modality=visual", "topic=first", "data.root=."]))
+    run |= {key: copy.deepcopy(plain[key]) for key in ("topic", "out", "logger", "evaluate", "checkpoint")}
+    run["data"] |= {key: plain["data"][key] for key in _SHARED}
+    run["trainer"] |= {key: plain["trainer"][key] for key in ("accelerator", "enable_progress_bar")}
+    return [{**copy.deepcopy(run), "seed": seed} for seed in range(seeds)]
+
+
+def targets(
+    plain: Mapping[str, Any], corpus: Corpus, first: Sequence[Mapping[str, Any]]
+) -> dict[int, NDArray[np.float64]]:
+    """The teacher's rank of each clip, (T_n,) in [0, 1], of the topic's tagged training videos by index.
+
+    Args:
+        plain: The run's configuration.
+        corpus: As the run reads it.
+        first: Records of the first stage.
+    """
+    modality = "av" if "audio" in plain["streams"] else "visual"
+    options = {key: plain["data"][key] for key in ("rule", "training")}
+    videos: Videos = view(corpus, plain["topic"], modality=modality, **options)
+    taught = baselines.find(plain["teacher"]["method"]).load().teach(videos, videos.tagged)
+    index = [corpus.index(video.id) for video in videos.tagged]
+    pupils = np.array([video for video in index if video is not None])
+    detectors = [load_detector(Path(record["config"]["out"]) / record["id"] / "last.ckpt") for record in first]
+    logits = [detector.score_corpus(corpus, pupils) for detector in detectors]
+    found = {}
+    for video, scores in zip(pupils.tolist(), taught, strict=True):
+        joined = scores + standard(np.mean([of[video] for of in logits], axis=0)) if logits else scores
+        found[video] = ranks(joined)
+    return found

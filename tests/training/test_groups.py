@@ -1,0 +1,47 @@
+"""Every option of every group is trained a step, and options of the user's own files too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from highlight_lit.errors import InputError
+from highlight_lit.training.ledger import records
+from tests.test_config import GROUPS
+
+Train = Callable[..., int]
+NEEDS = {"tensorboard": "tensorboard", "mlflow": "mlflow"}
+# The best of an epoch, and its end, need an epoch; a study and a search are sweeps of their own.
+OPTIONS = [(group, option) for group, options in GROUPS.items() for option in options
+           if group not in ("study", "hparams_search", "debug")]  # fmt: skip
+FURTHER = {"fusion/audio_only": "modality=audio", "fusion/visual_only": "modality=visual"}
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_is_trained_a_step(quick_train: Train, tmp_path: Path, group: str, option: str) -> None:
+    if option in NEEDS:
+        pytest.importorskip(NEEDS[option], reason=f"needs the extra {option}")
+    words = [FURTHER.get(f"{group}/{option}", f"{group}={option}"), "trainer.max_epochs=1", "trainer.limit_train_batches=1",
+             "data.validation=0.2", "model.d=4", "data.pairs=4"]  # fmt: skip
+    logger = ["logger=csv"] * (option in ("lr_monitor", "device_stats"))  # which have something to log
+    assert quick_train(*words, *logger) == 0
+    [record] = records(tmp_path / "runs")
+    assert (record["status"], record["steps"]) == ("done", 1)
+
+
+@pytest.mark.parametrize(("option", "steps"), [("one_batch", 1), ("one_epoch", 2), ("overfit", 8), ("profile", 2)])
+def test_debugging_is_short_and_logs_nothing(quick_train: Train, tmp_path: Path, option: str, steps: int) -> None:
+    short = ["trainer.max_epochs=4"] if option == "overfit" else ["trainer.max_epochs=1"]
+    assert quick_train(f"debug={option}", *short) == 0
+    [record] = records(tmp_path / "runs")
+    assert record["steps"] == steps
+    assert not list((tmp_path / "runs").glob("*/wandb"))
+
+
+def test_what_lightning_refuses_when_it_begins_is_a_line(quick_train: Train) -> None:
+    with pytest.raises(
+        InputError, match="trainer: Cannot use `LearningRateMonitor` callback with `Trainer` that has no logger"
+    ):
+        quick_train("callbacks=[last,lr_monitor]")

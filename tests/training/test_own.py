@@ -1,0 +1,136 @@
+"""Classes of the user's own: named on the command line alone, trained, resumed, judged, and trusted by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from highlight_lit.training.ledger import records
+from tests.processes import Command
+
+CLASSES = '''
+import torch
+from torch import nn
+import pytorch_lightning as pl
+from highlight_lit.data.datamodule import HighlightData
+from highlight_lit.models.highlight_net import Detection
+
+class Sum(nn.Module):
+    """A fusion."""
+    def __init__(self, d: int, weight: float = 0.5):
+        super().__init__()
+        self.weight, self.linear = weight, nn.Linear(d, d)
+    def forward(self, f_v, f_a):
+        return self.linear(self.weight * f_v + (1 - self.weight) * f_a)
+
+class Net(nn.Module):
+    """A network."""
+    def __init__(self, Dv: int, Da: int, d: int = 4):
+        super().__init__()
+        self.head = nn.Linear(Dv + Da, 1)
+    def forward(self, visual, audio, mask, heard):
+        z = self.head(torch.cat([visual.float(), audio.float()], -1)).squeeze(-1)
+        alpha = mask / mask.sum(1, keepdim=True)
+        return Detection(z, (alpha * z).sum(1), alpha)
+
+class Bce(nn.Module):
+    """A loss."""
+    def forward(self, detection, label, mask):
+        return {"loss": nn.functional.binary_cross_entropy_with_logits(detection.z_hat, label)}
+
+class Sgd(torch.optim.SGD):
+    def __init__(self, params, pace: float = 0.01):
+        super().__init__(params, lr=pace)
+
+class Halving(torch.optim.lr_scheduler.ExponentialLR):
+    def __init__(self, optimizer):
+        super().__init__(optimizer, 0.5)
+
+class Note(pl.Callback):
+    def __init__(self, text: str):
+        self.text = text
+    def on_train_end(self, trainer, module):
+        print(f"noted: {self.text}")
+
+class Fewer(HighlightData):
+    def __init__(self, *args, most: int = 4, **kwargs):
+        super().__init__(*args, **kwargs)
+        print(f"most: {most}")
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a package, and options for Hydra."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "__init__.py").write_text("")
+    (tmp_path / "mine" / "parts.py").write_text(CLASSES)
+    (tmp_path / "conf" / "fusion").mkdir(parents=True)
+    (tmp_path / "conf" / "fusion" / "sum.yaml").write_text("_target_: mine.parts.Sum\n_partial_: true\nweight: 0.25\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def train(corpus: Path, *words: str) -> tuple[int, list[str]]:
+    given = [f"data.root={corpus}", "topic=topic01", "data.pairs=4", "tau=8", "model.d=8", "trainer.max_epochs=2",
+             "logger=none", "evaluate.draws=10"]  # fmt: skip
+    return Command("train", *given, *words).ends()
+
+
+OWN = {
+    "fusion": ["fusion._target_=mine.parts.Sum"],
+    "fusion, an argument": ["fusion._target_=mine.parts.Sum", "+fusion.weight=0.1"],
+    "fusion, a file": ["--config-dir", "conf", "fusion=sum"],
+    "model": ["model._target_=mine.parts.Net"],
+    "loss": ["loss._target_=mine.parts.Bce"],
+    "optimizer": ["optimizer.algorithm._target_=mine.parts.Sgd", "+optimizer.algorithm.pace=0.1"],
+    "scheduler": ["optimizer.schedule={_target_: mine.parts.Halving}"],
+    "callback": ["+callbacks.note={_target_: mine.parts.Note, text: surf}"],
+    "data": ["data._target_=mine.parts.Fewer", "+data.most=3"],
+}
+
+
+@pytest.mark.parametrize("part", OWN)
+def test_a_class_of_ones_own_trains_and_its_checkpoint_is_judged_if_it_is_trusted(
+    small_corpus: Path, folder: Path, part: str
+) -> None:
+    status, said = train(small_corpus, *OWN[part])
+    assert status == 0, said
+    [record] = records(folder / "runs")
+    assert {"callback": "noted: surf", "data": "most: 3"}.get(part, said[0]) in said
+    assert len(said) == 1 + (part in ("callback", "data"))
+    if part.startswith("fusion"):
+        arguments = record["config"]["model"]["fusion"]
+        assert {key for key in arguments if not key.startswith("_")} <= {"weight"}
+    checkpoint = f"runs/{record['id']}/last.ckpt"
+    judge = ["evaluate", "--corpus", str(small_corpus), "--draws", "10", "--checkpoint", checkpoint]
+    own = part.startswith(("fusion", "model"))
+    status, said = Command(*judge).ends()
+    assert status == (2 if own else 0), said
+    if own:
+        assert len(said) == 1
+        assert "--trust PACKAGE" in said[0]
+        assert Command(*judge, "--trust", "mine").ends()[0] == 0
+
+
+def test_a_sweep_of_workers_finds_it_too(small_corpus: Path, folder: Path) -> None:
+    words = ["fusion._target_=mine.parts.Sum", "trainer.max_epochs=3"]
+    status, said = train(small_corpus, "-m", "seed=0,1", *words, "hydra/launcher=joblib")
+    assert status == 0, said
+    assert [record["status"] for record in records(folder / "runs")] == ["done", "done"]
+
+
+def test_nothing_else_of_the_working_folder_is_imported(small_corpus: Path, folder: Path) -> None:
+    for name in ("wandb", "yaml", "tensorboard_data", "sitecustomize", "h5py"):
+        (folder / f"{name}.py").write_text("raise SystemExit('imported')")
+    status, said = train(small_corpus, "fusion._target_=mine.parts.Sum")
+    assert status == 0, said
+
+
+def test_a_class_that_is_not_there_is_refused_in_a_line(small_corpus: Path, folder: Path) -> None:
+    for target in ("mine.parts.Nothing", "mine.nothing.Sum", "nowhere.Sum"):
+        status, said = train(small_corpus, f"fusion._target_={target}")
+        assert status == 2
+        assert len(said) == 1
+        assert target in said[0]
