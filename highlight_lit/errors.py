@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from highlight_lit.text import one_line
+
 # A wrapper and a terminal both pass Ctrl-C on: a second signal so soon would only cut the tidying up short.
 REPEAT_S = 3.0
 
@@ -19,6 +21,10 @@ class InputError(ValueError):
     The message is one line: it names the file, video, field or key, says what is wrong with it and what was
     expected. The command line prints it alone and exits with status 2.
     """
+
+    def __str__(self) -> str:
+        """The message: one line of at most `MAX_LINE` characters, whatever the names and values in it hold."""
+        return one_line(super().__str__())
 
 
 class Interrupted(BaseException):

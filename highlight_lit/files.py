@@ -23,7 +23,10 @@ from typing import Any, BinaryIO
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few
 
-MAX_TEXT_BYTES = 256 << 20  # of a JSON file or a table, which are read whole
+MAX_TEXT_BYTES = 64 << 20  # of a file that is read whole: a character takes up to 4 in memory
+MAX_JSON_VALUES = 4 << 20  # an empty list takes two bytes of a file and 80 in memory
+MAX_TABLE_BYTES = 256 << 20
+MAX_ROWS = 500_000  # of a table whose rows are kept
 MAX_NAME_BYTES = 255  # of a file's name, on every file system in use
 # A name that a manifest may give: one plain file of its own folder, never a path out of it.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -68,6 +71,11 @@ def read_text(path: Path, what: str, most: int = MAX_TEXT_BYTES) -> str:
     Raises:
         InputError: As `open_regular`; or it is over `most`, or not text.
     """
+    return _decoded(path, what, *_read(path, what, most))
+
+
+def _read(path: Path, what: str, most: int) -> tuple[bytes, str]:
+    """A file's bytes and encoding."""
     with open_regular(path, what) as file:
         try:
             data = file.read(most + 1)
@@ -75,9 +83,12 @@ def read_text(path: Path, what: str, most: int = MAX_TEXT_BYTES) -> str:
             raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     if len(data) > most:
         raise InputError(f"{path}: over {most >> 20} MiB, the most that is read of {what}")
-    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data, "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+
+
+def _decoded(path: Path, what: str, data: bytes, encoding: str) -> str:
     try:
-        return data.decode("utf-16" if wide else "utf-8-sig")
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); expected {what}") from error
 
@@ -182,10 +193,13 @@ def read_json(path: Path, what: str, most: int = MAX_TEXT_BYTES) -> Any:
         most: Bytes that are read at most.
 
     Raises:
-        InputError: As `read_text`; or it is not JSON, or holds a number of thousands of digits.
+        InputError: As `read_text`; or it is not JSON, or holds a number of thousands of digits or over `MAX_JSON_VALUES`.
     """
+    text = read_text(path, what, most)
+    if sum(map(text.count, "[{,:")) > MAX_JSON_VALUES:
+        raise InputError(f"{path}: over {MAX_JSON_VALUES} values, the most that are read of {what}")
     try:
-        return json.loads(read_text(path, what, most))
+        return json.loads(text)
     except InputError:
         raise
     except (ValueError, RecursionError) as error:
@@ -193,7 +207,11 @@ def read_json(path: Path, what: str, most: int = MAX_TEXT_BYTES) -> Any:
 
 
 def read_table(
-    path: Path, required: Sequence[str], optional: Sequence[str] | None = (), most: int = MAX_TEXT_BYTES
+    path: Path,
+    required: Sequence[str],
+    optional: Sequence[str] | None = (),
+    most: int = MAX_TABLE_BYTES,
+    rows: int | None = MAX_ROWS,
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield line number and fields of each row of a csv file with a header.
 
@@ -202,13 +220,16 @@ def read_table(
         required: Columns that must be there.
         optional: Columns that may be there; None: any others, which are left out.
         most: Bytes that are read at most.
+        rows: Rows that are read at most; None for a caller that keeps little of each.
 
     Raises:
-        InputError: As `read_text`; or a column is missing, unknown or twice there, or a row has more or fewer fields
+        InputError: As `read_text`; or it has over `rows`, or a column is missing, unknown or twice there, or a row has more or fewer fields
             than the header.
     """
     what = f"csv with columns {', '.join(required)}"
-    reader = csv.reader(io.StringIO(read_text(path, what, most), newline=""), strict=True)
+    data, encoding = _read(path, what, most)
+    lines = io.TextIOWrapper(io.BytesIO(data), encoding, newline="")  # whole, each character would take four bytes
+    reader, count = csv.reader(lines, strict=True), 0
     try:
         header = [name.strip() for name in next(reader, [])]
         known = {*required, *(header if optional is None else optional)}
@@ -221,8 +242,13 @@ def read_table(
         for row in reader:
             if len(row) not in (0, len(header)):
                 raise InputError(f"{path}: line {reader.line_num}: {len(row)} fields, expected {len(header)}")
+            count += bool(row)
+            if rows is not None and count > rows:
+                raise InputError(f"{path}: over {rows} rows, the most that are read of {what}")
             if row:
                 yield reader.line_num, {name: row[place].strip() for name, place in places.items()}
+    except UnicodeDecodeError:
+        _decoded(path, what, data, encoding)
     except csv.Error as error:
         raise InputError(f"{path}: line {reader.line_num}: not readable as csv ({error})") from error
 

@@ -26,6 +26,8 @@ NAMES = ("topic", "data.root", "out", "logger.project", "videos")
 NAMES_OR_NULL = ("logger.group", "tags", "visual_weights", "audio_weights", "audio_pca")
 PATHS = ("data.root", "out", "videos", "tags", "visual_weights", "audio_weights", "audio_pca")
 LISTS = ("videos",)  # take several in brackets
+_CLOSING = {"(": ")", "[": "]", "{": "}"}
+_QUOTED = re.compile(r"\s*('(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\")\s*(?=,|$)")
 _PLAIN_IN_SHELLS = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
 
 
@@ -70,7 +72,7 @@ def _quoted(word: str, many: bool) -> str:
         return f"{key}={_value(key, name, value, many)}"
     try:
         found = _parsed(word)
-    except HydraException as error:
+    except (HydraException, ValueError) as error:  # of a number of thousands of digits
         example = f"{key}={_literal(value)}"
         raise InputError(f"{word}: {_reason(example, error)}") from error
     if found.is_sweep_override() and not many:
@@ -83,7 +85,7 @@ def _reason(example: str, error: Exception) -> str:
     said = (str(error).splitlines() or ["no reason"])[0].strip()
     try:
         _parsed(example)
-    except HydraException:
+    except (HydraException, ValueError):
         return f"expected KEY=VALUE ({said})"
     return f"not a value as Hydra writes them ({said}); quote text: {shell_word(example)}"
 
@@ -92,7 +94,7 @@ def _value(key: str, name: str, value: str, many: bool) -> str:
     """The value of a name or path, or its values in a sweep."""
     try:
         found = _parsed(f"{name}={value}")
-    except HydraException:
+    except (HydraException, ValueError):
         found = None
     if found is not None and found.is_sweep_override() and found.value_type is not ValueType.SIMPLE_CHOICE_SWEEP:
         return value  # choice(...) and the like: Hydra's own
@@ -114,7 +116,7 @@ def _element(name: str, text: str) -> str:
         text = os.path.expanduser(text)
     try:
         found = _parsed(f"{name}={text}")
-    except HydraException:
+    except (HydraException, ValueError):
         return _literal(text)
     value = found.value()
     kept = isinstance(value, str) or (value is None and name in NAMES_OR_NULL)
@@ -147,39 +149,43 @@ def split(text: str) -> list[str]:
     >>> split("dog, corpus (1,2),'a,b',:(")
     ['dog', 'corpus (1,2)', "'a,b'", ':(']
     """
-    parts, rest = [], text
+    parts, start, closed = [], 0, _closed(text)
     while True:
-        length = _length(rest)
-        parts.append(rest[:length])
-        if length == len(rest):
+        end = _end(text, start, closed)
+        parts.append(text[start:end])
+        if end == len(text):
             break
-        rest = rest[length + 1 :]
+        start = end + 1
     return [part.strip() for part in parts] if len(parts) > 1 else parts
 
 
-def _length(text: str) -> int:
-    """Of the first part."""
-    if quoted := re.match(r"\s*('(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\")\s*(?=,|$)", text):
+def _end(text: str, start: int, closed: set[int]) -> int:
+    """Of the part that begins at a place."""
+    if quoted := _QUOTED.match(text, start):
         return quoted.end()
-    depth, closing = 0, {"(": ")", "[": "]", "{": "}"}
-    for place, character in enumerate(text):
-        if character == "," and depth == 0 and (place == 0 or text[place - 1] != "\\"):
+    depth = 0
+    for place in range(start, len(text)):
+        character = text[place]
+        if character == "," and depth == 0 and (place == start or text[place - 1] != "\\"):
             return place
-        if character in closing and _closes(text[place:], character, closing[character]):
+        if place in closed:
             depth += 1
-        elif character in closing.values():
+        elif character in _CLOSING.values():
             depth = max(0, depth - 1)
     return len(text)
 
 
-def _closes(text: str, opening: str, closing: str) -> bool:
-    """Whether the bracket that text starts with has its partner."""
-    depth = 0
-    for character in text:
-        depth += (character == opening) - (character == closing)
-        if depth == 0:
-            return True
-    return False
+def _closed(text: str) -> set[int]:
+    """Where the brackets stand that have their partner."""
+    closed: set[int] = set()
+    for opening, closing in _CLOSING.items():
+        left: list[int] = []
+        for place, character in enumerate(text):
+            if character == opening:
+                left.append(place)
+            elif character == closing and left:
+                closed.add(left.pop())
+    return closed
 
 
 def shell_word(word: str) -> str:

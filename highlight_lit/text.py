@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # for tables alone
     from rich.table import Table
 
 COLUMNS = 120  # of a table that goes to a file or a pipe
+MAX_LINE = 2000  # characters: a name or value of megabytes would bury the line that tells of it
 # Characters that reorder what stands around them: a name could then read as another one.
 _REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -34,17 +35,26 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+def one_line(value: object) -> str:
+    """Text as `shown`, at most `MAX_LINE` characters of it: of a longer one the beginning and the end."""
+    text = str(value)
+    if len(text) > 2 * MAX_LINE:  # what is left out is not looked at
+        text = text[:MAX_LINE] + text[-MAX_LINE:]
+    text = shown(text)
+    return text if len(text) <= MAX_LINE else f"{text[: MAX_LINE * 2 // 3]} [...] {text[-MAX_LINE // 4 :]}"
+
+
 def say(*lines: object, file: TextIO | None = None) -> None:
-    """Print lines for people, each through `shown`, and flush.
+    """Print lines for people, each through `one_line`, and flush.
 
     Args:
-        lines: Each becomes one line.
+        lines: Each becomes one line, a long one shorter.
         file: Where to; None: standard output.
     """
     stream = sys.stdout if file is None else file
     encoding = getattr(stream, "encoding", None) or "utf-8"
     for line in lines:
-        stream.write(shown(line).encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.write(one_line(line).encode(encoding, "backslashreplace").decode(encoding) + "\n")
     stream.flush()
 
 

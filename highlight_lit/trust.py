@@ -76,6 +76,8 @@ def _called(value: object) -> str:
     if value is None or type(value) in (bool, int, float, str):
         text = shown(repr(value)) if not isinstance(value, int) or abs(value) < 10**20 else "a huge number"
         return text if len(text) <= 80 else f"{text[:77]}..."
+    if isinstance(value, _Part):
+        return f"a {value.kind.__name__}"
     if isinstance(value, functools.partial):
         return value.func.__name__ if isinstance(value.func, type) else "a part"
     return f"a {type(value).__name__}"
@@ -116,12 +118,17 @@ def restore(
     part = _Part(plain(node, f"{where}: model"), f"{where}: model", trusted)
     if part.partial:
         raise InputError(f"{where}: model.{_PARTIAL}: true; expected a network, which needs nothing further")
-    with torch.device("meta"):  # shapes alone, no memory
-        expected = part.make(widths).state_dict()
-    check_tensors(tensors, expected, where)
-    network = part.make(widths)
-    network.load_state_dict(dict(tensors))
-    return network.eval()
+    try:
+        with torch.device("meta"):  # shapes alone, no memory
+            expected = dict(part.make(widths).state_dict())
+        check_tensors(tensors, expected, where)
+        network: nn.Module = part.make(widths)
+        network.load_state_dict(dict(tensors))
+        return network.eval()
+    except InputError:
+        raise
+    except Exception as error:  # of a class of a trusted package, which has ideas of its own of a network
+        raise InputError(f"{where}: model: {part.kind.__name__}: {error or type(error).__name__}") from error
 
 
 def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str) -> None:
@@ -171,9 +178,15 @@ class _Part:
         }
         self._check()
 
+    def _takes(self) -> Mapping[str, inspect.Parameter]:
+        try:
+            return inspect.signature(self.kind).parameters
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{self.where}: {self.kind.__name__}: what it takes cannot be told ({error})") from error
+
     def _check(self) -> None:
         """Names and kinds of the arguments."""
-        takes = inspect.signature(self.kind).parameters
+        takes = self._takes()
         further = any(each.kind is each.VAR_KEYWORD for each in takes.values())
         hints = _hints(self.kind)
         for key, value in self.arguments.items():
@@ -195,7 +208,7 @@ class _Part:
         arguments = {key: _made(value) for key, value in self.arguments.items()}
         if self.partial:
             return functools.partial(self.kind, **arguments)
-        takes = inspect.signature(self.kind).parameters
+        takes = self._takes()
         try:
             return self.kind(**arguments, **{key: value for key, value in further.items() if key in takes})
         except InputError:
@@ -249,8 +262,9 @@ def _network(target: str, where: str, trusted: Sequence[str]) -> type[nn.Module]
         if inside and all(word.isidentifier() and not word.startswith("__") for word in target.split(".")):
             try:
                 found = getattr(importlib.import_module(module), name, None)
-            except ImportError as error:
-                raise InputError(f"{where}.{_TARGET}: {shown(target)}: {error}") from error
+            except (Exception, SystemExit) as error:  # a module may raise anything as it is imported
+                first = (str(error).splitlines() or [type(error).__name__])[0]
+                raise InputError(f"{where}.{_TARGET}: {shown(target)}: {first}") from error
             home = getattr(found, "__module__", "")
             if inspect.isclass(found) and issubclass(found, nn.Module) and f"{home}.".startswith(f"{package}."):
                 return found

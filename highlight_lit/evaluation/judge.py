@@ -16,6 +16,8 @@ from highlight_lit.evaluation.report import Empty, Report
 from highlight_lit.evaluation.scores import ClipScores, write_csv
 from highlight_lit.files import write_json
 
+OUTPUTS = ("evaluation.json", "evaluation.csv")  # of `write_judgement`
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -120,6 +122,7 @@ def _whole_topics(videos: Sequence[LabelledVideo], missing: Container[str]) -> s
 
 def write_judgement(folder: Path, judgement: Judgement) -> None:
     """Write `evaluation.json` (measures and levels) and `evaluation.csv` (a row a video, topic and average)."""
-    write_json(folder / "evaluation.json", judgement.to_dict())
+    values, table = OUTPUTS
+    write_json(folder / values, judgement.to_dict())
     rows = list(judgement.report.rows())
-    write_csv(folder / "evaluation.csv", tuple(rows[0]), [tuple(row.values()) for row in rows])
+    write_csv(folder / table, tuple(rows[0]), [tuple(row.values()) for row in rows])

@@ -25,6 +25,8 @@ from highlight_lit.evaluation.benchmarks import Benchmark, LabelledVideo, Measur
 from highlight_lit.evaluation.ranking import Floats, Integers
 from highlight_lit.evaluation.report import Empty, Report, mean_present, or_none
 
+MAX_DRAWN = 1 << 22  # segments of random rankings that are in memory at once
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -117,8 +119,13 @@ def _spread(values: Floats) -> Spread:
 def _random_values(measures: Sequence[Measure], video: LabelledVideo, draws: int, seed: int, empty: Empty) -> Floats:
     """(measures, 1 + draws) values of one video; every measure sees the same rankings."""
     rng = np.random.default_rng([seed, zlib.crc32(f"{video.topic}/{video.id}".encode())])
-    ranking = np.argsort(rng.random((draws, len(video.span))), axis=1)
-    return np.stack([_ranked_values(measure, video, ranking, empty) for measure in measures])
+    at_once = max(1, MAX_DRAWN // len(video.span))
+    values = []
+    for first in range(0, draws, at_once):
+        ranking = np.argsort(rng.random((min(at_once, draws - first), len(video.span))), axis=1)
+        some = np.stack([_ranked_values(measure, video, ranking, empty) for measure in measures])
+        values.append(some[:, 1:] if first else some)
+    return np.concatenate(values, axis=1)
 
 
 def _ranked_values(measure: Measure, video: LabelledVideo, ranking: Integers, empty: Empty) -> Floats:

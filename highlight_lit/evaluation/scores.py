@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import unicodedata
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from highlight_lit.files import read_table, write_text
 from highlight_lit.text import a_few
 
 COLUMNS = ("video", "start", "end", "score")
+MAX_VIDEOS = 1_000_000  # of a csv
 TOLERANCE_S = 2.0  # by which clips may run past a video: lengths in whole seconds, frame rates that were estimated
 
 
@@ -36,13 +38,19 @@ def read_scores(path: Path) -> dict[str, ClipScores]:
     Raises:
         InputError: The file cannot be read, lacks a column, or holds something else than numbers; names the line.
     """
-    clips: dict[str, list[tuple[float, ...]]] = {}
-    for line, row in read_table(path, COLUMNS, None):
-        clips.setdefault(row["video"], []).append(_clip(path, line, row))
+    clips: dict[str, array[float]] = {}
+    for line, row in read_table(path, COLUMNS, None, rows=None):
+        if row["video"] not in clips and len(clips) == MAX_VIDEOS:
+            raise InputError(f"{path}: over {MAX_VIDEOS} videos, a bound that cannot be raised; expected fewer")
+        clips.setdefault(row["video"], array("d")).extend(_clip(path, line, row))
     if not clips:
         raise InputError(f"{path}: no score; expected a line for each clip")
-    arrays = {video: np.array(sorted(rows)) for video, rows in clips.items()}
-    return {video: ClipScores(rows[:, :2], rows[:, 2]) for video, rows in arrays.items()}
+    return {video: _in_order(np.frombuffer(rows).reshape(-1, 3)) for video, rows in clips.items()}
+
+
+def _in_order(rows: NDArray[np.float64]) -> ClipScores:
+    rows = rows[np.lexsort(rows.T[::-1])]
+    return ClipScores(rows[:, :2], rows[:, 2])
 
 
 def _clip(path: Path, line: int, row: Mapping[str, str]) -> tuple[float, ...]:

@@ -172,7 +172,7 @@ def _csv_rows(path: Path, video: Path, video_id: str | None) -> tuple[str, list[
 
 
 def _table(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    return read_table(path, _NUMBERS, (_VIDEO, _LOGIT, "heard"), MAX_CSV_BYTES)
+    return read_table(path, _NUMBERS, (_VIDEO, _LOGIT, "heard"), MAX_CSV_BYTES, rows=None)
 
 
 def _parsed(text: str) -> float | str:

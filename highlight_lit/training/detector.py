@@ -168,6 +168,6 @@ _FIELDS = {field.name for field in fields(Stream)}
 
 
 def _text(value: object, where: str) -> str:
-    if type(value) is not str or len(value) > MAX_NAME:
-        raise InputError(f"{where}: expected text of at most {MAX_NAME} characters")
+    if type(value) is not str or len(value) > MAX_NAME or value != value.encode("utf-8", "ignore").decode():
+        raise InputError(f"{where}: expected text of at most {MAX_NAME} characters, which UTF-8 can hold")
     return value

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from highlight_lit.baselines import score
+from highlight_lit.config import MAX_DRAWS
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.topics import topics_of
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.judge import Judgement, judge, judge_several, labelled_videos, write_judgement
+from highlight_lit.evaluation.judge import OUTPUTS, Judgement, judge, judge_several, labelled_videos, write_judgement
 from highlight_lit.evaluation.scores import ClipScores, matched, read_scores, write_scores
 from highlight_lit.files import not_an_input
 from highlight_lit.text import a_few, say, say_table
@@ -22,6 +23,7 @@ from highlight_lit.training.detector import Detector, load_detector
 from highlight_lit.training.tables import Judged, of_checkpoints, of_system
 
 Scores = dict[str, ClipScores]
+SCORES = "scores.csv"
 
 
 def run(options: argparse.Namespace) -> int:
@@ -30,16 +32,17 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         InputError: A file or option that cannot be used.
     """
-    if options.draws < 2:
-        raise InputError(f"--draws {options.draws}: expected a whole number of at least 2")
+    if not 2 <= options.draws <= MAX_DRAWS:
+        raise InputError(f"--draws {options.draws}: expected a whole number of at least 2 and at most {MAX_DRAWS:,}")
     if options.seed < 0:
         raise InputError(f"--seed {options.seed}: expected a whole number of at least 0")
+    if options.out is not None:
+        for name in (SCORES, *OUTPUTS):
+            not_an_input(options.out / name, options.scores, *(options.checkpoint or ()))
     corpus = Corpus(options.corpus)
     if options.checkpoint is not None:
         return _checkpoints(options, corpus)
     if options.scores is not None:
-        if options.out is not None:
-            not_an_input(options.out / "scores.csv", options.scores)
         scores = matched(read_scores(options.scores), corpus, str(options.scores), _note)
         topics = options.topics or _topics(corpus)
     else:
@@ -145,4 +148,4 @@ def _of_detector(detector: Detector, corpus: Corpus) -> Scores:
 
 def _write(folder: Path, judgement: Judgement, scores: Scores) -> None:
     write_judgement(folder, judgement)
-    write_scores(folder / "scores.csv", scores)
+    write_scores(folder / SCORES, scores)

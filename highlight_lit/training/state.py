@@ -5,6 +5,7 @@ The configuration is the user's; a checkpoint only fills what was made from it.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,6 +49,21 @@ def check_state(checkpoint: Mapping[str, Any], module: pl.LightningModule, path:
     _check_moments(states[0]["state"], _moments(optimizer), f"{where}.state")
     own = [] if schedule is None else [schedule.state_dict()]
     _like(checkpoint["lr_schedulers"], own, f"{path}: lr_schedulers")
+    if schedule is not None:
+        _check_step(schedule, checkpoint["lr_schedulers"][0], f"{path}: lr_schedulers")
+
+
+def _check_step(schedule: Any, state: dict[str, Any], where: str) -> None:
+    """Refuse a schedule's state with which it takes no step, such as a `step_size` of 0."""
+    try:
+        schedule.step()
+    except Exception:
+        return  # it waits for a measure: nothing can be tried here
+    try:
+        schedule.load_state_dict(copy.deepcopy(state))
+        schedule.step()
+    except Exception as error:  # whatever a schedule raises
+        raise InputError(f"{where}: its next step fails ({type(error).__name__}: {error})") from error
 
 
 def _whole(value: object, where: str) -> int:
@@ -78,7 +94,7 @@ def _check_loops(loops: object, where: str) -> None:
 
 def _inner(of: Any, key: Any) -> dict[str, Any]:
     """A mapping in a mapping or list; an empty one where there is none."""
-    found = of.get(key) if isinstance(of, dict) else of[key] if isinstance(of, list) else None
+    found = of.get(key) if isinstance(of, dict) else of[key] if isinstance(of, list) and type(key) is int else None
     return found if isinstance(found, dict) else {}
 
 

@@ -143,6 +143,50 @@ def test_of_a_trusted_package_only_networks_of_its_own_are_made(
         load_detector(saved(theirs(small_corpus, target)), ["theirs"])
 
 
+ODD_NETWORKS = """
+from torch import nn
+class Unsigned(nn.Module):
+    __signature__ = 3
+class Stateless(nn.Module):
+    def __init__(self, **given): super().__init__()
+    def state_dict(self, *given, **named): return 3
+class Unready(nn.Module):
+    def __init__(self, **given): super().__init__()
+    def state_dict(self, *given, **named): raise AttributeError("a\\nb")
+"""
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["odd.raises.X", "odd.leaves.X", "odd.absent.X", "odd.nets.Unsigned", "odd.nets.Stateless", "odd.nets.Unready"],
+)
+def test_what_a_trusted_package_raises_is_one_line(
+    saved: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    files = {
+        "__init__": "",
+        "raises": "raise ValueError('a\\nb')",
+        "leaves": "raise SystemExit(3)",
+        "nets": ODD_NETWORKS,
+    }
+    (tmp_path / "odd").mkdir()
+    for name, text in files.items():
+        (tmp_path / "odd" / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in sys.modules if name.split(".")[0] == "odd"]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(InputError, match=r"a\.ckpt: model") as refused:
+        load_detector(saved(put(target, *MODEL, "_target_")), ["odd"])
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["topic", "extractor"])
+def test_a_name_that_no_file_can_hold_is_refused(saved: Save, key: str) -> None:
+    where = ("topic",) if key == "topic" else ("streams", "visual", key)
+    with pytest.raises(InputError, match=f"{key}: expected text of at most 200 characters, which UTF-8 can hold"):
+        load_detector(saved(put("a\ud800", "hyper_parameters", *where)))
+
+
 @pytest.mark.parametrize(
     ("keys", "value", "says"),
     [
@@ -157,7 +201,7 @@ def test_of_a_trusted_package_only_networks_of_its_own_are_made(
         (("dropout",), torch.zeros(1), "model.dropout: a Tensor; expected plain values"),
         (("fusion",), "x", "model.fusion: 'x'; expected a Fusion"),
         (("fusion",), [], "model.fusion: a list; expected a Fusion"),
-        (("fusion", "_partial_"), False, "model.fusion: a _Part; expected a Fusion"),
+        (("fusion", "_partial_"), False, "model.fusion: a ResidualFusion; expected a Fusion"),
         (("fusion", "_partial_"), "yes", "model.fusion._partial_: 'yes'; expected true or false"),
         (("fusion", "_target_"), "highlight_lit.models.pooling.MaxPooling", "model.fusion"),
         (("fusion", "_args_"), [1], "model.fusion._args_: no argument of ResidualFusion; expected d, R, scale"),

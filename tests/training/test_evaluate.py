@@ -146,10 +146,22 @@ def test_the_scores_that_are_judged_are_not_written_over(
 ) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     before = scores.read_bytes()
-    for out in (tmp_path, tmp_path / "link"):
-        assert evaluate("--scores", scores, "--corpus", small_corpus, "--out", out) == 2
-        assert "which this command reads" in capsys.readouterr().err
-    assert scores.read_bytes() == before
+    for name in ("scores.csv", "evaluation.csv", "evaluation.json"):
+        given = scores.rename(tmp_path / name)
+        for out in (tmp_path, tmp_path / "link"):
+            assert evaluate("--scores", given, "--corpus", small_corpus, "--out", out) == 2
+            assert evaluate("--checkpoint", given, "--corpus", small_corpus, "--out", out) == 2
+            assert capsys.readouterr().err.count("which this command reads") == 2
+        assert given.read_bytes() == before
+        given.rename(scores)
+
+
+@pytest.mark.parametrize("draws", [-1, 0, 1, 100_001, 10**11])
+def test_a_number_of_draws_out_of_bounds_is_one_line(
+    small_corpus: Path, scores: Path, draws: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate("--scores", scores, "--corpus", small_corpus, "--draws", draws) == 2
+    assert "expected a whole number of at least 2 and at most 100,000" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("seed", [2**32, 2**64, 2**100 + 1])

@@ -11,6 +11,7 @@ A video's category is its tag, and so its topic. All videos are as short as each
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,6 +32,7 @@ from highlight_lit.text import a_few, say
 FILES = {"visual": "visual_feature.h5", "audio": "audio_feature.h5", "labels": "labels.h5"}
 LISTS = {"train": "train_order.h5", "val": "val_order.h5", "test": "test_order.h5"}
 ANNOTATIONS = "Annotations.txt"
+MAX_VIDEO_BYTES = 64 << 20  # of an array; ten maps of 7 x 7 x 512 float64 are 2
 EXTRACTORS = {"visual": "ave-visual", "audio": "vggish"}
 
 
@@ -65,6 +67,9 @@ def import_corpus(source: Path, out: Path, *, dtype: str | None = None, report: 
                     f"{source / FILES[name]}: avadataset of shape {array.shape}, expected ({len(rows)}, 10, width) for "
                     f"the {len(rows)} lines of {ANNOTATIONS}"
                 )
+            if array.dtype.itemsize * math.prod(array.shape[1:]) > MAX_VIDEO_BYTES:
+                most = MAX_VIDEO_BYTES >> 20
+                raise InputError(f"{source / FILES[name]}: avadataset of shape {array.shape}: over {most} MiB a video")
         streams = {name: _stream(arrays[name], name, dtype) for name in ("visual", "audio")}
         tally = Tally()
         write_corpus(

@@ -10,6 +10,7 @@ makes 27.8 frames a second on average. Without `fps` the spans are frames at a n
 
 from __future__ import annotations
 
+import io
 import re
 import zlib
 from collections.abc import Iterator, Mapping
@@ -37,6 +38,7 @@ from highlight_lit.files import open_regular, read_text
 from highlight_lit.text import a_few, say
 
 JUDGES = 3
+MAX_BYTES = 128 << 10  # of a judge's file, 500 times the largest: compressed, it takes up to 1,032 times that
 NOMINAL_FPS = 30.0
 _MAT_ERRORS = (
     OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, EOFError, OverflowError,
@@ -125,6 +127,9 @@ def _chosen(path: Path, name: str, shots: int, report: Report) -> NDArray[np.flo
     where = f"{path}: video {name!r}: labels"
     try:
         with open_regular(path, "a judge's choice of shots (.mat)") as file:
+            if file.seek(0, io.SEEK_END) > MAX_BYTES:
+                raise InputError(f"{where}: over {MAX_BYTES >> 10} KiB; expected a judge's choice of shots alone")
+            file.seek(0)
             labels: Any = scipy.io.loadmat(file, variable_names=["labels"], verify_compressed_data_integrity=True)[
                 "labels"
             ]

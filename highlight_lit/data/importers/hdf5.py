@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import h5py
 from numpy.typing import NDArray
 
+from highlight_lit.data.shards.hdf5 import MAX_CHUNK_BYTES, MAX_RATIO
 from highlight_lit.errors import InputError
 from highlight_lit.files import open_regular
 
@@ -48,18 +50,33 @@ def stored(file: h5py.File, name: object, where: str) -> h5py.Dataset:
 
     Args:
         file: The file.
-        name: A path in it, or a reference.
+        name: Of one that lies in it, or a reference.
         where: File and field, for the error.
 
     Raises:
         InputError: There is none.
     """
-    found = file[name] if not isinstance(name, str) or name in file else None
+    found = inside(file, name) if isinstance(name, str) else file[name]
     if not isinstance(found, h5py.Dataset) or found.file != file or found.dtype.kind not in "fiu":
         raise InputError(f"{where}: expected a dataset of numbers that lies in this file")
     if found.external or found.is_virtual:
         raise InputError(f"{where}: not numbers stored in this file")
+    if found.nbytes > MAX_RATIO * file.id.get_filesize():
+        raise InputError(f"{where}: {found.dtype} of shape {found.shape}: more than a file of its size can hold")
+    if found.dtype.itemsize * math.prod(found.chunks or ()) > MAX_CHUNK_BYTES:
+        most = MAX_CHUNK_BYTES >> 20
+        raise InputError(f"{where}: chunks of {found.chunks}; expected at most {most} MiB each, which are read whole")
     return found
+
+
+def inside(group: h5py.Group, name: str) -> Any:
+    """What a group has under a name itself, None if it has nothing or a link: another file is not even opened."""
+    links, key = group.id.links, name.encode()
+    if not links.exists(key) or links.get_info(key).type != h5py.h5l.TYPE_HARD:
+        return None
+    made = h5py.h5o.open(group.id, key)
+    kinds = {h5py.h5d.DatasetID: h5py.Dataset, h5py.h5g.GroupID: h5py.Group}
+    return kinds[type(made)](made) if type(made) in kinds else None
 
 
 def numbers(dataset: h5py.Dataset, where: str) -> NDArray[Any]:

@@ -191,7 +191,7 @@ class _Arrays:
         """What to do where the features are there, but as `.npz`."""
         for folder in self.folders:
             path = self.source / folder
-            if any((path / f"{row.id}.npz").is_file() for row in rows):
+            if files_of(path, ".npz").keys() & {row.id for row in rows}:
                 return f"there are .npz files, which are not read; convert them: {_FROM_NPZ} {shlex.quote(str(path))}/*.npz"
         return ""
 

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
-from highlight_lit.files import open_regular, read_json, read_table
+from highlight_lit.files import MAX_NAME_BYTES, open_regular, read_json, read_table
 from highlight_lit.text import a_few, shown
 
 Report = Callable[[str], None]
+MAX_ARRAY_BYTES = 1 << 30  # of a video's features: twelve hours of 6,000 float32 a second
 _PICKLE = b"\x80"  # the first byte of a pickle
 _CONVERT = (
     'python -c "import sys, numpy as np; p = sys.argv[1]; x = np.load(p, allow_pickle=True); '
@@ -35,8 +36,10 @@ def safe_id(name: object, where: str) -> str:
 
     Raises:
         InputError: It is empty or no text, holds a slash, a backslash, a control character or one that reorders what
-            stands around it, or is `.` or `..`.
+            stands around it, is `.` or `..`, or is longer than a file's name.
     """
+    if isinstance(name, str) and len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+        raise InputError(f"{where}: video {name[:20]!r}...: id: expected at most {MAX_NAME_BYTES} bytes")
     if isinstance(name, str) and name.strip(" .") and shown(name) == name and not set(name) & {"/", "\\"}:
         return composed(name)
     raise InputError(f"{where}: video {name!r}: id: expected a plain name, without '/', '\\' or '..'")
@@ -115,6 +118,11 @@ def open_rows(path: Path, where: str) -> NDArray[Any]:
     if rows.ndim != 2 or 0 in rows.shape or rows.dtype.kind != "f":
         raise InputError(
             f"{where}: {path.name}: {rows.dtype} of shape {rows.shape}, expected floating point (clips, width), at least one clip"
+        )
+    if rows.nbytes > MAX_ARRAY_BYTES:
+        raise InputError(
+            f"{where}: {path.name}: {rows.nbytes >> 20} MiB; expected at most {MAX_ARRAY_BYTES >> 20} MiB a video, a bound that "
+            "cannot be raised"
         )
     return rows
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import write_corpus
-from highlight_lit.data.importers.hdf5 import foreign_hdf5, numbers, stored
+from highlight_lit.data.importers.hdf5 import MAX_BYTES, foreign_hdf5, inside, numbers, stored
 from highlight_lit.data.importers.source import FirstOf, Report, Tally, number, safe_id, text
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
@@ -88,9 +88,11 @@ def _videos(source: Path, report: Report) -> Iterator[Video]:
             f"{source}: TVSum's annotations as text, without the videos' exact lengths; expected {FILE}, which comes with it"
         )
     with foreign_hdf5(source, WHAT) as file:
-        table = file["tvsum50"]
+        table = inside(file, "tvsum50")
+        if not isinstance(table, h5py.Group):
+            raise InputError(f"{source}: not what was expected, {WHAT}: no table tvsum50")
         oddities = FirstOf(report, "videos have frames that differ from the middle of their shot")
-        for row in range(len(table["video"])):
+        for row in range(len(_column(file, table, "video"))):
             yield _video(source, file, table, row, oddities)
         oddities.close()
 
@@ -120,7 +122,17 @@ def _video(source: Path, file: h5py.File, table: h5py.Group, row: int, report: R
 def _cell(file: h5py.File, table: h5py.Group, name: str, row: int) -> NDArray[Any]:
     """A cell of the table: a dataset that lies in the file itself."""
     where = f"{file.filename}: {name}: row {row}"
-    return numbers(stored(file, table[name][row, 0], where), where)
+    return numbers(stored(file, _column(file, table, name)[row, 0], where), where)
+
+
+def _column(file: h5py.File, table: h5py.Group, name: str) -> h5py.Dataset:
+    """A column of the table: references to its cells."""
+    column = inside(table, name)
+    if not isinstance(column, h5py.Dataset) or h5py.check_ref_dtype(column.dtype) is not h5py.Reference:
+        raise InputError(f"{file.filename}: {name}: expected a column of the table tvsum50")
+    if column.external or column.is_virtual or column.shape[1:] != (1,) or column.nbytes > MAX_BYTES:
+        raise InputError(f"{file.filename}: {name}: expected a column of references that lies in this file")
+    return column
 
 
 def _text(characters: NDArray[Any]) -> str:
