@@ -1,0 +1,106 @@
+"""Two settings beside each other: python -m experiments.compare RUNS --ours KEY=VALUE ... --theirs KEY=VALUE ...
+
+Reads the records of a folder of runs alone. Runs are told apart by their configuration (`fusion._target_=LowRankFusion`,
+`data.audio=shuffled`; a class by the last part of its name). A video's value is the mean over seeds; the difference is
+tested pairwise over videos, drawn within their topics.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from highlight_lit.errors import InputError
+from highlight_lit.evaluation.statistics import paired_bootstrap
+from highlight_lit.text import say
+from highlight_lit.training.cross_fit import put_together
+from highlight_lit.training.ledger import records
+
+Videos = dict[tuple[str, str], list[float]]
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Print both means, the difference and its interval.
+
+    Returns:
+        0, or 2 for bad input.
+    """
+    parser = argparse.ArgumentParser(prog="experiments.compare", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--ours", nargs="+", required=True, metavar="KEY=VALUE")
+    parser.add_argument("--theirs", nargs="+", required=True, metavar="KEY=VALUE")
+    options = parser.parse_args(words)
+    try:
+        done = [record for record in records(options.runs) if record["status"] == "done" and "evaluation" in record]
+        ours, theirs = (_videos(put_together(_chosen(done, asked)), asked) for asked in (options.ours, options.theirs))
+        shared = sorted(ours.keys() & theirs.keys())
+        if len(shared) < len(ours) or len(shared) < len(theirs):
+            raise InputError(
+                f"{options.runs}: {len(ours)} and {len(theirs)} videos, {len(shared)} in both; expected the same topics"
+            )
+        means = [[float(np.mean(of[key])) for key in shared] for of in (ours, theirs)]
+        found = paired_bootstrap(means[0], means[1], [topic for topic, _ in shared])
+    except InputError as error:
+        say(f"experiments.compare: {error}", file=sys.stderr)
+        return 2
+    for asked, of in ((options.ours, ours), (options.theirs, theirs)):
+        per_seed = np.array([of[key] for key in shared])  # (videos, seeds)
+        seeds = [_mean(shared, column) for column in per_seed.T]
+        spread = f" ({100 * np.std(seeds, ddof=1):.1f} over {len(seeds)} seeds)" if len(seeds) > 1 else ""
+        say(f"{' '.join(asked)}: {100 * float(np.mean(seeds)):.1f}{spread}")
+    say(
+        f"difference {100 * found.difference:+.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}], {found.videos} videos, p {found.p:.4f}"
+    )
+    return 0
+
+
+def _mean(keys: Sequence[tuple[str, str]], values: Any) -> float:
+    """Mean over topics of the mean over their videos."""
+    topics: dict[str, list[float]] = defaultdict(list)
+    for (topic, _), value in zip(keys, values, strict=True):
+        topics[topic].append(float(value))
+    return float(np.mean([np.mean(of) for of in topics.values()]))
+
+
+def _chosen(done: Sequence[dict[str, Any]], asked: Sequence[str]) -> list[dict[str, Any]]:
+    return [record for record in done if all(_is(record["config"], *each.partition("=")[::2]) for each in asked)]
+
+
+def _is(config: Mapping[str, Any], key: str, value: str) -> bool:
+    node: Any = config
+    for name in key.split("."):
+        if not isinstance(node, Mapping) or name not in node:
+            return False
+        node = node[name]
+    return str(node) == value or (key.endswith("_target_") and str(node).rpartition(".")[2] == value)
+
+
+def _videos(chosen: Sequence[Mapping[str, Any]], asked: Sequence[str]) -> Videos:
+    """Values of the primary measure by topic and video, one a seed."""
+    found: Videos = defaultdict(list)
+    seeds: dict[str, list[int]] = defaultdict(list)
+    for record in sorted(chosen, key=lambda record: record["seed"]):
+        evaluation = record["evaluation"]
+        seeds[record["topic"]].append(record["seed"])
+        for video, value in evaluation["measures"][evaluation["primary"]]["videos"][record["topic"]].items():
+            if value is not None:
+                found[record["topic"], video].append(value)
+    if (
+        not found
+        or len({tuple(of) for of in seeds.values()}) > 1
+        or any(len(set(of)) < len(of) for of in seeds.values())
+    ):
+        raise InputError(
+            f"{' '.join(asked)}: {len(chosen)} runs; expected one a topic and seed, the same seeds for each topic"
+        )
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""Two settings beside each other, from the records of their runs alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.compare import main
+from highlight_lit.training.ledger import records
+
+
+def test_the_difference_is_that_of_the_videos_means_over_seeds(
+    quick_train: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert quick_train("fusion=concat,product", "seed=0,1", multirun=True) == 0
+    capsys.readouterr()
+    assert (
+        main(
+            [
+                str(tmp_path / "runs"),
+                "--ours",
+                "fusion._target_=Concatenation",
+                "--theirs",
+                "fusion._target_=ElementwiseProduct",
+            ]
+        )
+        == 0
+    )
+    values: dict[str, list[float]] = {"Concatenation": [], "ElementwiseProduct": []}
+    for record in records(tmp_path / "runs"):
+        evaluation = record["evaluation"]
+        name = record["config"]["fusion"]["_target_"].rpartition(".")[2]
+        values[name].append(evaluation["measures"][evaluation["primary"]]["mean"])
+    ours, theirs = (float(np.mean(of)) for of in values.values())
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith(f"fusion._target_=Concatenation: {100 * ours:.1f} (")
+    assert said[2].startswith(f"difference {100 * (ours - theirs):+.1f} [")
+
+
+def test_runs_that_do_not_match_are_refused_in_a_line(
+    quick_train: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert quick_train("fusion=concat,product", multirun=True) == 0
+    capsys.readouterr()
+    for ours in ("fusion._target_=Nothing", "modality=av"):
+        assert main([str(tmp_path / "runs"), "--ours", ours, "--theirs", "fusion._target_=ElementwiseProduct"]) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert "expected one a topic and seed" in said
+    assert json.loads(next((tmp_path / "runs").glob("*/record.json")).read_text())["status"] == "done"
