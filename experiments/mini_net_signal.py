@@ -58,7 +58,7 @@ def areas(corpus: Corpus, overrides: Sequence[str], seed: int, steps: Sequence[i
         config = plain(compose("config", words))
     data, module = make_data(config, corpus), make_module(config, corpus)
     module.fit_statistics(data.statistics())
-    detector = Detector(module, TOPIC, {name: corpus.streams[name] for name in config["streams"]}, Path())
+    detector = Detector(module.network, TOPIC, {name: corpus.streams[name] for name in config["streams"]}, Path())
     epochs = trained(module, data.store, data.plan, max(steps))  # an epoch of so few positives is one step
     return [_area(corpus, detector) for step in epochs if step in steps]
 

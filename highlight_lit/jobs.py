@@ -69,7 +69,8 @@ def conducted(folder: Path, signals: Signals) -> Iterator[None]:
 def _end_workers() -> None:
     """End the processes that joblib keeps for a next sweep, which would watch the beacon of this one."""
     loky = sys.modules.get("joblib.externals.loky.reusable_executor")
-    if loky is not None and loky._executor is not None:
+    # One that has lost a worker has ended its others itself.
+    if loky is not None and loky._executor is not None and loky._executor._flags.broken is None:
         loky._executor.shutdown(wait=True)
 
 

@@ -35,8 +35,8 @@ def put_together(records: Sequence[Record]) -> list[Record]:
 
 
 def _fold(record: Record) -> str | None:
-    fold: str | None = record["config"].get("data", {}).get("fold")
-    return fold
+    data = record["config"].get("data")
+    return data.get("fold") if isinstance(data, dict) else None  # a record may be of anyone's making
 
 
 def _key(record: Record, count: int) -> str:

@@ -16,18 +16,23 @@ NEEDS = {"tensorboard": "tensorboard", "mlflow": "mlflow"}
 # The best of an epoch, and its end, need an epoch; a study and a search are sweeps of their own.
 OPTIONS = [(group, option) for group, options in GROUPS.items() for option in options
            if group not in ("study", "hparams_search", "debug")]  # fmt: skip
-FURTHER = {"fusion/audio_only": "modality=audio", "fusion/visual_only": "modality=visual"}
+_GUIDED = ["experiment=guided", "data.validation=0", "teacher.seeds=1", "trainer.max_steps=1"]
+FURTHER = {
+    "fusion/audio_only": ["modality=audio"], "fusion/visual_only": ["modality=visual"],
+    "experiment/guided": _GUIDED, "loss/ranking": _GUIDED, "teacher/recurrence_change": _GUIDED,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_is_trained_a_step(quick_train: Train, tmp_path: Path, group: str, option: str) -> None:
     if option in NEEDS:
         pytest.importorskip(NEEDS[option], reason=f"needs the extra {option}")
-    words = [FURTHER.get(f"{group}/{option}", f"{group}={option}"), "trainer.max_epochs=1", "trainer.limit_train_batches=1",
-             "data.validation=0.2", "model.d=4", "data.pairs=4"]  # fmt: skip
+    words = ["trainer.max_epochs=1", "trainer.limit_train_batches=1", "data.validation=0.2", "model.d=4", "data.pairs=4",
+             *FURTHER.get(f"{group}/{option}", [f"{group}={option}"])]  # fmt: skip
     logger = ["logger=csv"] * (option in ("lr_monitor", "device_stats"))  # which have something to log
     assert quick_train(*words, *logger) == 0
-    [record] = records(tmp_path / "runs")
+    guided = "experiment=guided" in words  # whose first stage is a run of its own
+    [record] = [record for record in records(tmp_path / "runs") if ("teacher" in record) == guided]
     assert (record["status"], record["steps"]) == ("done", 1)
 
 
