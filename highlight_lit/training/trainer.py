@@ -35,8 +35,13 @@ def make_callbacks(plain: Mapping[str, Any], folder: Path, signals: Signals) -> 
     callbacks = [build(_node(node, name), f"callbacks.{name}", **given) for name, node in nodes.items()]
     if not any(isinstance(each, LastCheckpoint) for each in callbacks):
         callbacks.append(LastCheckpoint(folder / NAME, signals, **plain["checkpoint"]))
-    if plain["trainer"].get("enable_progress_bar") is False:
-        callbacks = [each for each in callbacks if not isinstance(each, ProgressBar)]
+    wanted = plain["trainer"].get("enable_progress_bar") is not False
+    # One that shows nothing is not made: tqdm would keep locks that a process which is killed leaves behind.
+    callbacks = [
+        each
+        for each in callbacks
+        if not isinstance(each, ProgressBar) or (wanted and not getattr(each, "is_disabled", False))
+    ]
     for each in callbacks:
         watched = getattr(each, "monitor", None) or ""
         if watched.startswith("val/") and not plain["data"]["validation"]:
