@@ -32,7 +32,12 @@ def locked(path: Path, what: str) -> Iterator[None]:
         OSError: It cannot be made.
     """
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            if os.path.lexists(path.parent) and not path.parent.is_dir():
+                raise
+            continue  # whoever held the folder's last file removed it while it was looked at
         try:
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         except FileNotFoundError:
