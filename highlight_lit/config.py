@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from highlight_lit.data.audio_ways import AUDIO_WAYS
+from highlight_lit.data.folds import MAX_FOLDS, is_fold
 from highlight_lit.data.weak_labels import RULES
 from highlight_lit.errors import InputError
 from highlight_lit.launch import CONFIG_DIR as CONFIG_DIR
@@ -57,7 +58,7 @@ MAX_TAU = 1 << 20  # clips in a bag
 MAX_PAIRS = 1 << 20  # in a batch
 MAX_EPOCHS = 10**6
 MAX_DRAWS = 10**5  # random rankings
-MAX_READERS = 256  # processes
+MAX_READERS = 256  # threads
 MAX_DEVICES = 4096
 MAX_RANK = 1 << 20
 MAX_SEEDS = 100  # networks behind a teacher
@@ -82,7 +83,10 @@ TAKES: dict[str, Check] = {
         "a share of the training videos, at least 0 and under 1",
     ),
     "data.pairs": _whole(1, MAX_PAIRS),
-    "data.fold": (lambda value: value is None or isinstance(value, str), "K/n, such as 1/3, or null"),
+    "data.fold": (
+        lambda value: value is None or is_fold(value),
+        f"K/n with 1 <= K <= n and n from 2 to {MAX_FOLDS}, such as 1/3, or null",
+    ),
     "data.audio": _one_of(*AUDIO_WAYS),
     "teacher.method": (lambda value: value is None or isinstance(value, str), "recurrence_change, or null"),
     "teacher.seeds": _whole(0, MAX_SEEDS),

@@ -11,11 +11,10 @@ import functools
 import importlib
 import importlib.util
 import inspect
-import math
 import pkgutil
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,63 +23,21 @@ from torch import Tensor, nn
 from highlight_lit import models
 from highlight_lit.errors import InputError
 from highlight_lit.own import make_findable
+from highlight_lit.plain_values import called, plain
 from highlight_lit.text import shown
 
-MAX_DEPTH = 32  # of mappings and lists within one another
-MAX_VALUES = 1_000_000
-MAX_TEXT = 1 << 16  # characters
-MAX_INTEGER = 10**300  # which a float still holds
 MAX_WHOLE = 1 << 24  # of a width, a rank or a number of steps
 _TARGET, _PARTIAL = "_target_", "_partial_"
 _KEPT = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # kinds of numbers that weights may have
 
 
-def plain(value: object, where: str) -> Any:
-    """Copy a value from a file if it is plain: null, truth values, finite numbers, text, lists, mappings from text.
-
-    Args:
-        value: The value.
-        where: The file, and the key in it, for the error.
-
-    Raises:
-        InputError: It holds something else, such as NaN, or more than `MAX_DEPTH`, `MAX_VALUES` or `MAX_TEXT` allow.
-    """
-    return _plain(value, where, MAX_DEPTH, iter(range(MAX_VALUES)))
-
-
-def _plain(value: object, where: str, depth: int, budget: Iterator[int]) -> Any:
-    if next(budget, None) is None:
-        raise InputError(f"{where}: over {MAX_VALUES} values")
-    if depth == 0:
-        raise InputError(f"{where}: mappings or lists over {MAX_DEPTH} deep")
-    if value is None or type(value) is bool or (type(value) is int and abs(value) < MAX_INTEGER):
-        return value
-    if type(value) is str and len(value) <= MAX_TEXT:
-        return value
-    if type(value) is float and math.isfinite(value):
-        return value
-    if type(value) is list:
-        return [_plain(each, f"{where}[{i}]", depth - 1, budget) for i, each in enumerate(value)]
-    if isinstance(value, dict):
-        for key in value:
-            if type(key) is not str or len(key) > MAX_TEXT:
-                raise InputError(f"{where}: a key that is {_called(key)}; expected text")
-        return {key: _plain(each, f"{where}.{shown(key)}", depth - 1, budget) for key, each in value.items()}
-    raise InputError(f"{where}: {_called(value)}; expected plain values")
-
-
 def _called(value: object) -> str:
-    """A value in a few words."""
-    if type(value) is str and len(value) > MAX_TEXT:
-        return f"a text of {len(value)} characters"
-    if value is None or type(value) in (bool, int, float, str):
-        text = shown(repr(value)) if not isinstance(value, int) or abs(value) < 10**20 else "a huge number"
-        return text if len(text) <= 80 else f"{text[:77]}..."
+    """A value, or a part that was made of one, in a few words."""
     if isinstance(value, _Part):
         return f"a {value.kind.__name__}"
     if isinstance(value, functools.partial):
         return value.func.__name__ if isinstance(value.func, type) else "a part"
-    return f"a {type(value).__name__}"
+    return called(value)
 
 
 def check_trusted(packages: Sequence[str]) -> None:

@@ -32,6 +32,15 @@ def parse_fold(fold: str) -> tuple[int, int]:
     return number, count
 
 
+def is_fold(value: object) -> bool:
+    """Whether `parse_fold` takes it."""
+    try:
+        parse_fold(str(value))
+    except InputError:
+        return False
+    return isinstance(value, str)
+
+
 def folds(ids: Sequence[bytes], count: int) -> NDArray[np.intp]:
     """Fold of each of a topic's videos, from 1 to `count`: dealt out in the order of the SHA-256 of their ids.
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from highlight_lit.errors import InputError
+from highlight_lit.evaluation.label_rules import above_median, agreed, both_kinds, matched, top_half
 from highlight_lit.evaluation.ranking import AP5, STEP, TOP5, TRAPEZOID, Bools, Floats, Precision
 from highlight_lit.evaluation.report import Empty, MeasureReport, Report, mean_present
 
@@ -102,38 +103,6 @@ def _to_few_segments(clips: Floats, scores: Floats, segments: Floats) -> Floats:
     return np.minimum(weighted, np.where(total > 0, highest, lowest))  # rounding takes none past its clips
 
 
-def matched(score: NDArray[np.floating[Any]]) -> Bools:
-    """YouTube Highlights: of the match labels -1, 0 and 1, only 1 is positive. (S, A) to (S, A)."""
-    return np.asarray(score > 0)
-
-
-def top_half(score: NDArray[np.floating[Any]]) -> Bools:
-    """MINI-Net's rule for TVSum: each annotator's floor(S / 2) best shots, of equal ones the earlier.
-
-    The scores are whole numbers from 1 to 5, so the half nearly always cuts through a tie. Positive at the
-    half and above, ties included, would put chance at 72 in place of 57 (top-5 mAP). (S, A) to (S, A).
-    """
-    order = np.argsort(-score, axis=0, kind="stable")
-    positive = np.zeros(score.shape, np.bool_)
-    np.put_along_axis(positive, order[: len(score) // 2], True, axis=0)
-    return positive
-
-
-def above_median(score: NDArray[np.floating[Any]]) -> Bools:
-    """UMT's rule for TVSum: strictly above the annotator's lower median. (S, A) to (S, A)."""
-    return np.asarray(score > np.sort(score, axis=0)[(len(score) - 1) // 2])
-
-
-def agreed(score: NDArray[np.floating[Any]]) -> Bools:
-    """CoSum: a shot that at least two annotators chose (score > 0) is positive. (S, A) to (S, 1)."""
-    return np.asarray(np.sum(score > 0, axis=1, keepdims=True) >= 2)
-
-
-def both_kinds(score: NDArray[np.floating[Any]]) -> Bools:
-    """AVE: seconds of the event are positive, where a labelling has both event and background. (S, A) to (S, A)."""
-    return np.asarray((score > 0) & (score <= 0).any(axis=0))
-
-
 @dataclass(frozen=True)
 class Measure:
     """A label rule and a definition of average precision.
@@ -209,16 +178,10 @@ TVSUM = Benchmark(
     "tvsum",
     (
         Measure(
-            "top5/mininet",
-            "each annotator's top half of the shots, trapezoid AP of the first five",
-            top_half,
-            TOP5,
+            "top5/mininet", "each annotator's top half of the shots, trapezoid AP of the first five", top_half, TOP5
         ),
         Measure(
-            "top5/umt",
-            "shots above each annotator's lower median, trapezoid AP of the first five",
-            above_median,
-            TOP5,
+            "top5/umt", "shots above each annotator's lower median, trapezoid AP of the first five", above_median, TOP5
         ),
         Measure("ap5", "each annotator's top half of the shots, AP@5 over min(5, positives)", top_half, AP5),
     ),
@@ -226,12 +189,7 @@ TVSUM = Benchmark(
 COSUM = Benchmark(
     "cosum",
     (
-        Measure(
-            "cosum/top5",
-            "shots chosen by two annotators or more, trapezoid AP of the first five",
-            agreed,
-            TOP5,
-        ),
+        Measure("cosum/top5", "shots chosen by two annotators or more, trapezoid AP of the first five", agreed, TOP5),
         Measure("cosum/ap5", "shots chosen by two annotators or more, AP@5 over min(5, positives)", agreed, AP5),
         Measure("cosum/step", "shots chosen by two annotators or more, whole video, step AP", agreed, STEP),
     ),

@@ -17,9 +17,10 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import VideoLoader
 from highlight_lit.data.video import STREAMS, Stream
 from highlight_lit.errors import InputError
+from highlight_lit.plain_values import plain
 from highlight_lit.text import shown
 from highlight_lit.training.checkpoints import read_checkpoint
-from highlight_lit.trust import check_trusted, plain, restore
+from highlight_lit.trust import check_trusted, restore
 
 MAX_WIDTH = 1 << 20  # of a clip's features
 MAX_NAME = 200  # characters of a topic, or of an extractor and its version

@@ -22,7 +22,9 @@ from highlight_lit.baselines.videos import Videos, view
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.launch import composed
+from highlight_lit.training.checkpoints import NAME
 from highlight_lit.training.detector import load_detector
+from highlight_lit.training.ledger import run_dir
 
 Plain = dict[str, Any]
 _SHARED = ("rule", "training", "store", "readers", "root", "fold")  # what both stages know of the data
@@ -46,6 +48,8 @@ def check_teacher(plain: Mapping[str, Any]) -> None:
         return
     if not hasattr(baselines.find(teacher["method"]).load(), "teach"):
         raise InputError(f"teacher.method={teacher['method']}: no teacher; expected recurrence_change")
+    if plain["data"]["_target_"] != config.DATA:
+        raise InputError(f"data._target_={plain['data']['_target_']}: a teacher guides {config.DATA} alone")
     if "visual" not in plain["streams"]:
         raise InputError(f"teacher={teacher['method']}: reads the visual stream; expected modality=av or visual")
     if plain["data"]["validation"]:
@@ -80,7 +84,9 @@ def targets(
     taught = baselines.find(plain["teacher"]["method"]).load().teach(videos, videos.tagged)
     index = [corpus.index(video.id) for video in videos.tagged]
     pupils = np.array([video for video in index if video is not None])
-    detectors = [load_detector(Path(record["config"]["out"]) / record["id"] / "last.ckpt") for record in first]
+    # Not where a record says it was made: results may have been moved since.
+    folders = [run_dir(Path(plain["out"]), record["id"]) for record in first]
+    detectors = [load_detector(folder / NAME) for folder in folders]
     logits = [detector.score_corpus(corpus, pupils) for detector in detectors]
     found = {}
     for video, scores in zip(pupils.tolist(), taught, strict=True):

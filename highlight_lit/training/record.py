@@ -8,8 +8,8 @@ from types import NoneType
 from typing import Any
 
 from highlight_lit.errors import InputError
+from highlight_lit.plain_values import plain
 from highlight_lit.text import shown
-from highlight_lit.trust import plain
 
 Shape = Any  # a type or several; a mapping of keys to shapes, of which `key?` may be missing; or `Each`
 

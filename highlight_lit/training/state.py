@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from highlight_lit.errors import InputError
-from highlight_lit.trust import check_tensors, plain
+from highlight_lit.plain_values import plain
+from highlight_lit.trust import check_tensors
 
 MAX_COUNT = 1 << 53  # of steps, epochs and bags
 NEEDED = ("epoch", "global_step", "loops", "optimizer_states", "lr_schedulers", "progress", "state_dict")

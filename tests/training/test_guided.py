@@ -144,3 +144,12 @@ def test_folds_of_a_sweep_are_one_row_of_its_table(
     records = [json.loads(path.read_text()) for path in (tmp_path / "runs").glob("*/record.json")]
     tested = [set(next(iter(record["evaluation"]["measures"].values()))["videos"]["topic01"]) for record in records]
     assert not tested[0] & tested[1]
+
+
+def test_results_that_were_moved_are_gone_on_from(quick_train: Train, tmp_path: Path) -> None:
+    assert quick_train(*GUIDED, f"out={tmp_path / 'first'}") == 0
+    (tmp_path / "first").rename(tmp_path / "moved")
+    assert quick_train(*GUIDED, "seed=1", f"out={tmp_path / 'moved'}") == 0
+    records = [json.loads(path.read_text()) for path in (tmp_path / "moved").glob("*/record.json")]
+    assert len([record for record in records if "teacher" not in record]) == 2  # the first stage was not run again
+    assert not (tmp_path / "first").exists()
