@@ -19,7 +19,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.training.checkpoints import read_checkpoint
 
 Save = Callable[..., Path]
-MOST_MB = 700  # a sound checkpoint of this size takes some 400, of which PyTorch is most
+MOST_MB = 600  # a sound checkpoint of this size takes some 400, of which PyTorch is most
 MOST_S = 20.0  # of processor time
 
 
@@ -90,17 +90,20 @@ def read_in_a_process(path: Path) -> tuple[int, float, int, str]:
     """Exit status, processor seconds, MB at the most, and what was said, of a detector being loaded."""
     code = (
         "import sys\nfrom highlight_lit.errors import InputError\nfrom highlight_lit.training.detector import load_detector\n"
-        "try: load_detector(sys.argv[1])\nexcept InputError as error: print(error); sys.exit(2)"
+        "from tests.processes import peak_kb\n"
+        "try: load_detector(sys.argv[1])\nexcept InputError as error: print(error); sys.exit(2)\n"
+        "finally: print(peak_kb())"
     )
     words = [str(path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, env=environment) as process:  # fmt: skip
+                          text=True, env=environment, cwd=Path(__file__).parents[2]) as process:  # fmt: skip
         assert process.stdout is not None
         said = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss >> 10, said
+    said, _, peak = said.rstrip("\n").rpartition("\n")
+    return process.returncode, usage.ru_utime + usage.ru_stime, int(peak) >> 10, said + "\n" * bool(said)
 
 
 @pytest.mark.parametrize("what", [*CHANGES, *PICKLES, "deflated"])
