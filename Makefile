@@ -7,6 +7,8 @@ DEMO ?= demo
 PROFILE ?= quick
 REPRODUCE ?= reproduce
 RUNS ?= runs
+CONSTRAINTS ?= constraints.txt
+EXTRAS ?= dev
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
@@ -17,13 +19,13 @@ help: ## Say what can be made
 
 setup: $(VENV)/.installed ## Make the virtual environment in .venv and install the package and its tools
 
-# The versions are those of constraints.txt; torch comes first, so that nothing else picks another one.
-$(VENV)/.installed: pyproject.toml constraints.txt
+# The versions are those of constraints.txt (or CONSTRAINTS=constraints-lowest.txt, the lowest allowed), the extras those of EXTRAS; torch comes first, so that nothing else picks another one.
+$(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 14) else f"highlight-lit needs Python 3.11 to 3.13, {sys.executable} is {v[0]}.{v[1]}; name one: make PYTHON=python3.12")'
 	@echo "Making the virtual environment in $(VENV) ($$($(PYTHON) --version)); this takes a minute or two ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) torch
+	@$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[$(EXTRAS)]'
 	@touch $@
 
 demo: setup ## Make a synthetic corpus, train a topic in three ways, show the table and a picture (in ./demo)
@@ -49,10 +51,10 @@ check: setup ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 bench: setup ## Clips a second of Trainer.fit beside a bare loop, and other ratios; saved under experiments/results/
-	@$(BIN)/python -m experiments.bench
+	@$(BIN)/python -m experiments.benchmarks.bench
 
 bench-gpu: setup ## The paper's whole training on one CUDA device, beside what the device can do at most
-	@$(BIN)/python -m experiments.bench_gpu
+	@$(BIN)/python -m experiments.benchmarks.bench_gpu
 
 clean: ## Remove what make made: the environment, the demo, caches (never ./runs or ./reproduce)
 	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

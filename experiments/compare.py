@@ -18,9 +18,9 @@ import numpy as np
 
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.statistics import paired_bootstrap
+from highlight_lit.runs.cross_fit import put_together
+from highlight_lit.runs.ledger import records
 from highlight_lit.text import say
-from highlight_lit.training.cross_fit import put_together
-from highlight_lit.training.ledger import records
 
 Videos = dict[tuple[str, str], list[float]]
 

@@ -21,8 +21,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from experiments import plan
-from experiments.study import Study, studies
+from experiments.reproduce import plan
+from experiments.reproduce.study import Study, studies
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.benchmarks import BENCHMARKS
 from highlight_lit.files import read_json, write_json

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import scipy.special
 
-from experiments.figures import score_curves
+from experiments.reproduce.figures import score_curves
 from highlight_lit import cli
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.evaluation.scores import read_scores
-from highlight_lit.training.ledger import records
+from highlight_lit.runs.ledger import records
 
 TOPIC = "topic01"
 SYSTEMS = {"av": "both streams", "visual": "picture alone", "audio": "sound alone"}

@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.set_defaults(run=_verify)
     verbs.add_parser("train", help="train and judge; takes Hydra overrides and -m (see: train --help)", add_help=False)
     _evaluate_verb(
-        verbs.add_parser("evaluate", help="judge a checkpoint, a baseline or any system's scores by a corpus' labels")
+        verbs.add_parser("evaluate", help="judge a checkpoint, a method or any system's scores by a corpus' labels")
     )
     doctor = verbs.add_parser("doctor", help="versions, device, what is installed, whether a corpus is sound")
     doctor.add_argument("corpus", type=Path, nargs="?")
@@ -115,7 +115,7 @@ def _evaluate_verb(parser: argparse.ArgumentParser) -> None:
     )
     judged.add_argument(
         "--method",
-        help="a baseline: smrs, quasi, mbf, cvs, kvs, desumnet, vesd, sum_gan, "
+        help="a method to compare with: smrs, quasi, mbf, cvs, kvs, desumnet, vesd, sum_gan, "
         "recurrence, recurrence_change, recurrence_network, slstm, dpp or submodular",
     )
     judged.add_argument("--scores", type=Path, help="csv with the columns video, start, end (seconds), score")
@@ -135,7 +135,7 @@ def _evaluate_verb(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from highlight_lit.training.evaluate import run
+    from highlight_lit.inference.evaluate import run
 
     return run(options)
 

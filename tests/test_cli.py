@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from highlight_lit.baselines import METHODS
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.evaluation.judge import labelled_videos
+from highlight_lit.methods import METHODS
 
 Ended = subprocess.CompletedProcess[str]
 
@@ -83,7 +83,7 @@ def test_bad_input_is_one_line_and_status_2(run: Callable[..., Ended], words: tu
     assert ended.stderr.startswith(f"highlight-lit: {says}")
 
 
-def test_a_baseline_is_judged_like_any_system(run: Callable[..., Ended], small_corpus: Path) -> None:
+def test_a_method_is_judged_like_any_system(run: Callable[..., Ended], small_corpus: Path) -> None:
     judged = run("evaluate", "--method", "recurrence", "--corpus", small_corpus, "--draws", "10")
     assert judged.returncode == 0, judged.stderr
     assert "youtube/trapezoid" in judged.stdout
@@ -150,7 +150,7 @@ def test_scores_that_cannot_be_judged_are_refused_by_line(
     assert len([line for line in ended.stderr.splitlines() if not line.startswith("note: ")]) == 1
 
 
-def test_help_names_every_baseline_and_shows_a_sweep() -> None:
+def test_help_names_every_method_and_shows_a_sweep() -> None:
     said = " ".join(process("evaluate", "--help").stdout.split())
     assert all(name in said for name in METHODS)
     assert "highlight-lit train -m data.root=DIR topic=A,B" in process("train", "--help").stdout

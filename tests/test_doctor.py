@@ -13,9 +13,9 @@ import pytest
 from highlight_lit import doctor
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus, write_corpus
-from highlight_lit.data.topics import topics_of
+from highlight_lit.data.topics.counts import topics_of
+from highlight_lit.data.topics.weak_labels import RULES
 from highlight_lit.data.video import Labels, Stream, Video
-from highlight_lit.data.weak_labels import RULES
 
 Made = Callable[..., Path]
 

@@ -19,8 +19,8 @@ from highlight_lit.data.batches import Bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.data.stores.stream import StreamStore
-from highlight_lit.training.checkpoints import read_checkpoint
-from highlight_lit.training.ledger import records
+from highlight_lit.runs.ledger import records
+from highlight_lit.training.callbacks.checkpoints import read_checkpoint
 from highlight_lit.training.progress import Progress
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="NO GPU: nothing was tested on a CUDA device")

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.manifest import MANIFEST, read_manifest, write_manifest
 from highlight_lit.data.shards import Shard, ShardWriter
+from highlight_lit.data.topics.weak_labels import RULES, training_set
 from highlight_lit.data.video import SPLITS, Labels, Stream, Video
-from highlight_lit.data.weak_labels import RULES, training_set
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few, say
 

@@ -14,8 +14,8 @@ from highlight_lit.errors import InputError
 from highlight_lit.text import say
 
 if TYPE_CHECKING:
-    from highlight_lit.media.extract import Report
-    from highlight_lit.media.segments import Segment
+    from highlight_lit.media.extraction.extract import Report
+    from highlight_lit.media.output.segments import Segment
 
 HIGHLIGHT_SHARE = 0.25
 MAX_LISTED = 100  # videos at the end of an extraction
@@ -52,9 +52,9 @@ def extract_arguments(parser: argparse.ArgumentParser) -> None:
 def run_extract(args: argparse.Namespace) -> int:
     """Extract a folder of videos; 0, or 1 if some could not be."""
     need_media()
-    from highlight_lit.media.extract import ExtractorChoice, extract_corpus
-    from highlight_lit.media.folder import find_videos
-    from highlight_lit.media.sidecar import read_csv
+    from highlight_lit.media.extraction.extract import ExtractorChoice, extract_corpus
+    from highlight_lit.media.extraction.folder import find_videos
+    from highlight_lit.media.extraction.sidecar import read_csv
 
     choice = ExtractorChoice(args.visual, args.audio, args.visual_weights, args.audio_weights, args.audio_pca)
     if args.workers < 1:
@@ -76,7 +76,7 @@ def wants_jobs(words: Sequence[str]) -> bool:
 def run_extract_jobs(words: Sequence[str]) -> int:
     """Extract a folder of videos by many jobs; 0, or 1 if some videos could not be."""
     need_media()
-    from highlight_lit.media.jobs import run_jobs, show_help
+    from highlight_lit.media.extraction.jobs import run_jobs, show_help
 
     if {"-h", "--help"} & set(words):
         return show_help()
@@ -139,12 +139,12 @@ def run_score(args: argparse.Namespace) -> int:
     """Score a video and write json, csv, a picture, and a page if asked for."""
     need_media()
     from highlight_lit.files import not_an_input, output_name
-    from highlight_lit.media.page import write_page
-    from highlight_lit.media.scores_file import write_scores_csv, write_scores_json
-    from highlight_lit.media.scoring import score_video
-    from highlight_lit.media.segments import choose_segments
-    from highlight_lit.media.timeline import draw_timeline
-    from highlight_lit.training.detector import load_detector
+    from highlight_lit.inference.detector import load_detector
+    from highlight_lit.inference.raw_video import score_video
+    from highlight_lit.media.output.page import write_page
+    from highlight_lit.media.output.scores_file import write_scores_csv, write_scores_json
+    from highlight_lit.media.output.segments import choose_segments
+    from highlight_lit.media.output.timeline import draw_timeline
 
     folder = args.out or args.video.parent
     endings = ("scores.json", "scores.csv", "timeline.png", *(["html"] if args.html else []))
@@ -197,7 +197,7 @@ def run_reel(args: argparse.Namespace) -> int:
     """Choose the best segments and cut them, or write their list."""
     need_media()
     from highlight_lit.files import not_an_input, output_name
-    from highlight_lit.media.reel import cut_reel, write_chapters
+    from highlight_lit.media.output.reel import cut_reel, write_chapters
 
     if not 0 <= args.fade <= 10:
         raise InputError(f"--fade {args.fade}: expected seconds from 0 to 10")
@@ -218,17 +218,17 @@ def run_reel(args: argparse.Namespace) -> int:
 
 def _segments(args: argparse.Namespace) -> list[Segment]:
     """The segments of the reel, their ends at shot changes where there are any nearby."""
-    from highlight_lit.media.scores_file import check_same_video, read_scores
-    from highlight_lit.media.scoring import score_video
-    from highlight_lit.media.segments import choose_segments, snap_to_shots
-    from highlight_lit.media.shots import shot_changes
+    from highlight_lit.inference.raw_video import score_video
+    from highlight_lit.media.io.shots import shot_changes
+    from highlight_lit.media.output.scores_file import check_same_video, read_scores
+    from highlight_lit.media.output.segments import choose_segments, snap_to_shots
 
     if args.scores is not None:
         read = read_scores(args.scores, args.video, args.video_id)
         check_same_video(args.scores, read, args.video)
         span, score, logit = read.span, read.score, read.logit
     else:
-        from highlight_lit.training.detector import load_detector
+        from highlight_lit.inference.detector import load_detector
 
         detector = load_detector(args.checkpoint, args.trust)
         scored = score_video(args.video, detector, args.visual_weights, args.audio_weights, args.audio_pca)

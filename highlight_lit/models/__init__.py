@@ -2,5 +2,5 @@
 
 A clip's way through the network, one file a stop: `highlight_net` (the embedding, and the whole), `fusion` (picture
 and sound into one vector), `context` (a clip reads its neighbours), `pooling` (a bag's logit out of its clips'),
-`losses`. Networks to compare with are in `baselines`; all of them share one call and one `Detection`.
+`losses`. `mini_net` and `lim` are networks to compare with; all of them share one call and one `Detection`.
 """

@@ -15,14 +15,14 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from highlight_lit import jobs
+from highlight_lit.config.launch import MULTIRUN, launch
+from highlight_lit.config.overrides import prepared
 from highlight_lit.data.manifest import read_manifest
 from highlight_lit.errors import InputError, Interrupted
-from highlight_lit.launch import MULTIRUN, launch
-from highlight_lit.overrides import prepared
+from highlight_lit.runs import jobs
+from highlight_lit.runs.sweep import Sweep
 from highlight_lit.signals import Signals
 from highlight_lit.text import say
-from highlight_lit.training.sweep import Sweep
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
 def _check_sweep(arguments: Sequence[str]) -> None:
     """Refuse a `data.root` that all cells of a sweep share, before there are any, and what ranks cannot share."""
     if "WORLD_SIZE" in os.environ or "SLURM_NTASKS" in os.environ:
-        from highlight_lit.training.places import external
+        from highlight_lit.training.distributed.places import external
 
         if external():
             raise InputError(
@@ -91,7 +91,7 @@ def _cell(config: DictConfig) -> float | None:
     """
     try:
         with jobs.job():
-            from highlight_lit.config import drop_left_arguments
+            from highlight_lit.config.schema import drop_left_arguments
             from highlight_lit.training.train import train, value_of
 
             drop_left_arguments(config, HydraConfig.get().overrides.task)

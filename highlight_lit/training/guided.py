@@ -2,7 +2,7 @@
 
     teacher = z(recurrence) + z(change) + z(mean over seeds of the logits of networks trained on bag labels)
 
-z within the video, recurrence and change as in `baselines.recurrence_change`. A clip's target t is its rank in its
+z within the video, recurrence and change as in `methods.recurrence.recurrence_change`. A clip's target t is its rank in its
 video, in [0, 1]. Nothing here reads a label of a clip: the method sees a `Videos`, which leads to none.
 """
 
@@ -16,15 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit import baselines, config
-from highlight_lit.baselines.recurrence_change import ranks, standard
-from highlight_lit.baselines.videos import Videos, view
+from highlight_lit import methods
+from highlight_lit.config import schema as config
+from highlight_lit.config.launch import composed
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
-from highlight_lit.launch import composed
-from highlight_lit.training.checkpoints import NAME
-from highlight_lit.training.detector import load_detector
-from highlight_lit.training.ledger import run_dir
+from highlight_lit.inference.detector import load_detector
+from highlight_lit.methods.recurrence.recurrence_change import ranks, standard
+from highlight_lit.methods.videos import Videos, view
+from highlight_lit.runs.ledger import run_dir
+from highlight_lit.training.callbacks.checkpoints import NAME
 
 Plain = dict[str, Any]
 _SHARED = ("rule", "training", "store", "readers", "root", "fold")  # what both stages know of the data
@@ -46,7 +47,7 @@ def check_teacher(plain: Mapping[str, Any]) -> None:
         )
     if not reads:
         return
-    if not hasattr(baselines.find(teacher["method"]).load(), "teach"):
+    if not hasattr(methods.find(teacher["method"]).load(), "teach"):
         raise InputError(f"teacher.method={teacher['method']}: no teacher; expected recurrence_change")
     if plain["data"]["_target_"] != config.DATA:
         raise InputError(f"data._target_={plain['data']['_target_']}: a teacher guides {config.DATA} alone")
@@ -81,7 +82,7 @@ def targets(
     modality = "av" if "audio" in plain["streams"] else "visual"
     options = {key: plain["data"][key] for key in ("rule", "training")}
     videos: Videos = view(corpus, plain["topic"], modality=modality, **options)
-    taught = baselines.find(plain["teacher"]["method"]).load().teach(videos, videos.tagged)
+    taught = methods.find(plain["teacher"]["method"]).load().teach(videos, videos.tagged)
     index = [corpus.index(video.id) for video in videos.tagged]
     pupils = np.array([video for video in index if video is not None])
     # Not where a record says it was made: results may have been moved since.

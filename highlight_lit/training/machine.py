@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from highlight_lit.config import build
+from highlight_lit.config.schema import build
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.text import say

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
 
-from highlight_lit.config import build
+from highlight_lit.config.schema import build
 from highlight_lit.data.batches import Bags
 from highlight_lit.errors import InputError
 from highlight_lit.models.highlight_net import Embedding
+from highlight_lit.training.distributed.share import detect, whole_batch
 from highlight_lit.training.measures import ClipLogits
 from highlight_lit.training.objective import Objective, judged, objective
 from highlight_lit.training.progress import Progress
-from highlight_lit.training.share import detect, whole_batch
 
 _EPOCH: dict[str, Any] = {"on_step": False, "on_epoch": True, "logger": False}  # logged with the epoch's entry
 CHECK_EVERY = 50  # steps between two looks at whether the loss is still finite

@@ -13,7 +13,7 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.evaluation.judge import judge, write_judgement
 from highlight_lit.evaluation.scores import ClipScores, write_scores
-from highlight_lit.training.checkpoints import LastCheckpoint, read_checkpoint
+from highlight_lit.training.callbacks.checkpoints import LastCheckpoint, read_checkpoint
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.trainer import best
 

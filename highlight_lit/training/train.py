@@ -14,20 +14,21 @@ from lightning_fabric.plugins.environments.cluster_environment import ClusterEnv
 from omegaconf import DictConfig
 from torch import nn
 
-from highlight_lit import config as run_config
+from highlight_lit.config import schema as run_config
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
+from highlight_lit.runs import ledger
+from highlight_lit.runs.loggers import check_loggers, conclude, opened, start_anew
 from highlight_lit.signals import Signals
-from highlight_lit.training import ledger, places
-from highlight_lit.training.checkpoints import LastCheckpoint, read_checkpoint, restoring, resumable
+from highlight_lit.training.callbacks.checkpoints import LastCheckpoint, read_checkpoint, restoring, resumable
+from highlight_lit.training.distributed import places
+from highlight_lit.training.distributed.ranks import Place, Ranks
 from highlight_lit.training.guided import check_teacher, first_stage, targets
-from highlight_lit.training.loggers import check_loggers, conclude, opened, start_anew
 from highlight_lit.training.machine import check_batch, check_machine, check_network
 from highlight_lit.training.module import HighlightModule, log_epoch
 from highlight_lit.training.objective import compiled
 from highlight_lit.training.outcome import evaluated, outcome_of
-from highlight_lit.training.ranks import Place, Ranks
 from highlight_lit.training.trainer import make_callbacks, make_trainer
 
 Plain = dict[str, Any]

@@ -13,10 +13,10 @@ from lightning_fabric.plugins.environments.cluster_environment import ClusterEnv
 from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar
 from pytorch_lightning.loggers import Logger
 
-from highlight_lit.config import build
+from highlight_lit.config.schema import build
 from highlight_lit.errors import InputError
 from highlight_lit.signals import Signals
-from highlight_lit.training.checkpoints import NAME, AtomicCheckpointIO, LastCheckpoint
+from highlight_lit.training.callbacks.checkpoints import NAME, AtomicCheckpointIO, LastCheckpoint
 
 
 def make_callbacks(plain: Mapping[str, Any], folder: Path, signals: Signals) -> list[pl.Callback]:

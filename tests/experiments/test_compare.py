@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.compare import main
-from highlight_lit.training.ledger import records
+from highlight_lit.runs.ledger import records
 
 
 def test_the_difference_is_that_of_the_videos_means_over_seeds(

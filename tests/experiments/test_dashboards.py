@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from experiments.dashboards import main, views, workspace
-from experiments.study import studies
+from experiments.reproduce.study import studies
 from tests.experiments.wandb_server import Server
 
 ROOT = Path(__file__).parents[2]

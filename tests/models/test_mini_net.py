@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from highlight_lit.models.baselines.mini_net import MiniNet, MiniNetLoss
 from highlight_lit.models.highlight_net import Detection
+from highlight_lit.models.mini_net import MiniNet, MiniNetLoss
 from tests.tolerance import FUNCTION, assert_near
 
 LOGIT = (12, 16, 8, 8, 4, FUNCTION)  # terms of the sums on the way to a clip logit of the network below

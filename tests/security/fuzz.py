@@ -25,10 +25,10 @@ from rich.console import Console
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
-from highlight_lit.training import summary
-from highlight_lit.training.checkpoints import read_checkpoint, resumable
-from highlight_lit.training.detector import load_detector
-from highlight_lit.training.ledger import RECORD, read_note, read_record
+from highlight_lit.inference.detector import load_detector
+from highlight_lit.runs import summary
+from highlight_lit.runs.ledger import RECORD, read_note, read_record
+from highlight_lit.training.callbacks.checkpoints import read_checkpoint, resumable
 from highlight_lit.training.train import make_module
 from tests.security.made import places
 
@@ -39,7 +39,7 @@ TEXTS = [
     "${oc.dict.values:model}", "${hydra:runtime.cwd}", "${now:%Y}", "${python_version:}", "${topic}", "${.d}", "${..d}",
     "${", "${}", "\\${topic}", "???", "${canary:${canary:3}}", "os.system", "builtins.eval", "", "x" * 70_000, "\x1b[2J",
     "a\nb", "\ud800", "../../etc/passwd", "/etc/passwd", "highlight_lit.models.fusion.Concatenation", "12", "nan",
-    "highlight_lit.models.context.TemporalContext", "highlight_lit.models.baselines.lim.Lim", "visual", "\0",
+    "highlight_lit.models.context.TemporalContext", "highlight_lit.models.lim.Lim", "visual", "\0",
 ]  # fmt: skip
 NUMBERS = [0, 1, -1, 2, 3, 7, 8, 12, 2**31, 2**63, 10**30, -(10**30), 0.0, -0.0, 0.5, 1e-320, 1e308, -1e308]
 STRANGE = [float("nan"), float("inf"), -float("inf")]

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from highlight_lit.errors import InputError
-from highlight_lit.training.checkpoints import read_checkpoint
+from highlight_lit.training.callbacks.checkpoints import read_checkpoint
 
 Save = Callable[..., Path]
 MOST_MB = 600  # a sound checkpoint of this size takes some 400, of which PyTorch is most
@@ -89,7 +89,7 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
 def read_in_a_process(path: Path) -> tuple[int, float, int, str]:
     """Exit status, processor seconds, MB at the most, and what was said, of a detector being loaded."""
     code = (
-        "import sys\nfrom highlight_lit.errors import InputError\nfrom highlight_lit.training.detector import load_detector\n"
+        "import sys\nfrom highlight_lit.errors import InputError\nfrom highlight_lit.inference.detector import load_detector\n"
         "from tests.processes import peak_kb\n"
         "try: load_detector(sys.argv[1])\nexcept InputError as error: print(error); sys.exit(2)\n"
         "finally: print(peak_kb())"

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from highlight_lit import trust
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
-from highlight_lit.training.detector import load_detector
+from highlight_lit.inference.detector import load_detector
+from highlight_lit.untrusted import networks as trust
 from tests.security.made import checkpoint_for
 
 Save = Callable[..., Path]

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from highlight_lit import files, overrides
+from highlight_lit import files
+from highlight_lit.config import overrides
 from highlight_lit.data.importers import ave, cosum, npy, tvsum
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation import levels

@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from highlight_lit.cli import main
-from highlight_lit.training.checkpoints import read_checkpoint
-from highlight_lit.training.ledger import records
+from highlight_lit.runs.ledger import records
+from highlight_lit.training.callbacks.checkpoints import read_checkpoint
 from tests.processes import exit_status, forked
 
 PATIENCE = 60.0  # seconds after which a process counts as hung

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from highlight_lit.errors import InputError
-from highlight_lit.training.ledger import records
-from tests.test_config import GROUPS
+from highlight_lit.runs.ledger import records
+from tests.config.test_config import GROUPS
 
 Train = Callable[..., int]
 NEEDS = {"tensorboard": "tensorboard", "mlflow": "mlflow"}

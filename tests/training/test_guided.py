@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from highlight_lit.baselines.recurrence_change import ranks, standard, teach
-from highlight_lit.baselines.videos import view
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError, Interrupted
-from highlight_lit.training.detector import load_detector
+from highlight_lit.inference.detector import load_detector
+from highlight_lit.methods.recurrence.recurrence_change import ranks, standard, teach
+from highlight_lit.methods.videos import view
 from highlight_lit.training.guided import targets
 from highlight_lit.training.module import HighlightModule
 

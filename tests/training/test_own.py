@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from highlight_lit.training.ledger import records
+from highlight_lit.runs.ledger import records
 from tests.processes import Command
 
 CLASSES = '''

@@ -20,8 +20,8 @@ import torch
 from highlight_lit.cli import main
 from highlight_lit.data.batches import Bags
 from highlight_lit.errors import InputError, Interrupted
-from highlight_lit.training.checkpoints import read_checkpoint
-from highlight_lit.training.ledger import records
+from highlight_lit.runs.ledger import records
+from highlight_lit.training.callbacks.checkpoints import read_checkpoint
 from highlight_lit.training.module import HighlightModule
 from tests.processes import exit_status, forked
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from highlight_lit.errors import InputError
-from highlight_lit.training.ledger import records
+from highlight_lit.runs.ledger import records
 
 Train = Callable[..., int]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from highlight_lit.training.checkpoints import read_checkpoint
-from highlight_lit.training.ledger import records
+from highlight_lit.runs.ledger import records
+from highlight_lit.training.callbacks.checkpoints import read_checkpoint
 from tests.processes import Command, until
 
 EVERY = 50  # steps between two checkpoints; one of another step was written on the signal

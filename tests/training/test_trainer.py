@@ -16,9 +16,9 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.scores import read_scores
-from highlight_lit.training.checkpoints import read_checkpoint
-from highlight_lit.training.detector import load_detector
-from highlight_lit.training.ledger import records
+from highlight_lit.inference.detector import load_detector
+from highlight_lit.runs.ledger import records
+from highlight_lit.training.callbacks.checkpoints import read_checkpoint
 from highlight_lit.training.module import HighlightModule
 from tests.processes import Command
 

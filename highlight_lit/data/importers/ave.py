@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import write_corpus
-from highlight_lit.data.importers.hdf5 import foreign_hdf5, numbers, stored
-from highlight_lit.data.importers.source import Report, Tally, checked, safe_id, stored_dtype, text
+from highlight_lit.data.importers.common.hdf5 import foreign_hdf5, numbers, stored
+from highlight_lit.data.importers.common.source import Report, Tally, checked, safe_id, stored_dtype, text
 from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_text

@@ -22,7 +22,7 @@ import scipy.io
 from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import write_corpus
-from highlight_lit.data.importers.source import (
+from highlight_lit.data.importers.common.source import (
     FirstOf,
     Report,
     Tally,

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import Corpus, write_corpus
-from highlight_lit.data.importers.source import (
+from highlight_lit.data.importers.common.source import (
     FirstOf,
     Report,
     Tally,

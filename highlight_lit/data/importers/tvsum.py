@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import write_corpus
-from highlight_lit.data.importers.hdf5 import MAX_BYTES, foreign_hdf5, inside, numbers, stored
-from highlight_lit.data.importers.source import FirstOf, Report, Tally, number, safe_id, text
+from highlight_lit.data.importers.common.hdf5 import MAX_BYTES, foreign_hdf5, inside, numbers, stored
+from highlight_lit.data.importers.common.source import FirstOf, Report, Tally, number, safe_id, text
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import say

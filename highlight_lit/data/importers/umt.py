@@ -19,8 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import write_corpus
-from highlight_lit.data.importers.pca import Projection, fit
-from highlight_lit.data.importers.source import FirstOf, Report, Tally, checked, files_of, open_rows, stored_dtype
+from highlight_lit.data.importers.common.pca import Projection, fit
+from highlight_lit.data.importers.common.source import (
+    FirstOf,
+    Report,
+    Tally,
+    checked,
+    files_of,
+    open_rows,
+    stored_dtype,
+)
 from highlight_lit.data.importers.umt_annotations import read_annotations, read_splits
 from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.errors import InputError

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from highlight_lit.data.corpus import write_corpus
-from highlight_lit.data.importers.source import (
+from highlight_lit.data.importers.common.source import (
     Report,
     Tally,
     composed,

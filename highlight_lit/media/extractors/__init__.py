@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
-from highlight_lit.media.clips import Pictures
 from highlight_lit.media.extractors.classic import ClassicAudio, ClassicVisual
+from highlight_lit.media.io.clips import Pictures
 
 VISUAL = ("classic", "resnet3d34", "resnet3d34_spread")
 AUDIO = ("classic", "vggish")

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.media.clips import Pictures
 from highlight_lit.media.extractors.log_mel import log_mel
+from highlight_lit.media.io.clips import Pictures
 
 GRID = 4
 ORIENTATIONS = 8

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from highlight_lit.media.clips import Pictures
 from highlight_lit.media.extractors.weights import device, fill, fingerprint, read_weights
+from highlight_lit.media.io.clips import Pictures
 
 BLOCKS = (3, 4, 6, 3)
 WIDTHS = (64, 128, 256, 512)

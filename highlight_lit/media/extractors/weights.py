@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from highlight_lit.errors import InputError
 from highlight_lit.files import sha256
 from highlight_lit.text import shown
-from highlight_lit.torch_files import read_tensors
+from highlight_lit.untrusted.torch_files import read_tensors
 
 # The public files have 250 to 290 MB, and three times that where they hold an optimizer's state as well.
 MAX_WEIGHTS_BYTES = 2 << 30

@@ -1,0 +1,118 @@
+"""The supplement's claims, each tested on the corpora at hand: paired over videos and over seeds, corrected for their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from experiments.reproduce.numbers import Block, Row
+from highlight_lit.evaluation.statistics import Difference, Interval, holm, paired_bootstrap, t_interval
+
+LEVEL = 0.05
+System = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the supplement says: in each comparison the first system of a study is ahead of the second."""
+
+    text: str
+    source: str
+    study: str
+    pairs: Sequence[tuple[System, System]]
+
+
+def _table1(model: str, modality: str) -> System:
+    return {"model": model, "modality": modality}
+
+
+def _against(key: str, best: str, *others: str) -> list[tuple[System, System]]:
+    return [({key: best}, {key: other}) for other in others]
+
+
+OURS, MINI = "highlight_net", "mini_net"
+CLAIMS = (
+    Claim("Ours beats MINI-Net*", "table 1", "table1", [(_table1(OURS, "av"), _table1(MINI, "av"))]),
+    Claim("Picture and sound beat the picture alone", "table 1", "table1", [(_table1(OURS, "av"), _table1(OURS, "visual"))]),
+    Claim("The picture alone beats the sound alone", "table 1", "table1", [(_table1(OURS, "visual"), _table1(OURS, "audio"))]),
+    Claim("Ours with the picture alone is ahead of MINI-Net* with both", "section 3", "table1", [(_table1(OURS, "visual"), _table1(MINI, "av"))]),
+    Claim("Performance gains up to R = 8", "figure 1", "figure1", _against("rank", "8", "1", "2", "4")),
+    Claim("Performance drops beyond R = 8", "figure 1", "figure1", _against("rank", "8", "16", "32", "64")),
+    Claim("tau = 60 is best", "table 2", "table2", _against("tau", "60", "20", "40", "80")),
+    Claim("A smaller beta is better", "table 3", "table3", _against("beta", "1.0e-4", "1.0e-3", "1.0e-2", "1.0e-1")),
+    Claim("The gate trains where noisy-or does not", "section 4", "pooling", _against("pooling", "softmax_gate", "noisy_or")),
+    Claim("Our question: temporal context helps (T = 2 against none)", "section 1", "context", _against("context.T", "2", "0")),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One comparison of a claim on one corpus.
+
+    Attributes:
+        claim: The claim.
+        block: The study's numbers on the corpus.
+        ours, theirs: The two systems; the claim has the first ahead.
+        videos: Difference with its bootstrap interval over videos (seeds averaged), and its p.
+        seeds: Difference with its interval over seeds (videos averaged).
+        p: Adjusted for all comparisons of the report (Holm).
+    """
+
+    claim: Claim
+    block: Block
+    ours: Row
+    theirs: Row
+    videos: Difference
+    seeds: Interval
+    p: float = 1.0
+
+    @property
+    def verdict(self) -> str:
+        """Holds, or does not, where both the videos and the seeds say so; else it cannot be told."""
+        sign = 1 if self.videos.difference > 0 else -1
+        # A single seed has no interval: NaN, which is no evidence.
+        by_seeds = sign * self.seeds.low > 0 and sign * self.seeds.high > 0
+        if self.p < LEVEL and by_seeds:
+            return "holds" if sign > 0 else "does not hold"
+        return f"cannot be told with {self.videos.videos} videos and {self.seeds.n} seeds"
+
+
+def findings(blocks: Sequence[Block]) -> list[Finding]:
+    """Every comparison for which both systems have a whole seed."""
+    found = list(_compared(blocks))
+    adjusted = holm([each.videos.p for each in found]) if found else ()
+    return [replace(each, p=float(p)) for each, p in zip(found, adjusted, strict=True)]
+
+
+def _compared(blocks: Sequence[Block]) -> Iterator[Finding]:
+    for claim in CLAIMS:
+        for block in blocks:
+            for first, second in claim.pairs if block.study.name == claim.study else ():
+                ours, theirs = block.row(first), block.row(second)
+                if ours is not None and theirs is not None:
+                    finding = _finding(claim, block, ours, theirs)
+                    if finding is not None:
+                        yield finding
+
+
+def _finding(claim: Claim, block: Block, ours: Row, theirs: Row) -> Finding | None:
+    measure = block.primary
+    by_seed = ours.by_seed(measure), theirs.by_seed(measure)
+    both = [seed for seed in by_seed[0] if seed in by_seed[1]]
+    a, b = ours.videos(measure), theirs.videos(measure)
+    keys = list(a)
+    if not both or len(keys) < 2:
+        return None
+    over_videos = paired_bootstrap([a[k] for k in keys], [b[k] for k in keys], [topic for topic, _ in keys])
+    over_seeds = t_interval([by_seed[0][seed] - by_seed[1][seed] for seed in both])
+    return Finding(claim, block, ours, theirs, over_videos, over_seeds)
+
+
+def verdict_of(found: Sequence[Finding]) -> str:
+    """Of a claim on one corpus: holds if every comparison does, does not if any does not."""
+    verdicts = [each.verdict for each in found]
+    if all(verdict == "holds" for verdict in verdicts):
+        return "holds"
+    if "does not hold" in verdicts:
+        return "does not hold"
+    return next(verdict for verdict in verdicts if verdict.startswith("cannot"))

@@ -1,0 +1,182 @@
+"""From the ledger to numbers: what each system of a study reached on a corpus, beside its levels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.reproduce.study import Study
+from highlight_lit.evaluation.statistics import Interval, t_interval
+from highlight_lit.files import plain_name
+from highlight_lit.runs.ledger import read_record, run_dir
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A system of a study on a corpus.
+
+    Attributes:
+        label: What it is called.
+        system: What its sweep set.
+        paper: The paper's number in [0, 1], None if it gives none.
+        records: By topic and seed; a cell that is missing is absent.
+        topics, seeds: Those there should be.
+        ids: The run of each topic and seed.
+    """
+
+    label: str
+    system: Mapping[str, str]
+    paper: float | None
+    topics: Sequence[str]
+    seeds: Sequence[int]
+    records: Mapping[tuple[str, int], Record] = field(repr=False)
+    ids: Mapping[tuple[str, int], str] = field(repr=False)
+
+    @property
+    def holes(self) -> int:
+        """Cells that are missing."""
+        return len(self.topics) * len(self.seeds) - len(self.records)
+
+    def of_topic(self, measure: str, topic: str) -> Interval | None:
+        """Mean over the seeds that are there, None without one."""
+        return _interval([_mean(self.records[key], measure) for key in self._keys(topic=topic)])
+
+    def by_seed(self, measure: str) -> dict[int, float]:
+        """Mean over topics of each seed that has every topic."""
+        whole = [seed for seed in self.seeds if len(self._keys(seed=seed)) == len(self.topics)]
+        return {
+            seed: float(np.mean([_mean(self.records[topic, seed], measure) for topic in self.topics])) for seed in whole
+        }
+
+    def mean(self, measure: str) -> Interval | None:
+        """Over topics, then seeds; None without a whole seed."""
+        return _interval(list(self.by_seed(measure).values()))
+
+    def videos(self, measure: str) -> dict[tuple[str, str], float]:
+        """By topic and video, the mean over the seeds of `by_seed`; NaN for a video that is left out."""
+        values: dict[tuple[str, str], list[float]] = {}
+        for seed in self.by_seed(measure):
+            for topic in self.topics:
+                of_topic = self.records[topic, seed]["evaluation"]["measures"][measure]["videos"][topic]
+                for video, value in of_topic.items():
+                    values.setdefault((topic, video), []).append(math.nan if value is None else value)
+        return {key: float(np.mean(of)) for key, of in values.items()}
+
+    def _keys(self, topic: str | None = None, seed: int | None = None) -> list[tuple[str, int]]:
+        return [key for key in self.records if (topic is None or key[0] == topic) and (seed is None or key[1] == seed)]
+
+
+def _mean(record: Record, measure: str) -> float:
+    return float(record["evaluation"]["measures"][measure]["mean"])
+
+
+def _interval(values: list[float]) -> Interval | None:
+    return t_interval(values) if values else None
+
+
+@dataclass(frozen=True)
+class Block:
+    """A study on a corpus.
+
+    Attributes:
+        study: The study.
+        corpus: The plan's facts of the corpus.
+        fingerprint: Of the corpus.
+        rows: Its systems.
+    """
+
+    study: Study
+    corpus: Mapping[str, Any]
+    fingerprint: str
+    rows: Sequence[Row]
+
+    @property
+    def records(self) -> list[Record]:
+        """Every record there is."""
+        return [record for row in self.rows for record in row.records.values()]
+
+    @property
+    def holes(self) -> int:
+        """Cells that are missing."""
+        return sum(row.holes for row in self.rows)
+
+    @property
+    def primary(self) -> str:
+        """The measure to quote."""
+        return str(self.records[0]["evaluation"]["primary"])
+
+    @property
+    def measures(self) -> dict[str, str]:
+        """Description of each measure by name."""
+        return {name: of["description"] for name, of in self.records[0]["evaluation"]["measures"].items()}
+
+    def level(self, name: str, measure: str) -> dict[str, float]:
+        """Chance, middle or annotators by topic, of the topics with a record."""
+        found = {}
+        for record in self.records:
+            found[record["topic"]] = float(record["evaluation"]["levels"][name]["measures"][measure]["mean"])
+        return found
+
+    def n_videos(self, topic: str) -> int | None:
+        """Videos a topic is judged by, None if no cell of it is there."""
+        of_topic = [record for record in self.records if record["topic"] == topic]
+        return int(of_topic[0]["evaluation"]["measures"][self.primary]["n_videos"]) if of_topic else None
+
+    @property
+    def commits(self) -> list[str]:
+        """Of the code that made the numbers."""
+        return sorted({record["environment"]["commit"] or "unknown" for record in self.records})
+
+    def row(self, system: Mapping[str, str]) -> Row | None:
+        """The row of a system, None if it is not in this block or has no whole seed."""
+        found = [row for row in self.rows if dict(row.system) == dict(system)]
+        return found[0] if found and self.records and found[0].by_seed(self.primary) else None
+
+
+def blocks(out: Path, plan: Mapping[str, Any], known: Sequence[Study]) -> list[Block]:
+    """Every study on every corpus of a plan, from the ledger alone.
+
+    Raises:
+        InputError: A record is damaged or of another version.
+    """
+    read: dict[str, Record | None] = {}
+    found = []
+    for study in known:
+        for fingerprint, cells in plan["studies"].get(study.name, {}).items():
+            corpus = plan["corpora"][fingerprint]
+            rows: dict[str, list[dict[str, Any]]] = {}
+            for cell in cells:
+                rows.setdefault(cell["label"], []).append(cell)
+                if cell["id"] not in read:
+                    read[cell["id"]] = _done(out / "runs", cell["id"])
+            made = [_row(study, corpus, label, of, read) for label, of in rows.items()]
+            found.append(Block(study, corpus, fingerprint, made))
+    return found
+
+
+def _done(runs: Path, run_id: str) -> Record | None:
+    record = read_record(run_dir(runs, plain_name(run_id, f"{runs.parent}: plan: a run's id")))
+    return record if record is not None and record["status"] == "done" and "evaluation" in record else None
+
+
+def _row(
+    study: Study,
+    corpus: Mapping[str, Any],
+    label: str,
+    cells: Sequence[Mapping[str, Any]],
+    read: Mapping[str, Record | None],
+) -> Row:
+    there = {(cell["topic"], cell["seed"]): record for cell in cells if (record := read[cell["id"]]) is not None}
+    ids = {(cell["topic"], cell["seed"]): cell["id"] for cell in cells}
+    system = cells[0]["system"]
+    # What is made up is never set beside the paper's number.
+    paper = None if corpus["synthetic"] else study.published(system, corpus["benchmark"])
+    topics, seeds = (list(dict.fromkeys(cell[key] for cell in cells)) for key in ("topic", "seed"))
+    return Row(label, system, paper, topics, seeds, there, ids)

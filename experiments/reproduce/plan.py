@@ -1,0 +1,104 @@
+"""The plan of a reproduction, kept beside its ledger: which runs make which table, so that the report needs no corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.reproduce.cells import Cell, Site
+from experiments.reproduce.study import Profile, Study
+from highlight_lit.errors import InputError
+from highlight_lit.evaluation.benchmarks import BENCHMARKS
+from highlight_lit.files import read_json, write_json
+
+FILE = "plan.json"
+FORMAT = "highlight-lit plan"
+VERSION = 1
+EXAMPLES = 2  # videos of a corpus that figure 3 shows
+
+
+def write(
+    out: Path,
+    profile: Profile,
+    wanted: Sequence[Study],
+    sites: Sequence[Site],
+    work: Mapping[tuple[str, str], Sequence[Cell]],
+    given: Sequence[str],
+) -> None:
+    """Write what is to be run and shown.
+
+    Args:
+        out: Folder of the reproduction.
+        profile: How much is run.
+        wanted: The studies.
+        sites: The corpora.
+        work: Cells by study and corpus.
+        given: The user's overrides.
+    """
+    cells: dict[str, dict[str, list[Any]]] = {study.name: {} for study in wanted}
+    for (study, fingerprint), of in work.items():
+        cells[study][fingerprint] = [
+            {"id": c.id, "system": dict(c.system), "label": c.label, "topic": c.config["topic"],
+             "seed": c.config["seed"]} for c in of]  # fmt: skip
+    said = {"name": profile.name, "about": profile.about, "seeds": profile.seeds, "overrides": list(profile.overrides)}
+    write_json(
+        out / FILE,
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "profile": said,
+            "overrides": list(given),
+            "corpora": {where.corpus.fingerprint: _corpus(where) for where in sites},
+            "studies": cells,
+        },
+    )
+
+
+def _corpus(where: Site) -> dict[str, Any]:
+    return {
+        "name": where.name,
+        "benchmark": where.benchmark,
+        "synthetic": where.synthetic,
+        "topics": list(where.topics),
+        "overrides": list(where.overrides),
+        "examples": [_example(where, topic) for topic in where.topics[:EXAMPLES]],
+    }
+
+
+def _example(where: Site, topic: str) -> dict[str, Any]:
+    """A video for figure 3: of those to evaluate on, the first whose highlights cover nearest to a fifth of it."""
+    rule = BENCHMARKS[where.benchmark].primary.rule
+    found = []
+    for video in where.corpus.evaluation_videos(topic):
+        labels = where.corpus.labels(int(video))
+        if labels is not None:
+            positive = rule(labels.score).mean(axis=1) >= 0.5
+            found.append((abs(float(positive.mean()) - 0.2), int(video), labels.span[positive]))
+    _, video, spans = min(found, key=lambda each: each[:2])
+    return {"topic": topic, "video": where.corpus.ids[video].decode(), "highlights": _joined(spans)}
+
+
+def _joined(spans: Any) -> list[list[float]]:
+    """Spans that touch or overlap as one."""
+    joined: list[list[float]] = []
+    for start, end in np.asarray(spans, np.float64).tolist():
+        if joined and start <= joined[-1][1] + 1e-6:
+            joined[-1][1] = max(joined[-1][1], end)
+        else:
+            joined.append([start, end])
+    return joined
+
+
+def read(out: Path) -> dict[str, Any]:
+    """The plan of a reproduction.
+
+    Raises:
+        InputError: It is missing, damaged or of another version.
+    """
+    found = read_json(out / FILE, "the plan of a reproduction")
+    if not isinstance(found, dict) or (found.get("format"), found.get("version")) != (FORMAT, VERSION):
+        raise InputError(f"{out / FILE}: expected {FORMAT!r} version {VERSION}")
+    return found

@@ -1,0 +1,231 @@
+"""The report of a reproduction, made from its plan and ledger alone.
+
+    python -m experiments.reproduce.report reproduce/quick
+
+writes `report/report.html` (one page, the figures inside), `report.md`, `numbers.csv`, `tables/*.tex` and `figures/*.svg`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.analyses import cost, gradients, planted
+from experiments.reproduce import claims, figures, plan, tables
+from experiments.reproduce.document import Figure, Heading, Part, Table, Text, latex, markdown, page
+from experiments.reproduce.numbers import Block, blocks
+from experiments.reproduce.study import HERE, Study, studies
+from highlight_lit.errors import InputError
+from highlight_lit.evaluation.scores import read_scores
+from highlight_lit.files import cut_name, write_text
+
+TITLE = "Temporal Cue Guided Video Highlight Detection: tables and figures, reproduced"
+
+
+class Missing(Exception):
+    """The report has holes."""
+
+
+def write_report(out: Path) -> int:
+    """Write every file of the report.
+
+    Args:
+        out: Folder of the reproduction.
+
+    Returns:
+        How many cells are missing.
+
+    Raises:
+        InputError: The plan or a record is damaged, or a file cannot be written.
+    """
+    made = plan.read(out)
+    known = [study for study in studies() if study.name in made["studies"]]
+    numbers = blocks(out, made, known)
+    folder = out / "report"
+    parts = list(_parts(made, known, numbers, out, folder))
+    write_text(folder / "report.md", markdown(parts, folder))
+    write_text(folder / "report.html", page(TITLE, parts))
+    write_text(folder / "numbers.csv", tables.everything(numbers))
+    for part in parts:
+        if isinstance(part, Table):
+            write_text(folder / "tables" / f"{part.name}.tex", latex(part))
+    return len({row.ids[key] for block in numbers for row in block.rows for key in row.ids if key not in row.records})
+
+
+def _parts(
+    made: dict[str, Any], known: Sequence[Study], numbers: Sequence[Block], out: Path, folder: Path
+) -> Iterator[Part]:
+    yield Heading(1, TITLE)
+    yield from _provenance(made)
+    for study in known:
+        yield Heading(2, study.title)
+        yield Text(f"{study.about} ({study.source}).")
+        yield from _shown(study, [block for block in numbers if block.study is study], out, folder)
+    yield Heading(2, "Claims")
+    yield from _claims(numbers, out)
+    yield Heading(2, "Notes on the supplement")
+    yield Text((HERE / "paper" / "notes.md").read_text(encoding="utf-8").strip())
+
+
+def _provenance(made: dict[str, Any]) -> Iterator[Part]:
+    profile = made["profile"]
+    last = {word.partition("=")[0]: word for word in (*profile["overrides"], *made["overrides"])}
+    overrides = " ".join(last.values()) or "none"
+    yield Text(
+        f"Profile `{profile['name']}`: {profile['about']}. Seeds 0 to {profile['seeds'] - 1}; set for every cell: `{overrides}`."
+    )
+    lines = []
+    used = {fingerprint for cells in made["studies"].values() for fingerprint in cells}
+    for corpus in (corpus for fingerprint, corpus in made["corpora"].items() if fingerprint in used):
+        kind = "SYNTHETIC videos in the shape of" if corpus["synthetic"] else "labels and measures of"
+        extra = f"; set here: `{' '.join(corpus['overrides'])}`" if corpus["overrides"] else ""
+        lines.append(f"- {corpus['name']}: {kind} {corpus['benchmark']}; topics {', '.join(corpus['topics'])}{extra}")
+    yield Text("\n".join(lines))
+
+
+def _shown(study: Study, numbers: Sequence[Block], out: Path, folder: Path) -> Iterator[Part]:
+    if study.show == "gradients":
+        yield from _gradients(folder)
+    elif study.show == "cost":
+        measured = cost.measured(out)
+        yield tables.of_cost(measured)
+        picture = folder / "figures" / "cost.svg"
+        figures.cost_curves(picture, measured)
+        yield Figure(picture, "Full core tensor against low rank, over d (above) and R (below).")
+    elif not numbers:
+        yield Text(f"Not run: no corpus of {' or '.join(study.benchmarks)} was given.")
+    elif empty := [block for block in numbers if not block.records]:
+        yield Text(f"Nothing is there yet: {sum(block.holes for block in empty)} cells are missing.")
+    elif study.show == "examples":
+        yield from _examples(study, numbers, out, folder)
+    else:
+        yield from _measured(study, numbers, folder)
+    if study.show == "curve":
+        yield from _planted(out, folder)
+
+
+def _measured(study: Study, numbers: Sequence[Block], folder: Path) -> Iterator[Part]:
+    if study.show == "curve":
+        picture = folder / "figures" / f"{study.name}.svg"
+        figures.rank_curves(picture, [_curve(block) for block in numbers], "rank R of the core tensor", [
+            f"{block.primary} mAP (%)" for block in numbers])  # fmt: skip
+        yield Figure(picture, f"{study.about}; bands are 95 % intervals over seeds.")
+    for block in numbers:
+        yield Heading(3, f"{study.title} on {tables.heading(block)}")
+        yield tables.by_topic(block) if study.show == "topics" else tables.of_study(block)
+    if study.show == "topics":
+        if all(block.corpus["synthetic"] for block in numbers):
+            yield Text("No features of CoSum are public: what is measured here is the synthetic corpus in its shape.")
+        yield tables.printed_table4()
+
+
+def _curve(block: Block) -> figures.Curve:
+    measure = block.primary
+    points = [(float(row.system["rank"]), row.mean(measure)) for row in block.rows]
+    there = [(x, interval) for x, interval in points if interval is not None]
+    chance = block.level("chance", measure)
+    bounds = [(i.mean, i.mean if i.n == 1 else i.low, i.mean if i.n == 1 else i.high) for _, i in there]
+    mean, low, high = ([100 * each[n] for each in bounds] for n in range(3))
+    level = 100 * sum(chance.values()) / len(chance)
+    return figures.Curve(tables.heading(block), [x for x, _ in there], mean, low, high, level)
+
+
+def _planted(out: Path, folder: Path) -> Iterator[Part]:
+    """What the rank does where the truth is known; see `experiments.analyses.planted`."""
+    fits = planted.measured(out)
+    picture = folder / "figures" / "planted.svg"
+    figures.planted_rank(picture, fits, planted.PLANTED)
+    left = ", ".join(f"{100 * fit['left']:.1f} % at R = {fit['R']}" for fit in fits)
+    yield Heading(3, "A core whose slices have a known rank")
+    yield Figure(
+        picture,
+        f"Low-rank fusions fitted to a random core (d = {planted.WIDTH}) whose slices have rank {planted.PLANTED}.",
+    )
+    yield Text(f"Variance of the fused vector left unexplained on new clips: {left}. A clip's score cannot show this: the head "
+               "adds up d slices of the core, so that already at R = 1 it can be a form of rank d.")  # fmt: skip
+
+
+def _gradients(folder: Path) -> Iterator[Part]:
+    picture = folder / "figures" / "figure2.svg"
+    figures.gradient_surfaces(picture)
+    yield Figure(picture, "Size of the gradient of a positive bag's cross entropy: in a clip's probability for bags of two, "
+                 "in the logits of all clips together for bags of 60 that score alike.")  # fmt: skip
+    shares = "; ".join(f"{name} {100 * share:.0f} %" for name, share in gradients.vanished().items())
+    yield Text(
+        f"Share of the scores p at which the gradient of a bag of 60 clips has vanished (below {gradients.VANISHED:g}): {shares}."
+    )
+
+
+def _examples(study: Study, numbers: Sequence[Block], out: Path, folder: Path) -> Iterator[Part]:
+    """Scores of both systems on picture and sound, of seed 0, over the true highlights."""
+    for block in numbers:
+        for example in block.corpus["examples"]:
+            curves = []
+            for row in block.rows:
+                key = (example["topic"], 0)
+                if row.system["modality"] == "av" and key in row.records:
+                    scores = read_scores(out / "runs" / row.ids[key] / "scores.csv")[example["video"]]
+                    curves.append((row.label, scores.span, _scaled(scores.score)))
+            if not curves:
+                continue
+            name = f"{study.name}-{block.corpus['benchmark']}-{example['topic']}"
+            picture = folder / "figures" / f"{cut_name(name.replace('/', '_'), 200)}.svg"  # a topic is any text
+            title = f"{example['topic']}: video {example['video']}, {tables.heading(block)}"
+            figures.score_curves(picture, title, curves[::-1], example["highlights"], "score, scaled")
+            yield Figure(
+                picture, f"{title}; seed 0; logits, scaled to the video's lowest and highest: what ranks its clips."
+            )
+
+
+def _scaled(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logits from 0, the video's lowest, to 1, its highest: once a detector is sure of a video, every p is near 1."""
+    return np.asarray((z - z.min()) / max(float(z.max() - z.min()), 1e-12))
+
+
+def _claims(numbers: Sequence[Block], out: Path) -> Iterator[Part]:
+    found = claims.findings(numbers)
+    if found:
+        yield tables.of_claims(found)
+    else:
+        yield Text("No comparison could be made: its cells are missing.")
+    shares = gradients.vanished()
+    gate = shares["softmax gate"] < shares["noisy-or"]
+    yield Text(
+        f"The gate has gradient where noisy-or has none (section 4, figure 2): {'holds' if gate else 'does not hold'}, by "
+        f"computation: it vanishes on {100 * shares['noisy-or']:.0f} % of the scores under noisy-or, on "
+        f"{100 * shares['softmax gate']:.1f} % under the softmax gate, and on "
+        f"{100 * shares['product of odds (every alpha 1)']:.0f} % with every alpha 1, as in the supplement's proof."
+    )
+    if (out / cost.FILE).is_file():
+        measured = cost.measured(out)
+        full, low = (cost.exponent(measured[rows], "d", "operations") for rows in ("full", "low_rank"))
+        over_rank = cost.exponent(measured["ranks"], "R", "operations")
+        holds = abs(full - 3) < 0.1 and abs(low - 2) < 0.1 and abs(over_rank - 1) < 0.1
+        yield Text(
+            f"R d^2 against d^3 (section 2): {'holds' if holds else 'does not hold'} for operations, which grow as "
+            f"d^{full:.2f} in full and as R^{over_rank:.2f} d^{low:.2f} at low rank."
+        )
+
+
+def main() -> int:
+    """Write the report again; returns an exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="of a reproduction: reproduce/PROFILE")
+    options = parser.parse_args()
+    try:
+        holes = write_report(options.folder)
+    except InputError as error:
+        print(f"report: {error}", file=sys.stderr)
+        return 2
+    print(f"{options.folder / 'report' / 'report.html'}: {holes} cells missing")
+    return 1 if holes else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,218 @@
+"""Numbers as tables: a study on a corpus, table 4 by topic, the claims, the cost; and everything as one csv."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.analyses import cost
+from experiments.reproduce.claims import Finding, verdict_of
+from experiments.reproduce.document import Table
+from experiments.reproduce.numbers import Block, Row
+from experiments.reproduce.study import paper_rows
+from highlight_lit.evaluation.statistics import Interval
+
+HOLE = "–"
+LEVELS = {"chance": "chance", "middle": "middle of the video", "annotators": "annotators"}
+
+
+def cell(interval: Interval | None) -> str:
+    """Percent: the mean, with half the width of its 95 % interval where there are several seeds.
+
+    >>> cell(Interval(0.5, 0.02, 0.45, 0.55, 3)), cell(None)
+    ('50.0 ± 5.0', '–')
+    """
+    if interval is None:
+        return HOLE
+    half = "" if interval.n == 1 else f" ± {50 * (interval.high - interval.low):.1f}"
+    return f"{100 * interval.mean:.1f}{half}"
+
+
+def percent(value: float | None) -> str:
+    """Percent of a number in [0, 1]; a dash for none."""
+    return HOLE if value is None or math.isnan(value) else f"{100 * value:.1f}"
+
+
+def heading(block: Block) -> str:
+    """A block's corpus in a heading: what is made up says so."""
+    corpus = block.corpus
+    return f"a SYNTHETIC corpus in the shape of {corpus['benchmark']}" if corpus["synthetic"] else str(corpus["name"])
+
+
+def _short(block: Block) -> str:
+    """The same in a line of a table."""
+    corpus = block.corpus
+    return f"SYNTHETIC ({corpus['benchmark']})" if corpus["synthetic"] else str(corpus["name"])
+
+
+def of_study(block: Block) -> Table:
+    """Systems down, average, the paper's number where it gives any, and topics across, then the levels."""
+    measure, topics = block.primary, block.corpus["topics"]
+    published = any(row.paper is not None for row in block.rows)
+    paper = [[percent(row.paper)] if published else [] for row in block.rows]
+    rows = [
+        [row.label, cell(row.mean(measure)), *beside_it, *(cell(row.of_topic(measure, t)) for t in topics)]
+        for row, beside_it in zip(block.rows, paper, strict=True)
+    ]
+    beside = []
+    for level, label in LEVELS.items():
+        by_topic = block.level(level, measure)
+        mean = float(np.mean([by_topic[t] for t in topics])) if set(topics) <= set(by_topic) else None
+        beside.append([label, percent(mean), *([""] if published else []), *(percent(by_topic.get(t)) for t in topics)])
+    columns = ["", "mean over topics", *(["paper"] if published else []), *topics]
+    name = f"{block.study.name}-{block.corpus['benchmark']}"
+    return Table(name, caption(block), columns, [*rows, *beside], frozenset({len(rows) - 1}))
+
+
+def caption(block: Block) -> str:
+    """What the numbers are: definition, seeds, videos, corpus, commit."""
+    counts = [block.n_videos(topic) for topic in block.corpus["topics"]]
+    videos = sum(count for count in counts if count is not None)
+    seeds = sorted({seed for row in block.rows for seed in row.seeds})
+    said = f"`{block.primary}` in percent ({block.measures[block.primary]}); mean over seeds {seeds[0]} to {seeds[-1]}"
+    said += " ± half of its 95 % interval (Student's t)" if len(seeds) > 1 else ""
+    said += f"; {videos} videos; {heading(block)}, contents {block.fingerprint[:12]}; "
+    said += f"commit {', '.join(block.commits)}."
+    if block.corpus["synthetic"]:
+        said += " Made-up videos: no number of the paper stands beside them."
+    if block.holes:
+        said += f" {block.holes} cells are missing: {HOLE} where nothing can be said, else the mean of the whole seeds."
+    return said
+
+
+def by_topic(block: Block) -> Table:
+    """Table 4's layout: topics down, systems across, beside the paper's columns where the topics are the paper's."""
+    measure, topics = block.primary, block.corpus["topics"]
+    printed = _printed(block)
+    columns = [
+        "topic",
+        *(row.label for row in block.rows),
+        *(f"paper: {name}" for name in printed),
+        "chance",
+        "annotators",
+    ]
+    chance, annotators = (block.level(level, measure) for level in ("chance", "annotators"))
+    rows = [
+        [topic, *(cell(row.of_topic(measure, topic)) for row in block.rows),
+         *(percent(column[number]) for column in printed.values()),
+         percent(chance.get(topic)), percent(annotators.get(topic))]
+        for number, topic in enumerate(topics)
+    ]  # fmt: skip
+    mean = ["mean over topics", *(cell(row.mean(measure)) for row in block.rows)]
+    mean += [percent(float(np.mean(column))) for column in printed.values()]
+    mean += [
+        percent(float(np.mean([level[t] for t in topics])) if set(topics) <= set(level) else None)
+        for level in (chance, annotators)
+    ]
+    return Table(
+        f"{block.study.name}-{block.corpus['benchmark']}",
+        caption(block),
+        columns,
+        [*rows, mean],
+        frozenset({len(rows) - 1}),
+    )
+
+
+def _printed(block: Block) -> dict[str, list[float]]:
+    """The paper's columns of our systems, if the corpus has the paper's topics."""
+    rows = paper_rows(block.study.paper["file"])[:-1]
+    topics = [topic.lower().lstrip("0123456789_ ") for topic in block.corpus["topics"]]
+    same = [topic[:3] == row["topic"][:3].lower() for topic, row in zip(topics, rows, strict=False)]
+    if block.corpus["synthetic"] or len(topics) != len(rows) or not all(same):
+        return {}
+    return {row.label: [float(each[row.label]) for each in rows] for row in block.rows}
+
+
+def printed_table4() -> Table:
+    """The paper's table 4, its averages recomputed from its cells."""
+    rows = paper_rows("table4_cosum.csv")
+    names = [name for name in rows[0] if name != "topic"]
+    *topics, average = rows
+    shown = [[row["topic"], *(f"{100 * float(row[name]):.1f}" for name in names)] for row in topics]
+    mean = {name: float(np.mean([float(row[name]) for row in topics])) for name in names}
+    shown.append(["average, recomputed", *(f"{100 * mean[name]:.1f}" for name in names)])
+    shown.append(["average, as printed", *(f"{100 * float(average[name]):.1f}" for name in names)])
+    about = (
+        "The paper's table 4 (top-5 mAP in percent), on features that are not public; first four columns supervised."
+    )
+    return Table("table4-paper", about, ["topic", *names], shown, frozenset({len(topics) - 1}))
+
+
+def of_claims(found: Sequence[Finding]) -> Table:
+    """Every comparison, with both intervals and its verdict; the claim's own verdict where it has several."""
+    rows: list[list[str]] = []
+    ends = set()
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for each in found:
+        groups.setdefault((each.claim.text, each.block.fingerprint), []).append(each)
+    for of in groups.values():
+        for each in of:
+            v, s = each.videos, each.seeds
+            over_seeds = f"{100 * s.low:+.1f} to {100 * s.high:+.1f}" if s.n > 1 else HOLE
+            claim = [f"{each.claim.text} ({each.claim.source})", _short(each.block)] if each is of[0] else ["", ""]
+            rows.append([*claim, f"{each.ours.label} against {each.theirs.label}", f"{100 * v.difference:+.1f}",
+                         f"{100 * v.low:+.1f} to {100 * v.high:+.1f}", over_seeds, f"{each.p:.3f}", each.verdict])  # fmt: skip
+        if len(of) > 1:
+            rows.append(["", "", "all of these", "", "", "", "", verdict_of(of)])
+        ends.add(len(rows) - 1)
+    about = (
+        "Difference of the means in points, first system less second: 95 % interval over videos (paired bootstrap within "
+        "topics, seeds averaged) and over seeds (Student's t); p over videos, corrected for all comparisons of this table "
+        "(Holm). A claim holds, or does not, where p < 0.05 and the interval over seeds excludes 0 on the same side."
+    )
+    columns = ["claim", "corpus", "comparison", "difference", "over videos", "over seeds", "p", "verdict"]
+    return Table("claims", about, columns, rows, frozenset(ends))
+
+
+def of_cost(measured: Mapping[str, Any]) -> Table:
+    """Fitted exponents of each quantity over d and R."""
+    rows = []
+    for quantity, unit in cost.QUANTITIES.items():
+        fits = [
+            cost.exponent(measured[rows_], over, quantity)
+            for rows_, over in (("full", "d"), ("low_rank", "d"), ("ranks", "R"))
+        ]
+        last = measured["full"][-1][quantity] / measured["low_rank"][-1][quantity]
+        rows.append([f"{quantity} ({unit})", *(f"{fit:.2f}" for fit in fits), f"{last:.1f}"])
+    about = (
+        f"Exponents fitted on logarithmic axes over d = {', '.join(map(str, cost.WIDTHS))} and R = "
+        f"{', '.join(map(str, cost.RANKS))}; {measured['clips']} clips, one thread of {measured['device']}. The paper "
+        "has d^3 against R d^2. Operations are counted, memory is what autograd keeps, time is a median."
+    )
+    columns = ["", "full core, over d", "low rank, over d", "low rank, over R", "full / low rank at d = 128, R = 8"]
+    return Table("cost", about, columns, rows)
+
+
+def everything(blocks: Sequence[Block]) -> str:
+    """Every number under every definition as csv, a line a study, corpus, system, measure and topic."""
+    text = io.StringIO()
+    out = csv.writer(text, lineterminator="\n")
+    out.writerow(["study", "corpus", "synthetic", "contents", "system", "measure", "topic", "mean", "std", "low", "high",
+                  "seeds", "videos", "paper", "chance", "annotators", "commits"])  # fmt: skip
+    for block in blocks:
+        for measure in block.measures if block.records else ():
+            levels = [block.level(level, measure) for level in ("chance", "annotators")]
+            for row in block.rows:
+                for topic in [*block.corpus["topics"], None]:
+                    out.writerow(_line(block, row, measure, topic, levels))
+    return text.getvalue()
+
+
+def _line(
+    block: Block, row: Row, measure: str, topic: str | None, levels: Sequence[Mapping[str, float]]
+) -> list[object]:
+    interval = row.mean(measure) if topic is None else row.of_topic(measure, topic)
+    numbers = [None] * 4 if interval is None else [interval.mean, interval.std, interval.low, interval.high]
+    topics = block.corpus["topics"] if topic is None else [topic]
+    beside = [float(np.mean([level.get(t, math.nan) for t in topics])) for level in levels]
+    videos = sum(block.n_videos(t) or 0 for t in topics)
+    paper = row.paper if topic is None and measure == block.primary else None
+    shown = ["" if x is None or math.isnan(x) else f"{x:.6f}" for x in (*numbers, paper, *beside)]
+    where = [block.study.name, block.corpus["name"], block.corpus["synthetic"], block.fingerprint[:12]]
+    return [*where, row.label, measure, topic or "mean over topics", *shown[:4], interval.n if interval else 0, videos,
+            *shown[4:], " ".join(block.commits)]  # fmt: skip

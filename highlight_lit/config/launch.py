@@ -1,0 +1,141 @@
+"""Hydra's own command line over a function of ours: overrides in, one line of error out."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from highlight_lit.config.overrides import MULTIRUN as MULTIRUN
+from highlight_lit.config.overrides import prepared
+from highlight_lit.errors import InputError, Interrupted
+
+_HERE = Path(__file__).parents[1]  # highlight_lit/
+# In a wheel the configuration lies inside the package, in a checkout beside it.
+CONFIG_DIR = next(path for path in (_HERE / "conf", _HERE.parent / "conf") if path.is_dir())
+# Flags that say what Hydra is to do; it raises a ValueError where there are two.
+_MODES = (*MULTIRUN, "--cfg", "-c", "--info", "-i", "--run", "-r", "--shell-completion", "-sc")
+
+
+def launch(program: str, config_name: str, job: Callable[[DictConfig], Any], words: Sequence[str]) -> None:
+    """Run `job` as Hydra says: once, or with -m once a cell, here or wherever the launcher puts it.
+
+    Args:
+        program: What the user typed before the words.
+        config_name: A file of `CONFIG_DIR`, without its ending.
+        job: Takes a composed configuration; a function of a module, since other processes import it.
+        words: Overrides and Hydra's flags, in any order.
+
+    Raises:
+        InputError: A word Hydra does not take, in one line.
+    """
+    before = sys.argv
+    sys.argv = [program, *_one_mode(prepared(words))]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra then raises, instead of printing and exiting itself
+    try:
+        hydra.main(config_path=str(CONFIG_DIR), config_name=config_name, version_base="1.3")(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        _raise_signal(error)
+        raise InputError(_said(error, config_name)) from error
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise InputError(
+            f"{os.fsdecode(error.filename)}: cannot be used ({error.strerror}); expected a folder that can be written (out=...)"
+        ) from error
+    finally:
+        sys.argv = before
+
+
+def _one_mode(words: list[str]) -> list[str]:
+    """The words, of which one at most says what Hydra is to do."""
+    modes = [word for word in words if word.partition("=")[0] in _MODES]
+    if len(modes) > 1:
+        raise InputError(f"{' '.join(modes)}: expected one of these; --cfg job shows a single run's configuration")
+    return words
+
+
+def composed(config_name: str, words: Sequence[str]) -> DictConfig:
+    """A configuration as `launch` would give it to a job.
+
+    Raises:
+        InputError: A word Hydra does not take, or a key that has no value yet.
+    """
+    try:
+        within = GlobalHydra.instance().is_initialized()  # a job of Hydra composes a further configuration
+        with nullcontext() if within else initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+            config = compose(config_name, prepared(words))
+            missing = sorted(str(key) for key in OmegaConf.missing_keys(config))
+    except (HydraException, OmegaConfBaseException) as error:
+        _raise_signal(error)
+        raise InputError(_said(error, config_name)) from error
+    if missing:
+        raise InputError(f"{', '.join(missing)}: missing; expected {' '.join(f'{key}=...' for key in missing)}")
+    return config
+
+
+def _raise_signal(error: BaseException | None) -> None:
+    """Raise the signal that an error came of: OmegaConf, stopped in the middle, fails on its half-made nodes."""
+    while error is not None:
+        if isinstance(error, Interrupted):
+            raise error
+        error = error.__cause__ or error.__context__
+
+
+def _said(error: BaseException, config_name: str) -> str:
+    """What is wrong with a word that Hydra does not take, and the nearest one that it does."""
+    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        options = [str(name) for name in error.options]
+        return f"{group}={option}: no such option; expected one of {', '.join(options)}{_near(option, options)}"
+    cause = error.__cause__
+    if not isinstance(cause, ConfigAttributeError | ConfigKeyError) or not cause.full_key:
+        return _one_line(error)
+    key, keys = str(cause.full_key), _keys(config_name)
+    hint, node = _near(key, keys), key.rpartition(".")[0]
+    if node and any(one.startswith(f"{node}.") and one.endswith("._target_") for one in keys):
+        hint += f"; +{key}=... adds one that its class takes"
+    return f"{key}: no such key{hint or f'; the keys are those of {CONFIG_DIR / config_name}.yaml'}"
+
+
+def _near(word: str, words: Sequence[str]) -> str:
+    """Which of some words may have been meant."""
+    close = difflib.get_close_matches(word, words, 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _keys(config_name: str) -> list[str]:
+    """Every key of a configuration and its groups."""
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        config = compose(config_name)
+    found, left = [], [("", config)]
+    while left:
+        prefix, node = left.pop()
+        for name in node:
+            found.append(f"{prefix}{name!s}")
+            value = node._get_node(name)
+            if isinstance(value, DictConfig) and not value._is_interpolation() and not value._is_none():
+                left.append((f"{found[-1]}.", value))
+    return found
+
+
+def _one_line(error: BaseException) -> str:
+    """What Hydra and OmegaConf say over several lines, in one."""
+    parts: list[str] = []
+    while error is not None and len(parts) < 3:
+        text = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+        if text and not any(text in part for part in parts):
+            parts.append(text)
+        error = error.__cause__  # type: ignore[assignment]
+    return " ".join(parts)

@@ -1,0 +1,1 @@
+"""What importers share: opening files of others, checks, principal components."""

@@ -1,0 +1,1 @@
+"""What is about topics: weak labels, folds, and what a corpus has of each topic."""

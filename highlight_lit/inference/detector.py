@@ -1,0 +1,174 @@
+"""A trained detector from its checkpoint: data in, scores out, nothing in the file is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.special
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.datamodule import VideoLoader
+from highlight_lit.data.video import STREAMS, Stream
+from highlight_lit.errors import InputError
+from highlight_lit.text import shown
+from highlight_lit.training.callbacks.checkpoints import read_checkpoint
+from highlight_lit.untrusted.networks import check_trusted, restore
+from highlight_lit.untrusted.plain_values import plain
+
+MAX_WIDTH = 1 << 20  # of a clip's features
+MAX_NAME = 200  # characters of a topic, or of an extractor and its version
+NETWORK = "network."  # before the names of the network's weights; the loss may have weights of its own
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A network ready to score clips.
+
+    Attributes:
+        network: The trained network, in evaluation mode.
+        topic: What it was trained for.
+        streams: The streams it reads; features must have the same width, and extractor where both name one.
+        source: Its checkpoint.
+    """
+
+    network: nn.Module
+    topic: str
+    streams: dict[str, Stream]
+    source: Path
+
+    def check(self, streams: Mapping[str, Stream], where: str) -> None:
+        """Refuse features that are not of the kind it was trained on.
+
+        Raises:
+            InputError: A stream is missing, or its width, extractor or version differs.
+        """
+        for name, expected in self.streams.items():
+            found = streams.get(name)
+            if found is None:
+                raise InputError(f"{where}: {name}: no such stream, but {self.source} reads it")
+            for field in ("width", "extractor", "version"):
+                theirs, ours = getattr(found, field), getattr(expected, field)
+                if theirs != ours:
+                    raise InputError(f"{where}: {name}: {field} {theirs!r}, but {self.source} was trained on {ours!r}")
+
+    def score(
+        self,
+        visual: NDArray[np.floating[Any]] | None,
+        audio: NDArray[np.floating[Any]] | None,
+        heard: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.float64]:
+        """Scores p = sigmoid(z) in [0, 1] of a video's clips, (T,); arguments as `logits`."""
+        p: NDArray[np.float64] = scipy.special.expit(self.logits(visual, audio, heard))
+        return p
+
+    def logits(
+        self,
+        visual: NDArray[np.floating[Any]] | None,
+        audio: NDArray[np.floating[Any]] | None,
+        heard: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.float64]:
+        """Logits z of a video's clips, (T,): they rank clips as p does, and do not tie where p reaches 1.
+
+        Args:
+            visual: (T, Dv), or None if it reads no picture.
+            audio: (T, Da), or None: a video without sound.
+            heard: (T,) where a clip has sound; None: everywhere if there is audio.
+        """
+        clips = len(visual if visual is not None else audio if audio is not None else ())
+        if clips == 0:
+            raise InputError("zero clips; expected features of at least one")
+        silent = np.zeros((clips, self.streams["audio"].width), np.float32) if "audio" in self.streams else None
+        sound = np.full(clips, audio is not None) if heard is None else heard
+        rows = {"visual": visual, "audio": silent if audio is None else audio}
+        given = {name: torch.from_numpy(np.asarray(row)[None]) for name, row in rows.items() if name in self.streams}
+        mask, heard_mask = torch.ones(1, clips, dtype=torch.bool), torch.from_numpy(np.asarray(sound, bool)[None])
+        return self._detect(given.get("visual"), given.get("audio"), mask, heard_mask)
+
+    def score_corpus(self, corpus: Corpus, videos: NDArray[np.intp]) -> dict[int, NDArray[np.float64]]:
+        """Logits z of videos of a corpus by their index, (T_n,) each."""
+        self.check(corpus.streams, str(corpus.root))
+        logits = {}
+        for video, bags in VideoLoader(corpus, videos, tuple(self.streams)):
+            logits[video] = self._detect(bags.visual, bags.audio, bags.mask, bags.heard)
+        return logits
+
+    @torch.inference_mode()
+    def _detect(self, visual: Tensor | None, audio: Tensor | None, mask: Tensor, heard: Tensor) -> NDArray[np.float64]:
+        """Logits (T,) of a batch of one bag; the network's parts may not fit together, or its weights be absurd."""
+        try:
+            z = self.network(visual, audio, mask, heard).z[0].double()
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{self.source}: its network cannot score clips ({first})") from error
+        if z.shape != mask[0].shape or not z.isfinite().all():
+            raise InputError(f"{self.source}: its network gives no finite score for each of {mask.shape[1]} clips")
+        logits: NDArray[np.float64] = z.numpy()
+        return logits
+
+
+def load_detector(path: Path, trusted: Sequence[str] = ()) -> Detector:
+    """Load a checkpoint as data: its network alone is made, of the classes of `highlight_lit.models`.
+
+    Args:
+        path: The checkpoint.
+        trusted: Further packages whose networks it may name.
+
+    Raises:
+        InputError: The file is missing, damaged, not a checkpoint of this package, or names another class.
+    """
+    check_trusted(trusted)
+    path = Path(path)
+    checkpoint = read_checkpoint(path)
+    parts, weights = (_mapping(checkpoint, key, path) for key in ("hyper_parameters", "state_dict"))
+    parts = plain(parts, f"{path}: hyper_parameters")
+    streams = _streams(_mapping(parts, "streams", path), path)
+    topic = _text(parts.get("topic"), f"{path}: topic")
+    widths = {name: stream.width for name, stream in streams.items()}
+    tensors = {name.removeprefix(NETWORK): value for name, value in weights.items() if name.startswith(NETWORK)}
+    network = restore(parts.get("model"), tensors, str(path), trusted, Dv=widths.get("visual"), Da=widths.get("audio"))
+    reads = set(getattr(network, "embeddings", streams))
+    if reads != set(streams):
+        raise InputError(f"{path}: streams: {', '.join(streams)}; its network reads {', '.join(sorted(reads))}")
+    return Detector(network, topic, streams, path)
+
+
+def _mapping(of: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:
+    """A part of a checkpoint."""
+    value = of.get(key)
+    if not isinstance(value, dict) or not all(type(name) is str for name in value):
+        kind = "missing" if key not in of else f"a {type(value).__name__}"
+        raise InputError(f"{path}: damaged, or not a checkpoint of highlight-lit ({key}: {kind})")
+    return value
+
+
+def _streams(given: Mapping[str, Any], path: Path) -> dict[str, Stream]:
+    """What a checkpoint says of its streams, each value of its type and bounded."""
+    streams = {}
+    for name, facts in given.items():
+        where = f"{path}: streams.{shown(_text(name, f'{path}: streams'))}"
+        if name not in STREAMS or not isinstance(facts, dict) or not facts.keys() <= _FIELDS:
+            raise InputError(f"{where}: expected {' or '.join(STREAMS)} with {', '.join(sorted(_FIELDS))}")
+        width = facts.get("width")
+        if type(width) is not int or not 0 < width <= MAX_WIDTH:
+            raise InputError(f"{where}.width: expected a whole number from 1 to {MAX_WIDTH}")
+        texts = {key: _text(value, f"{where}.{key}") for key, value in facts.items() if key != "width"}
+        if texts.get("dtype", "float16") not in ("float16", "float32"):
+            raise InputError(f"{where}.dtype: expected float16 or float32")
+        streams[name] = Stream(width, **texts)
+    return streams
+
+
+_FIELDS = {field.name for field in fields(Stream)}
+
+
+def _text(value: object, where: str) -> str:
+    if type(value) is not str or len(value) > MAX_NAME or value != value.encode("utf-8", "ignore").decode():
+        raise InputError(f"{where}: expected text of at most {MAX_NAME} characters, which UTF-8 can hold")
+    return value

@@ -1,0 +1,151 @@
+"""`highlight-lit evaluate`: checkpoints, a method or any system's scores, judged by a corpus' labels."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from highlight_lit.config.schema import MAX_DRAWS
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.topics.counts import topics_of
+from highlight_lit.errors import InputError
+from highlight_lit.evaluation.judge import OUTPUTS, Judgement, judge, judge_several, labelled_videos, write_judgement
+from highlight_lit.evaluation.scores import ClipScores, matched, read_scores, write_scores
+from highlight_lit.files import not_an_input
+from highlight_lit.inference.detector import Detector, load_detector
+from highlight_lit.inference.tables import Judged, of_checkpoints, of_system
+from highlight_lit.methods import score
+from highlight_lit.text import a_few, say, say_table
+from highlight_lit.training.callbacks.checkpoints import read_checkpoint
+
+Scores = dict[str, ClipScores]
+SCORES = "scores.csv"
+
+
+def run(options: argparse.Namespace) -> int:
+    """Judge, print the table, and write the files if a folder was named.
+
+    Raises:
+        InputError: A file or option that cannot be used.
+    """
+    if not 2 <= options.draws <= MAX_DRAWS:
+        raise InputError(f"--draws {options.draws}: expected a whole number of at least 2 and at most {MAX_DRAWS:,}")
+    if options.seed < 0:
+        raise InputError(f"--seed {options.seed}: expected a whole number of at least 0")
+    if options.out is not None:
+        for name in (SCORES, *OUTPUTS):
+            not_an_input(options.out / name, options.scores, *(options.checkpoint or ()))
+    corpus = Corpus(options.corpus)
+    if options.checkpoint is not None:
+        return _checkpoints(options, corpus)
+    if options.scores is not None:
+        scores = matched(read_scores(options.scores), corpus, str(options.scores), _note)
+        topics = options.topics or _topics(corpus)
+    else:
+        topics = options.topics or _topics(corpus, options.rule, options.training)
+        scores = _of_method(options, corpus, topics)
+    where = str(options.scores or options.method)
+    judgement = judge(corpus, topics, scores, empty=options.empty, draws=options.draws, where=where)
+    say_table(of_system(judgement, str(corpus.manifest["name"])))
+    if options.out is not None:
+        _write(options.out, judgement, scores)
+    return 0
+
+
+def _note(line: str) -> None:
+    say(f"note: {line}", file=sys.stderr)
+
+
+def _topics(corpus: Corpus, rule: str | None = None, training: str = "lists") -> list[str]:
+    """The topics that can be judged: with labels and, for a method that learns by a rule, with videos to learn from."""
+    found = topics_of(corpus, training)
+    judged = found.judged > 0
+    if rule is not None:
+        judged &= found.trainable(rule)
+    topics = [name for name, possible in zip(found.names, judged, strict=True) if possible]
+    if not topics:
+        lacking = "labelled video" if rule is None else f"labelled video, and positives and negatives (--rule {rule}),"
+        raise InputError(f"{corpus.root}: no topic with a {lacking} to evaluate on")
+    if left := [name for name in found.names if name not in set(topics)]:
+        _note(f"{len(left)} topics of {corpus.root} have nothing to evaluate on and are left out: {a_few(left)}")
+    return topics
+
+
+def _of_method(options: argparse.Namespace, corpus: Corpus, topics: Sequence[str]) -> Scores:
+    """Scores of a method, topic by topic."""
+    given = {key: getattr(options, key) for key in ("modality", "rule", "training", "seed")}
+    scores: Scores = {}
+    for topic in topics:
+        scores |= score(options.method, corpus, topic, **given)
+    return scores
+
+
+def _checkpoints(options: argparse.Namespace, corpus: Corpus) -> int:
+    """Judge each checkpoint on its own topic: one system, or several of a topic beside each other."""
+    of_topic: dict[str, list[Detector]] = {}
+    for path in dict.fromkeys(options.checkpoint):
+        detector = load_detector(path, options.trust)
+        of_topic.setdefault(detector.topic, []).append(detector)
+    topics = list(options.topics or of_topic)
+    if strange := [topic for topic in topics if topic not in of_topic]:
+        raise InputError(f"--topics {strange[0]}: no checkpoint of this topic; they have {a_few(of_topic)}")
+    name, how = str(corpus.manifest["name"]), {"empty": options.empty, "draws": options.draws}
+    if all(len(of_topic[topic]) == 1 for topic in topics):
+        scores: Scores = {}
+        for topic in topics:
+            scores |= _of_detector(of_topic[topic][0], corpus)
+        judgement = judge(corpus, topics, scores, **how)
+        say_table(of_system(judgement, name))
+        if options.out is not None:
+            _write(options.out, judgement, scores)
+        return 0
+    names = _names([detector.source for topic in topics for detector in of_topic[topic]])
+    judged: list[Judged] = []
+    for topic in topics:
+        systems = [_of_detector(detector, corpus) for detector in of_topic[topic]]
+        judgements = judge_several(corpus, [topic], systems, **how)
+        for detector, judgement, scores in zip(of_topic[topic], judgements, systems, strict=True):
+            judged.append(Judged(topic, names[detector.source], judgement))
+            if options.out is not None:
+                _write(options.out / names[detector.source], judgement, scores)
+    alike = all(_alike([detector.source for detector in of_topic[topic]]) for topic in topics)
+    say_table(of_checkpoints(judged, name, alike))
+    if not alike:
+        _note("checkpoints of one topic are of different settings: no mean is taken over them")
+    return 0
+
+
+def _names(paths: Sequence[Path]) -> dict[Path, str]:
+    """What to call checkpoints: their folders' names, which runs are told by, with a number where two are the same."""
+    names: dict[Path, str] = {}
+    for path in paths:
+        name = path.resolve().parent.name or "root"
+        same = sum(other == name or other.startswith(f"{name}-") for other in names.values())
+        names[path] = f"{name}-{same + 1}" if same else name
+    return names
+
+
+def _alike(paths: Sequence[Path]) -> bool:
+    """Whether checkpoints were trained with the same settings, and so differ by their seeds alone."""
+    settings = [read_checkpoint(path)["hyper_parameters"] for path in paths]
+    return all(other == settings[0] for other in settings)
+
+
+def _of_detector(detector: Detector, corpus: Corpus) -> Scores:
+    """Scores of the labelled videos of a detector's topic."""
+    labelled = {video.id for video in labelled_videos(corpus, [detector.topic])}
+    found = corpus.evaluation_videos(detector.topic)
+    videos = found[np.array([corpus.ids[video].decode() in labelled for video in found], bool)]
+    return {
+        corpus.ids[video].decode(): ClipScores(corpus.rows(video, "span"), z)
+        for video, z in detector.score_corpus(corpus, videos).items()
+    }
+
+
+def _write(folder: Path, judgement: Judgement, scores: Scores) -> None:
+    write_judgement(folder, judgement)
+    write_scores(folder / SCORES, scores)

@@ -1,0 +1,148 @@
+"""Scores of one video's seconds by a trained detector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from highlight_lit.data.video import Stream
+from highlight_lit.errors import InputError
+from highlight_lit.media.extraction.features import extract_features
+from highlight_lit.media.extraction.matching import sidecar_of
+from highlight_lit.media.extraction.sidecar import Sidecar
+from highlight_lit.media.extractors import (
+    AUDIO,
+    VISUAL,
+    AudioExtractor,
+    VisualExtractor,
+    audio_extractor,
+    stream_of,
+    visual_extractor,
+)
+
+if TYPE_CHECKING:
+    from highlight_lit.inference.detector import Detector
+
+
+@dataclass(frozen=True)
+class VideoScores:
+    """A scored video.
+
+    Attributes:
+        video: File name.
+        title, tags: From its sidecar, if there is one.
+        topic: What the detector was trained for.
+        duration: Seconds.
+        span: (T, 2) seconds.
+        score: (T,) p in [0, 1].
+        logit: (T,) z, whose sigmoid p is: it still tells clips apart where p is 1 to the last digit.
+        level: (T, n) loudness in dB relative to full scale, n times a clip.
+        heard: (T,) whether a clip has sound.
+    """
+
+    video: str
+    title: str
+    tags: tuple[str, ...]
+    topic: str
+    duration: float
+    span: NDArray[np.float64]
+    score: NDArray[np.float32]
+    logit: NDArray[np.float32]
+    level: NDArray[np.float32]
+    heard: NDArray[np.bool_]
+
+    @property
+    def within(self) -> NDArray[np.float64]:
+        """(T,) the score within the video: logits scaled so that its least is 0 and its largest 1, for curves.
+
+        Where p is 1 to the last digit everywhere, this still shows where the video is best. All are 0.5 if all are the
+        same.
+        """
+        low, high = float(self.logit.min()), float(self.logit.max())
+        if not high > low:
+            return np.full(len(self.logit), 0.5)
+        return (self.logit.astype(np.float64) - low) / (high - low)
+
+    def mean_within(self, start: float, end: float) -> float:
+        """Mean of `within` over the seconds from `start` to `end`."""
+        shares = np.clip(np.minimum(self.span[:, 1], end) - np.maximum(self.span[:, 0], start), 0.0, None)
+        return float(self.within @ shares / max(1e-9, shares.sum()))
+
+
+def score_video(
+    path: Path,
+    detector: Detector,
+    visual_weights: Path | None = None,
+    audio_weights: Path | None = None,
+    audio_pca: Path | None = None,
+) -> VideoScores:
+    """Decode a video, compute the features the detector was trained on, and score its clips.
+
+    Args:
+        path: The video.
+        detector: Trained; it names its extractors.
+        visual_weights, audio_weights, audio_pca: Files of the extractors that need them.
+
+    Raises:
+        InputError: Not a video, or the extractors' weights are not those of the training.
+    """
+    visual, audio = _extractors_of(detector, visual_weights, audio_weights, audio_pca)
+    features = extract_features(path, visual, audio)
+    rows = {"visual": features.visual, "audio": features.audio}
+    # As they would come out of a corpus: rounded the same.
+    stored = {
+        name: None if row is None else row.astype(detector.streams[name].dtype).astype(np.float32)
+        for name, row in rows.items()
+    }
+    heard = np.zeros(len(features.span), bool) if features.heard is None else features.heard
+    logit = detector.logits(stored["visual"], stored["audio"], heard)
+    try:
+        sidecar = sidecar_of(path) or Sidecar()
+    except (InputError, OSError):  # a name that leaves no room for a sidecar's
+        sidecar = Sidecar()  # a title is a nicety here
+    return VideoScores(
+        video=path.name.encode("utf-8", "replace").decode(),
+        title=sidecar.title,
+        tags=sidecar.tags,
+        topic=detector.topic,
+        duration=features.duration,
+        span=features.span,
+        score=expit(logit).astype(np.float32),
+        logit=logit.astype(np.float32),
+        level=features.level,
+        heard=heard,
+    )
+
+
+def _extractors_of(
+    detector: Detector, visual_weights: Path | None, audio_weights: Path | None, audio_pca: Path | None
+) -> tuple[VisualExtractor | None, AudioExtractor | None]:
+    """The extractors of the detector's streams, refused where their versions differ."""
+    streams = detector.streams
+    for name, known in (("visual", VISUAL), ("audio", AUDIO)):
+        if name in streams and streams[name].extractor not in known:
+            raise InputError(
+                f"{detector.source}: trained on imported {name} features (extractor {streams[name].extractor!r}), which cannot "
+                "be computed from a video here; expected a checkpoint of a training on what 'highlight-lit extract' made; this "
+                "one scores videos of such a corpus: highlight-lit evaluate --checkpoint"
+            )
+    visual = visual_extractor(streams["visual"].extractor, visual_weights) if "visual" in streams else None
+    audio = audio_extractor(streams["audio"].extractor, audio_weights, audio_pca) if "audio" in streams else None
+    for name, extractor in (("visual", visual), ("audio", audio)):
+        if extractor is not None:
+            _check_same(name, stream_of(extractor), streams[name])
+    return visual, audio
+
+
+def _check_same(name: str, ours: Stream, trained: Stream) -> None:
+    if (ours.version, ours.width) != (trained.version, trained.width):
+        raise InputError(
+            f"{name} extractor {ours.extractor}: version {ours.version!r}, {ours.width} wide;"
+            f" the checkpoint was trained on version {trained.version!r}, {trained.width} wide;"
+            " extract its videos again and train on them, or give the weights it was trained with"
+        )

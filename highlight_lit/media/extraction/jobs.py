@@ -1,0 +1,190 @@
+"""`highlight-lit extract -m`: one extraction by many jobs, through Hydra's launchers (basic, joblib, submitit).
+
+Each job takes a slice of the videos, makes their parts and leaves a note of what came of it in a folder of this command;
+when all have ended, the parts are packed here. A job whose folder of notes is gone has no one who waits for it, and ends.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from highlight_lit.config.launch import MULTIRUN, composed, launch
+from highlight_lit.errors import InputError
+from highlight_lit.files import read_json, write_json
+from highlight_lit.media.extraction.extract import ExtractorChoice, Report, extract_corpus, finish
+from highlight_lit.media.extraction.folder import Found, find_videos
+from highlight_lit.media.extraction.parts import check_root, held, known_videos
+from highlight_lit.media.extraction.sidecar import Row, read_csv
+from highlight_lit.media.extraction.survey import survey
+from highlight_lit.media.extraction.tether import AGAIN, notes_of_jobs, stopped_in_order, tied
+from highlight_lit.text import say
+
+CONFIG = "extract"
+JOBS = ".jobs"  # in the corpus' folder, as conf/extract.yaml says: what Hydra and its launchers leave
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the configuration asks for."""
+
+    found: Found
+    out: Path
+    choice: ExtractorChoice
+    rows: list[Row]
+    workers: int
+    slices: int
+    allow_untagged: bool
+
+
+def plan_of(config: DictConfig) -> Plan:
+    """Read a configuration.
+
+    Raises:
+        InputError: A value of another kind, or what it names is not there.
+    """
+    given = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(given, dict)
+    videos = given["videos"] if isinstance(given["videos"], list) else [given["videos"]]
+    for key in ("workers", "slices"):
+        if not isinstance(given[key], int) or given[key] < 1:
+            raise InputError(f"{key}={given[key]}: expected a whole number of at least 1")
+    if not isinstance(given["allow_untagged"], bool):
+        raise InputError(f"allow_untagged={given['allow_untagged']}: expected true or false")
+    files = {key: _path(given[key]) for key in ("visual_weights", "audio_weights", "audio_pca")}
+    return Plan(
+        found=find_videos([Path(str(name)) for name in videos]),
+        out=Path(str(given["out"])),
+        choice=ExtractorChoice(str(given["visual"]), str(given["audio"]), **files),
+        rows=read_csv(Path(str(given["tags"]))) if given["tags"] is not None else [],
+        workers=given["workers"],
+        slices=given["slices"],
+        allow_untagged=given["allow_untagged"],
+    )
+
+
+def _path(name: object) -> Path | None:
+    return None if name is None else Path(str(name))
+
+
+def run_jobs(words: Sequence[str]) -> tuple[Report, Path]:
+    """Extract by jobs and pack when all have ended.
+
+    Args:
+        words: Overrides of `conf/extract.yaml` and of Hydra, and -m.
+
+    Returns:
+        What came of all videos, and the corpus' folder.
+
+    Raises:
+        InputError: A word that cannot be used, or a job that did not end: the same words again do what is left.
+    """
+    plan = plan_of(_composed(words))
+    streams = plan.choice.streams()
+    check_root(plan.out)
+    with held(plan.out):  # whoever comes later, and finds no more than the folder of jobs, may use it
+        before = known_videos(plan.out, streams)
+        told = survey(plan.found, plan.rows, before, plan.allow_untagged)  # before any job begins
+        jobs = plan.out / JOBS
+        jobs.mkdir(exist_ok=True)
+    say(*(f"note: {note}" for note in told.notes), file=sys.stderr)
+    report = Report()
+    slices = range(1, plan.slices + 1)
+    with notes_of_jobs(plan.out, jobs) as notes:
+        failure = _launch([*words, f"slice={','.join(map(str, slices))}", f"notes='{notes.name}'"], plan.out, notes)
+        for number in slices:
+            _add(report, _read_note(_note(notes, number), f"slice {number} of {plan.slices}"))
+        if failure is not None:
+            raise failure
+    with held(plan.out):
+        now = survey(plan.found, plan.rows, known_videos(plan.out, streams), plan.allow_untagged)
+    finish(plan.out, streams, now, report, set(now.ids.values()) - before.keys())
+    return report, plan.out
+
+
+def _launch(words: Sequence[str], out: Path, notes: Path) -> Exception | None:
+    """Have the jobs done; what a launcher raised, when a job of it was killed say. What became of each is in its note."""
+    try:
+        with stopped_in_order(out, notes):
+            launch("highlight-lit extract", CONFIG, job, words)
+    except InputError:
+        raise
+    except Exception as error:
+        return error
+    return None
+
+
+def show_help() -> int:
+    """Show what `extract -m` takes, as Hydra shows it."""
+    launch("highlight-lit extract -m", CONFIG, job, ["--help"])
+    return 0
+
+
+def _composed(words: Sequence[str]) -> DictConfig:
+    """The configuration that all jobs share."""
+    flags = [word for word in words if word.startswith("-") and word not in MULTIRUN]
+    if flags:
+        raise InputError(
+            f"{flags[0]}: with -m, expected KEY=VALUE as in conf/extract.yaml, such as slices=4 out=CORPUS"
+        )
+    ours = [word for word in words if word not in MULTIRUN and not word.lstrip("+~").startswith("hydra")]
+    return composed(CONFIG, ours)
+
+
+def job(config: DictConfig) -> None:
+    """One slice, in whatever process or machine. What it raises goes into its note: the others go on."""
+    out = Path(str(config.out))
+    notes = out / JOBS / str(config.notes)
+    name = f"{notes.name}-{config.slice}"
+    if notes.is_dir():  # else there is no one any more who waits for it
+        with tied(out, notes, name):
+            _slice(config, notes, name)
+
+
+def _slice(config: DictConfig, notes: Path, name: str) -> None:
+    """Extract a slice and write its note."""
+    try:
+        plan = plan_of(config)
+        report = extract_corpus(
+            plan.found,
+            plan.out,
+            plan.choice,
+            plan.rows,
+            plan.workers,
+            slice_of=f"{config.slice}/{plan.slices}",
+            allow_untagged=plan.allow_untagged,
+            job=name,
+        )
+        note: dict[str, Any] = asdict(report)
+    except Exception as error:
+        note = {"error": str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"}
+    note = {**note, **{key: [(str(path), text) for path, text in note.get(key, [])] for key in ("failed", "notes")}}
+    if notes.is_dir():
+        write_json(_note(notes, config.slice), note)
+
+
+def _note(notes: Path, number: int) -> Path:
+    return notes / f"{number:05d}.json"
+
+
+def _read_note(path: Path, which: str) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"{which}: did not end; {AGAIN}")
+    note: dict[str, Any] = read_json(path, "the note of a slice")
+    if "error" in note:
+        raise InputError(f"{which}: {note['error']}; {AGAIN}")
+    return note
+
+
+def _add(report: Report, note: dict[str, Any]) -> None:
+    """Add a slice's note to the report of all."""
+    for each in fields(report):
+        value = note[each.name]
+        if isinstance(value, list):
+            value = [(Path(path), text) for path, text in value]
+        setattr(report, each.name, getattr(report, each.name) + value)

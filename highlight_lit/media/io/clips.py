@@ -1,0 +1,210 @@
+"""One-second clips by timestamps: clip s is what is shown and heard from s to s + 1 seconds.
+
+Pictures are taken at fixed instants, each the picture on display then, or as consecutive ones around the middle of the
+clip: every clip has the same number of them whatever the frame rate and however it varies. Sound is put at the sample
+its timestamp names, resampled to 16 kHz, the mean of its channels. Both hold a few seconds at a time, however long the
+video.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+from typing import Generic, TypeVar
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from highlight_lit.media.io.audio import Resampled
+from highlight_lit.media.io.decode import Piece
+
+RATE = 16_000
+_ROUNDING = 1e-3  # containers round times to milliseconds
+Frame = TypeVar("Frame")
+
+
+def clip_count(duration: float) -> int:
+    """Clips of a video: one a second; a rest of less than half a second is left out, unless it is all there is.
+
+    >>> [clip_count(seconds) for seconds in (0.04, 1.49, 1.5, 30.0)]
+    [1, 1, 2, 30]
+    """
+    return max(1, int(np.floor(duration + 0.5)))
+
+
+def clip_spans(duration: float) -> NDArray[np.float64]:
+    """Start and end of each clip in seconds, (T, 2); the last ends with the video."""
+    start = np.arange(clip_count(duration), dtype=np.float64)
+    return np.stack([start, np.minimum(start + 1, max(duration, 1e-3))], axis=1)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures an extractor reads of a clip.
+
+    Attributes:
+        per_clip: How many. An even number, if `consecutive`.
+        size: Height and width in pixels.
+        crop: True: the short side is scaled to `size` and the middle cut out; False: the picture is squeezed.
+        consecutive: False: evenly over the second, each the one on display in the middle of its share of it. True:
+            the last `per_clip / 2` that start before the middle of the second, and the first `per_clip / 2` from it
+            on; a second in which not as many start in each half, as at a low frame rate, in a gap of a variable one or
+            where the video ends, is read evenly.
+    """
+
+    per_clip: int
+    size: int
+    crop: bool = False
+    consecutive: bool = False
+
+
+class Hold(Generic[Frame]):
+    """Which frame is on display at instants `first`, `first + step`, ...: each until the next one starts.
+
+    >>> hold = Hold[str](first=0.5, step=1.0)
+    >>> list(hold.push(0.0, "a")), list(hold.push(1.2, "b")), list(hold.push(3.0, "c")), list(hold.until(4.0))
+    ([], ['a'], ['b', 'b'], ['c'])
+    """
+
+    def __init__(self, first: float, step: float) -> None:
+        self.first, self.step, self.count = first, step, 0
+        self.shown: Frame | None = None
+
+    def push(self, start: float, frame: Frame) -> list[Frame]:
+        """Show `frame` from `start`; what was on display at the instants before that."""
+        if self.shown is None:
+            self.shown = frame  # before the first frame there is none but it
+        before = self.until(start)
+        self.shown = frame
+        return before
+
+    def until(self, end: float) -> list[Frame]:
+        """The frame on display, once for each instant left before `end`."""
+        left = ceil((end - 1e-9 - self.first) / self.step) - self.count
+        if self.shown is None or left <= 0:
+            return []
+        self.count += left
+        return [self.shown] * left
+
+
+class PictureClips:
+    """Collects the pictures of clip after clip.
+
+    Args:
+        pictures: Which.
+        aspect: Width of a pixel in its height (sample aspect ratio).
+    """
+
+    def __init__(self, pictures: Pictures, aspect: float = 1.0) -> None:
+        self.pictures, self.aspect = pictures, aspect
+        self._hold = Hold[av.VideoFrame](0.5 / pictures.per_clip, 1 / pictures.per_clip)
+        self._reformatter = VideoReformatter()
+        self._converted: tuple[av.VideoFrame, NDArray[np.uint8]] | None = None
+        self._even: list[NDArray[np.uint8]] = []
+        half = pictures.per_clip // 2
+        self._before, self._after = deque[NDArray[np.uint8]](maxlen=half), list[NDArray[np.uint8]]()
+
+    def push(self, piece: Piece) -> Iterator[NDArray[np.uint8]]:
+        """Add a picture; the clips that it completes, (n, size, size, 3) RGB."""
+        assert isinstance(piece.frame, av.VideoFrame)
+        taken = self._hold.push(piece.start, piece.frame)
+        if taken:  # most pictures are not on display at an instant
+            yield from self._collect(taken)
+        if self.pictures.consecutive:
+            self._put_around_the_middle(piece.start, piece.frame)
+
+    def finish(self, end: float) -> Iterator[NDArray[np.uint8]]:
+        """Yield the clips that are left when the video ends at `end` seconds; its last picture stays on display."""
+        yield from self._collect(self._hold.until(float(clip_count(end))))
+
+    def _put_around_the_middle(self, start: float, frame: av.VideoFrame) -> None:
+        """Keep a picture of the open clip that may be one of the consecutive ones."""
+        into = start - self._hold.count // self.pictures.per_clip  # seconds into the open clip
+        if -_ROUNDING <= into < 0.5 - _ROUNDING:
+            self._before.append(self._convert(frame))
+        elif into >= 0.5 - _ROUNDING and len(self._after) < self.pictures.per_clip // 2:
+            self._after.append(self._convert(frame))
+
+    def _collect(self, frames: list[av.VideoFrame]) -> Iterator[NDArray[np.uint8]]:
+        for frame in frames:
+            self._even.append(self._convert(frame))
+            if len(self._even) == self.pictures.per_clip:
+                around = [*self._before, *self._after]
+                yield np.stack(around if len(around) == self.pictures.per_clip else self._even)
+                for kept in (self._even, self._before, self._after):
+                    kept.clear()
+
+    def _convert(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+        if self._converted is None or self._converted[0] is not frame:
+            self._converted = (frame, self._scaled(frame))
+        return self._converted[1]
+
+    def _scaled(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+        size = self.pictures.size
+        width, height = size, size
+        if self.pictures.crop:
+            shown = (frame.width * self.aspect, frame.height)
+            width, height = (max(size, round(side * size / min(shown))) for side in shown)
+        small = self._reformatter.reformat(
+            frame, width=width, height=height, format="rgb24", interpolation=Interpolation.AREA, threads=1
+        )
+        top, left = (height - size) // 2, (width - size) // 2
+        pixels = np.asarray(small.to_ndarray(), np.uint8)
+        return upright(pixels[top : top + size, left : left + size], frame)
+
+
+def upright(picture: NDArray[np.uint8], frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """Turn a picture (height, width, ...) as the frame's rotation flag says, in quarters of a turn."""
+    return np.rot90(picture, round(frame.rotation / 90)) if frame.rotation else picture
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A clip's sound: its index, (16000,) samples in -1..1 at 16 kHz, and how many of them the file has."""
+
+    index: int
+    samples: NDArray[np.float64]
+    covered: int
+
+
+class SoundClips:
+    """Collects the sound of clip after clip."""
+
+    def __init__(self) -> None:
+        self._resampled = Resampled(RATE, 1, RATE // 4)
+        self._open: dict[int, tuple[NDArray[np.float64], int]] = {}
+        self._closed = 0
+
+    def push(self, piece: Piece) -> Iterator[Sound]:
+        """Add a frame; yield each clip that can get no more sound."""
+        for position, samples in self._resampled.push(piece):
+            self._put(position, samples[0])
+            yield from self._close(position // RATE - 1)
+
+    def finish(self) -> Iterator[Sound]:
+        """Yield the clips that are left."""
+        for position, samples in self._resampled.finish():
+            self._put(position, samples[0])
+        yield from self._close(max(self._open, default=-1) + 1)
+
+    def _put(self, position: int, samples: NDArray[np.float64]) -> None:
+        if position < 0:
+            samples, position = samples[-position:], 0
+        while len(samples):
+            clip, offset = divmod(position, RATE)
+            part = samples[: RATE - offset]
+            if clip >= self._closed:
+                wave, covered = self._open.get(clip) or (np.zeros(RATE), 0)
+                wave[offset : offset + len(part)] = part
+                self._open[clip] = (wave, min(RATE, covered + len(part)))
+            samples, position = samples[len(part) :], position + len(part)
+
+    def _close(self, stop: int) -> Iterator[Sound]:
+        for clip in sorted(clip for clip in self._open if clip < stop):
+            wave, covered = self._open.pop(clip)
+            yield Sound(clip, wave, covered)
+        self._closed = max(self._closed, stop)

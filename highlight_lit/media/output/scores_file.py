@@ -1,0 +1,221 @@
+"""Files of scores: what `score` writes as json and csv, and what `reel` reads of it, of `train` and of `evaluate`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highlight_lit.errors import InputError
+from highlight_lit.files import read_json, read_table, write_json, write_text
+from highlight_lit.inference.raw_video import VideoScores
+from highlight_lit.media.io.bounds import MAX_CLIPS
+from highlight_lit.media.io.decode import Source
+from highlight_lit.media.output.segments import Segment
+from highlight_lit.text import a_few, say
+
+FORMAT = "highlight-lit scores"
+VERSION = 1
+# In memory json takes some twenty-five times its bytes; that of twelve hours has ten million.
+MAX_JSON_BYTES = 16 << 20
+MAX_CSV_BYTES = 64 << 20
+MAX_VIDEOS = 100_000  # of one csv
+MAX_SCORE = 1e6  # of a score or logit, either sign: sums of them stay exact enough to tell clips apart
+LENGTHS_APART_S = 2.0  # of scores and a video that are one's own: the last clip may be left out
+_NUMBERS = ("start", "end", "score")
+_LOGIT, _VIDEO = "logit", "video"
+_MAY_OVERLAP = 1e-3  # seconds: times are written with three decimals
+
+
+@dataclass(frozen=True)
+class ReadScores:
+    """Scores of one video, as a file gives them.
+
+    Attributes:
+        span: (T, 2) seconds, one after the other.
+        score: (T,).
+        logit: (T,), None if the file has none.
+        video: The video's file name or id, "" if the file names none.
+    """
+
+    span: NDArray[np.float64]
+    score: NDArray[np.float32]
+    logit: NDArray[np.float32] | None
+    video: str
+
+
+def write_scores_json(path: Path, scores: VideoScores, highlights: Sequence[Segment]) -> None:
+    """Write scores and highlights as json: seconds, p in [0, 1], loudness in dB."""
+    clips = [
+        {
+            "start": round(float(start), 3),
+            "end": round(float(end), 3),
+            "score": round(float(p), 6),
+            _LOGIT: round(float(z), 4),
+            "heard": bool(heard),
+            "level_db": [round(float(level), 1) for level in levels],
+        }
+        for (start, end), p, z, heard, levels in zip(
+            scores.span, scores.score, scores.logit, scores.heard, scores.level, strict=True
+        )
+    ]
+    write_json(path, {"format": FORMAT, "version": VERSION, **facts(scores, highlights), "clips": clips})
+
+
+def facts(scores: VideoScores, highlights: Sequence[Segment]) -> dict[str, Any]:
+    """What is said of a video as a whole, ready for json."""
+    return {
+        _VIDEO: scores.video,
+        "title": scores.title,
+        "tags": list(scores.tags),
+        "topic": scores.topic,
+        "duration": round(scores.duration, 3),
+        "highlights": [
+            {"start": round(each.start, 3), "end": round(each.end, 3), "score": round(each.score, 6)}
+            for each in highlights
+        ],
+    }
+
+
+def write_scores_csv(path: Path, scores: VideoScores) -> None:
+    """Write one line a clip: start, end, score, logit, heard. Numbers alone: a spreadsheet finds no formula in it."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*_NUMBERS, _LOGIT, "heard"])
+    for (start, end), p, z, heard in zip(scores.span, scores.score, scores.logit, scores.heard, strict=True):
+        writer.writerow([f"{start:.3f}", f"{end:.3f}", f"{p:.6f}", f"{z:.4f}", int(heard)])
+    write_text(path, text.getvalue())
+
+
+def read_scores(path: Path, video: Path, video_id: str | None = None) -> ReadScores:
+    """Read the scores of a video from a json or csv file that `score`, `train` or `evaluate` wrote, or one of its form.
+
+    Args:
+        path: csv if it is named so (columns start, end, score, and perhaps video, logit, heard), else json.
+        video: The video that they are wanted for.
+        video_id: Its id in a csv of several videos; None: the one that is in it, or named as `video` is.
+
+    Raises:
+        InputError: Not such a file, or numbers that no scores have; names the clip or line.
+    """
+    if path.suffix.lower() == ".csv":
+        return _checked(path, *_csv_rows(path, video, video_id))
+    if video_id is not None:
+        raise InputError(f"--video-id {video_id}: only a csv holds several videos; leave it out with {path}")
+    return _checked(path, *_json_rows(path))
+
+
+def check_same_video(path: Path, scores: ReadScores, video: Path) -> None:
+    """Refuse scores that are as long as another video; a name that differs, as after a renaming, is a note.
+
+    Raises:
+        InputError: The lengths differ by more than two seconds, a clip and a hundredth.
+    """
+    end = float(scores.span[-1, 1])
+    allowed = max(LENGTHS_APART_S, 0.01 * end, float((scores.span[:, 1] - scores.span[:, 0]).max()))
+    with Source(video) as source:
+        length = source.stated
+        if abs(length - end) > allowed:  # what a container states may be wrong: look
+            length = source.length()
+    if abs(length - end) > allowed:
+        raise InputError(
+            f"{path}: scores of {end:.1f} s, but {video} lasts {length:.1f} s; expected scores of this video: make them"
+            f" with 'highlight-lit score'"
+        )
+    if scores.video not in ("", video.name, video.stem):
+        say(f"note: {path}: scores of {scores.video!r}, used for {video.name!r}", file=sys.stderr)
+
+
+Row = tuple[str, Mapping[str, Any]]  # where it stands, for errors, and its fields
+
+
+def _json_rows(path: Path) -> tuple[str, Iterator[Row]]:
+    """The video that a json file names, and its clips."""
+    value = read_json(path, "scores written by 'highlight-lit score'", MAX_JSON_BYTES)
+    if not isinstance(value, dict) or value.get("format") != FORMAT or value.get("version") != VERSION:
+        raise InputError(
+            f"{path}: expected {FORMAT!r} version {VERSION}, as 'highlight-lit score' writes to NAME.scores.json;"
+            " scores of another system are read from a csv with the columns start, end, score"
+        )
+    clips, name = value.get("clips"), value.get(_VIDEO)
+    if not isinstance(clips, list) or not all(isinstance(clip, dict) for clip in clips):
+        raise InputError(f"{path}: clips: expected a list of objects with start, end and score")
+    return name if isinstance(name, str) else "", ((f"clips[{at}]", clip) for at, clip in enumerate(clips))
+
+
+def _csv_rows(path: Path, video: Path, video_id: str | None) -> tuple[str, list[Row]]:
+    """The video that is wanted of a csv file, and its rows in their order in time."""
+    names: dict[str, None] = {}
+    for _, row in _table(path):
+        names[row.get(_VIDEO, "")] = None
+        if len(names) > MAX_VIDEOS:
+            raise InputError(f"{path}: over {MAX_VIDEOS} videos, a bound that cannot be raised; expected fewer")
+    likely = [video_id] if video_id is not None else [video.name, video.stem, *([*names] if len(names) == 1 else [])]
+    wanted = next((name for name in likely if name in names), None)
+    if names and wanted is None:
+        given = "--video-id is needed: it has" if video_id is None else f"--video-id {video_id}: not among"
+        raise InputError(f"{path}: {given} the {len(names)} videos {a_few(names)}")
+    rows: list[Row] = []
+    for line, row in _table(path):
+        if row.get(_VIDEO, "") == wanted and len(rows) <= MAX_CLIPS:
+            rows.append((f"line {line}", {key: _parsed(text) for key, text in row.items() if key != _VIDEO}))
+    rows.sort(key=lambda row: row[1]["start"] if isinstance(row[1]["start"], float) else 0.0)
+    return wanted or "", rows
+
+
+def _table(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    return read_table(path, _NUMBERS, (_VIDEO, _LOGIT, "heard"), MAX_CSV_BYTES, rows=None)
+
+
+def _parsed(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _checked(path: Path, video: str, rows: Iterable[Row]) -> ReadScores:
+    """Clips as arrays, each number checked before it is used."""
+    clips: list[tuple[float, ...]] = []
+    logits: list[float] | None = []
+    for where, row in rows:
+        if len(clips) == MAX_CLIPS:
+            raise InputError(f"{path}: over {MAX_CLIPS} clips, a bound that cannot be raised; expected one video's")
+        start, stop, score = (_number(path, where, key, row.get(key)) for key in _NUMBERS)
+        if clips and abs(start - clips[-1][1]) > _MAY_OVERLAP:
+            raise InputError(
+                f"{path}: {where}: starts at {start:g} s; expected {clips[-1][1]:g} s, where the one before it ends"
+            )
+        if not 0 <= start < stop <= MAX_CLIPS:
+            raise InputError(f"{path}: {where}: from {start:g} to {stop:g} s; expected 0 <= start < end <= {MAX_CLIPS}")
+        if row.get(_LOGIT) is None:
+            logits = None
+        elif logits is not None:
+            logits.append(_number(path, where, _LOGIT, row[_LOGIT]))
+        clips.append((start, stop, score))
+    if not clips:
+        raise InputError(f"{path}: no clips; expected a start, end and score for each")
+    table = np.array(clips, np.float64)
+    logit = None if logits is None else np.array(logits, np.float32)
+    return ReadScores(table[:, :2], table[:, 2].astype(np.float32), logit, video)
+
+
+def _number(path: Path, where: str, key: str, value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = float("inf")
+        if isfinite(number) and abs(number) <= MAX_SCORE:
+            return number
+    said = "missing" if value is None else str(value)
+    said = said if len(said) <= 30 else f"{said[:30]}..."
+    raise InputError(f"{path}: {where}: {key}: {said}; expected a number between -{MAX_SCORE:g} and {MAX_SCORE:g}")

@@ -1,0 +1,1 @@
+"""Methods by what comes back across a topic's videos."""

@@ -1,0 +1,32 @@
+"""Recurrence: moments that come back across a topic's videos (after Islam et al., WACV 2025), without training.
+
+A clip's score is the mean over the topic's positive videos of its largest cosine similarity to one of their clips,
+less the same over the negative videos. Time and memory grow with the clips scored times the clips compared with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from highlight_lit.methods.numerics import Floats
+from highlight_lit.methods.videos import Clips, Videos
+
+
+def score(videos: Videos, seed: int = 0) -> list[Floats]:
+    """Scores (T,) of each video to evaluate, in [-2, 2]."""
+    return [recurrence(video, videos) for video in videos.evaluation]
+
+
+def recurrence(video: Clips, videos: Videos) -> Floats:
+    """Recurrence of a video's clips among the topic's other videos, (T,)."""
+    return closeness(video, videos.peers(video)) - closeness(video, [v for v in videos.negative if v.id != video.id])
+
+
+def closeness(video: Clips, others: Sequence[Clips]) -> Floats:
+    """Mean over some videos of the largest cosine similarity of each clip to one of theirs; 0 without any. (T,)"""
+    if not others:
+        return np.zeros(len(video))
+    nearest = [(video.x @ other.x.T).max(axis=1) for other in others]
+    return np.asarray(np.mean(nearest, axis=0, dtype=np.float64))

@@ -1,1 +1,0 @@
-"""Methods to compare with, one file each, behind the same `forward(visual, audio, mask, heard) -> Detection`."""

@@ -1,0 +1,1 @@
+"""What runs leave and say: records, sweeps, summaries and loggers."""

@@ -1,0 +1,119 @@
+"""The ledger: one JSON record a run, under its identity. Tables are made from it alone."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from highlight_lit import __version__
+from highlight_lit.errors import InputError
+from highlight_lit.files import read_json, write_json
+from highlight_lit.locks import locked
+from highlight_lit.runs.record import check
+
+RECORD = "record.json"
+FORMAT = "highlight-lit record"
+VERSION = 1
+
+
+def run_dir(out: Path, run_id: str) -> Path:
+    """Folder of a run."""
+    return out / run_id
+
+
+@contextmanager
+def claimed(out: Path, run_id: str, name: str) -> Iterator[Path]:
+    """Hold a run for this process and yield its folder; another process that wants the same run waits for it.
+
+    Two sweeps in one folder then never run a cell twice: who waited finds its record.
+
+    Args:
+        out: Folder of results.
+        run_id: The run's identity.
+        name: What people call it.
+
+    Raises:
+        InputError: `out` cannot be written.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(out / ".locks" / run_id, name))
+        except OSError as error:
+            raise InputError(f"out={out}: cannot be written ({error.strerror})") from error
+        yield run_dir(out, run_id)
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """Write a run's record, atomically; it is there once the run is done or has failed, never in between."""
+    write_json(folder / RECORD, {"format": FORMAT, "version": VERSION, **record})
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """Record of a run, None if it has none.
+
+    Raises:
+        InputError: It is damaged, of another format or version, or lacks what tables are made from.
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    record = read_json(path, "a record of a run")
+    if not isinstance(record, dict) or record.get("format") != FORMAT or record.get("version") != VERSION:
+        raise InputError(f"{path}: expected {FORMAT!r} version {VERSION}; move it away and run again")
+    check(record, path)
+    return record
+
+
+def read_note(path: Path) -> dict[str, Any]:
+    """What a job of a sweep has noted of its run: its words, and the record, or the error alone.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    note = read_json(path, "a note of a sweep")
+    if not isinstance(note, dict) or type(note.get("overrides")) is not str:
+        raise InputError(f"{path}: expected a note of a sweep")
+    if note.get("status") == "done":
+        check(note, path)
+    elif type(note.get("error")) is not str:
+        raise InputError(f"{path}: error: expected text")
+    return note
+
+
+def records(out: Path) -> Iterator[dict[str, Any]]:
+    """Every record under a folder of results, in the order of their identities.
+
+    Raises:
+        InputError: One is damaged.
+    """
+    for path in sorted(out.glob(f"*/{RECORD}")):
+        if (record := read_record(path.parent)) is not None:
+            yield record
+
+
+def environment() -> dict[str, str]:
+    """Where a number was made: versions, commit, machine."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
+    return {
+        "highlight_lit": __version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": device,
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def _commit() -> str:
+    """Commit of the checkout the package is in, with `-dirty` if it differs; empty outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""

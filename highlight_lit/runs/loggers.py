@@ -1,0 +1,132 @@
+"""The loggers of a run, any of Lightning's and several at once; whatever one of them does, the run goes on.
+
+The record is the truth for tables; a logger is told, and never asked. A logger may have, beside Lightning's methods:
+
+- `starts_anew`: whether a process that goes on with a run finds nothing of what was logged before.
+- `conclude(measures, step)`: takes the measures of a run that is done.
+- `end_run(exit_code)`: closes the run.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import CSVLogger, Logger
+
+from highlight_lit.config.schema import build, check_node
+from highlight_lit.errors import InputError
+from highlight_lit.text import say
+
+_CALLS = (
+    "log_metrics",
+    "log_hyperparams",
+    "log_graph",
+    "save",
+    "finalize",
+    "after_save_checkpoint",
+    "conclude",
+    "end_run",
+)
+
+
+def check_loggers(plain: Mapping[str, Any]) -> None:
+    """Refuse nodes of loggers that name no class, or what it does not take.
+
+    Raises:
+        InputError: Names the node and the argument.
+    """
+    for name, node in _nodes(plain).items():
+        check_node(node, f"logger.{name}")
+        if node["_target_"].endswith(".wandb_logger"):
+            from highlight_lit.runs.tracking import chosen_mode
+
+            chosen_mode(node["mode"])
+
+
+def _nodes(plain: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {name: node for name, node in plain["logger"].items() if isinstance(node, Mapping) and "_target_" in node}
+
+
+@contextmanager
+def opened(plain: Mapping[str, Any], folder: Path, run_id: str) -> Iterator[list[Logger]]:
+    """The loggers of a resolved configuration; their runs are closed on leaving: exit code 0, or 1 if anything was raised.
+
+    A logger that cannot be opened is a line on standard error.
+
+    Args:
+        plain: The configuration.
+        folder: The run's, where loggers keep their files.
+        run_id: The run's identity.
+    """
+    loggers = []
+    for name, node in _nodes(plain).items():
+        make = functools.partial(build, node, f"logger.{name}", save_dir=folder, run_id=run_id, config=plain)
+        logger = attempt(f"logger.{name} could not be opened; goes on without", make)
+        if logger is not None:
+            loggers.append(tolerant(logger))
+    exit_code = 1
+    try:
+        yield loggers
+        exit_code = 0
+    finally:
+        for logger in loggers:
+            if hasattr(logger, "end_run"):
+                logger.end_run(exit_code=exit_code)
+
+
+def start_anew(logger: Logger) -> bool:
+    """Whether a run that goes on must be told to a logger from its first epoch on."""
+    return bool(getattr(logger, "starts_anew", isinstance(logger, CSVLogger)))
+
+
+def conclude(loggers: Sequence[Logger], measures: Mapping[str, float], step: int) -> None:
+    """Tell the loggers the measures of a run that is done."""
+    for logger in loggers:
+        if hasattr(logger, "conclude"):
+            logger.conclude(measures, step)
+        elif measures:
+            logger.log_metrics(dict(measures), step)
+            logger.save()
+
+
+def tolerant(logger: Logger) -> Logger:
+    """The logger, whose failures are a line on standard error, the first of them alone, and never an exception."""
+    failed: list[Exception] = []
+
+    def guarded(call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def tried(*arguments: Any, **named: Any) -> Any:
+            try:
+                return call(*arguments, **named)
+            except Exception as error:
+                if not failed:
+                    _warn(f"{type(logger).__name__} failed; training goes on", error)
+                failed.append(error)
+                return None
+
+        return tried
+
+    for name in _CALLS:
+        if hasattr(logger, name):
+            setattr(logger, name, guarded(getattr(logger, name)))
+    return logger
+
+
+def attempt(what: str, call: Callable[..., Any], *arguments: Any) -> Any:
+    """What a call returns; None, and a line that says what and why, if it fails."""
+    try:
+        return call(*arguments)
+    except Exception as error:
+        _warn(what, error)
+        return None
+
+
+def _warn(what: str, error: Exception) -> None:
+    first = next((line for line in str(error).splitlines() if line.strip()), "")
+    kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+    say(f"highlight-lit: {what} ({kind}{first})", file=sys.stderr)

@@ -1,0 +1,116 @@
+"""What a sweep says of itself: a line a run as it ends, then the table of all cells and the list of those that failed."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shutil
+import socket
+import sys
+import tempfile
+from collections import defaultdict
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from highlight_lit.files import write_json
+from highlight_lit.runs import summary
+from highlight_lit.runs.jobs import alive, conducted
+from highlight_lit.runs.ledger import read_note
+from highlight_lit.signals import Signals
+from highlight_lit.text import columns, say, say_table
+
+# Names the folder in which the jobs of a sweep leave their notes, whatever process or machine runs them.
+_NOTES = "HIGHLIGHT_LIT_SWEEP"
+
+
+class Sweep(Callback):
+    """Hydra callback. Jobs may run in other processes (joblib, submitit), so each leaves a note in a shared folder.
+
+    Attributes:
+        signals: Of this process, while a command is under way.
+        outcome: The record of the run that has just ended in this process, or how it failed.
+        failures: What failed in the last sweep of this process: the cells by their error.
+        error: What a single run of this process raised.
+    """
+
+    signals: ClassVar[Signals]
+    outcome: ClassVar[dict[str, Any]]
+    failures: ClassVar[dict[str, list[str]]] = {}
+    error: ClassVar[Exception | None] = None
+    _open: ClassVar[ExitStack] = ExitStack()
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Forget the run before."""
+        Sweep.failures, Sweep.error = {}, None
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Make the folder of notes, beside the results so that other machines see it."""
+        Sweep.failures, Sweep.error = {}, None
+        out, here = Path(config.out).resolve(), f".sweep-{socket.gethostname()}-"
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            os.environ[_NOTES] = tempfile.mkdtemp(prefix=f"{here}{os.getpid()}-", dir=out)
+        except OSError:
+            return  # Hydra only warns of what a callback raises; it writes to the same folder next, and that is heard
+        for left in out.glob(".sweep-*"):
+            owner = re.fullmatch(rf"{re.escape(here)}(\d+)-[^-]*", left.name)
+            if owner is not None and not alive(int(owner[1])):  # it was killed
+                shutil.rmtree(left, ignore_errors=True)
+        if not config.hydra.launcher._target_.endswith(".BasicLauncher"):  # others have jobs run by other processes
+            Sweep._open.enter_context(conducted(Path(os.environ[_NOTES]), Sweep.signals))
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Print the run's line and leave a note of it."""
+        if job_return.status != JobStatus.COMPLETED:
+            return
+        record = Sweep.outcome
+        overrides = " ".join(job_return.overrides or [])
+        notes = Path(os.environ[_NOTES]) if _NOTES in os.environ else None
+        if (error := record.pop("exception", None)) is not None:
+            Sweep.error = error
+        elif record["status"] == "failed":
+            if notes is None or record["error"] not in [noted.get("error") for noted in _read(notes)]:
+                say(f"failed: {overrides}: {record['error']}", file=sys.stderr)
+        elif record["status"] == "done":
+            say(summary.line(record))
+        if notes is not None and notes.is_dir():
+            write_json(notes / f"{config.hydra.job.num:06d}.json", {"overrides": overrides, **record})
+
+    @staticmethod
+    def close() -> None:
+        """End what goes on as long as a sweep does, and remove its notes."""
+        Sweep._open.close()
+        if (notes := os.environ.pop(_NOTES, None)) is not None:
+            shutil.rmtree(notes, ignore_errors=True)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Print the table over all cells of the sweep, done now or before."""
+        records = _read(Path(os.environ[_NOTES]))
+        self.close()
+        if Sweep.signals.received is not None:
+            return
+        failures = defaultdict(list)
+        for record in records:
+            if record["status"] != "done":
+                failures[record["error"]].append(record["overrides"])
+        Sweep.failures = dict(failures)
+        done = [record for record in records if record["status"] == "done"]
+        judged = [record for record in done if math.isfinite(record.get("value", math.nan))]
+        if judged:
+            metric = config.optimized_metric
+            direction = config.hydra.sweeper.get("direction") or ("minimize" if "loss" in metric else "maximize")
+            found = (min if direction == "minimize" else max)(judged, key=lambda record: record["value"])
+            say(f"best of {len(judged)} by {metric}: {found['value']:.6g} with {found['overrides']}")
+        if any("evaluation" in record for record in done):
+            say("", summary.heading(done))
+            say_table(summary.sweep_table(done, columns()))
+
+
+def _read(notes: Path) -> list[dict[str, Any]]:
+    return [read_note(path) for path in sorted(notes.glob("*.json"))]

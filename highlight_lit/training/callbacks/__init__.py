@@ -1,0 +1,1 @@
+"""Callbacks of this package: the last checkpoint, and the progress bar."""

@@ -1,0 +1,188 @@
+"""A run that can be stopped anywhere: when `last.ckpt` is written, how, and how it is found and read again."""
+
+from __future__ import annotations
+
+import io
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import Checkpoint
+
+from highlight_lit.errors import InputError, Interrupted
+from highlight_lit.files import atomic_write
+from highlight_lit.signals import Signals
+from highlight_lit.training.callbacks.state import check_state
+from highlight_lit.untrusted.torch_files import read_tensors
+
+NAME = "last.ckpt"
+
+
+class LastCheckpoint(Checkpoint):
+    """Keeps `last.ckpt`: every so many steps, every so many minutes, on a signal, and at the end of training.
+
+    What falls due on the last batch of an epoch is written once the epoch is over: a run resumed from it goes on with
+    the next one.
+
+    Args:
+        path: The file.
+        signals: Where a signal to stop is noted.
+        steps: Steps between two checkpoints; None: not by steps.
+        minutes: Minutes between two; None: not by time.
+
+    Attributes:
+        seconds: Spent in training so far, over all the processes the run has had.
+        began: Whether training has begun, in this process: what it goes on from is restored then.
+    """
+
+    def __init__(self, path: Path, signals: Signals, steps: int | None = None, minutes: float | None = 5.0) -> None:
+        self.path, self.steps, self.minutes, self.signals = path, steps, minutes, signals
+        self.seconds, self.began, self._between_epochs = 0.0, False, False
+        self._resumed_at = self._saved_at = time.monotonic()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """From here on a signal waits for the end of its step."""
+        self.began = True
+        self._resumed_at = self._saved_at = time.monotonic()
+        self.signals.install()
+        self.signals.deferred = True
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save in the middle of an epoch, but not of batches whose gradients are added up: those are not kept."""
+        if not trainer.is_last_batch and (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            self._save_if_due(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save between two epochs."""
+        self._between_epochs = True
+        self._save_if_due(trainer)
+        self._between_epochs = False
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Between two epochs, have the next one begin at its first batch.
+
+        Where `trainer.max_steps` is set, Lightning would go on in the epoch that is over, find no batch in it, and leave
+        out the next one.
+        """
+        if self._between_epochs and trainer.max_steps != -1:
+            loop = checkpoint["loops"]["fit_loop"]
+            for epochs in (loop["epoch_progress"]["total"], loop["epoch_progress"]["current"]):
+                epochs["completed"] = epochs["processed"]
+            batches = loop["epoch_loop.batch_progress"]
+            batches |= {"current": dict.fromkeys(batches["current"], 0), "is_last_batch": False}
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the weights that training ends with, whatever ended it; from here on there is nothing to save."""
+        self._save_if_due(trainer, last=True)
+        self.signals.deferred = False
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """The same, when training ends early."""
+        self.signals.deferred = False
+
+    def _save_if_due(self, trainer: pl.Trainer, last: bool = False) -> None:
+        by_steps = self.steps is not None and trainer.global_step % self.steps == 0
+        by_time = self.minutes is not None and time.monotonic() - self._saved_at >= 60 * self.minutes
+        stop = self.signals.received is not None
+        due = last or by_steps or by_time or stop
+        if trainer.world_size > 1:  # ranks must agree: saving waits for all of them
+            due, stop = (trainer.strategy.reduce_boolean_decision(decision, all=False) for decision in (due, stop))
+        if due:
+            self._count_seconds()
+            trainer.save_checkpoint(self.path)
+            self._saved_at = time.monotonic()
+        if stop:
+            raise Interrupted(self.signals.received or signal.SIGTERM)
+
+    def _count_seconds(self) -> None:
+        now = time.monotonic()
+        self.seconds += now - self._resumed_at
+        self._resumed_at = now
+
+    def state_dict(self) -> dict[str, Any]:
+        """What goes into the checkpoint."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting."""
+        self.seconds = float(state_dict["seconds"])
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Checkpoints that are whole or not there, and are read as data."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write under a temporary name, sync, rename.
+
+        Raises:
+            InputError: It cannot be written: a full disk, a read-only folder. The one before stays.
+        """
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        with atomic_write(Path(path)) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
+
+    def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
+        """Read it whole, onto the CPU."""
+        return read_checkpoint(Path(path))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint as data: no pickled object is made from it, and it takes no more memory than it is large.
+
+    Raises:
+        InputError: The file is missing, damaged (each part is checked against its CRC-32), or holds more than data.
+    """
+    checkpoint = read_tensors(path, "a checkpoint")
+    if not isinstance(checkpoint, dict):
+        raise InputError(f"{path}: a {type(checkpoint).__name__}; expected a checkpoint of highlight-lit")
+    return checkpoint
+
+
+def resumable(folder: Path, module: pl.LightningModule) -> Path | None:
+    """The checkpoint that a run goes on from, None if there is none; what a killed writer left is removed.
+
+    Raises:
+        InputError: There is one and it cannot be used.
+    """
+    for left in folder.glob(f".{NAME}.*.tmp"):
+        left.unlink(missing_ok=True)
+    path = folder / NAME
+    if not path.exists():
+        return None
+    try:
+        check_state(read_checkpoint(path), module, path)
+    except InputError as error:
+        raise InputError(f"{error}; remove it to train from the start") from error
+    return path
+
+
+@contextmanager
+def restoring(path: Path | None, last: LastCheckpoint) -> Iterator[None]:
+    """Name the checkpoint in what Lightning raises while it restores it, before training has begun, or what it refuses.
+
+    Raises:
+        InputError: In place of what was raised.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except MisconfigurationException as error:
+        raise InputError(f"trainer: {str(error).splitlines()[0]}") from error
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        if path is None or last.began:
+            raise
+        first = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        raise InputError(f"{path}: cannot be restored ({first}); remove it to train from the start") from error

@@ -1,0 +1,171 @@
+"""What a checkpoint must hold so that a run can go on from it: tensors and plain state, of this run's own form.
+
+The configuration is the user's; a checkpoint only fills what was made from it.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from highlight_lit.errors import InputError
+from highlight_lit.untrusted.networks import check_tensors
+from highlight_lit.untrusted.plain_values import plain
+
+MAX_COUNT = 1 << 53  # of steps, epochs and bags
+NEEDED = ("epoch", "global_step", "loops", "optimizer_states", "lr_schedulers", "progress", "state_dict")
+
+
+def check_state(checkpoint: Mapping[str, Any], module: pl.LightningModule, path: Path) -> None:
+    """Refuse a checkpoint that a run of this module cannot go on from.
+
+    Raises:
+        InputError: Names the key, and what was expected.
+    """
+    if not checkpoint.keys() >= set(NEEDED):
+        raise InputError(f"{path}: written by another version, which no run can go on from")
+    weights = checkpoint["state_dict"]
+    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise InputError(f"{path}: state_dict: expected weights by name")
+    check_tensors(weights, module.state_dict(), str(path))
+    for key in ("epoch", "global_step"):
+        _whole(checkpoint[key], f"{path}: {key}")
+    _check_loops(plain(checkpoint["loops"], f"{path}: loops"), f"{path}: loops")
+    _check_progress(checkpoint["progress"], checkpoint["epoch"], f"{path}: progress")
+    made: Any = module.configure_optimizers()
+    optimizer, schedule = (made["optimizer"], made["lr_scheduler"]) if isinstance(made, dict) else (made, None)
+    states, where = checkpoint["optimizer_states"], f"{path}: optimizer_states"
+    groups = optimizer.state_dict()["param_groups"]
+    _like(states, [{"state": {}, "param_groups": groups}], where, free=("state",))
+    if any(group["params"] != of["params"] for group, of in zip(states[0]["param_groups"], groups, strict=True)):
+        raise InputError(f"{where}.param_groups.params: expected the parameters in their order")
+    _check_moments(states[0]["state"], _moments(optimizer), f"{where}.state")
+    own = [] if schedule is None else [schedule.state_dict()]
+    _like(checkpoint["lr_schedulers"], own, f"{path}: lr_schedulers")
+    if schedule is not None:
+        _check_step(schedule, checkpoint["lr_schedulers"][0], f"{path}: lr_schedulers")
+
+
+def _check_step(schedule: Any, state: dict[str, Any], where: str) -> None:
+    """Refuse a schedule's state with which it takes no step, such as a `step_size` of 0."""
+    try:
+        schedule.step()
+    except Exception:
+        return  # it waits for a measure: nothing can be tried here
+    try:
+        schedule.load_state_dict(copy.deepcopy(state))
+        schedule.step()
+    except Exception as error:  # whatever a schedule raises
+        raise InputError(f"{where}: its next step fails ({type(error).__name__}: {error})") from error
+
+
+def _whole(value: object, where: str) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_COUNT:
+        raise InputError(f"{where}: expected a whole number from 0 to {MAX_COUNT}")
+    return value
+
+
+def _check_loops(loops: object, where: str) -> None:
+    """Lightning restores what is there and starts anew with the rest, so nothing may be missing."""
+    fit = _inner(loops, "fit_loop")
+    for names in (
+        ("epoch_progress", "current"),
+        ("epoch_progress", "total"),
+        ("epoch_loop.batch_progress", "current"),
+        ("epoch_loop.automatic_optimization.optim_progress", "optimizer", "step", "total"),
+    ):
+        of = fit
+        for name in names:
+            of = _inner(of, name)
+        for count in ("ready", "completed"):
+            _whole(of.get(count), f"{where}.fit_loop.{'.'.join(names)}.{count}")
+    loaders = _inner(fit, "state_dict").get("combined_loader")
+    for each in loaders if isinstance(loaders, list) and loaders else [None]:
+        for count in ("epoch", "batch"):
+            _whole(_inner([each], 0).get(count), f"{where}.fit_loop.state_dict.combined_loader.{count}")
+
+
+def _inner(of: Any, key: Any) -> dict[str, Any]:
+    """A mapping in a mapping or list; an empty one where there is none."""
+    found = of.get(key) if isinstance(of, dict) else of[key] if isinstance(of, list) and type(key) is int else None
+    return found if isinstance(found, dict) else {}
+
+
+def _check_progress(progress: object, epoch: int, where: str) -> None:
+    """The means of the epochs that are over, and the sums of the one that is not."""
+    if not isinstance(progress, dict) or progress.keys() != {"history", "sums", "bags"}:
+        raise InputError(f"{where}: expected history, sums and bags")
+    history, sums = plain(progress["history"], f"{where}.history"), progress["sums"]
+    if not isinstance(history, list) or len(history) not in (epoch, epoch + 1):
+        raise InputError(f"{where}.history: expected an entry for each of {epoch} or {epoch + 1} epochs")
+    for each in history:
+        if not isinstance(each, dict) or not all(type(value) in (int, float) for value in each.values()):
+            raise InputError(f"{where}.history: expected numbers by name")
+        for key in ("epoch", "step"):
+            _whole(each.get(key), f"{where}.history.{key}")
+    if not isinstance(sums, dict) or not all(type(name) is str and _is_number(value) for name, value in sums.items()):
+        raise InputError(f"{where}.sums: expected numbers by name")
+    _whole(progress["bags"], f"{where}.bags")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 0 and value.is_floating_point() and bool(value.isfinite())
+
+
+def _moments(optimizer: Optimizer) -> Mapping[int, Mapping[str, Any]]:
+    """What an optimizer keeps of each parameter once it has stepped; it is made to step without a gradient, and undone."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    before = [parameter.detach().clone() for parameter in parameters]
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    with torch.no_grad():
+        for parameter, value in zip(parameters, before, strict=True):
+            parameter.copy_(value)
+            parameter.grad = None
+    state: Mapping[int, Mapping[str, Any]] = optimizer.state_dict()["state"]
+    return state
+
+
+def _check_moments(state: object, own: Mapping[int, Mapping[str, Any]], where: str) -> None:
+    """Each parameter that has had a gradient has the numbers and tensors that this optimizer keeps."""
+    if not isinstance(state, dict):
+        raise InputError(f"{where}: expected a mapping")
+    for number, of in state.items():
+        if type(number) is not int or number not in own:
+            raise InputError(f"{where}: expected one mapping for each of {len(own)} parameters")
+        _like(of, own[number], f"{where}.{number}")
+
+
+def _like(value: object, own: object, where: str, free: tuple[str, ...] = ()) -> None:
+    """Refuse a value that is not of the form that this run writes: types, keys, and lengths of lists."""
+    if isinstance(own, dict) and type(value) in (dict, type(own)):
+        assert isinstance(value, dict)
+        if type(own) is dict and value.keys() != own.keys():
+            raise InputError(f"{where}: expected the keys {', '.join(map(str, own))}")
+        for key in own if type(own) is dict else ():
+            if key not in free:
+                _like(value[key], own[key], f"{where}.{key}", free)
+    elif isinstance(own, list | tuple) and type(value) is type(own):
+        assert isinstance(value, list | tuple)
+        if len(value) != len(own):
+            raise InputError(f"{where}: {len(value)} values, expected {len(own)}")
+        for each, of in zip(value, own, strict=True):
+            _like(each, of, where, free)
+    elif isinstance(own, Tensor) and isinstance(value, Tensor):
+        if value.shape != own.shape or value.dtype != own.dtype or not value.isfinite().all():
+            raise InputError(f"{where}: expected {tuple(own.shape)} finite numbers")
+    elif type(own) in (int, float) and type(value) in (int, float):
+        assert isinstance(value, int | float)
+        if not math.isfinite(value) or abs(value) > MAX_COUNT:
+            raise InputError(f"{where}: expected a finite number")
+    elif type(value) is not type(own):
+        raise InputError(f"{where}: expected {'null' if own is None else type(own).__name__}")

@@ -1,0 +1,1 @@
+"""A run on several devices: where its processes are, and how they are started."""

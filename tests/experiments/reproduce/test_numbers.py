@@ -1,0 +1,165 @@
+"""What the report says of a ledger: means, intervals, holes, claims; and how it says it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from experiments.analyses import cost, planted
+from experiments.reproduce import claims, tables
+from experiments.reproduce.document import Heading, Table, Text, latex, page
+from experiments.reproduce.numbers import Block, Row, _row
+from experiments.reproduce.study import studies
+from tests.tolerance import FUNCTION, assert_near
+
+STUDY = {study.name: study for study in studies()}
+CORPUS = {"name": "real", "benchmark": "youtube-highlights", "synthetic": False, "topics": ["dog", "surf"]}
+
+
+def record(topic: str, values: Mapping[str, float]) -> dict[str, object]:
+    def of(mean: float) -> dict[str, object]:
+        return {
+            "m": {"mean": mean, "description": "a measure", "n_videos": len(values), "videos": {topic: dict(values)}}
+        }
+
+    levels = {name: {"measures": of(at)} for name, at in (("chance", 0.4), ("middle", 0.45), ("annotators", 1.0))}
+    evaluation = {"primary": "m", "measures": of(float(np.mean(list(values.values())))), "levels": levels}
+    return {"topic": topic, "evaluation": evaluation, "environment": {"commit": "abc"}}
+
+
+def row(tau: str, at: float, seeds: int = 3, without: tuple[tuple[str, int], ...] = (), noise: float = 0.01) -> Row:
+    """A system whose videos reach `at`, seeds and videos straying by `noise`."""
+    rng = np.random.default_rng(0)
+    keys = [(topic, seed) for topic in CORPUS["topics"] for seed in range(seeds)]
+    there = {
+        key: record(key[0], {f"{key[0]}{v}": at + noise * rng.normal() for v in range(20)})
+        for key in keys
+        if key not in without
+    }
+    system = {"tau": tau}
+    paper = STUDY["table2"].published(system, "youtube-highlights")
+    return Row(f"tau = {tau}", system, paper, CORPUS["topics"], range(seeds), there, {key: str(key) for key in keys})
+
+
+def block(*rows: Row) -> Block:
+    return Block(STUDY["table2"], CORPUS, "f" * 64, rows)
+
+
+def test_a_table_shows_each_mean_with_its_interval_beside_the_paper_and_the_levels() -> None:
+    table = tables.of_study(block(row("20", 0.5), row("60", 0.7)))
+    assert table.columns == ["", "mean over topics", "paper", "dog", "surf"]
+    assert [line[0] for line in table.rows] == ["tau = 20", "tau = 60", "chance", "middle of the video", "annotators"]
+    assert table.rows[1][1].startswith("70")
+    assert "±" in table.rows[1][1]
+    assert table.rows[1][2] == "63.0"
+    assert table.rows[2][1] == "40.0"
+    for said in ("`m` in percent", "40 videos", "seeds 0 to 2", "commit abc", "real", "ffffffffffff"):
+        assert said in table.caption
+
+
+def test_a_hole_is_shown_as_one_and_a_seed_without_a_topic_does_not_count() -> None:
+    holed = row("20", 0.5, without=(("dog", 0), ("dog", 1), ("dog", 2), ("surf", 0)))
+    half = row("60", 0.7, without=(("dog", 1),))
+    assert holed.holes == 4
+    assert holed.mean("m") is None
+    assert set(half.by_seed("m")) == {0, 2}
+    table = tables.of_study(block(holed, half))
+    assert table.rows[0][1] == table.rows[0][3] == "–"
+    assert table.rows[0][4] != "–"
+    assert "5 cells are missing" in table.caption
+
+
+def test_what_is_made_up_says_so_and_never_stands_beside_the_paper() -> None:
+    cells = [{"id": "a", "system": {"tau": "60"}, "topic": "dog", "seed": 0}]
+    made_up, real = (
+        _row(STUDY["table2"], {**CORPUS, "synthetic": synthetic}, "tau = 60", cells, {"a": None})
+        for synthetic in (True, False)
+    )
+    assert made_up.paper is None
+    assert real.paper == 0.6297
+    assert (
+        "SYNTHETIC"
+        in tables.of_study(Block(STUDY["table2"], {**CORPUS, "synthetic": True}, "f" * 64, [row("60", 0.7)])).caption
+    )
+
+
+def test_the_csv_holds_every_number_of_the_table() -> None:
+    lines = list(csv.DictReader(io.StringIO(tables.everything([block(row("60", 0.7))]))))
+    assert {line["topic"] for line in lines} == {"dog", "surf", "mean over topics"}
+    mean = next(line for line in lines if line["topic"] == "mean over topics")
+    assert float(mean["low"]) < float(mean["mean"]) < float(mean["high"])
+    assert (mean["paper"], mean["seeds"], mean["videos"]) == ("0.629700", "3", "40")
+
+
+@pytest.mark.parametrize(
+    ("best", "verdict"), [(0.7, "holds"), (0.3, "does not hold"), (0.5, "cannot be told with 40 videos and 3 seeds")]
+)
+def test_a_claim_holds_where_the_videos_and_the_seeds_say_so(best: float, verdict: str) -> None:
+    found = claims.findings([block(row("60", best), row("20", 0.5), row("40", 0.5), row("80", 0.5))])
+    assert [each.verdict for each in found] == [verdict] * 3
+    assert claims.verdict_of(found) == verdict
+    assert all(each.p >= each.videos.p for each in found)
+
+
+def test_a_claim_needs_every_comparison_and_one_seed_proves_nothing() -> None:
+    found = claims.findings([block(row("60", 0.7), row("20", 0.5), row("40", 0.7), row("80", 0.9))])
+    assert [each.verdict.split()[0] for each in found] == ["holds", "cannot", "does"]
+    assert claims.verdict_of(found) == "does not hold"
+    [single] = claims.findings([block(row("60", 0.7, seeds=1), row("20", 0.5, seeds=1))])
+    assert single.verdict == "cannot be told with 40 videos and 1 seeds"
+
+
+def test_a_difference_between_two_topics_seeds_is_not_taken_for_one() -> None:
+    """Two systems that differ by chance alone are seldom told apart: the correction holds the share of false claims."""
+    rng = np.random.default_rng(1)
+    told = 0
+    for _ in range(40):
+        rows = []
+        for tau in ("60", "20", "40", "80"):
+            made = row(tau, 0.5, noise=0.0)
+            for (topic, _seed), of in made.records.items():
+                shift = 0.02 * rng.normal()
+                values = {f"{topic}{v}": 0.5 + shift + 0.2 * rng.normal() for v in range(20)}
+                of["evaluation"] = record(topic, values)["evaluation"]  # type: ignore[index]
+            rows.append(made)
+        told += any(not each.verdict.startswith("cannot") for each in claims.findings([block(*rows)]))
+    assert told <= 6  # 5 % of 40 is 2
+
+
+def test_the_papers_table_4_is_shown_with_its_averages_recomputed() -> None:
+    table = tables.printed_table4()
+    recomputed, printed = (dict(zip(table.columns, line, strict=True)) for line in table.rows[-2:])
+    assert (recomputed["SM"], printed["SM"]) == ("73.0", "73.5")
+    assert (recomputed["MBF"], printed["MBF"]) == ("60.6", "60.2")
+    assert (recomputed["Ours"], printed["Ours"]) == ("93.0", "93.0")
+
+
+def test_operations_grow_as_the_supplement_says() -> None:
+    measured = {
+        "full": [{"d": d, **cost._cost(cost.FullTensorFusion(d), d)} for d in (8, 16, 32)],
+        "low_rank": [{"d": d, **cost._cost(cost.LowRankFusion(d, 4), d)} for d in (8, 16, 32)],
+        "ranks": [{"R": R, **cost._cost(cost.LowRankFusion(16, R), 16)} for R in (1, 2, 4)],
+    }
+    fits = [cost.exponent(measured[rows], over, "operations") for rows, over in (("full", "d"), ("low_rank", "d"), ("ranks", "R"))]  # fmt: skip
+    assert_near(fits, [3, 2, 1], 3, 3 * FUNCTION)
+
+
+def test_a_fitted_fusion_stops_gaining_at_the_planted_rank() -> None:
+    left = {R: planted.fit(R) for R in (4, 8, 16)}
+    assert left[4] > 0.05
+    assert left[8] < 0.005
+    assert left[16] > left[8] / 2
+
+
+def test_latex_and_html_take_text_as_text() -> None:
+    table = Table("x", "50 % of a_b & <c> ± 1", ["", "R^2"], [["a_b", "1 ± 2"]])
+    assert r"50 \% of a\_b \& $<$c$>$ $\pm$ 1" in latex(table)
+    assert r"R\textasciicircum{}2" in latex(table)
+    shown = page("<script>", [Heading(1, "<b>"), Text("a `<i>` b"), table])
+    assert "<title>&lt;script&gt;</title>" in shown
+    assert "<b>" not in shown
+    assert "<code>&lt;i&gt;</code>" in shown

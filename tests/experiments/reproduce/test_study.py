@@ -1,0 +1,97 @@
+"""A study names its cells through Hydra and stands beside the paper's own numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from experiments.reproduce.cells import cells_of, site
+from experiments.reproduce.study import HERE, Profile, Study, paper_rows, profile, studies
+from highlight_lit.errors import InputError
+
+STUDIES = {study.name: study for study in studies()}
+
+
+def test_every_table_and_figure_of_the_supplement_has_a_study() -> None:
+    assert list(STUDIES) == ["table1", "table2", "table3", "table4", "figure1", "figure2", "figure3",
+                             "context", "cost", "fusion", "loss", "pooling"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name, study in STUDIES.items() if study.sweep])
+def test_every_cell_of_every_study_composes(name: str, tiny: Path) -> None:
+    study = STUDIES[name]
+    where = site(tiny / "corpus", None)
+    systems = study.systems()
+    cells = cells_of(study, systems, where, profile("full"), [])
+    assert len(cells) == len(systems) * 2 * 5
+    assert len({cell.id for cell in cells}) == len(cells)
+    assert not any("{" in cell.label for cell in cells)
+
+
+def test_the_sweeps_are_the_papers() -> None:
+    assert STUDIES["figure1"].axes() == {"rank": ["1", "2", "4", "8", "16", "32", "64"]}
+    assert STUDIES["table2"].axes() == {"tau": ["20", "40", "60", "80"]}
+    assert len(STUDIES["table1"].systems()) == 6
+
+
+@pytest.mark.parametrize("name", ["table1", "table2", "table3"])
+def test_every_number_of_a_table_of_the_paper_finds_its_system(name: str) -> None:
+    study = STUDIES[name]
+    for benchmark, column in (("youtube-highlights", "youtube_map"), ("tvsum", "tvsum_top5_map")):
+        found = [study.published(system, benchmark) for system in study.systems()]
+        assert sorted(found) == sorted(float(row[column]) for row in paper_rows(study.paper["file"]))  # type: ignore[type-var]
+
+
+def test_the_papers_headline_stands_beside_our_default() -> None:
+    ours = {"model": "highlight_net", "modality": "av"}
+    assert STUDIES["table1"].published(ours, "youtube-highlights") == 0.6297
+    assert STUDIES["table1"].published(ours, "tvsum") == 0.7682
+
+
+def test_studies_share_the_cells_they_have_in_common(tiny: Path) -> None:
+    where = site(tiny / "corpus", None)
+    ids = {
+        name: {cell.id for cell in cells_of(STUDIES[name], STUDIES[name].systems(), where, profile("full"), [])}
+        for name in ("table1", "table2", "table3")
+    }
+    assert len(ids["table1"] & ids["table2"] & ids["table3"]) == 10  # the default: two topics, five seeds
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (HERE / "profiles").glob("*.yaml")))
+def test_every_profile_names_keys_that_its_studies_have(name: str) -> None:
+    chosen = profile(name)
+    for study in STUDIES.values():
+        assert study.sweep is None or study.systems(chosen.only.get(study.sweep))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("title: X\nabout: Y\nsource: Z\nshow: rows\ncolour: red\n", "colour: no such key"),
+        ("title: X\nabout: Y\nsource: Z\n", "show: missing"),
+        ("title: X\nabout: Y\nsource: Z\nshow: pie\n", "show: pie: expected one of"),
+        ("[1, 2", "not readable as YAML"),
+        ("words", "expected keys and values"),
+    ],
+)
+def test_a_study_that_is_not_one_is_refused_by_file_and_key(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(InputError, match="mine.yaml") as refused:
+        studies(tmp_path)
+    assert says in str(refused.value)
+
+
+def test_a_sweep_that_does_not_exist_and_a_profile_that_does_not_are_refused() -> None:
+    with pytest.raises(InputError, match=r"studies/x\.yaml: sweep: nosuch"):
+        Study("x", "X", "", "", "rows", sweep="nosuch").axes()
+    with pytest.raises(InputError, match="profile nosuch: no such profile; expected one of full, quick"):
+        profile("nosuch")
+    with pytest.raises(InputError, match=r"only.table2.rank: no such key; the sweep has tau"):
+        STUDIES["table2"].systems({"rank": "1"})
+
+
+def test_a_cell_that_cannot_compose_is_refused_by_study_and_override(tiny: Path) -> None:
+    chosen = Profile("x", "", 1, 1, ["rank=none"], {}, {})
+    with pytest.raises(InputError, match=r"study table2: .*rank=none.*rank"):
+        cells_of(STUDIES["table2"], STUDIES["table2"].systems(), site(tiny / "corpus", 1), chosen, [])

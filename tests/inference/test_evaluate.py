@@ -1,0 +1,181 @@
+"""`evaluate` judges what it is given, says what it leaves out, and shows names as text."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from highlight_lit.cli import main
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.evaluation.scores import ClipScores, write_scores
+from highlight_lit.methods import METHODS
+from highlight_lit.methods.videos import Videos
+from highlight_lit.runs.ledger import records
+
+Train = Callable[..., int]
+
+
+@pytest.fixture
+def copy(small_corpus: Path, tmp_path: Path) -> Path:
+    """A corpus whose manifest may be changed."""
+    shutil.copytree(small_corpus, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def renamed(root: Path, **facts: object) -> None:
+    path = root / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **facts}))
+
+
+def evaluate(*words: object) -> int:
+    return main(["evaluate", "--draws", "10", *map(str, words)])
+
+
+@pytest.fixture
+def scores(small_corpus: Path, tmp_path: Path) -> Path:
+    corpus = Corpus(small_corpus)
+    found = {}
+    for video, name in enumerate(corpus.ids):
+        span = corpus.rows(video, "span")
+        found[name.decode()] = ClipScores(span, (span[:, 0] * 7) % 5)
+    write_scores(tmp_path / "scores.csv", found)
+    return tmp_path / "scores.csv"
+
+
+@pytest.fixture
+def swept(quick_train: Train, tmp_path: Path) -> list[Path]:
+    """Two topics, three seeds each."""
+    assert quick_train("topic=topic01,topic02", "seed=0,1,2", "trainer.max_epochs=1", multirun=True) == 0
+    return sorted((tmp_path / "runs").glob("*/last.ckpt"))
+
+
+def test_all_checkpoints_of_a_sweep_over_topics_and_seeds(
+    swept: list[Path], small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert evaluate("--checkpoint", *swept, "--corpus", small_corpus, "--out", tmp_path / "judged") == 0
+    out = capsys.readouterr().out
+    for record in records(tmp_path / "runs"):
+        name, value = str(record["id"]), record["evaluation"]["measures"]["youtube/trapezoid"]["mean"]
+        line = next(line for line in out.splitlines() if name in line)
+        assert f"{100 * value:.1f}" in line
+        judged = json.loads((tmp_path / "judged" / name / "evaluation.json").read_text())
+        assert judged["measures"] == record["evaluation"]["measures"]
+        assert (tmp_path / "judged" / name / "scores.csv").is_file()
+    assert out.count("mean of 3 (standard deviation)") == 2
+    assert out.count("mean over topics") == 1
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_checkpoints_of_other_settings_have_no_mean(
+    quick_train: Train, small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert quick_train("rank=2,4", "trainer.max_epochs=1", multirun=True) == 0
+    capsys.readouterr()
+    assert evaluate("--checkpoint", *(tmp_path / "runs").glob("*/last.ckpt"), "--corpus", small_corpus) == 0
+    said = capsys.readouterr()
+    assert "mean of" not in said.out
+    assert "of different settings: no mean" in said.err
+
+
+def test_one_checkpoint_a_topic_is_one_system(
+    swept: list[Path], small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = [next(path for path in swept if json.loads((path.parent / "record.json").read_text())["topic"] == topic)
+              for topic in ("topic01", "topic02")]  # fmt: skip
+    capsys.readouterr()
+    assert evaluate("--checkpoint", *chosen, *chosen, "--corpus", small_corpus, "--out", tmp_path / "judged") == 0
+    assert "youtube/trapezoid, mean" in capsys.readouterr().out
+    with (tmp_path / "judged" / "evaluation.csv").open() as file:
+        assert {row["topic"] for row in csv.DictReader(file)} == {"topic01", "topic02"}
+
+
+@pytest.mark.parametrize("name", ["[/b] dogs", "[dog]", "[link=x]y", "\x1b[2J", "a\nhighlight-lit: forged", ":dog:"])
+def test_a_corpus_name_is_shown_as_it_is(
+    copy: Path, scores: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    renamed(copy, name=name)
+    assert evaluate("--scores", scores, "--corpus", copy) == 0
+    out = capsys.readouterr().out
+    assert name.encode("unicode_escape").decode() in out
+    assert all(line.isprintable() for line in out.splitlines())
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_the_table_fits(
+    small_corpus: Path, scores: Path, columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert evaluate("--scores", scores, "--corpus", small_corpus) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= int(columns)
+    for whole in ("youtube/trapezoid, mean", "  topic02 ", "annotators"):
+        assert whole in out
+
+
+def test_topics_without_labels_are_left_out_and_counted(
+    copy: Path, scores: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    renamed(copy, topics=["topic01", *(f"tag {number}" for number in range(2000))])
+    assert evaluate("--scores", scores, "--corpus", copy) == 0
+    said = capsys.readouterr()
+    assert "note: 2000 topics of " in said.err
+    assert said.err.rstrip().endswith("tag 0, tag 1, tag 10, tag 100, tag 1000 and 1995 more")
+    assert "topic01" in said.out
+    assert evaluate("--method", "recurrence", "--corpus", copy) == 0
+    assert evaluate("--scores", scores, "--corpus", copy, "--topics", "topic1") == 2
+    assert "and 1989 more; did you mean topic01?" in capsys.readouterr().err
+
+
+def test_a_corpus_without_labels_is_named(copy: Path, scores: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    renamed(copy, topics=["nothing"])
+    assert evaluate("--scores", scores, "--corpus", copy) == 2
+    assert f"{copy}: no topic with a labelled video to evaluate on" in capsys.readouterr().err
+
+
+def test_the_scores_that_are_judged_are_not_written_over(
+    small_corpus: Path, scores: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    before = scores.read_bytes()
+    for name in ("scores.csv", "evaluation.csv", "evaluation.json"):
+        given = scores.rename(tmp_path / name)
+        for out in (tmp_path, tmp_path / "link"):
+            assert evaluate("--scores", given, "--corpus", small_corpus, "--out", out) == 2
+            assert evaluate("--checkpoint", given, "--corpus", small_corpus, "--out", out) == 2
+            assert capsys.readouterr().err.count("which this command reads") == 2
+        assert given.read_bytes() == before
+        given.rename(scores)
+
+
+@pytest.mark.parametrize("draws", [-1, 0, 1, 100_001, 10**11])
+def test_a_number_of_draws_out_of_bounds_is_one_line(
+    small_corpus: Path, scores: Path, draws: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate("--scores", scores, "--corpus", small_corpus, "--draws", draws) == 2
+    assert "expected a whole number of at least 2 and at most 100,000" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seed", [2**32, 2**64, 2**100 + 1])
+def test_a_seed_of_any_size_works(small_corpus: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert evaluate("--method", "kvs", "--corpus", small_corpus, "--seed", seed, "--topics", "topic01") == 0
+    seen: list[int] = []
+    learns = importlib.import_module(METHODS["vesd"].module)
+
+    def zeros(videos: Videos, seed: int) -> list[NDArray[np.float64]]:
+        seen.append(seed)
+        return [np.zeros(len(video)) for video in videos.evaluation]
+
+    monkeypatch.setattr(learns, "score", zeros)
+    evaluate("--method", "vesd", "--corpus", small_corpus, "--seed", seed, "--topics", "topic01")
+    evaluate("--method", "vesd", "--corpus", small_corpus, "--seed", seed + 1, "--topics", "topic01")
+    assert seen[0] != seen[1]
+    assert max(seen) < 2**32

@@ -1,0 +1,122 @@
+"""What extraction costs: little more time than decoding alone, and memory that does not grow with the video."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("av")
+import av
+
+from highlight_lit.media.extraction.features import extract_features
+from highlight_lit.media.extractors import audio_extractor, visual_extractor
+
+
+def decode(path: Path) -> None:
+    """Decode everything and look at nothing."""
+    with av.open(str(path)) as container:
+        streams = [container.streams.best("video"), container.streams.best("audio")]  # those that are extracted
+        for stream in streams:
+            stream.codec_context.thread_count = 1
+        for packet in container.demux(streams):
+            packet.decode()
+
+
+def processor_seconds(work, *arguments: object) -> float:
+    start = time.process_time()
+    work(*arguments)
+    return time.process_time() - start
+
+
+def times_of_decoding(path: Path, most: float) -> float:
+    """Processor time of decoding and `classic` in that of decoding alone, on one thread."""
+    visual, audio = visual_extractor("classic"), audio_extractor("classic")
+    extract_features(path, visual, audio, 1)
+    # The least of several, alternating, and of more where it comes out high: other work on the machine only ever adds,
+    # but not in proportion: tests beside this one take the processor's cache, so it is run alone.
+    bare = full = np.inf
+    for count in range(60):
+        bare = min(bare, processor_seconds(decode, path))
+        full = min(full, processor_seconds(extract_features, path, visual, audio, 1))
+        if count >= 9 and full <= most * bare:
+            break
+    print(f"{path.name}: decoding {bare:.3f} s, with classic {full:.3f} s: {full / bare:.2f} times")
+    return float(full / bare)
+
+
+@pytest.mark.alone
+def test_decoding_and_classic_take_at_most_half_as_long_again_as_decoding(tmp_path, made):
+    noise = np.random.default_rng(0).integers(0, 60, (400, 700, 3)).astype(np.uint8)
+
+    def picture(at: float) -> NDArray[np.uint8]:
+        offset = int(at * 40) % 40
+        return noise[offset : offset + 360, offset : offset + 640] + np.uint8(80)
+
+    path = made.write_video(tmp_path / "video.mp4", 12, picture, rate=44_100, layout="stereo", options={"crf": "24"})
+    assert times_of_decoding(path, 1.5) <= 1.5
+
+
+@pytest.mark.alone
+def test_so_they_do_on_a_small_video_that_is_decoded_fastest(shared_data):
+    assert times_of_decoding(shared_data / "videos" / "nasa_13013.mp4", 1.5) <= 1.5
+
+
+def lengthen(path: Path, out: Path, times: int) -> None:
+    """Repeat a video's packets one after the other."""
+    with av.open(str(out), "w", format="matroska") as target:
+        shift, streams = 0.0, None
+        for _ in range(times):
+            with av.open(str(path)) as source:
+                if streams is None:
+                    streams = [target.add_stream_from_template(stream) for stream in source.streams]
+                for packet in source.demux():
+                    if packet.dts is None:
+                        continue
+                    ticks = round(shift / packet.time_base)
+                    packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+                    packet.stream = streams[packet.stream.index]
+                    target.mux(packet)
+                shift += 60.0
+
+
+PEAK = """
+import re, sys
+from pathlib import Path
+from highlight_lit.media.extractors import audio_extractor, visual_extractor
+from highlight_lit.media.extraction.features import extract_features
+
+found = extract_features(Path(sys.argv[1]), visual_extractor("classic"), audio_extractor("classic"), 1)
+# Not getrusage: its peak is also that of the process this one was forked from.
+print(len(found.span), int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="NO /proc: peak memory was not measured")
+def test_memory_is_flat_in_the_length_of_the_video(tmp_path, made):
+    minute = made.write_video(
+        tmp_path / "minute.mkv",
+        60,
+        lambda time: made.grey(time),
+        fps=5,
+        format="matroska",
+        sound_codec="pcm_s16le",
+        options={"bf": "0"},
+    )
+    peaks = {}
+    for minutes in (10, 180):
+        lengthen(minute, tmp_path / "long.mkv", minutes)
+        out = subprocess.run(
+            [sys.executable, "-c", PEAK, tmp_path / "long.mkv"], capture_output=True, text=True, check=True
+        )
+        clips, peaks[minutes] = map(int, out.stdout.split())
+        assert clips == 60 * minutes
+    print(f"peak memory: {peaks[10]} MB for 10 minutes, {peaks[180]} MB for 3 hours")
+    assert peaks[180] < 1000
+    # What grows are the features alone: 3 hours of 640 numbers are 28 MB, gathered once.
+    assert peaks[180] - peaks[10] < 120

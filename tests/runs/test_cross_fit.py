@@ -1,0 +1,47 @@
+"""Folds put together: every video of a topic counts once, whatever fold it is in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from highlight_lit.runs.cross_fit import put_together
+
+
+def fold(
+    number: int, count: int, values: dict[str, float | None], chance: float, std: float, **config: Any
+) -> dict[str, Any]:
+    present = [value for value in values.values() if value is not None]
+    measure = {"mean": sum(present) / len(present), "videos": {"dog": values}, "topics": {}, "n_videos": len(values),
+               "labellings": len(values), "without_positive": 0}  # fmt: skip
+    levels: dict[str, Any] = {level: {"measures": {"ap": {**measure}}} for level in ("middle", "annotators")}
+    levels["chance"] = {"measures": {"ap": {"mean": chance, "std": std}}}
+    return {
+        "topic": "dog", "seed": 0, "corpus": {"name": "c", "fingerprint": "f"},
+        "config": {"data": {"fold": f"{number}/{count}"}, "rank": 8, "out": f"runs{number}", **config},
+        "evaluation": {"primary": "ap", "measures": {"ap": measure}, "levels": levels},
+    }  # fmt: skip
+
+
+def test_a_mean_is_that_of_the_videos_and_not_of_the_folds() -> None:
+    first = fold(1, 2, {"a": 1.0}, chance=0.5, std=0.2)
+    second = fold(2, 2, {"b": 0.0, "c": 0.25, "d": None}, chance=0.2, std=0.1)
+    (record,) = put_together([second, first])
+    found = record["evaluation"]["measures"]["ap"]
+    assert found["mean"] == pytest.approx(1.25 / 3, rel=1e-15)
+    assert found["n_videos"] == 4
+    assert record["evaluation"]["levels"]["middle"]["measures"]["ap"]["mean"] == pytest.approx(1.25 / 3, rel=1e-15)
+    chance = record["evaluation"]["levels"]["chance"]["measures"]["ap"]
+    assert chance["mean"] == pytest.approx((0.5 + 2 * 0.2) / 3, rel=1e-15)
+    assert chance["std"] == pytest.approx((0.2**2 + 0.2**2) ** 0.5 / 3, rel=1e-15)
+    assert first["evaluation"]["measures"]["ap"]["mean"] == 1.0  # the records themselves stay
+
+
+def test_folds_of_other_settings_or_seeds_are_not_mixed_and_what_lacks_a_fold_stays() -> None:
+    one, two = (fold(number, 2, {str(number): 0.5}, 0.3, 0.1) for number in (1, 2))
+    other = fold(2, 2, {"x": 0.9}, 0.3, 0.1, rank=4)
+    of_three = fold(1, 3, {"y": 0.1}, 0.3, 0.1)
+    plain = {**fold(1, 2, {"z": 0.2}, 0.3, 0.1), "config": {"data": {"fold": None}}}
+    found = put_together([one, other, of_three, plain, two])
+    assert sorted(str(record["config"]["data"]["fold"]) for record in found) == ["1/3", "2 folds", "2/2", "None"]

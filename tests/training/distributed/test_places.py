@@ -1,0 +1,86 @@
+"""One run on processes that torchrun or a cluster has started: the measures of one, one record, one W&B run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from lightning_fabric.plugins.environments.lightning import find_free_network_port
+
+from tests.processes import Command
+from tests.training.distributed.test_ranks import WORDS, assert_as_on_one, records
+
+Train = Callable[..., int]
+
+
+@pytest.fixture
+def words(small_corpus: Path, tmp_path: Path) -> list[str]:
+    """A run that is the same on any number of ranks."""
+    return ["train", f"data.root={small_corpus}", f"out={tmp_path / 'two'}", "topic=topic01", "tau=8", "model.d=8",
+            "evaluate.draws=10", "logger.mode=offline", *WORDS]  # fmt: skip
+
+
+def torchrun(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m",
+               "highlight_lit", *words]  # fmt: skip
+    return subprocess.run(
+        command, text=True, capture_output=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+
+
+def srun(*words: str, **further: str) -> list[tuple[int, list[str]]]:
+    """Two processes with the variables that srun sets."""
+    shared = {"SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "2", "SLURM_NNODES": "1",
+              "SLURM_NODELIST": "localhost", "SLURM_NODEID": "0", "SLURM_STEP_ID": "0",
+              "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(find_free_network_port()), **further}  # fmt: skip
+    tasks = [
+        Command(*words, environment={**shared, "SLURM_PROCID": rank, "SLURM_LOCALID": rank}) for rank in ("0", "1")
+    ]
+    return [task.ends(300) for task in tasks]
+
+
+def assert_one_run(quick_train: Train, tmp_path: Path) -> None:
+    assert quick_train(*WORDS, f"out={tmp_path / 'one'}") == 0
+    assert_as_on_one(tmp_path / "one", tmp_path / "two")
+    assert len(list((tmp_path / "two").glob("*/wandb/offline-run-*"))) == 1
+    assert not list((tmp_path / "two").glob(".locks*"))
+
+
+def test_torchrun_trains_one_run_which_is_then_done(quick_train: Train, tmp_path: Path, words: list[str]) -> None:
+    for line in ("epochs in", "done before"):
+        found = torchrun(*words)
+        assert found.returncode == 0, found.stderr
+        assert len(found.stdout.splitlines()) == 1
+        assert line in found.stdout
+    assert_one_run(quick_train, tmp_path)
+
+
+@pytest.mark.parametrize("further", [[], ["trainer.devices=2"]])
+def test_srun_trains_one_run(quick_train: Train, tmp_path: Path, words: list[str], further: list[str]) -> None:
+    ended = srun(*words, *further)
+    assert [status for status, _ in ended] == [0, 0]
+    assert [len(said) for _, said in ended] == [1, 0]
+    assert_one_run(quick_train, tmp_path)
+
+
+def test_a_sweep_or_another_number_of_processes_under_srun_is_refused_in_a_line(
+    words: list[str], tmp_path: Path
+) -> None:
+    for more, says in ((["-m", "seed=0,1"], "-m: a sweep under torchrun or srun"),
+                       (["trainer.devices=3"], "trainer.devices=3, trainer.num_nodes=1: expected 2 processes")):  # fmt: skip
+        for status, said in srun(*words, *more):
+            assert status == 2
+            assert len(said) == 1
+            assert says in said[0]
+    assert not (tmp_path / "two").exists()
+
+
+def test_ranks_count_where_dropout_draws_on_each(small_corpus: Path, tmp_path: Path, quick_train: Train) -> None:
+    words = ["trainer.accelerator=cpu", "trainer.max_epochs=1", f"out={tmp_path}"]
+    for further in (["trainer.devices=1"], ["trainer.devices=2"]):
+        assert quick_train(*words, *further) == 0
+    assert len(list(records(tmp_path))) == 2
