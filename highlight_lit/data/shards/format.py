@@ -96,4 +96,5 @@ def all_finite(values: NDArray[Any]) -> bool:
     kind, infinity = ("2", 0x7C00) if values.itemsize == 2 else ("4", 0x7F800000)
     sign = 1 << (8 * values.itemsize - 1)
     bits = values.reshape(-1)
-    return bool(bits.view(f"<i{kind}").max() < infinity and bits.view(f"<u{kind}").max() < infinity + sign)
+    largest = np.maximum.reduce  # `max` without its checks: half the time on the rows of a clip
+    return bool(largest(bits.view(f"<i{kind}")) < infinity and largest(bits.view(f"<u{kind}")) < infinity + sign)

@@ -176,7 +176,8 @@ class Shard:
         packed = self.packed[name]
         values = np.empty((stop - start, *([self.streams[name].width] if name in self.streams else [])), packed.dtype)
         with self.opened() as file:
-            packed.fill(self, file, start, stop, values.reshape(-1).view(np.uint8).data, 0)
+            window = np.array([start]), np.array([stop])
+            packed.fill(self, file, *window, values.reshape(-1).view(np.uint8).data, np.array([0]))
         return values
 
     def title(self, row: int) -> str:

@@ -6,7 +6,7 @@ Not a memory map: a file that is cut under one kills the process, where a read f
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,63 +49,85 @@ class PackedRows:
     ) -> None:
         self.path, self.name, self.rows, self.row_bytes, self.dtype = path, name, rows, row_bytes, dtype
         self.place = place
+        self.reads = 0  # that came back
         self._begin, self._begin_sums = place or (0, 0)
         self._valid = bytearray(-(-rows // BLOCK_ROWS))  # of each block 1 once it was checked
         self._sums: Sequence[int] = ()
         self._kept: bytes | None = None  # all rows, where they are small, once one was read
 
-    def fill(self, owner: Owner, file: int, start: int, stop: int, memory: memoryview, to: int) -> None:
-        """Read rows to a place in memory.
+    def fill(
+        self,
+        owner: Owner,
+        file: int,
+        start: NDArray[np.int64],
+        stop: NDArray[np.int64],
+        memory: memoryview,
+        to: NDArray[np.int64],
+    ) -> None:
+        """Read windows of rows, each to a place in memory.
 
         Args:
             owner: The shard.
             file: A descriptor of it.
-            start, stop: Of the rows; within 0 to `rows`.
+            start, stop: (W,) of each window's rows; within 0 to `rows`.
             memory: Bytes.
-            to: The row of the memory, as wide as these are, that the first one goes to.
+            to: (W,) the row of the memory, as wide as these are, that a window's first one goes to.
 
         Raises:
             InputError: The rows are damaged, or not finite, or the file ends too soon or cannot be read.
         """
-        size, at = self.row_bytes, to * self.row_bytes
-        first, end = start // BLOCK_ROWS, (stop + BLOCK_ROWS - 1) // BLOCK_ROWS
-        into = memory[at : at + (stop - start) * size]
+        size = self.row_bytes
+        valid = self._are_valid(start, stop) if self.place is not None and size > MAX_KEPT_BYTES else None
+        for window in range(len(start)) if valid is None else np.flatnonzero(~valid).tolist():
+            self._fill(owner, file, int(start[window]), int(stop[window]), memory, int(to[window]))
+        if valid is None or not valid.any():
+            return
+        low, high = to[valid] * size, (to + stop - start)[valid] * size
+        source = self._begin + start[valid] * size
+        # What most reads of an epoch come to: nothing but the read.
+        for begin, end, offset in zip(low.tolist(), high.tolist(), source.tolist(), strict=True):
+            self._read(file, memory[begin:end], offset)
+
+    def _are_valid(self, start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(W,) whether every block that a window touches was checked."""
+        first, end = start // BLOCK_ROWS, -(-stop // BLOCK_ROWS)
+        low = int(first.min(initial=0))
+        checked = np.zeros(len(self._valid) - low + 1, np.int64)
+        np.cumsum(np.frombuffer(self._valid, np.uint8)[low:], out=checked[1:])
+        found: NDArray[np.bool_] = checked[end - low] - checked[first - low] == end - first
+        return found
+
+    def _fill(self, owner: Owner, file: int, start: int, stop: int, memory: memoryview, to: int) -> None:
+        size = self.row_bytes
+        into = memory[to * size : (to + stop - start) * size]
         if self.place is None:
             into[:] = self._through_library(owner, start, stop)
         elif size <= MAX_KEPT_BYTES:
             if self._kept is None:
-                self._kept = b"".join(self._checked_parts(owner, file, 0, len(self._valid)))
+                self._kept = bytes(self._checked(owner, file, 0, len(self._valid)))
             into[:] = self._kept[start * size : stop * size]
-        elif self._valid.find(0, first, end) < 0:
-            self._read(file, into, self._begin + start * size)
         else:
-            at = first * BLOCK_ROWS
-            for found in self._checked_parts(owner, file, first, end):
-                low, high = max(start, at), min(stop, at + len(found) // size)
-                into[(low - start) * size : (high - start) * size] = found[(low - at) * size : (high - at) * size]
-                at += len(found) // size
+            first, end = start // BLOCK_ROWS, -(-stop // BLOCK_ROWS)
+            step = max(1, MAX_CHECK_BYTES // (BLOCK_ROWS * size))
+            for low in range(first, end, step):
+                found = self._checked(owner, file, low, min(low + step, end))
+                at = low * BLOCK_ROWS * size  # the byte of the rows that `found` begins with
+                begin, close = max(start * size, at), min(stop * size, at + len(found))
+                into[begin - start * size : close - start * size] = found[begin - at : close - at]
 
     def _through_library(self, owner: Owner, start: int, stop: int) -> memoryview:
         values = np.ascontiguousarray(owner.library_rows(self.name, start, stop))
         self._refuse_not_finite(values, owner, start)
         return values.reshape(-1).view(np.uint8).data
 
-    def _checked_parts(self, owner: Owner, file: int, first: int, end: int) -> Iterator[memoryview]:
-        """Blocks `first` to `end`, a few at a time, once these were checked."""
+    def _checked(self, owner: Owner, file: int, low: int, high: int) -> memoryview:
+        """The bytes of blocks `low` to `high`, checked by their sums and for values that are not finite."""
         if not self._sums:
             sums = np.empty(len(self._valid), "<u8")
             self._read(file, sums.view(np.uint8).data, self._begin_sums)
             self._sums = sums.astype("=u8").data  # a memoryview: its items are numbers of Python, and take 8 bytes each
-        step = max(1, MAX_CHECK_BYTES // (BLOCK_ROWS * self.row_bytes))
-        for low in range(first, end, step):
-            high = min(low + step, end)
-            yield self._checked(owner, file, low, high)
-            self._valid[low:high] = b"\1" * (high - low)
-
-    def _checked(self, owner: Owner, file: int, low: int, high: int) -> memoryview:
-        """The bytes of blocks `low` to `high`, checked by their sums and for values that are not finite."""
         start, size = low * BLOCK_ROWS, BLOCK_ROWS * self.row_bytes
-        found = np.empty(min(high * BLOCK_ROWS, self.rows) * self.row_bytes - start * self.row_bytes, np.uint8)
+        found = np.empty((min(high * BLOCK_ROWS, self.rows) - start) * self.row_bytes, np.uint8)
         data = found.data
         self._read(file, data, self._begin + start * self.row_bytes)
         for number, at in enumerate(range(0, len(data), size), low):
@@ -116,6 +138,7 @@ class PackedRows:
                     "their checksum differs from the one stored with them"
                 )
         self._refuse_not_finite(found.view(self.dtype), owner, start)
+        self._valid[low:high] = b"\1" * (high - low)
         return data
 
     def _refuse_not_finite(self, values: NDArray[Any], owner: Owner, first: int) -> None:
@@ -130,6 +153,7 @@ class PackedRows:
                 got = os.preadv(file, [into], offset)
             except (OSError, OverflowError, ValueError) as error:
                 raise InputError(f"{self.path}: cannot be read at byte {offset} ({error})") from error
+            self.reads += 1
             if got == len(into):
                 return
             if got == 0:

@@ -6,24 +6,27 @@ side. They are daemons: one that hangs on a dead mount does not keep the process
 
 from __future__ import annotations
 
-import itertools
-import operator
 import queue
 import threading
+import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.shards import Shard
 from highlight_lit.errors import InputError
 
-READ_TIMEOUT_S = 120.0  # without a window being read after which a read counts as hung
+READ_TIMEOUT_S = 120.0  # after which a read counts as hung
+WINDOWS = 64  # read between two looks whether anybody still waits
+CLOSE_TIMEOUT_S = (
+    2.0  # for threads to end: one that still runs when the interpreter ends takes the process down with it
+)
 
 
 class Reading:
@@ -36,6 +39,7 @@ class Reading:
         clips: (W,) how many it has.
         to: (W,) the row of `out` that its first clip goes to.
         out: (R, D) of each stream to read, and with `audio` (R,) of `audio_mask`.
+        room: Where given, the rows of `out` that each window has: those beyond its clips repeat its first.
     """
 
     def __init__(
@@ -46,13 +50,14 @@ class Reading:
         clips: NDArray[np.int64],
         to: NDArray[np.int64],
         out: Mapping[str, NDArray[Any]],
+        room: int | None = None,
     ) -> None:
         self._corpus = corpus
         self._windows = videos, start, clips, to
-        self._out = {name: rows.reshape(-1).view(np.uint8).data for name, rows in out.items()}
+        self._out, self._room = out, room
+        self.ending = threading.Event()  # nobody waits for it any more
         self.done: Future[None] = Future()
-        self.path: Path = corpus.root  # the shard it is at
-        self.count = 0  # of windows that were read
+        self._shard: Shard | None = None  # that it is at
 
     def run(self) -> None:
         """Read them all; what goes wrong is kept for `wait`."""
@@ -67,17 +72,32 @@ class Reading:
         videos, start, clips, to = self._windows
         shard, row = self._corpus.shards_of(videos)
         order = np.argsort(shard, kind="stable")
-        windows = zip(*(part[order].tolist() for part in (shard, row, start, clips, to)), strict=True)
-        for number, group in itertools.groupby(windows, key=operator.itemgetter(0)):
-            one = self._corpus.shards[number]
-            self.path = one.path
-            fills = [(one.packed[name].fill, memory) for name, memory in self._out.items()]
+        memory = {name: rows.reshape(-1).view(np.uint8).data for name, rows in self._out.items()}
+        for group in np.split(order, np.flatnonzero(np.diff(shard[order])) + 1):
+            if not len(group):
+                continue
+            one = self._corpus.shards[int(shard[group[0]])]
+            self._shard = one
             with one.opened() as file:
-                for _, video, begin, length, place in group:
-                    first = int(one.offsets[video]) + begin
-                    for fill, memory in fills:
-                        fill(one, file, first, first + length, memory, place)
-                    self.count += 1
+                for some in np.split(group, range(WINDOWS, len(group), WINDOWS)):
+                    if self.ending.is_set():
+                        return
+                    first = one.offsets[row[some]] + start[some]
+                    for name, of in memory.items():
+                        one.packed[name].fill(one, file, first, first + clips[some], of, to[some])
+        if self._room is not None:
+            self._repeat_first(to, clips, self._room - clips)
+
+    def _repeat_first(self, to: NDArray[np.int64], clips: NDArray[np.int64], missing: NDArray[np.int64]) -> None:
+        which = np.repeat(np.arange(len(to)), missing)
+        place = np.arange(len(which)) - np.repeat(np.cumsum(missing) - missing, missing)
+        for rows in self._out.values():
+            of = rows.reshape(-1, *rows.shape[2:])
+            of[to[which] + clips[which] + place] = of[to[which]]
+
+    def _reads(self) -> tuple[Shard | None, int]:
+        rows = self._shard.packed.values() if self._shard else ()
+        return self._shard, sum(each.reads for each in rows)
 
     def wait(self) -> None:
         """Wait until all is there.
@@ -86,13 +106,14 @@ class Reading:
             InputError: A shard is damaged, gone, or not the file it was; or a read has hung.
         """
         while not self.done.done():
-            before = self.count
+            before = self._reads()
             try:
                 self.done.result(READ_TIMEOUT_S)
             except TimeoutError:
-                if self.count == before:
+                if self._reads() == before:
+                    where = self._shard.path if self._shard else self._corpus.root
                     raise InputError(
-                        f"{self.path}: a read has not come back within {READ_TIMEOUT_S:g} s; "
+                        f"{where}: a read has not come back within {READ_TIMEOUT_S:g} s; "
                         "expected a disk or mount that answers"
                     ) from None
         self.done.result()
@@ -107,9 +128,12 @@ class Readers:
     def __init__(self, count: int) -> None:
         self.count = count
         self._work: queue.SimpleQueue[Reading | None] = queue.SimpleQueue()
-        for _ in range(count):
-            threading.Thread(target=_serve, args=(self._work,), name="highlight-lit reader", daemon=True).start()
-        self._end = weakref.finalize(self, _close, self._work, count)
+        self._ending = threading.Event()
+        options: dict[str, Any] = {"target": _serve, "args": (self._work,), "name": "highlight-lit reader"}
+        threads = [threading.Thread(**options, daemon=True) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+        self._end = weakref.finalize(self, _close, self._work, self._ending, threads)
 
     def give(
         self,
@@ -119,25 +143,34 @@ class Readers:
         clips: NDArray[np.int64],
         to: NDArray[np.int64],
         out: Mapping[str, NDArray[Any]],
+        room: int | None = None,
     ) -> list[Reading]:
         """Have windows read, as `Reading` says, spread over the threads."""
         parts = np.array_split(np.argsort(corpus.shards_of(videos)[0], kind="stable"), self.count)
-        readings = [Reading(corpus, videos[part], start[part], clips[part], to[part], out) for part in parts]
+        readings = [Reading(corpus, videos[part], start[part], clips[part], to[part], out, room) for part in parts]
         for reading in readings:
+            reading.ending = self._ending
             self._work.put(reading)
         return readings
 
     def close(self) -> None:
-        """Have the threads end after what they are at."""
+        """Have the threads end, and wait until they have; not for one that hangs."""
         self._end()
 
 
-def _close(work: queue.SimpleQueue[Reading | None], count: int) -> None:
+def _close(
+    work: queue.SimpleQueue[Reading | None], ending: threading.Event, threads: Sequence[threading.Thread]
+) -> None:
+    ending.set()
     with suppress(queue.Empty):
         while True:
             work.get_nowait()
-    for _ in range(count):
+    for _ in threads:
         work.put(None)
+    until = time.monotonic() + CLOSE_TIMEOUT_S
+    for thread in threads:
+        if thread is not threading.current_thread():
+            thread.join(max(0.0, until - time.monotonic()))
 
 
 def _serve(work: queue.SimpleQueue[Reading | None]) -> None:

@@ -101,7 +101,7 @@ class _Batch:
         self.clips = np.minimum(store.corpus.clips[draw.video] - draw.start, tau)
         self.block = store.take(len(draw.video), tau)
         to = np.arange(len(draw.video)) * tau
-        self._readings = readers.give(store.corpus, draw.video, draw.start, self.clips, to, self.block.arrays)
+        self._readings = readers.give(store.corpus, draw.video, draw.start, self.clips, to, self.block.arrays, tau)
         self.block.hold(self._readings)  # a thread may be at one after this batch is given up
         self._sent: tuple[dict[str, Tensor], torch.cuda.Event | None] | None = None
 
@@ -120,9 +120,6 @@ class _Batch:
             return
         for reading in self._readings:
             reading.wait()
-        for rows in self.block.arrays.values():  # beyond a window's last row its first is repeated, as in a gather
-            for bag in np.flatnonzero(self.clips < rows.shape[1]).tolist():
-                rows[bag, self.clips[bag] :] = rows[bag, 0]
         self._sent = self.store.copy(self.block, len(self.clips))
 
     def bags(self) -> Bags:
