@@ -1,4 +1,4 @@
-"""`make demo`: from nothing to a trained detector, a table and a picture, by the commands a user types.
+"""`make demo`: from nothing to a trained detector, a table and a figure, by the commands a user types.
 
 They run in this one process: each of its own would spend most of its time on importing.
 """
@@ -21,7 +21,7 @@ from highlight_lit.evaluation.scores import read_scores
 from highlight_lit.runs.ledger import records
 
 TOPIC = "topic01"
-SYSTEMS = {"av": "both streams", "visual": "picture alone", "audio": "sound alone"}
+SYSTEMS = {"av": "both streams", "visual": "visual alone", "audio": "audio alone"}
 
 
 def main() -> int:
@@ -39,9 +39,9 @@ def main() -> int:
     _call("train", *cell, "fusion=low_rank")
     _call("train", "-m", *cell, "modality=visual,audio")
     table(runs)
-    picture = options.folder / "scores.png"
-    draw(corpus, runs, picture)
-    print(f"\nA video's scores over its true highlights: {picture}")
+    figure = options.folder / "scores.png"
+    draw(corpus, runs, figure)
+    print(f"\nA video's scores over its true highlights: {figure}")
     print("\nNext, several seeds of all topics, with their spread:\n")
     print(f"  {options.command} train -m data.root={corpus} topic=topic01,topic02,topic03 seed=0,1,2 "
           f"fusion=low_rank {' '.join(settings)} out={runs}\n")  # fmt: skip
@@ -72,7 +72,7 @@ def table(runs: Path) -> None:
         print(f"  {label:22} {100 * value:5.1f}  {'#' * round(40 * value)}")
 
 
-def draw(corpus_dir: Path, runs: Path, picture: Path) -> None:
+def draw(corpus_dir: Path, runs: Path, figure: Path) -> None:
     """Draw the scores of the first validation video longer than a minute over its true highlights."""
     corpus = Corpus(corpus_dir)
     video = next(int(v) for v in corpus.evaluation_videos(TOPIC) if corpus.duration[v] > 60)
@@ -86,7 +86,7 @@ def draw(corpus_dir: Path, runs: Path, picture: Path) -> None:
     true = labels.span[labels.score[:, 0] > 0]
     border = np.flatnonzero(true[1:, 0] > true[:-1, 1]) + 1
     runs_of = [(part[0, 0], part[-1, 1]) for part in np.split(true, border)]
-    score_curves(picture, f"{name} of {TOPIC}", curves, np.array(runs_of))
+    score_curves(figure, f"{name} of {TOPIC}", curves, np.array(runs_of))
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     _evaluate_verb(
         verbs.add_parser("evaluate", help="judge a checkpoint, a method or any system's scores by a corpus' labels")
     )
-    doctor = verbs.add_parser("doctor", help="versions, device, what is installed, whether a corpus is sound")
+    doctor = verbs.add_parser("doctor", help="versions, device, what is installed, whether a corpus is valid")
     doctor.add_argument("corpus", type=Path, nargs="?")
     doctor.set_defaults(run=_doctor)
     for name, purpose in MEDIA_VERBS.items():
@@ -101,7 +101,7 @@ def _verify(options: argparse.Namespace) -> int:
 
     refuse_faults(options.corpus)
     corpus = Corpus(options.corpus)
-    say(f"{options.corpus}: sound; {len(corpus)} videos, {int(corpus.clips.sum())} clips, {len(corpus.topics)} topics")
+    say(f"{options.corpus}: valid; {len(corpus)} videos, {int(corpus.clips.sum())} clips, {len(corpus.topics)} topics")
     return 0
 
 

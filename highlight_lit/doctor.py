@@ -1,4 +1,4 @@
-"""`highlight-lit doctor`: versions, device, what is installed, whether the corpus at hand is sound."""
+"""`highlight-lit doctor`: versions, device, what is installed, whether the corpus at hand is valid."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _device() -> str:
 def _check(root: Path) -> None:
     refuse_faults(root)
     corpus = Corpus(root)
-    say(f"corpus {corpus.manifest['name']!r} in {root}: sound")
+    say(f"corpus {corpus.manifest['name']!r} in {root}: valid")
     say(f"  {'videos, clips':24} {len(corpus)}, {int(corpus.clips.sum())}")
     for name, stream in corpus.streams.items():
         say(f"  {name:24} {stream.width} wide, {stream.extractor} {stream.version} ({stream.dtype})")

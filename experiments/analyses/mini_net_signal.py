@@ -1,9 +1,9 @@
-"""What MINI-Net learns of a planted signal: one that lies in the picture, and one that lies in the two streams' product.
+"""What MINI-Net learns of a planted signal: one that lies in the visual stream, and one that lies in the two streams' product.
 
     python -m experiments.analyses.mini_net_signal
 
 Synthetic corpora of two topics, 48 videos each (14 training positives), with one thing planted: a strong shift of the
-highlights in the picture (`picture`), or the relation of picture and sound (`product`), beside their usual noise and
+highlights in the visual stream (`visual`), or the relation of visual and audio (`product`), beside their usual noise and
 distractors. Networks are 32 wide and see 16 pairs a step. The table shows the area under the ROC curve of the highlights'
 clips in the validation videos of the first topic, mean over videos, for each of two seeds, by steps of training.
 """
@@ -31,13 +31,13 @@ from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.train import make_data, make_module
 
 TOPIC = synthetic.topic_name(0)
-PLANTED = {"picture": {"visual": 4.0, "audio": 0.0}, "product": {"visual": 0.0, "audio": 0.0}}  # cues of a stream alone
+PLANTED = {"visual": {"visual": 4.0, "audio": 0.0}, "product": {"visual": 0.0, "audio": 0.0}}  # cues of a stream alone
 PLAN = synthetic.Plan(topics=2, videos=48, rank=2, Dv=12, Da=8, seed=2)  # a seed whose topics have opposite cues
 STEPS = (10, 50, 150, 300)
 ROWS = (  # what is planted, the network, and what to set for it
-    ("picture", "MINI-Net, the picture alone", ("model=mini_net", "modality=visual")),
-    ("picture", "MINI-Net, both streams", ("model=mini_net",)),
-    ("picture", "MINI-Net, both streams, without its ranking loss", ("model=mini_net", "loss=bce")),
+    ("visual", "MINI-Net, visual alone", ("model=mini_net", "modality=visual")),
+    ("visual", "MINI-Net, both streams", ("model=mini_net",)),
+    ("visual", "MINI-Net, both streams, without its ranking loss", ("model=mini_net", "loss=bce")),
     ("product", "MINI-Net, both streams", ("model=mini_net",)),
     ("product", "this network, low-rank fusion", ("fusion=low_rank",)),
 )

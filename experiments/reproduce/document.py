@@ -1,4 +1,4 @@
-"""A report as parts, written as Markdown, as one HTML page with its pictures inside, and its tables as LaTeX."""
+"""A report as parts, written as Markdown, as one HTML page with its figures inside, and its tables as LaTeX."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture (SVG) and what it shows."""
+    """A figure (SVG) and what it shows."""
 
     path: Path
     caption: str
@@ -57,7 +57,7 @@ Part = Heading | Text | Table | Figure
 
 
 def markdown(parts: Sequence[Part], folder: Path) -> str:
-    """The report as Markdown; pictures are linked relative to `folder`."""
+    """The report as Markdown; figures are linked relative to `folder`."""
     return "\n\n".join(_markdown(part, folder) for part in parts) + "\n"
 
 
@@ -119,7 +119,7 @@ code { background: var(--tint); padding: 0 .2rem }
 
 
 def page(title: str, parts: Sequence[Part]) -> str:
-    """The report as one HTML page that loads nothing: pictures are in it."""
+    """The report as one HTML page that loads nothing: figures are in it."""
     sections = [part for part in parts if isinstance(part, Heading) and part.level == 2]
     links = "".join(f'<a href="#{_anchor(part.text)}">{html.escape(part.text)}</a>' for part in sections)
     body = "\n".join(_html(part) for part in parts)
@@ -140,10 +140,10 @@ def _html(part: Part) -> str:
             return f"<ul>{items}</ul>"
         return f"<p>{_inline(part.text)}</p>"
     if isinstance(part, Figure):
-        picture = base64.b64encode(part.path.read_bytes()).decode()
+        image = base64.b64encode(part.path.read_bytes()).decode()
         alt = html.escape(part.caption, quote=True)
         return (
-            f'<figure><img alt="{alt}" src="data:image/svg+xml;base64,{picture}">'
+            f'<figure><img alt="{alt}" src="data:image/svg+xml;base64,{image}">'
             f"<figcaption>{_inline(part.caption)}</figcaption></figure>"
         )
     return f'<div class="caption">{_inline(part.caption)}</div><div class="scroll">{_html_table(part)}</div>'

@@ -55,7 +55,7 @@ def score_curves(
     """Curves of clip scores over a video's true highlights (figure 3 of the supplement).
 
     Args:
-        path: The picture to write; its suffix names the format.
+        path: The file to write; its suffix names the format.
         title: What video and topic it is.
         curves: For each system its name, the clips' span (T, 2) in seconds and their scores p (T,) in [0, 1].
         highlights: (H, 2) spans of the true highlights in seconds.

@@ -95,9 +95,9 @@ def _shown(study: Study, numbers: Sequence[Block], out: Path, folder: Path) -> I
     elif study.show == "cost":
         measured = cost.measured(out)
         yield tables.of_cost(measured)
-        picture = folder / "figures" / "cost.svg"
-        figures.cost_curves(picture, measured)
-        yield Figure(picture, "Full core tensor against low rank, over d (above) and R (below).")
+        path = folder / "figures" / "cost.svg"
+        figures.cost_curves(path, measured)
+        yield Figure(path, "Full core tensor against low rank, over d (above) and R (below).")
     elif not numbers:
         yield Text(f"Not run: no corpus of {' or '.join(study.benchmarks)} was given.")
     elif empty := [block for block in numbers if not block.records]:
@@ -112,10 +112,10 @@ def _shown(study: Study, numbers: Sequence[Block], out: Path, folder: Path) -> I
 
 def _measured(study: Study, numbers: Sequence[Block], folder: Path) -> Iterator[Part]:
     if study.show == "curve":
-        picture = folder / "figures" / f"{study.name}.svg"
-        figures.rank_curves(picture, [_curve(block) for block in numbers], "rank R of the core tensor", [
+        path = folder / "figures" / f"{study.name}.svg"
+        figures.rank_curves(path, [_curve(block) for block in numbers], "rank R of the core tensor", [
             f"{block.primary} mAP (%)" for block in numbers])  # fmt: skip
-        yield Figure(picture, f"{study.about}; bands are 95 % intervals over seeds.")
+        yield Figure(path, f"{study.about}; bands are 95 % intervals over seeds.")
     for block in numbers:
         yield Heading(3, f"{study.title} on {tables.heading(block)}")
         yield tables.by_topic(block) if study.show == "topics" else tables.of_study(block)
@@ -139,12 +139,12 @@ def _curve(block: Block) -> figures.Curve:
 def _planted(out: Path, folder: Path) -> Iterator[Part]:
     """What the rank does where the truth is known; see `experiments.analyses.planted`."""
     fits = planted.measured(out)
-    picture = folder / "figures" / "planted.svg"
-    figures.planted_rank(picture, fits, planted.PLANTED)
+    path = folder / "figures" / "planted.svg"
+    figures.planted_rank(path, fits, planted.PLANTED)
     left = ", ".join(f"{100 * fit['left']:.1f} % at R = {fit['R']}" for fit in fits)
     yield Heading(3, "A core whose slices have a known rank")
     yield Figure(
-        picture,
+        path,
         f"Low-rank fusions fitted to a random core (d = {planted.WIDTH}) whose slices have rank {planted.PLANTED}.",
     )
     yield Text(f"Variance of the fused vector left unexplained on new clips: {left}. A clip's score cannot show this: the head "
@@ -152,9 +152,9 @@ def _planted(out: Path, folder: Path) -> Iterator[Part]:
 
 
 def _gradients(folder: Path) -> Iterator[Part]:
-    picture = folder / "figures" / "figure2.svg"
-    figures.gradient_surfaces(picture)
-    yield Figure(picture, "Size of the gradient of a positive bag's cross entropy: in a clip's probability for bags of two, "
+    path = folder / "figures" / "figure2.svg"
+    figures.gradient_surfaces(path)
+    yield Figure(path, "Size of the gradient of a positive bag's cross entropy: in a clip's probability for bags of two, "
                  "in the logits of all clips together for bags of 60 that score alike.")  # fmt: skip
     shares = "; ".join(f"{name} {100 * share:.0f} %" for name, share in gradients.vanished().items())
     yield Text(
@@ -163,7 +163,7 @@ def _gradients(folder: Path) -> Iterator[Part]:
 
 
 def _examples(study: Study, numbers: Sequence[Block], out: Path, folder: Path) -> Iterator[Part]:
-    """Scores of both systems on picture and sound, of seed 0, over the true highlights."""
+    """Scores of both systems on visual and audio, of seed 0, over the true highlights."""
     for block in numbers:
         for example in block.corpus["examples"]:
             curves = []
@@ -175,11 +175,11 @@ def _examples(study: Study, numbers: Sequence[Block], out: Path, folder: Path) -
             if not curves:
                 continue
             name = f"{study.name}-{block.corpus['benchmark']}-{example['topic']}"
-            picture = folder / "figures" / f"{cut_name(name.replace('/', '_'), 200)}.svg"  # a topic is any text
+            path = folder / "figures" / f"{cut_name(name.replace('/', '_'), 200)}.svg"  # a topic is any text
             title = f"{example['topic']}: video {example['video']}, {tables.heading(block)}"
-            figures.score_curves(picture, title, curves[::-1], example["highlights"], "score, scaled")
+            figures.score_curves(path, title, curves[::-1], example["highlights"], "score, scaled")
             yield Figure(
-                picture, f"{title}; seed 0; logits, scaled to the video's lowest and highest: what ranks its clips."
+                path, f"{title}; seed 0; logits, scaled to the video's lowest and highest: what ranks its clips."
             )
 
 

@@ -24,10 +24,10 @@ class Bags(NamedTuple):
     In training the first half are positives, the second half negatives, and bag i is paired with bag B/2 + i.
 
     Attributes:
-        visual: (B, tau, Dv), None where the model reads no picture.
-        audio: (B, tau, Da), None where the model reads no sound.
+        visual: (B, tau, Dv), None where the model reads no visual stream.
+        audio: (B, tau, Da), None where the model reads no audio stream.
         mask: (B, tau) True where a clip exists; rows elsewhere are arbitrary.
-        heard: (B, tau) True where a clip has sound; audio rows elsewhere are arbitrary.
+        audio_mask: (B, tau) True where a clip has audio; audio rows elsewhere are arbitrary.
         label: (B,) 1 for positives, 0 for negatives.
         target: (B, tau) what a teacher says of each clip, None where there is none; values at padded clips are arbitrary.
     """
@@ -35,7 +35,7 @@ class Bags(NamedTuple):
     visual: Tensor | None
     audio: Tensor | None
     mask: Tensor
-    heard: Tensor
+    audio_mask: Tensor
     label: Tensor
     target: Tensor | None = None
 
@@ -50,9 +50,9 @@ def make_bags(rows: Mapping[str, Tensor], clips: Tensor, positive: int) -> Bags:
     """
     tau = next(iter(rows.values())).shape[1]
     mask = torch.arange(tau, device=clips.device) < clips.unsqueeze(1)
-    heard = rows["audio_mask"].bool() & mask if "audio_mask" in rows else torch.zeros_like(mask)
+    audio_mask = rows["audio_mask"].bool() & mask if "audio_mask" in rows else torch.zeros_like(mask)
     label = (torch.arange(len(mask), device=clips.device) < positive).float()
-    return Bags(rows.get("visual"), rows.get("audio"), mask, heard, label)
+    return Bags(rows.get("visual"), rows.get("audio"), mask, audio_mask, label)
 
 
 class Targets:

@@ -2,11 +2,11 @@
 
 What is planted, for a clip of a video of topic t:
 
-- Each stream carries a hidden vector of signs, x for the picture and y for the sound, both uniform on {-1, 1}^rank
+- Each stream carries a hidden vector of signs, x for the visual and y for the audio one, both uniform on {-1, 1}^rank
   *in every clip*. In a highlight of topic t, y = M_t x with M_t an orthogonal matrix of signs; elsewhere y is drawn by
   itself. Neither stream alone tells a highlight from the rest; the bilinear form x' M_t' y, of the given rank, does.
-- A weak cue in each stream alone: highlights are shifted along a direction of the topic, more in the picture than in
-  the sound. So the picture alone beats chance, and the sound alone does too, by less.
+- A weak cue in each stream alone: highlights are shifted along a direction of the topic, more in the visual than in
+  the audio stream. So the visual stream alone beats chance, and the audio stream alone does too, by less.
 - Distractors: strong events in one stream alone, in runs as long as highlights, as frequent in one topic as in another.
 - Noise of standard deviation 1 in every dimension, and streams that differ in scale and offset.
 """

@@ -16,7 +16,7 @@ def faults(root: Path) -> Iterator[str]:
 
     Checks that the manifest is well formed and lists what is there, every row of every video (checksums, NaN and infinite
     values, spans, lengths), labels, and that no id occurs twice. Shards are opened in a process that may die of a forged
-    one first, and in this one only if all are sound.
+    one first, and in this one only if all are valid.
     """
     root = Path(root)
     try:

@@ -63,9 +63,9 @@ class Video:
         duration: Seconds, above 0.
         tags: The tags it was published with; topics are tags.
         span: (T, 2) start and end of each clip in seconds.
-        visual: (T, Dv), or None in a corpus without pictures.
-        audio: (T, Da), or None for a video without sound.
-        heard: (T,) True where a clip has sound; None means all of them if there is audio.
+        visual: (T, Dv), or None in a corpus without visual features.
+        audio: (T, Da), or None for a video without audio.
+        audio_mask: (T,) True where a clip has audio; None means all of them if there is audio.
         split: One of `SPLITS`.
         labels: A benchmark's labels, if it has them.
     """
@@ -76,7 +76,7 @@ class Video:
     span: NDArray[np.float64]
     visual: NDArray[np.floating[Any]] | None = None
     audio: NDArray[np.floating[Any]] | None = None
-    heard: NDArray[np.bool_] | None = None
+    audio_mask: NDArray[np.bool_] | None = None
     title: str = ""
     split: str = ""
     labels: Labels | None = None
@@ -105,8 +105,8 @@ class Video:
                 return f"{name}: NaN or infinite in clip {bad[0]}" + (f" and {len(bad) - 1} more" * (len(bad) > 1))
             if (fault := stream.overflow(rows)) is not None:
                 return f"{name}: {fault}"
-        if self.heard is not None and self.heard.shape != (len(self.span),):
-            return f"heard: shape {self.heard.shape}, expected ({len(self.span)},)"
+        if self.audio_mask is not None and self.audio_mask.shape != (len(self.span),):
+            return f"audio_mask: shape {self.audio_mask.shape}, expected ({len(self.span)},)"
         return None if self.labels is None else self.labels.fault()
 
 

@@ -62,48 +62,52 @@ class Detector:
         self,
         visual: NDArray[np.floating[Any]] | None,
         audio: NDArray[np.floating[Any]] | None,
-        heard: NDArray[np.bool_] | None = None,
+        audio_mask: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.float64]:
         """Scores p = sigmoid(z) in [0, 1] of a video's clips, (T,); arguments as `logits`."""
-        p: NDArray[np.float64] = scipy.special.expit(self.logits(visual, audio, heard))
+        p: NDArray[np.float64] = scipy.special.expit(self.logits(visual, audio, audio_mask))
         return p
 
     def logits(
         self,
         visual: NDArray[np.floating[Any]] | None,
         audio: NDArray[np.floating[Any]] | None,
-        heard: NDArray[np.bool_] | None = None,
+        audio_mask: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.float64]:
         """Logits z of a video's clips, (T,): they rank clips as p does, and do not tie where p reaches 1.
 
         Args:
-            visual: (T, Dv), or None if it reads no picture.
-            audio: (T, Da), or None: a video without sound.
-            heard: (T,) where a clip has sound; None: everywhere if there is audio.
+            visual: (T, Dv), or None if it reads no visual stream.
+            audio: (T, Da), or None: a video without audio.
+            audio_mask: (T,) where a clip has audio; None: everywhere if there is audio.
         """
         clips = len(visual if visual is not None else audio if audio is not None else ())
         if clips == 0:
             raise InputError("zero clips; expected features of at least one")
         silent = np.zeros((clips, self.streams["audio"].width), np.float32) if "audio" in self.streams else None
-        sound = np.full(clips, audio is not None) if heard is None else heard
+        present = np.full(clips, audio is not None) if audio_mask is None else audio_mask
         rows = {"visual": visual, "audio": silent if audio is None else audio}
         given = {name: torch.from_numpy(np.asarray(row)[None]) for name, row in rows.items() if name in self.streams}
-        mask, heard_mask = torch.ones(1, clips, dtype=torch.bool), torch.from_numpy(np.asarray(sound, bool)[None])
-        return self._detect(given.get("visual"), given.get("audio"), mask, heard_mask)
+        mask = torch.ones(1, clips, dtype=torch.bool)
+        return self._detect(
+            given.get("visual"), given.get("audio"), mask, torch.from_numpy(np.asarray(present, bool)[None])
+        )
 
     def score_corpus(self, corpus: Corpus, videos: NDArray[np.intp]) -> dict[int, NDArray[np.float64]]:
         """Logits z of videos of a corpus by their index, (T_n,) each."""
         self.check(corpus.streams, str(corpus.root))
         logits = {}
         for video, bags in VideoLoader(corpus, videos, tuple(self.streams)):
-            logits[video] = self._detect(bags.visual, bags.audio, bags.mask, bags.heard)
+            logits[video] = self._detect(bags.visual, bags.audio, bags.mask, bags.audio_mask)
         return logits
 
     @torch.inference_mode()
-    def _detect(self, visual: Tensor | None, audio: Tensor | None, mask: Tensor, heard: Tensor) -> NDArray[np.float64]:
+    def _detect(
+        self, visual: Tensor | None, audio: Tensor | None, mask: Tensor, audio_mask: Tensor
+    ) -> NDArray[np.float64]:
         """Logits (T,) of a batch of one bag; the network's parts may not fit together, or its weights be absurd."""
         try:
-            z = self.network(visual, audio, mask, heard).z[0].double()
+            z = self.network(visual, audio, mask, audio_mask).z[0].double()
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             first = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(f"{self.source}: its network cannot score clips ({first})") from error

@@ -42,7 +42,7 @@ class VideoScores:
         score: (T,) p in [0, 1].
         logit: (T,) z, whose sigmoid p is: it still tells clips apart where p is 1 to the last digit.
         level: (T, n) loudness in dB relative to full scale, n times a clip.
-        heard: (T,) whether a clip has sound.
+        audio_mask: (T,) whether a clip has audio.
     """
 
     video: str
@@ -54,7 +54,7 @@ class VideoScores:
     score: NDArray[np.float32]
     logit: NDArray[np.float32]
     level: NDArray[np.float32]
-    heard: NDArray[np.bool_]
+    audio_mask: NDArray[np.bool_]
 
     @property
     def within(self) -> NDArray[np.float64]:
@@ -99,8 +99,8 @@ def score_video(
         name: None if row is None else row.astype(detector.streams[name].dtype).astype(np.float32)
         for name, row in rows.items()
     }
-    heard = np.zeros(len(features.span), bool) if features.heard is None else features.heard
-    logit = detector.logits(stored["visual"], stored["audio"], heard)
+    audio_mask = np.zeros(len(features.span), bool) if features.audio_mask is None else features.audio_mask
+    logit = detector.logits(stored["visual"], stored["audio"], audio_mask)
     try:
         sidecar = sidecar_of(path) or Sidecar()
     except (InputError, OSError):  # a name that leaves no room for a sidecar's
@@ -115,7 +115,7 @@ def score_video(
         score=expit(logit).astype(np.float32),
         logit=logit.astype(np.float32),
         level=features.level,
-        heard=heard,
+        audio_mask=audio_mask,
     )
 
 

@@ -136,7 +136,7 @@ def score_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_score(args: argparse.Namespace) -> int:
-    """Score a video and write json, csv, a picture, and a page if asked for."""
+    """Score a video and write json, csv, a timeline, and a page if asked for."""
     need_media()
     from highlight_lit.files import not_an_input, output_name
     from highlight_lit.inference.detector import load_detector

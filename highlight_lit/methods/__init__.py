@@ -95,7 +95,7 @@ _ALL = (
     Method("recurrence.recurrence", "Recurrence", "weak", False, "Islam et al., WACV 2025",
            "the similarity alone, without clusters: nearest clips of positives less those of negatives"),
     Method("recurrence.recurrence_change", "Recurrence and change", "weak", False, "this project, after Islam et al., WACV 2025",
-           "recurrence with audio centred within its video, plus how much the picture changes, over five clips"),
+           "recurrence with audio centred within its video, plus how much the visual features change, over five clips"),
     Method("recurrence.recurrence_network", "Recurrence, two stages", "weak", True, "Islam et al., WACV 2025",
            "pseudo labels by the training-free score above the median; a perceptron learns them, without attention"),
     Method("supervised.slstm", "sLSTM", "full", True, "Zhang et al., ECCV 2016 (vsLSTM)",

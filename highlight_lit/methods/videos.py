@@ -73,7 +73,7 @@ class Videos:
 class Features:
     """Clips' features ready to compare: the cosine of two rows is then the correlation of two clips.
 
-    Each stream is centred by its mean over the training clips and scaled to length 1 a clip; a clip without sound has
+    Each stream is centred by its mean over the training clips and scaled to length 1 a clip; a clip without audio has
     zeros for it. Two streams stand side by side, each weighed by 1/sqrt(2).
 
     Args:
@@ -102,7 +102,7 @@ class Features:
         return total / max(count, 1)
 
     def _rows(self, video: int, name: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Rows of a stream, and which of them exist: every picture, the sound that is heard."""
+        """Rows of a stream, and which of them exist: every visual row, and audio rows where `audio_mask` is True."""
         rows = self._corpus.rows(video, name)
         there = np.ones(len(rows), np.bool_)
         return rows, self._corpus.rows(video, "audio_mask").astype(np.bool_) if name == "audio" else there

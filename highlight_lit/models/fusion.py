@@ -1,4 +1,4 @@
-"""Fusion of picture and sound: one clip's f_v and f_a into one f_h.
+"""Fusion of visual and audio: one clip's f_v and f_a into one f_h.
 
 Every class is built from the width d, is called with f_v (..., d) and f_a (..., d), and returns f_h (..., d). Its
 `streams` name the inputs it reads; the network builds no embedding for the others and passes None in their place.
@@ -41,8 +41,8 @@ class Fusion(nn.Module):
         """Fuse two streams.
 
         Args:
-            f_v: embedded picture, (..., d).
-            f_a: embedded sound, (..., d); zero where a clip is silent.
+            f_v: embedded visual features, (..., d).
+            f_a: embedded audio features, (..., d); zero where a clip is silent.
 
         Returns:
             f_h, (..., d).
@@ -68,7 +68,7 @@ class LowRankFusion(Fusion):
             d: embedding width.
             R: rank of each slice of the core, at least 1; the paper's best is 8.
             append_one: append a 1 to f_v and to f_a, as in low-rank multimodal fusion (Liu et al. 2018). It adds
-                the terms of either stream alone, so a silent clip (f_a = 0) keeps its picture. Without it such a
+                the terms of either stream alone, so a silent clip (f_a = 0) keeps its visual part. Without it such a
                 clip is left with b.
 
         Raises:
@@ -82,7 +82,7 @@ class LowRankFusion(Fusion):
         self.U = nn.Linear(d, R * d, bias=append_one)
         self.V = nn.Linear(d, R * d, bias=append_one)
         self.b = nn.Parameter(torch.zeros(d))
-        terms = 4 if append_one else 1  # product, picture, sound, constant: equal shares
+        terms = 4 if append_one else 1  # product, visual, audio, constant: equal shares
         share = (RELU_SQUARE / (terms * R)) ** 0.25
         for factor in (self.U, self.V):
             nn.init.normal_(factor.weight, std=share * (RELU_SQUARE * d) ** -0.5)
@@ -181,10 +181,10 @@ class ElementwiseProduct(Fusion):
 
 
 class ResidualFusion(Fusion):
-    """The picture, plus the low-rank product by a learned scale: `f_h = f_v + s * lowrank(f_v, f_a)`.
+    """The visual stream, plus the low-rank product by a learned scale: `f_h = f_v + s * lowrank(f_v, f_a)`.
 
-    Training starts at the picture alone, and sound enters as far as it helps: a branch whose scale starts at zero, as
-    in ReZero (Bachlechner et al., UAI 2021). On few videos a product of full size lets sound name each video, which
+    Training starts at the visual stream alone, and audio enters as far as it helps: a branch whose scale starts at zero, as
+    in ReZero (Bachlechner et al., UAI 2021). On few videos a product of full size lets audio name each video, which
     tells bags apart and clips not at all.
     """
 
@@ -216,7 +216,7 @@ class VisualOnly(Fusion):
     streams: ClassVar[tuple[str, ...]] = ("visual",)
 
     def forward(self, f_v: Tensor, f_a: Tensor | None = None) -> Tensor:
-        """Pass the picture on; see `Fusion.forward`."""
+        """Pass the visual stream on; see `Fusion.forward`."""
         return f_v
 
 
@@ -226,5 +226,5 @@ class AudioOnly(Fusion):
     streams: ClassVar[tuple[str, ...]] = ("audio",)
 
     def forward(self, f_v: Tensor | None, f_a: Tensor) -> Tensor:
-        """Pass the sound on; see `Fusion.forward`."""
+        """Pass the audio stream on; see `Fusion.forward`."""
         return f_a

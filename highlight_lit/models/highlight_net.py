@@ -61,8 +61,8 @@ class HighlightNet(nn.Module):
         """Build the parts.
 
         Args:
-            Dv: width of the picture's features; not read where the fusion reads no picture.
-            Da: width of the sound's features; not read where the fusion reads no sound.
+            Dv: width of the visual features; not read where the fusion reads no visual stream.
+            Da: width of the audio features; not read where the fusion reads no audio stream.
             d: embedding width, 128 in the paper.
             fusion: makes the fusion, called with d=d; its `streams` (both, where it has none) decide which embeddings exist.
             context: makes the temporal context, called with d=d.
@@ -87,14 +87,14 @@ class HighlightNet(nn.Module):
                     raise ValueError(f"{type(self.fusion).__name__} reads the {stream} stream: its width is missing")
                 self.embeddings[stream] = Embedding(width, d, dropout)
 
-    def forward(self, visual: Tensor | None, audio: Tensor | None, mask: Tensor, heard: Tensor) -> Detection:
+    def forward(self, visual: Tensor | None, audio: Tensor | None, mask: Tensor, audio_mask: Tensor) -> Detection:
         """Detect highlights in a batch of bags.
 
         Args:
-            visual: picture features, (B, tau, Dv); None where the fusion reads no picture.
-            audio: sound features, (B, tau, Da); None where the fusion reads no sound.
+            visual: visual features, (B, tau, Dv); None where the fusion reads no visual stream.
+            audio: audio features, (B, tau, Da); None where the fusion reads no audio stream.
             mask: True at clips that exist, (B, tau), at least one a bag.
-            heard: True at clips that have sound, (B, tau).
+            audio_mask: True at clips that have audio, (B, tau).
 
         Returns:
             The clips' logits, the bags' logits and the clips' weights.
@@ -103,7 +103,7 @@ class HighlightNet(nn.Module):
             ValueError: a stream that the fusion reads is None.
         """
         f_v = embed(self.embeddings, "visual", visual)  # (B, tau, Dv) -> (B, tau, d)
-        f_a = embed(self.embeddings, "audio", audio, heard)  # (B, tau, Da) -> (B, tau, d)
+        f_a = embed(self.embeddings, "audio", audio, audio_mask)  # (B, tau, Da) -> (B, tau, d)
         f_h = self.fusion(f_v, f_a)  # (B, tau, d)
         c = self.context(f_h, mask)  # (B, tau, d)
         z = self.head(c).squeeze(-1).masked_fill(~mask, 0.0)  # (B, tau)
@@ -193,7 +193,7 @@ class Float32Linear(nn.Linear):
 
 
 def embed(
-    embeddings: nn.ModuleDict, stream: str, features: Tensor | None, heard: Tensor | None = None
+    embeddings: nn.ModuleDict, stream: str, features: Tensor | None, audio_mask: Tensor | None = None
 ) -> Tensor | None:
     """Embed one stream, if the network reads it.
 
@@ -201,7 +201,7 @@ def embed(
         embeddings: the network's embeddings by the name of their stream.
         stream: "visual" or "audio".
         features: (B, tau, D), or None.
-        heard: where given, clips that are False here are zero in the result, (B, tau).
+        audio_mask: where given, clips that are False here are zero in the result, (B, tau).
 
     Returns:
         (B, tau, d), or None where the network has no embedding for this stream.
@@ -214,4 +214,4 @@ def embed(
     if features is None:
         raise ValueError(f"the network reads the streams {', '.join(embeddings)}, and the {stream} features are None")
     f = cast(Tensor, embeddings[stream](features))
-    return f if heard is None else f.masked_fill(~heard.unsqueeze(-1), 0.0)
+    return f if audio_mask is None else f.masked_fill(~audio_mask.unsqueeze(-1), 0.0)

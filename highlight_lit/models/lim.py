@@ -40,8 +40,8 @@ class Lim(nn.Module):
         """Build the network of the streams named.
 
         Args:
-            Dv: width of the picture's features; not read without the visual stream.
-            Da: width of the sound's features; not read without the audio stream.
+            Dv: width of the visual features; not read without the visual stream.
+            Da: width of the audio features; not read without the audio stream.
             streams: "visual", "audio" or both, side by side.
             d: width of the embedding, at least 1.
             dropout: chance of an embedded value to be dropped in training, in [0, 1).
@@ -62,14 +62,14 @@ class Lim(nn.Module):
         self.f = nn.Sequential(nn.Linear(inputs, d), nn.ReLU(), Float32Linear(d, 1))
         self.h = nn.Sequential(nn.Linear(2 * inputs, d), nn.ReLU(), Float32Linear(d, 1))
 
-    def forward(self, visual: Tensor | None, audio: Tensor | None, mask: Tensor, heard: Tensor) -> Detection:
+    def forward(self, visual: Tensor | None, audio: Tensor | None, mask: Tensor, audio_mask: Tensor) -> Detection:
         """Rank the clips of a batch of bags.
 
         Args:
-            visual: picture features, (B, tau, Dv); None without the visual stream.
-            audio: sound features, (B, tau, Da); None without the audio stream.
+            visual: visual features, (B, tau, Dv); None without the visual stream.
+            audio: audio features, (B, tau, Da); None without the audio stream.
             mask: True at clips that exist, (B, tau), at least one a bag.
-            heard: True at clips that have sound, (B, tau).
+            audio_mask: True at clips that have audio, (B, tau).
 
         Returns:
             Clip logits, their means, and in training h of the pairs.
@@ -77,7 +77,7 @@ class Lim(nn.Module):
         Raises:
             ValueError: a stream that the network reads is None.
         """
-        found = (embed(self.embeddings, "visual", visual), embed(self.embeddings, "audio", audio, heard))
+        found = (embed(self.embeddings, "visual", visual), embed(self.embeddings, "audio", audio, audio_mask))
         f = torch.cat([part for part in found if part is not None], -1)  # (B, tau, inputs)
         z = self.f(f).squeeze(-1).masked_fill(~mask, 0.0)  # (B, tau)
         uniform = mask / mask.sum(-1, keepdim=True)

@@ -43,8 +43,8 @@ class MiniNet(nn.Module):
         """Build the network of the streams named.
 
         Args:
-            Dv: width of the picture's features; not read without the visual stream.
-            Da: width of the sound's features; not read without the audio stream.
+            Dv: width of the visual features; not read without the visual stream.
+            Da: width of the audio features; not read without the audio stream.
             streams: "visual", "audio" or both.
             d: width of the hidden layers, a multiple of 4; 128 in the released network.
             dropout: chance of a value to be dropped in training, in [0, 1).
@@ -62,21 +62,21 @@ class MiniNet(nn.Module):
             if stream in streams:
                 if width is None:
                     raise ValueError(f"MINI-Net reads the {stream} stream: its width is missing")
-                # The released network drops no sound at its entry.
+                # The released network drops no audio at its entry.
                 both = len(set(streams)) == 2
                 self.embeddings[stream] = Embedding(width, d, 0.0 if both and stream == "audio" else dropout)
         self.body: nn.Module = _Heads(d, dropout) if len(self.embeddings) == 2 else _Perceptron(d, dropout)
         self.scores: nn.Module = _Scores(d) if len(self.embeddings) == 2 else _GatedScores(d)
         self.classifier = Float32Linear(d, 2)
 
-    def forward(self, visual: Tensor | None, audio: Tensor | None, mask: Tensor, heard: Tensor) -> Detection:
+    def forward(self, visual: Tensor | None, audio: Tensor | None, mask: Tensor, audio_mask: Tensor) -> Detection:
         """Detect highlights in a batch of bags.
 
         Args:
-            visual: picture features, (B, tau, Dv); None without the visual stream.
-            audio: sound features, (B, tau, Da); None without the audio stream.
+            visual: visual features, (B, tau, Dv); None without the visual stream.
+            audio: audio features, (B, tau, Da); None without the audio stream.
             mask: True at clips that exist, (B, tau), at least one a bag.
-            heard: True at clips that have sound, (B, tau).
+            audio_mask: True at clips that have audio, (B, tau).
 
         Returns:
             Attention logits, bag logits and attention weights.
@@ -85,7 +85,7 @@ class MiniNet(nn.Module):
             ValueError: a stream that the network reads is None.
         """
         v1 = embed(self.embeddings, "visual", visual)  # (B, tau, d)
-        a1 = embed(self.embeddings, "audio", audio, heard)  # (B, tau, d)
+        a1 = embed(self.embeddings, "audio", audio, audio_mask)  # (B, tau, d)
         f = self.body(v1, a1)  # (B, tau, d)
         z = self.scores(f).squeeze(-1)  # (B, tau)
         alpha = masked_softmax(z, mask)  # (B, tau)
@@ -121,7 +121,7 @@ class MiniNetLoss(nn.Module):
 
 
 class _Heads(nn.Module):
-    """Four views of [v1; a1], a quarter of the width each, side by side and added to the picture."""
+    """Four views of [v1; a1], a quarter of the width each, side by side and added to the visual stream."""
 
     def __init__(self, d: int, dropout: float) -> None:
         super().__init__()

@@ -89,7 +89,7 @@ class HighlightModule(pl.LightningModule):
 
     def forward(self, bags: Bags) -> Any:
         """What the network says of a batch of bags."""
-        return self.network(bags.visual, bags.audio, bags.mask, bags.heard)
+        return self.network(bags.visual, bags.audio, bags.mask, bags.audio_mask)
 
     def on_train_batch_start(self, batch: Bags, index: int) -> None:
         """Seed what this step draws (dropout) by its number and rank, so that a resumed step equals the unbroken one."""

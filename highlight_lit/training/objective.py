@@ -26,7 +26,7 @@ MOST_VERSIONS = 64  # of the compiled step: two for each network of a sweep, for
 
 def objective(network: nn.Module, loss: nn.Module, bags: Bags) -> dict[str, Tensor]:
     """The loss of some bags, its parts, and the share of bags told right."""
-    detection = network(bags.visual, bags.audio, bags.mask, bags.heard)
+    detection = network(bags.visual, bags.audio, bags.mask, bags.audio_mask)
     return judged(loss, detection, bags.label, bags.mask, bags.target)
 
 

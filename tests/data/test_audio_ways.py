@@ -24,7 +24,7 @@ CHANGING = [way for way in AUDIO_WAYS if way != "as_is"]
 def partly_silent(tmp_path: Path, make_video: Callable[..., Video]) -> Corpus:
     """Three videos of 7, 1 and 5 clips; clips 2 and 3 of the first, and all of the second, have no audio."""
     mask = np.array([True, True, False, False, True, True, True])
-    videos = [make_video("a", 7, heard=mask), make_video("b", 1, audio=None), make_video("c", 5)]
+    videos = [make_video("a", 7, audio_mask=mask), make_video("b", 1, audio=None), make_video("c", 5)]
     write_corpus(
         tmp_path / "c", videos, {"visual": Stream(4, dtype="float32"), "audio": Stream(3, dtype="float32")},
         name="c", clip_seconds=1.0,
@@ -61,9 +61,9 @@ def test_training_statistics_and_evaluation_read_the_same_rows(partly_silent: Co
         assert whole.audio is not None
         clips = int(view.clips[video])
         assert torch.equal(bags.audio[bag, :clips], whole.audio[0])
-        assert torch.equal(bags.heard[bag, :clips], whole.heard[0])
+        assert torch.equal(bags.audio_mask[bag, :clips], whole.audio_mask[0])
         rows.append(whole.audio[0])
-        there.append(whole.heard[0])
+        there.append(whole.audio_mask[0])
     counted = torch.cat(rows)[torch.cat(there)].double()
     mean, _ = statistics(view, videos, "audio")
     torch.testing.assert_close(mean.double(), counted.mean(0), rtol=0, atol=2**-22)

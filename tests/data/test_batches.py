@@ -75,15 +75,15 @@ def test_a_bag_holds_consecutive_rows_of_its_video_and_masks_what_lies_beyond(co
     assert bags.mask.sum(1).tolist() == [min(int(corpus.clips[7]) - 2, short + 3), short]
     np.testing.assert_array_equal(bags.visual[1, :short].numpy(), corpus.rows(0, "visual"))
     np.testing.assert_array_equal(bags.audio[0, :5].numpy(), corpus.rows(7, "audio")[2:7])
-    assert not bags.heard[~bags.mask].any()
+    assert not bags.audio_mask[~bags.mask].any()
     assert bags.label.tolist() == [1.0, 0.0]
 
 
 def test_the_resident_store_holds_each_videos_rows_and_where_it_is_heard(
     tmp_path: Path, make_video: Callable[..., Video]
 ) -> None:
-    heard = {clips: np.arange(clips) % 3 != clips % 2 for clips in (5, 9, 16, 33, 70)}
-    videos = [make_video(str(clips), clips, heard=heard[clips]) for clips in heard]
+    audio_mask = {clips: np.arange(clips) % 3 != clips % 2 for clips in (5, 9, 16, 33, 70)}
+    videos = [make_video(str(clips), clips, audio_mask=audio_mask[clips]) for clips in audio_mask]
     streams = {"visual": Stream(4), "audio": Stream(3)}
     write_corpus(tmp_path / "c", videos, streams, name="c", clip_seconds=1.0, shard_bytes=400)
     corpus = Corpus(tmp_path / "c")
@@ -95,7 +95,7 @@ def test_the_resident_store_holds_each_videos_rows_and_where_it_is_heard(
         np.testing.assert_array_equal(store.rows[name].numpy(), expected)
     assert (
         store.rows["audio_mask"].bool().tolist()
-        == np.concatenate([heard[int(corpus.clips[video])] for video in order]).tolist()
+        == np.concatenate([audio_mask[int(corpus.clips[video])] for video in order]).tolist()
     )
 
 

@@ -19,13 +19,13 @@ try:
 except ImportError:  # the tests of this folder then skip themselves, each module with its reason
     av = None
 
-Picture = Callable[[float], NDArray[np.uint8]]
-Sound = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+Frame = Callable[[float], NDArray[np.uint8]]
+Audio = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 HEIGHT, WIDTH = 64, 96
 
 
 def grey(value: float) -> NDArray[np.uint8]:
-    """A picture of one brightness in 0..255."""
+    """A frame of one brightness in 0..255."""
     return np.full((HEIGHT, WIDTH, 3), round(value) % 256, np.uint8)
 
 
@@ -42,57 +42,57 @@ def hum(time: NDArray[np.float64]) -> NDArray[np.float64]:
 def write_video(
     path: Path,
     seconds: float = 4.0,
-    picture: Picture | None = second_as_brightness,
-    sound: Sound | None = hum,
+    frame: Frame | None = second_as_brightness,
+    audio: Audio | None = hum,
     *,
     fps: int = 25,
     times: Iterable[float] | None = None,
-    sound_from: float = 0.0,
-    sound_seconds: float | None = None,
+    audio_from: float = 0.0,
+    audio_seconds: float | None = None,
     rate: int = 16_000,
     layout: str = "mono",
     format: str = "mp4",
     codec: str = "libx264",
-    sound_codec: str = "aac",
+    audio_codec: str = "aac",
     options: dict[str, str] | None = None,
 ) -> Path:
-    """Write a video: `picture(t)` at each time, `sound(t)` from `sound_from` on for `sound_seconds`.
+    """Write a video: `frame(t)` at each time, `audio(t)` from `audio_from` on for `audio_seconds`.
 
-    `sound(t)` is one waveform for all channels, or a row for each.
+    `audio(t)` is one waveform for all channels, or a row for each.
     """
     container = av.open(f"file:{path.absolute()}", "w", format=format)
-    pictures = sounds = None
-    if picture is not None:
+    frames = audio_stream = None
+    if frame is not None:
         shown = {"preset": "ultrafast", "crf": "12"} if codec == "libx264" else {}
-        pictures = container.add_stream(codec, rate=fps, options={**shown, **(options or {})})
-        first = picture(0.0)
-        pictures.height, pictures.width = first.shape[:2]
-        pictures.pix_fmt = "yuv420p"
-        pictures.codec_context.time_base = Fraction(1, 1000)
-    if sound is not None:
-        sounds = container.add_stream(sound_codec, rate=rate, layout=layout)
+        frames = container.add_stream(codec, rate=fps, options={**shown, **(options or {})})
+        first = frame(0.0)
+        frames.height, frames.width = first.shape[:2]
+        frames.pix_fmt = "yuv420p"
+        frames.codec_context.time_base = Fraction(1, 1000)
+    if audio is not None:
+        audio_stream = container.add_stream(audio_codec, rate=rate, layout=layout)
     if seconds == 0:
         container.start_encoding()
-    if pictures is not None and picture is not None:
+    if frames is not None and frame is not None:
         every = np.arange(round(seconds * fps)) / fps if times is None else times
         for time in every:
-            frame = av.VideoFrame.from_ndarray(picture(float(time)), format="rgb24")
-            frame.pts, frame.time_base = round(float(time) * 1000), Fraction(1, 1000)
-            container.mux(pictures.encode(frame))
-        container.mux(pictures.encode(None))
-    if sounds is not None and sound is not None:
-        length = seconds if sound_seconds is None else sound_seconds
-        at = sound_from + np.arange(round(length * rate)) / rate
+            encoded = av.VideoFrame.from_ndarray(frame(float(time)), format="rgb24")
+            encoded.pts, encoded.time_base = round(float(time) * 1000), Fraction(1, 1000)
+            container.mux(frames.encode(encoded))
+        container.mux(frames.encode(None))
+    if audio_stream is not None and audio is not None:
+        length = seconds if audio_seconds is None else audio_seconds
+        at = audio_from + np.arange(round(length * rate)) / rate
         channels = av.AudioLayout(layout).nb_channels
-        samples = np.broadcast_to(sound(at), (channels, len(at)))
+        samples = np.broadcast_to(audio(at), (channels, len(at)))
         for start in range(0, samples.shape[1], rate):
             # Packed, since PyAV reads beyond the end of a planar frame of eight channels.
             packed = np.ascontiguousarray(samples[:, start : start + rate].T, np.float32).reshape(1, -1)
             block = av.AudioFrame.from_ndarray(packed, "flt", layout)
             block.sample_rate, block.time_base = rate, Fraction(1, rate)
-            block.pts = round(sound_from * rate) + start
-            container.mux(sounds.encode(block))
-        container.mux(sounds.encode(None))
+            block.pts = round(audio_from * rate) + start
+            container.mux(audio_stream.encode(block))
+        container.mux(audio_stream.encode(None))
     container.close()
     return path
 
@@ -121,22 +121,22 @@ def cut_beginning(path: Path, seconds: float) -> None:
 
 
 def seen_and_heard(path: Path) -> tuple[list[tuple[float, float]], NDArray[np.float64], int]:
-    """A file decoded independently: (time, mean brightness) of its pictures, its sound from time 0, sample rate."""
+    """A file decoded independently: (time, mean brightness) of its frames, its audio from time 0, sample rate."""
     container = av.open(f"file:{path.absolute()}")
-    pictures, rate, blocks = [], 0, []
+    frames, rate, blocks = [], 0, []
     for frame in container.decode(*container.streams.get(video=0), *container.streams.get(audio=0)):
         if isinstance(frame, av.VideoFrame):
-            pictures.append((frame.time, float(frame.to_ndarray(format="gray").mean())))
+            frames.append((frame.time, float(frame.to_ndarray(format="gray").mean())))
         else:
             rate = frame.sample_rate
             samples = frame.to_ndarray().astype(np.float64).mean(0)
             at = round((frame.time - 2**33 / 90_000 * (frame.time > 90_000)) * rate)  # MPEG's clock begins anew
             blocks.append((at, samples))
     container.close()
-    sound = np.zeros(max((at + len(samples) for at, samples in blocks), default=0))
+    audio = np.zeros(max((at + len(samples) for at, samples in blocks), default=0))
     for at, samples in blocks:
-        sound[max(0, at) : at + len(samples)] = samples[max(0, -at) :]
-    return pictures, sound, rate
+        audio[max(0, at) : at + len(samples)] = samples[max(0, -at) :]
+    return frames, audio, rate
 
 
 def command(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -26,7 +26,7 @@ def planted(number: int) -> int:
 
 
 def scene(number: int):
-    """A dim drifting picture and a hum; if tagged, four seconds of bright stripes that race, and of noise bursts.
+    """A dim drifting frame and a hum; if tagged, four seconds of bright stripes that race, and of noise bursts.
 
     Every video, tagged or not, has a second of plain white and a second of a loud tone: what is unusual is not yet what
     the topic is about.
@@ -36,7 +36,7 @@ def scene(number: int):
     white, tone = (at + 6) % SECONDS, (at + 9) % SECONDS
     tagged = number % 2 == 0
 
-    def picture(time: float) -> NDArray[np.uint8]:
+    def frame(time: float) -> NDArray[np.uint8]:
         rows, columns = np.mgrid[0:64, 0:96]
         drift = 20 * np.sin((columns + 6 * time) / 9)[..., None]
         if tagged and at <= time < at + PLANTED:
@@ -46,14 +46,14 @@ def scene(number: int):
             return np.full((64, 96, 3), 225, np.uint8)
         return np.clip(colour + drift + rows[..., None] / 4, 0, 255).astype(np.uint8)
 
-    def sound(time: NDArray[np.float64]) -> NDArray[np.float64]:
+    def audio(time: NDArray[np.float64]) -> NDArray[np.float64]:
         wave = 0.05 * np.sin(2 * np.pi * pitch * time) + 0.4 * np.sin(2 * np.pi * 900 * time) * (np.floor(time) == tone)
         if tagged:
             burst = (time >= at) & (time < at + PLANTED) & (time * 5 % 1 < 0.5)
             wave = wave + burst * np.random.default_rng(zlib.crc32(b"noise") + number).uniform(-0.6, 0.6, len(time))
         return wave
 
-    return picture, sound
+    return frame, audio
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +65,8 @@ def built(tmp_path_factory, made) -> SimpleNamespace:
         table = csv.writer(file)
         table.writerow(["video", "tags", "title", "split"])
         for number in range(VIDEOS):
-            picture, sound = scene(number)
-            made.write_video(root / "videos" / f"{number:02d}.mp4", SECONDS, picture, sound, fps=10)
+            frame, audio = scene(number)
+            made.write_video(root / "videos" / f"{number:02d}.mp4", SECONDS, frame, audio, fps=10)
             listed = "val" if number < 2 * HELD_OUT else "train"
             table.writerow([f"{number:02d}", "jump" if number % 2 == 0 else "calm", f"Video {number}", listed])
     run("extract", root / "videos", "--tags", root / "tags.csv", "--out", root / "corpus", "--workers", "2")
@@ -119,9 +119,9 @@ def test_the_reel_contains_the_planted_seconds(built, made):
         video = built.root / "videos" / f"{number:02d}.mp4"
         words = ["--checkpoint", built.checkpoint, "--seconds", "6", "--out", reel]
         run("reel", video, *words)
-        pictures, sound, rate = made.seen_and_heard(reel)
-        assert len(sound) / rate == pytest.approx(6, abs=0.1)
-        loud = np.array([np.abs(part).max() for part in np.array_split(sound, 60)]) > 0.45
+        frames, audio, rate = made.seen_and_heard(reel)
+        assert len(audio) / rate == pytest.approx(6, abs=0.1)
+        loud = np.array([np.abs(part).max() for part in np.array_split(audio, 60)]) > 0.45
         assert loud.sum() >= 0.5 * 10 * PLANTED - 2
         run("reel", video, *words[:-1], built.root / "list.vtt", "--chapters")
         cues = [line.split(" --> ") for line in (built.root / "list.vtt").read_text().splitlines() if "-->" in line]
@@ -131,7 +131,7 @@ def test_the_reel_contains_the_planted_seconds(built, made):
         )
         assert inside >= PLANTED - 0.05
         assert sum(end - start for start, end in spans) == pytest.approx(6, abs=0.01)
-        assert len(pictures) == 6 * 20
+        assert len(frames) == 6 * 20
 
 
 def test_a_reel_from_written_scores_is_the_same(built):

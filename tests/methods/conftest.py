@@ -47,7 +47,7 @@ def hard(tmp_path: Path) -> Callable[[str], Corpus]:
                 "identical clips": np.tile(rng.normal(size=6), (9, 1)),
                 "zeros": np.zeros((9, 6)),
             }.get(kind, rng.normal(size=(9, 6)))
-            videos.append(labelled_video(f"{topic}-val", topic, rows, 27.0, "val", sound=kind != "no sound"))
+            videos.append(labelled_video(f"{topic}-val", topic, rows, 27.0, "val", sound=kind != "no audio"))
         if kind == "all zeros":
             videos = [labelled_video(v.id, v.tags[0], np.zeros_like(v.visual), v.duration, v.split) for v in videos]
         root = tmp_path / kind.replace(" ", "_")

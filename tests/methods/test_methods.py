@@ -37,13 +37,13 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(module, "STEPS", 4)
 
 
-KINDS = ["one clip", "identical clips", "zeros", "all zeros", "one training video", "no sound", "plain"]
+KINDS = ["one clip", "identical clips", "zeros", "all zeros", "one training video", "no audio", "plain"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", METHODS)
 def test_hard_videos_get_finite_scores(name: str, kind: str, hard: Corpora) -> None:
-    modality = "audio" if kind == "no sound" else "av"
+    modality = "audio" if kind == "no audio" else "av"
     (scores,) = score(name, hard(kind), "dog", modality=modality).values()
     assert scores.score.shape == (len(scores.span),)
     assert np.isfinite(scores.score).all()
@@ -69,7 +69,7 @@ def test_clips_without_sound_among_others_have_finite_scores(name: str, labelled
     for topic in ("dog", "surf"):
         for split, seconds in (("train", 27.0), ("train", 90.0), ("val", 27.0)):
             video = labelled(f"{topic}-{split}-{seconds:.0f}", topic, rng.normal(size=(9, 6)), seconds, split)
-            videos.append(Video(**{**vars(video), "heard": np.arange(9) % 3 > 0}))
+            videos.append(Video(**{**vars(video), "audio_mask": np.arange(9) % 3 > 0}))
     write_corpus(tmp_path / "c", videos, {"visual": Stream(6), "audio": Stream(3)}, name="c", clip_seconds=3.0)
     for modality in ("audio", "av"):
         (scores,) = score(name, Corpus(tmp_path / "c"), "dog", modality=modality).values()

@@ -59,7 +59,7 @@ def test_hard_videos_get_finite_scores(name: str, kind: str, hard: Corpora, tmp_
 @pytest.mark.parametrize("modality", ["av", "audio"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_videos_without_sound_have_finite_scores(name: str, modality: str, hard: Corpora, tmp_path: Path) -> None:
-    corpus = hard("no sound")
+    corpus = hard("no audio")
     (scores,) = trained_and_judged(corpus.root, tmp_path, f"model={name}", f"modality={modality}").values()
     assert np.isfinite(scores).all()
 

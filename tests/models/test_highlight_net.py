@@ -44,14 +44,14 @@ def network(fusion: Any = FUSIONS[0], context: Any = TemporalContext, pooling: A
 def batch(tau: int = 7) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     torch.manual_seed(1)
     mask = torch.arange(tau) < torch.tensor([tau, tau - 2, 1, tau])[:, None]
-    heard = mask & (torch.rand(4, tau) < 0.7)
-    return torch.randn(4, tau, 6), torch.randn(4, tau, 5), mask, heard
+    audio_mask = mask & (torch.rand(4, tau) < 0.7)
+    return torch.randn(4, tau, 6), torch.randn(4, tau, 5), mask, audio_mask
 
 
 @pytest.mark.parametrize(("fusion", "pooling"), [*itertools.product(FUSIONS, POOLINGS)])
 def test_every_combination_scores_clips_and_bags_with_finite_gradients(fusion: Any, pooling: Any) -> None:
-    net, (v, a, mask, heard) = network(fusion, pooling=pooling), batch()
-    z, z_hat, alpha = net(v, a, mask, heard)
+    net, (v, a, mask, audio_mask) = network(fusion, pooling=pooling), batch()
+    z, z_hat, alpha = net(v, a, mask, audio_mask)
     assert z.shape == alpha.shape == (4, 7) and z_hat.shape == (4,)
     assert not z[~mask].any() and not alpha[~mask].any()
     (z_hat.sum() + z.square().sum()).backward()
@@ -69,12 +69,12 @@ def test_with_the_softmax_gate_the_bag_logit_is_the_weighted_mean_of_the_clip_lo
 @pytest.mark.parametrize("global_state", [False, True])
 def test_padding_changes_neither_clip_nor_bag_logits(pooling: Any, global_state: bool) -> None:
     net = network(context=partial(TemporalContext, global_state=global_state), pooling=pooling).double()
-    v, a, mask, heard = batch()
+    v, a, mask, audio_mask = batch()
     v, a = v.double(), a.double()
     longer = [torch.cat([x, 9 * torch.ones_like(x[:, :4])], 1) for x in (v, a)]
     off = torch.zeros(4, 4, dtype=torch.bool)
-    z, z_hat, alpha = net(*longer, torch.cat([mask, off], 1), torch.cat([heard, off], 1))
-    expected = net(v, a, mask, heard)
+    z, z_hat, alpha = net(*longer, torch.cat([mask, off], 1), torch.cat([audio_mask, off], 1))
+    expected = net(v, a, mask, audio_mask)
     assert_near(z[:, :7], expected.z, *LOGIT)
     assert_near(z_hat, expected.z_hat, *LOGIT)
     assert_near(alpha[:, :7], expected.alpha, *LOGIT)
@@ -92,9 +92,9 @@ def test_a_clip_logit_depends_on_t_clips_to_either_side_alone(T: int) -> None:
 
 
 def test_a_clip_that_is_not_heard_gives_nothing_of_its_sound() -> None:
-    net, (v, a, mask, heard) = network(), batch()
-    noise = torch.where(heard[..., None], a, 100 * torch.randn_like(a))
-    for got, expected in zip(net(v, noise, mask, heard), net(v, a, mask, heard), strict=True):
+    net, (v, a, mask, audio_mask) = network(), batch()
+    noise = torch.where(audio_mask[..., None], a, 100 * torch.randn_like(a))
+    for got, expected in zip(net(v, noise, mask, audio_mask), net(v, a, mask, audio_mask), strict=True):
         assert torch.equal(got, expected)
 
 
@@ -108,20 +108,20 @@ def test_a_silent_clip_keeps_its_picture_with_the_appended_one_alone(append_one:
 
 @pytest.mark.parametrize(("fusion", "stream"), [(VisualOnly, "visual"), (AudioOnly, "audio")])
 def test_a_stream_that_is_not_read_has_no_weights_and_may_be_none(fusion: Any, stream: str) -> None:
-    net, (v, a, mask, heard) = network(fusion), batch()
+    net, (v, a, mask, audio_mask) = network(fusion), batch()
     assert list(net.embeddings) == [stream]
     alone = (v, None) if stream == "visual" else (None, a)
-    assert torch.equal(net(*alone, mask, heard).z, net(v, a, mask, heard).z)
+    assert torch.equal(net(*alone, mask, audio_mask).z, net(v, a, mask, audio_mask).z)
     Dv, Da = (6, None) if stream == "visual" else (None, 5)
     HighlightNet(Dv, Da, 8, fusion, TemporalContext, SoftmaxGate)
 
 
 def test_a_missing_stream_is_refused_by_name() -> None:
-    net, (v, a, mask, heard) = network(), batch()
+    net, (v, a, mask, audio_mask) = network(), batch()
     with pytest.raises(ValueError, match="reads the streams visual, audio, and the audio features are None"):
-        net(v, None, mask, heard)
+        net(v, None, mask, audio_mask)
     with pytest.raises(ValueError, match="visual features are None"):
-        net(None, a, mask, heard)
+        net(None, a, mask, audio_mask)
     with pytest.raises(ValueError, match="LowRankFusion reads the audio stream: its width is missing"):
         HighlightNet(6, None, 8, FUSIONS[0], TemporalContext, SoftmaxGate)
 
@@ -136,10 +136,10 @@ def test_noisy_or_starts_away_from_certainty_at_sixty_clips() -> None:
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_bfloat16_autocast_keeps_logits_in_float32_and_near(pooling: Any) -> None:
-    net, (v, a, mask, heard) = network(pooling=pooling), batch()
-    expected = net(v, a, mask, heard)
+    net, (v, a, mask, audio_mask) = network(pooling=pooling), batch()
+    expected = net(v, a, mask, audio_mask)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        got: Detection = net(v, a, mask, heard)
+        got: Detection = net(v, a, mask, audio_mask)
     # Some 15 values are rounded to bfloat16 one after the other: features, weights and outputs of each layer.
     size = (expected.z - net.head.bias)[mask].abs().max().item()
     apart = rounding(15, dtype=torch.bfloat16, scale=size)

@@ -56,9 +56,9 @@ def test_a_stream_alone_has_four_layers_and_gated_scores(stream: str, width: int
 
 
 def test_the_audio_visual_network_equals_its_formula() -> None:
-    net, (v, a, mask, heard) = network(), batch()
+    net, (v, a, mask, audio_mask) = network(), batch()
     weights = [m for m in net.body.modules() if isinstance(m, nn.Linear)]
-    detection = net(v, a, mask, heard)
+    detection = net(v, a, mask, audio_mask)
     for bag, n in enumerate([5, 3, 1, 5]):
         v1 = torch.relu(part(net, "embeddings.visual.linear")(v[bag, :n]))
         a1 = torch.relu(part(net, "embeddings.audio.linear")(a[bag, :n]))
@@ -77,25 +77,25 @@ def test_the_audio_visual_network_equals_its_formula() -> None:
 
 
 def test_the_network_of_a_stream_alone_equals_its_formula() -> None:
-    net, (v, _, mask, heard) = network(("visual",)), batch()
+    net, (v, _, mask, audio_mask) = network(("visual",)), batch()
     f = torch.relu(part(net, "embeddings.visual.linear")(v[0]))
     for layer in (m for m in net.body.modules() if isinstance(m, nn.Linear)):
         f = torch.relu(layer(f))
     gate = 1 / (1 + torch.exp(-part(net, "scores.U")(f)))
     z = part(net, "scores.w")(torch.relu(part(net, "scores.V")(f)) * gate)[:, 0]
-    assert_near(net(v, None, mask, heard).z[0], z, 12, 3 * 8, 8, 4, FUNCTION)
+    assert_near(net(v, None, mask, audio_mask).z[0], z, 12, 3 * 8, 8, 4, FUNCTION)
 
 
 @pytest.mark.parametrize("streams", STREAMS)
 def test_clip_logits_rank_as_the_attention_does_and_padding_changes_nothing(streams: tuple[str, ...]) -> None:
-    net, (v, a, mask, heard) = network(streams), batch()
-    z, z_hat, alpha = net(v, a, mask, heard)
+    net, (v, a, mask, audio_mask) = network(streams), batch()
+    z, z_hat, alpha = net(v, a, mask, audio_mask)
     assert torch.equal(z[0].argsort(), alpha[0].argsort())
     assert not z[~mask].any() and not alpha[~mask].any()
     assert_near(alpha.sum(1), torch.ones(4, dtype=torch.float64), 5, FUNCTION)
     longer = [torch.cat([x, 9 * torch.ones_like(x[:, :3])], 1) for x in (v, a)]
     off = torch.zeros(4, 3, dtype=torch.bool)
-    padded = net(*longer, torch.cat([mask, off], 1), torch.cat([heard, off], 1))
+    padded = net(*longer, torch.cat([mask, off], 1), torch.cat([audio_mask, off], 1))
     assert_near(padded.z[:, :5], z, *LOGIT, 8)
     assert_near(padded.z_hat, z_hat, *LOGIT, 8, 5, 8)
 
@@ -131,9 +131,9 @@ def test_cross_entropy_of_the_difference_is_that_of_the_two_way_classifier() -> 
 
 @pytest.mark.parametrize("streams", STREAMS)
 def test_every_weight_learns_and_autocast_keeps_logits_in_float32(streams: tuple[str, ...]) -> None:
-    net, (v, a, mask, heard) = network(streams).float(), batch()
+    net, (v, a, mask, audio_mask) = network(streams).float(), batch()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        detection = net(v, a, mask, heard)
+        detection = net(v, a, mask, audio_mask)
     assert {x.dtype for x in detection} == {torch.float32}
     MiniNetLoss()(detection, torch.tensor([1.0, 1.0, 0.0, 0.0]), mask)["loss"].backward()
     for name, parameter in net.named_parameters():
@@ -149,6 +149,6 @@ def test_unusable_arguments_are_refused_by_name() -> None:
         MiniNet(12, 10, d=6)
     with pytest.raises(ValueError, match="audio stream: its width is missing"):
         MiniNet(12, None)
-    v, _, mask, heard = batch()
+    v, _, mask, audio_mask = batch()
     with pytest.raises(ValueError, match="audio features are None"):
-        network()(v, None, mask, heard)
+        network()(v, None, mask, audio_mask)

@@ -29,7 +29,7 @@ class Net(nn.Module):
     def __init__(self, Dv: int, Da: int, d: int = 4):
         super().__init__()
         self.head = nn.Linear(Dv + Da, 1)
-    def forward(self, visual, audio, mask, heard):
+    def forward(self, visual, audio, mask, audio_mask):
         z = self.head(torch.cat([visual.float(), audio.float()], -1)).squeeze(-1)
         alpha = mask / mask.sum(1, keepdim=True)
         return Detection(z, (alpha * z).sum(1), alpha)

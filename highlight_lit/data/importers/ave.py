@@ -179,7 +179,7 @@ def _rows(rows: NDArray[np.generic], stream: Stream) -> NDArray[np.floating]:
 
 
 def _events(onehot: NDArray[np.generic], where: str) -> NDArray[np.float32]:
-    """(10, 1): 1 in the seconds that show and sound the video's event, from one-hot rows whose last is background."""
+    """(10, 1): 1 in the seconds in which the video's event is seen and heard, from one-hot rows whose last is background."""
     hot = onehot != 0
     if not (hot.sum(axis=1) == 1).all():
         raise InputError(f"{where}: expected one category or background a second")

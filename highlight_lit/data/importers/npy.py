@@ -1,7 +1,7 @@
 """A folder of arrays and a csv table of videos: one's own features.
 
 SOURCE/visual/ID.npy    (T, Dv) clip features
-SOURCE/audio/ID.npy     (T, Da); absent for a video without sound
+SOURCE/audio/ID.npy     (T, Da); absent for a video without audio
 SOURCE/span/ID.npy      (T, 2) start and end of each clip in seconds; the folder is optional
 table                   columns id, duration (seconds), tags (separated by ';'), and perhaps title and split
 """

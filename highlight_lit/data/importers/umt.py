@@ -1,8 +1,8 @@
 """Features and labels in the layout of UMT (Liu et al., CVPR 2022): YouTube Highlights and TVSum.
 
     SOURCE/*anno*.json                   by video id: fps, frames, domain, and clip and match, or anno
-    SOURCE/video_features/ID_rgb.npy     (T, 1024) I3D on pictures, and ID_opt.npy on optical flow; or ID.npy alone
-    SOURCE/audio_features/ID.npy         (T, 2048) PANN; absent for a video without sound
+    SOURCE/video_features/ID_rgb.npy     (T, 1024) I3D on frames, and ID_opt.npy on optical flow; or ID.npy alone
+    SOURCE/audio_features/ID.npy         (T, 2048) PANN; absent for a video without audio
 
 Clips of YouTube Highlights are about 100 frames long and start every 50: they overlap and stay as they are.
 """

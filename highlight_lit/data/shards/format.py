@@ -18,7 +18,7 @@ audio_mask_sums                                                       attributes
 
 The packed rows (`PACKED`) and their sums lie in one piece each (HDF5's contiguous layout), so that a window is one read.
 All others are the index: chunked, each chunk with HDF5's Fletcher-32 checksum. A shard never points outside its file.
-Version 1 had `heard` for `audio_mask` and packed rows in chunks; such rows, and those that other tools wrote chunked or
+Version 1 had `audio_mask` for `audio_mask` and packed rows in chunks; such rows, and those that other tools wrote chunked or
 compressed, are read through the HDF5 library, more slowly.
 """
 

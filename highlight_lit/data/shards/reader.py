@@ -211,7 +211,7 @@ class Shard:
                 span=self.rows("span", start, stop),
                 visual=rows.get("visual"),
                 audio=rows["audio"] if mask.any() else None,
-                heard=mask if mask.any() else None,
+                audio_mask=mask if mask.any() else None,
                 title=self.title(row),
                 split=SPLITS[self.column("split", alone)[0]],
                 labels=self.labels(row),

@@ -77,7 +77,7 @@ class ShardWriter:
             rows = video.visual if name == "visual" else video.audio
             self._append(name, np.zeros((clips, stream.width)) if rows is None else rows)
         if "audio" in self.streams:
-            mask = np.full(clips, video.audio is not None) if video.heard is None else video.heard
+            mask = np.full(clips, video.audio is not None) if video.audio_mask is None else video.audio_mask
             self._lists["audio_mask"].append((mask & (video.audio is not None)).astype(np.uint8))
         self._lists["span"].append(video.span.astype(np.float64))
         if video.labels is not None:

@@ -215,7 +215,7 @@ def extract_one(task: Task) -> tuple[float, str]:
         span=features.span,
         visual=features.visual,
         audio=features.audio,
-        heard=features.heard,
+        audio_mask=features.audio_mask,
     )
     part = part_of(task.parts, task.id)
     unfinished = task.scratch / part.name

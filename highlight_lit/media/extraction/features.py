@@ -1,4 +1,4 @@
-"""One video to the features of its clips: decoded once, in memory that does not grow with its pictures or sound."""
+"""One video to the features of its clips: decoded once, in memory that does not grow with its frames or audio."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
 from highlight_lit.media.extractors import AudioExtractor, VisualExtractor
-from highlight_lit.media.io.clips import RATE, PictureClips, Sound, SoundClips, clip_count, clip_spans
+from highlight_lit.media.io.clips import RATE, AudioClip, AudioClips, FrameClips, clip_count, clip_spans
 from highlight_lit.media.io.decode import Source
 
 LEVELS_A_CLIP = 8
@@ -23,14 +23,14 @@ _SILENT = np.full(LEVELS_A_CLIP, SILENCE_DB, np.float32)
 
 @dataclass(frozen=True)
 class Features:
-    """What a video's clips look and sound like.
+    """The features of a video's clips.
 
     Attributes:
-        duration: Seconds that were decoded: the longer of picture and sound. Not what a header says.
+        duration: Seconds that were decoded: the longer of the two streams. Not what a header says.
         span: (T, 2) seconds.
         visual: (T, Dv), None if no visual extractor was asked for.
-        audio: (T, Da), zeros where there is no sound; None for a video without any, or if none was asked for.
-        heard: (T,) whether at least half of the clip has sound; None for a video without any.
+        audio: (T, Da), zeros where there is no audio; None for a video without any, or if none was asked for.
+        audio_mask: (T,) whether at least half of the clip has audio; None for a video without any.
         level: (T, LEVELS_A_CLIP) loudness in dB relative to full scale, at least `SILENCE_DB`.
         damaged: Packets left out because they could not be decoded.
     """
@@ -39,7 +39,7 @@ class Features:
     span: NDArray[np.float64]
     visual: NDArray[np.float32] | None
     audio: NDArray[np.float32] | None
-    heard: NDArray[np.bool_] | None
+    audio_mask: NDArray[np.bool_] | None
     level: NDArray[np.float32]
     damaged: int = 0
 
@@ -67,41 +67,41 @@ class _Rows:
         return np.concatenate(self._rows)
 
 
-class _SoundRows:
-    """Features, loudness and coverage of the sound, clip by clip; clips may be missing in between."""
+class _AudioRows:
+    """Features, loudness and coverage of the audio, clip by clip; clips may be missing in between."""
 
     def __init__(self, extractor: AudioExtractor | None) -> None:
         self._rows = None if extractor is None else _Rows(extractor, extractor.batch)
         self._clips: list[tuple[int, int]] = []
         self._level: list[NDArray[np.float32]] = []
 
-    def add(self, sound: Sound) -> None:
-        self._clips.append((sound.index, sound.covered))
+    def add(self, clip: AudioClip) -> None:
+        self._clips.append((clip.index, clip.covered))
         if self._rows is not None:
-            self._rows.add(sound.samples)
-        power = np.square(sound.samples.reshape(LEVELS_A_CLIP, -1)).mean(1)
+            self._rows.add(clip.samples)
+        power = np.square(clip.samples.reshape(LEVELS_A_CLIP, -1)).mean(1)
         self._level.append(np.maximum(SILENCE_DB, 10 * np.log10(power + 1e-10)).astype(np.float32))
 
     def all(
         self, span: NDArray[np.float64]
     ) -> tuple[NDArray[np.float32] | None, NDArray[np.bool_] | None, NDArray[np.float32]]:
-        """Audio rows, heard and level of all T clips."""
+        """Audio rows, audio_mask and level of all T clips."""
         level = np.tile(_SILENT, (len(span), 1))
-        heard = np.zeros(len(span), bool)
+        audio_mask = np.zeros(len(span), bool)
         kept = [row for row, (clip, _) in enumerate(self._clips) if clip < len(span)]
         if not kept:
             return None, None, level
         index = np.array([self._clips[row][0] for row in kept])
         covered = np.array([self._clips[row][1] for row in kept])
         level[index] = np.stack(self._level)[kept]
-        heard[index] = covered >= 0.5 * RATE * (span[index, 1] - span[index, 0])
+        audio_mask[index] = covered >= 0.5 * RATE * (span[index, 1] - span[index, 0])
         if self._rows is None:
-            return None, heard, level
+            return None, audio_mask, level
         rows = self._rows.all()
         audio = np.zeros((len(span), rows.shape[1]), np.float32)
         audio[index] = rows[kept]
-        audio[~heard] = 0
-        return audio, heard, level
+        audio[~audio_mask] = 0
+        return audio, audio_mask, level
 
 
 def extract_features(
@@ -115,40 +115,40 @@ def extract_features(
         threads: Decoding threads, 0 for one a core.
 
     Raises:
-        InputError: Not a video, no picture could be decoded, or it is cut off: it lasts much shorter than it states,
+        InputError: Not a video, no frame could be decoded, or it is cut off: it lasts much shorter than it states,
             and as a "short video" would be taken for a positive.
     """
     with Source(path, threads) as source:
         aspect = source.video.sample_aspect_ratio
-        pictures = None if visual is None else PictureClips(visual.pictures, float(aspect) if aspect else 1.0)
+        frames = None if visual is None else FrameClips(visual.frames, float(aspect) if aspect else 1.0)
         rows = None if visual is None else _Rows(visual, visual.batch)
-        sounds, sound_rows = SoundClips(), _SoundRows(audio)
+        audio_clips, collected = AudioClips(), _AudioRows(audio)
         end, shown = 0.0, 0
         for piece in source.pieces():
             end = max(end, piece.end)
             if isinstance(piece.frame, av.VideoFrame):
                 shown += 1
-                if pictures is not None and rows is not None:
-                    for clip in pictures.push(piece):
+                if frames is not None and rows is not None:
+                    for clip in frames.push(piece):
                         rows.add(clip)
             else:
-                for sound in sounds.push(piece):
-                    sound_rows.add(sound)
+                for audio_clip in audio_clips.push(piece):
+                    collected.add(audio_clip)
         _check_whole(source, end, shown)
-        for sound in sounds.finish():
-            sound_rows.add(sound)
-        if pictures is not None and rows is not None:
-            for clip in pictures.finish(end):
+        for audio_clip in audio_clips.finish():
+            collected.add(audio_clip)
+        if frames is not None and rows is not None:
+            for clip in frames.finish(end):
                 rows.add(clip)
         span = clip_spans(end)
-        audio_rows, heard, level = sound_rows.all(span)
+        audio_rows, audio_mask, level = collected.all(span)
         visual_rows = None if rows is None else rows.all()[: clip_count(end)]
-        return Features(end, span, visual_rows, audio_rows, heard, level, source.damaged)
+        return Features(end, span, visual_rows, audio_rows, audio_mask, level, source.damaged)
 
 
 def _check_whole(source: Source, end: float, shown: int) -> None:
     if shown == 0:
-        raise InputError(f"{source.path}: zero pictures could be decoded")
+        raise InputError(f"{source.path}: zero frames could be decoded")
     if end < 0.9 * source.stated - 2.0:
         raise InputError(
             f"{source.path}: cut off or damaged: {end:.1f} s of the {source.stated:.1f} s it states could be decoded"

@@ -1,4 +1,4 @@
-"""What turns clips into rows of features, behind one interface each for pictures and for sound.
+"""What turns clips into rows of features, behind one interface each for frames and for audio.
 
 An extractor looks at one clip at a time (its rows do not depend on how clips are batched) and is known by its name and
 version: both are stored in the shard, and a checkpoint refuses features of another.
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
 from highlight_lit.media.extractors.classic import ClassicAudio, ClassicVisual
-from highlight_lit.media.io.clips import Pictures
+from highlight_lit.media.io.clips import Frames
 
 VISUAL = ("classic", "resnet3d34", "resnet3d34_spread")
 AUDIO = ("classic", "vggish")
@@ -31,9 +31,9 @@ class Extractor(Protocol):
 
 
 class VisualExtractor(Extractor, Protocol):
-    """Pictures to rows; `pictures` says which it reads of a clip."""
+    """Frames to rows; `frames` says which it reads of a clip."""
 
-    pictures: Pictures
+    frames: Frames
 
     def __call__(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(B, n, size, size, 3) RGB to (B, Dv)."""
@@ -41,7 +41,7 @@ class VisualExtractor(Extractor, Protocol):
 
 
 class AudioExtractor(Extractor, Protocol):
-    """Sound to rows."""
+    """Audio to rows."""
 
     def __call__(self, waveforms: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """(B, 16000) samples in -1..1 at 16 kHz to (B, Da)."""

@@ -1,4 +1,4 @@
-"""Features that need no weights: colour, gradients and motion of the pictures, log-mel statistics of the sound.
+"""Features that need no weights: colour, gradients and motion of the frames, log-mel statistics of the audio.
 
 They tell a cut from a pan and a cheer from a hum, so that everything works offline at once; they know nothing of what
 is to be seen. Where scores matter, use networks.
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.media.extractors.log_mel import log_mel
-from highlight_lit.media.io.clips import Pictures
+from highlight_lit.media.io.clips import Frames
 
 GRID = 4
 ORIENTATIONS = 8
@@ -22,30 +22,30 @@ _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class ClassicVisual:
-    """256 numbers a picture, and of those the mean and the standard deviation over the clip: 512.
+    """256 numbers a frame, and of those the mean and the standard deviation over the clip: 512.
 
-    A picture's are: how many pixels have each of 4 x 4 x 4 colours (64, square roots of shares); gradients by 8
+    A frame's are: how many pixels have each of 4 x 4 x 4 colours (64, square roots of shares); gradients by 8
     orientations in 4 x 4 cells (128, as HOG: Dalal and Triggs, CVPR 2005); brightness of the cells (16); how much each
-    cell changed since the picture before (16); gradients times that change, by orientation, in four quarters (32:
+    cell changed since the frame before (16); gradients times that change, by orientation, in four quarters (32:
     which way edges move).
     """
 
     name, version, width, batch = "classic", "1", 512, 8
-    pictures = Pictures(per_clip=8, size=32)
+    frames = Frames(per_clip=8, size=32)
 
     def __call__(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(B, 8, 32, 32, 3) RGB to (B, 512)."""
         return np.stack([self._clip(clip) for clip in clips])
 
-    def _clip(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        grey = np.asarray(pictures @ _GREY / 255, np.float32)
+    def _clip(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        grey = np.asarray(frames @ _GREY / 255, np.float32)
         change = np.diff(grey, axis=0, prepend=grey[:1])
         strength, sector = _gradients(grey)
         cells = _histogram(strength, sector, GRID)
         norm = np.sqrt((cells**2).sum(-1, keepdims=True)) + 0.1 * grey[0].size / GRID**2 / 100
         moved = _histogram(strength * change[:, 1:-1, 1:-1], sector, 2)
         rows = [
-            _colours(pictures),
+            _colours(frames),
             (cells / norm).reshape(len(grey), -1),
             _cell_mean(grey),
             np.sqrt(_cell_mean(np.abs(change))),
@@ -55,10 +55,10 @@ class ClassicVisual:
         return np.concatenate([described.mean(0), described.std(0)]).astype(np.float32)
 
 
-def _colours(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _colours(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Square roots of the shares of 4 x 4 x 4 colours, (n, 64)."""
-    red, green, blue = (pictures[..., channel] >> 6 for channel in range(3))
-    codes = (red << 4 | green << 2 | blue) + np.arange(0, len(pictures) * LEVELS**3, LEVELS**3)[:, None, None]
+    red, green, blue = (frames[..., channel] >> 6 for channel in range(3))
+    codes = (red << 4 | green << 2 | blue) + np.arange(0, len(frames) * LEVELS**3, LEVELS**3)[:, None, None]
     counts = np.bincount(codes.ravel(), minlength=len(codes) * LEVELS**3)
     return np.asarray(np.sqrt(counts.reshape(len(codes), -1) / codes[0].size), np.float32)
 
@@ -81,7 +81,7 @@ def _histogram(weight: NDArray[np.float32], sector: NDArray[np.intp], grid: int)
 
 @cache
 def _first_bins(shape: tuple[int, ...], grid: int) -> NDArray[np.intp]:
-    """Where each pixel's cell starts in a histogram by picture, cell and orientation, (n, h, w)."""
+    """Where each pixel's cell starts in a histogram by frame, cell and orientation, (n, h, w)."""
     count, height, width = shape
     row, column = np.arange(height) * grid // height, np.arange(width) * grid // width
     cell = row[:, None] * grid + column

@@ -1,4 +1,4 @@
-"""The log-mel front end of VGGish: sound to a time-frequency picture.
+"""The log-mel front end of VGGish: audio to a time-frequency image.
 
 The definition is Hershey et al., "CNN architectures for large-scale audio classification" (ICASSP 2017), as released with
 AudioSet: 16 kHz, periodic Hann window of 25 ms every 10 ms, magnitude of a 512-point DFT, 64 triangles evenly spaced on

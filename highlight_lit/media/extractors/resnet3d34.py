@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from highlight_lit.media.extractors.weights import device, fill, fingerprint, read_weights
-from highlight_lit.media.io.clips import Pictures
+from highlight_lit.media.io.clips import Frames
 
 BLOCKS = (3, 4, 6, 3)
 WIDTHS = (64, 128, 256, 512)
@@ -92,9 +92,9 @@ class ResNet3d34(nn.Module):
 
 
 class ResNet3d34Visual:
-    """The extractor: 16 consecutive pictures around the middle of the second, short side 112, middle cut out.
+    """The extractor: 16 consecutive frames around the middle of the second, short side 112, middle cut out.
 
-    Consecutive ones are what the published networks were trained and used on: at 25 to 30 pictures a second they span
+    Consecutive ones are what the published networks were trained and used on: at 25 to 30 frames a second they span
     about half of it. Where fewer than 16 are shown in a second, they are taken as `ResNet3d34SpreadVisual` takes them.
 
     Args:
@@ -105,8 +105,8 @@ class ResNet3d34Visual:
     """
 
     name, width, batch = "resnet3d34", 512, 8
-    pictures = Pictures(per_clip=16, size=112, crop=True, consecutive=True)
-    # 2: the pictures are consecutive; they were spread over the second.
+    frames = Frames(per_clip=16, size=112, crop=True, consecutive=True)
+    # 2: the frames are consecutive; they were spread over the second.
     _version = "2-"
 
     def __init__(self, weights: Path) -> None:
@@ -129,8 +129,8 @@ class ResNet3d34Visual:
 
 
 class ResNet3d34SpreadVisual(ResNet3d34Visual):
-    """The same with 16 pictures over the whole second: all of it is seen, in motion about twice as fast as in training."""
+    """The same with 16 frames over the whole second: all of it is seen, in motion about twice as fast as in training."""
 
     name = "resnet3d34_spread"
-    pictures = Pictures(per_clip=16, size=112, crop=True)
+    frames = Frames(per_clip=16, size=112, crop=True)
     _version = ""

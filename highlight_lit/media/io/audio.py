@@ -57,7 +57,7 @@ class Resampled:
             self._next, self._expected = round(piece.start * self.rate), piece.start
         self._expected += frame.samples / frame.sample_rate
         frame.pts = None
-        # A second at once: one by one, between pictures, each frame finds the processor's caches full of pictures.
+        # A second at once: one by one, between frames, each frame finds the processor's caches full of frames.
         self._waiting.append(frame)
         self._waiting_samples += frame.samples
         if self._waiting_samples >= frame.sample_rate:

@@ -10,14 +10,14 @@ from av.error import ArgumentError
 
 from highlight_lit.errors import InputError
 
-# The containers that are read, by FFmpeg's names. All else FFmpeg knows is a list of other files, a single picture, text,
-# a device, or sound alone.
+# The containers that are read, by FFmpeg's names. All else FFmpeg knows is a list of other files, a single image, text,
+# a device, or audio alone.
 CONTAINERS = (
     "mov", "mp4", "matroska", "webm", "avi", "asf", "asf_o", "flv", "live_flv", "mpeg", "mpegts", "mpegvideo", "ogg", "rm",
     "mxf", "gxf", "lxf", "nut", "wtv", "dv", "ivf", "obu", "h264", "hevc", "vvc", "m4v", "h263", "vc1", "dirac", "cavsvideo",
     "gif", "yuv4mpegpipe",
 )  # fmt: skip
-# Sixteen reference pictures of this size in 8-bit 4:2:0 are 400 MB. 4096 x 4096: 5.3K of an action camera fits, 8K does not.
+# Sixteen reference frames of this size in 8-bit 4:2:0 are 400 MB. 4096 x 4096: 5.3K of an action camera fits, 8K does not.
 MAX_PIXELS = 1 << 24
 MAX_SHAPE = 64  # longer side to shorter side, as shown
 MAX_CLIPS = 12 * 3600  # one a second: the longest that video sites keep
@@ -28,38 +28,38 @@ MAX_CHANNELS = 64
 _AT_MOST_PIXELS = (
     f"expected at most {MAX_PIXELS:,} pixels (4096 x 4096), a bound that cannot be raised; scale the video down first"
 )
-_THREAD_PIXELS = 1 << 24  # of pictures in work at once: each decoding thread holds its own
+_THREAD_PIXELS = 1 << 24  # of frames in work at once: each decoding thread holds its own
 
 
-def check_picture(path: Path, stream: av.VideoStream, width: int, height: int) -> None:
-    """Refuse pictures of more than `MAX_PIXELS`, or longer and thinner than `MAX_SHAPE`.
+def check_frame(path: Path, stream: av.VideoStream, width: int, height: int) -> None:
+    """Refuse frames of more than `MAX_PIXELS`, or longer and thinner than `MAX_SHAPE`.
 
     Raises:
         InputError: With the bound.
     """
     if width * height > MAX_PIXELS:
-        raise InputError(f"{path}: pictures of {width} x {height}; {_AT_MOST_PIXELS}")
+        raise InputError(f"{path}: frames of {width} x {height}; {_AT_MOST_PIXELS}")
     short, long = sorted((width * float(stream.sample_aspect_ratio or 1), float(height)))
     if long > MAX_SHAPE * short > 0:
         raise InputError(
-            f"{path}: pictures of {width} x {height}, shown {long / short:.0f} times as long as they are short;"
+            f"{path}: frames of {width} x {height}, shown {long / short:.0f} times as long as they are short;"
             f" expected at most {MAX_SHAPE} times, a bound that cannot be raised; crop the video first"
         )
 
 
 def check_refused(path: Path, stream: av.VideoStream, error: Exception) -> None:
-    """Tell a picture that a decoder refused for its size, which it leaves in its context or as 0, from a damaged one.
+    """Tell a frame that a decoder refused for its size, which it leaves in its context or as 0, from a damaged one.
 
     Raises:
         InputError: It was refused for its size.
     """
     width, height = stream.codec_context.width, stream.codec_context.height
     if width == 0 and isinstance(error, ArgumentError):
-        raise InputError(f"{path}: pictures too large, or of no size; {_AT_MOST_PIXELS}") from error
-    check_picture(path, stream, width, height)
+        raise InputError(f"{path}: frames too large, or of no size; {_AT_MOST_PIXELS}") from error
+    check_frame(path, stream, width, height)
 
 
-def check_sound(path: Path, rate: int, channels: int) -> None:
+def check_audio(path: Path, rate: int, channels: int) -> None:
     """Refuse rates and numbers of channels that no audio has; 0 stands for unknown.
 
     Raises:
@@ -92,6 +92,6 @@ def check_time(path: Path, expected: float, start: float) -> None:
 
 
 def threads_for(stream: av.VideoStream, wanted: int) -> int:
-    """Decoding threads (0 wanted: one a core), fewer where pictures are large."""
+    """Decoding threads (0 wanted: one a core), fewer where frames are large."""
     pixels = max(1, stream.codec_context.width * stream.codec_context.height)
     return max(1, min(wanted or os.cpu_count() or 1, 16, _THREAD_PIXELS // pixels))

@@ -1,7 +1,7 @@
 """One-second clips by timestamps: clip s is what is shown and heard from s to s + 1 seconds.
 
-Pictures are taken at fixed instants, each the picture on display then, or as consecutive ones around the middle of the
-clip: every clip has the same number of them whatever the frame rate and however it varies. Sound is put at the sample
+Frames are taken at fixed instants, each the frame on display then, or as consecutive ones around the middle of the
+clip: every clip has the same number of them whatever the frame rate and however it varies. Audio is put at the sample
 its timestamp names, resampled to 16 kHz, the mean of its channels. Both hold a few seconds at a time, however long the
 video.
 """
@@ -43,13 +43,13 @@ def clip_spans(duration: float) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """The pictures an extractor reads of a clip.
+class Frames:
+    """The frames an extractor reads of a clip.
 
     Attributes:
         per_clip: How many. An even number, if `consecutive`.
         size: Height and width in pixels.
-        crop: True: the short side is scaled to `size` and the middle cut out; False: the picture is squeezed.
+        crop: True: the short side is scaled to `size` and the middle cut out; False: the frame is squeezed.
         consecutive: False: evenly over the second, each the one on display in the middle of its share of it. True:
             the last `per_clip / 2` that start before the middle of the second, and the first `per_clip / 2` from it
             on; a second in which not as many start in each half, as at a low frame rate, in a gap of a variable one or
@@ -91,50 +91,50 @@ class Hold(Generic[Frame]):
         return [self.shown] * left
 
 
-class PictureClips:
-    """Collects the pictures of clip after clip.
+class FrameClips:
+    """Collects the frames of clip after clip.
 
     Args:
-        pictures: Which.
+        frames: Which.
         aspect: Width of a pixel in its height (sample aspect ratio).
     """
 
-    def __init__(self, pictures: Pictures, aspect: float = 1.0) -> None:
-        self.pictures, self.aspect = pictures, aspect
-        self._hold = Hold[av.VideoFrame](0.5 / pictures.per_clip, 1 / pictures.per_clip)
+    def __init__(self, frames: Frames, aspect: float = 1.0) -> None:
+        self.frames, self.aspect = frames, aspect
+        self._hold = Hold[av.VideoFrame](0.5 / frames.per_clip, 1 / frames.per_clip)
         self._reformatter = VideoReformatter()
         self._converted: tuple[av.VideoFrame, NDArray[np.uint8]] | None = None
         self._even: list[NDArray[np.uint8]] = []
-        half = pictures.per_clip // 2
+        half = frames.per_clip // 2
         self._before, self._after = deque[NDArray[np.uint8]](maxlen=half), list[NDArray[np.uint8]]()
 
     def push(self, piece: Piece) -> Iterator[NDArray[np.uint8]]:
-        """Add a picture; the clips that it completes, (n, size, size, 3) RGB."""
+        """Add a frame; the clips that it completes, (n, size, size, 3) RGB."""
         assert isinstance(piece.frame, av.VideoFrame)
         taken = self._hold.push(piece.start, piece.frame)
-        if taken:  # most pictures are not on display at an instant
+        if taken:  # most frames are not on display at an instant
             yield from self._collect(taken)
-        if self.pictures.consecutive:
+        if self.frames.consecutive:
             self._put_around_the_middle(piece.start, piece.frame)
 
     def finish(self, end: float) -> Iterator[NDArray[np.uint8]]:
-        """Yield the clips that are left when the video ends at `end` seconds; its last picture stays on display."""
+        """Yield the clips that are left when the video ends at `end` seconds; its last frame stays on display."""
         yield from self._collect(self._hold.until(float(clip_count(end))))
 
     def _put_around_the_middle(self, start: float, frame: av.VideoFrame) -> None:
-        """Keep a picture of the open clip that may be one of the consecutive ones."""
-        into = start - self._hold.count // self.pictures.per_clip  # seconds into the open clip
+        """Keep a frame of the open clip that may be one of the consecutive ones."""
+        into = start - self._hold.count // self.frames.per_clip  # seconds into the open clip
         if -_ROUNDING <= into < 0.5 - _ROUNDING:
             self._before.append(self._convert(frame))
-        elif into >= 0.5 - _ROUNDING and len(self._after) < self.pictures.per_clip // 2:
+        elif into >= 0.5 - _ROUNDING and len(self._after) < self.frames.per_clip // 2:
             self._after.append(self._convert(frame))
 
     def _collect(self, frames: list[av.VideoFrame]) -> Iterator[NDArray[np.uint8]]:
         for frame in frames:
             self._even.append(self._convert(frame))
-            if len(self._even) == self.pictures.per_clip:
+            if len(self._even) == self.frames.per_clip:
                 around = [*self._before, *self._after]
-                yield np.stack(around if len(around) == self.pictures.per_clip else self._even)
+                yield np.stack(around if len(around) == self.frames.per_clip else self._even)
                 for kept in (self._even, self._before, self._after):
                     kept.clear()
 
@@ -144,9 +144,9 @@ class PictureClips:
         return self._converted[1]
 
     def _scaled(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
-        size = self.pictures.size
+        size = self.frames.size
         width, height = size, size
-        if self.pictures.crop:
+        if self.frames.crop:
             shown = (frame.width * self.aspect, frame.height)
             width, height = (max(size, round(side * size / min(shown))) for side in shown)
         small = self._reformatter.reformat(
@@ -157,35 +157,35 @@ class PictureClips:
         return upright(pixels[top : top + size, left : left + size], frame)
 
 
-def upright(picture: NDArray[np.uint8], frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """Turn a picture (height, width, ...) as the frame's rotation flag says, in quarters of a turn."""
-    return np.rot90(picture, round(frame.rotation / 90)) if frame.rotation else picture
+def upright(pixels: NDArray[np.uint8], frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """Turn pixels (height, width, ...) as the frame's rotation flag says, in quarters of a turn."""
+    return np.rot90(pixels, round(frame.rotation / 90)) if frame.rotation else pixels
 
 
 @dataclass(frozen=True)
-class Sound:
-    """A clip's sound: its index, (16000,) samples in -1..1 at 16 kHz, and how many of them the file has."""
+class AudioClip:
+    """A clip's audio: its index, (16000,) samples in -1..1 at 16 kHz, and how many of them the file has."""
 
     index: int
     samples: NDArray[np.float64]
     covered: int
 
 
-class SoundClips:
-    """Collects the sound of clip after clip."""
+class AudioClips:
+    """Collects the audio of clip after clip."""
 
     def __init__(self) -> None:
         self._resampled = Resampled(RATE, 1, RATE // 4)
         self._open: dict[int, tuple[NDArray[np.float64], int]] = {}
         self._closed = 0
 
-    def push(self, piece: Piece) -> Iterator[Sound]:
-        """Add a frame; yield each clip that can get no more sound."""
+    def push(self, piece: Piece) -> Iterator[AudioClip]:
+        """Add a frame; yield each clip that can get no more audio."""
         for position, samples in self._resampled.push(piece):
             self._put(position, samples[0])
             yield from self._close(position // RATE - 1)
 
-    def finish(self) -> Iterator[Sound]:
+    def finish(self) -> Iterator[AudioClip]:
         """Yield the clips that are left."""
         for position, samples in self._resampled.finish():
             self._put(position, samples[0])
@@ -203,8 +203,8 @@ class SoundClips:
                 self._open[clip] = (wave, min(RATE, covered + len(part)))
             samples, position = samples[len(part) :], position + len(part)
 
-    def _close(self, stop: int) -> Iterator[Sound]:
+    def _close(self, stop: int) -> Iterator[AudioClip]:
         for clip in sorted(clip for clip in self._open if clip < stop):
             wave, covered = self._open.pop(clip)
-            yield Sound(clip, wave, covered)
+            yield AudioClip(clip, wave, covered)
         self._closed = max(self._closed, stop)

@@ -1,4 +1,4 @@
-"""Reading a video file with FFmpeg: one picture and one sound stream, on one time axis that starts at 0.
+"""Reading a video file with FFmpeg: one video and one audio stream, on one time axis that starts at 0.
 
 The file is untrusted. FFmpeg is handed the open file and can open no other: no protocol but that is allowed, and no
 format but the containers of `bounds.CONTAINERS`. Sizes, rates and timestamps are checked before memory is asked for.
@@ -41,15 +41,15 @@ class Piece(NamedTuple):
 class Source:
     """A video file open for decoding; a context manager.
 
-    Times are the file's presentation times less its first one, with edit lists applied (by FFmpeg), so that sound
+    Times are the file's presentation times less its first one, with edit lists applied (by FFmpeg), so that audio
     that starts late does. Of several streams FFmpeg's choice is taken; cover art is no video.
 
     Attributes:
         path: The file.
-        video: Its picture stream.
-        audio: Its sound stream, None if it has none.
+        video: Its video stream.
+        audio: Its audio stream, None if it has none.
         stated: Duration the container states, in seconds; 0 if it states none. May be wrong.
-        rate: Pictures a second, as FFmpeg estimates it; 25 where it cannot.
+        rate: Frames a second, as FFmpeg estimates it; 25 where it cannot.
         damaged: Packets that could not be decoded so far.
 
     Args:
@@ -57,7 +57,7 @@ class Source:
         threads: Decoding threads; 0 for as many as the machine has cores.
 
     Raises:
-        InputError: Not a readable video file, or without pictures.
+        InputError: Not a readable video file, or without visual features.
     """
 
     def __init__(self, path: Path, threads: int = 0) -> None:
@@ -90,9 +90,9 @@ class Source:
         container, video = self._container.start_time, self.video.start_time
         if container is None or video is None:
             return None if container is None else container / MICROSECONDS
-        start, pictures = container / MICROSECONDS, video * self._tick
+        start, frames = container / MICROSECONDS, video * self._tick
         # A clock that has wrapped around leaves the container's start a day off.
-        return start if abs(start - pictures) < _CLOCKS_APART_S else pictures
+        return start if abs(start - frames) < _CLOCKS_APART_S else frames
 
     def _choose_video(self) -> av.VideoStream:
         best = self._container.streams.best("video")
@@ -101,13 +101,13 @@ class Source:
                 continue
             if stream.codec_context is not None and isinstance(stream, av.VideoStream):
                 return stream
-        raise InputError(f"{self.path}: no video stream; expected a file with pictures")
+        raise InputError(f"{self.path}: no video stream; expected a file with frames")
 
     def _check_streams(self) -> None:
         """Refuse what the container says of sizes and rates before anything is decoded."""
-        bounds.check_picture(self.path, self.video, self.video.codec_context.width, self.video.codec_context.height)
+        bounds.check_frame(self.path, self.video, self.video.codec_context.width, self.video.codec_context.height)
         if self.audio is not None:
-            bounds.check_sound(self.path, self.audio.codec_context.sample_rate, self.audio.codec_context.channels)
+            bounds.check_audio(self.path, self.audio.codec_context.sample_rate, self.audio.codec_context.channels)
 
     @property
     def _streams(self) -> list[av.VideoStream | av.AudioStream]:
@@ -124,7 +124,7 @@ class Source:
         self._container.close()
 
     def length(self) -> float:
-        """Seconds to the end of the last packet, of picture or sound, without decoding any; starts the file anew."""
+        """Seconds to the end of the last packet, of frame or audio, without decoding any; starts the file anew."""
         self._reopen()
         end = 0.0
         for packet in self._packets():
@@ -137,8 +137,8 @@ class Source:
         """Every frame of both streams in the order of the file; a damaged packet is counted and left out.
 
         Raises:
-            InputError: Timestamps jump by more than `bounds.MAX_GAP_S`, or go on beyond `bounds.MAX_CLIPS` seconds; or pictures or
-                sound change to a size or rate that is not taken.
+            InputError: Timestamps jump by more than `bounds.MAX_GAP_S`, or go on beyond `bounds.MAX_CLIPS` seconds; or frames or
+                audio change to a size or rate that is not taken.
         """
         expected = {stream.index: 0.0 for stream in self._streams}
         for index, frame in self._frames():
@@ -196,10 +196,10 @@ class Source:
                 continue
             for frame in frames:
                 if isinstance(frame, av.VideoFrame):
-                    bounds.check_picture(self.path, self.video, frame.width, frame.height)
+                    bounds.check_frame(self.path, self.video, frame.width, frame.height)
                     yield index, frame
                 elif isinstance(frame, av.AudioFrame):
-                    bounds.check_sound(self.path, frame.sample_rate, frame.layout.nb_channels)
+                    bounds.check_audio(self.path, frame.sample_rate, frame.layout.nb_channels)
                     yield index, frame
 
     def _packets(self) -> Iterator[av.Packet[Stream]]:
@@ -243,12 +243,12 @@ def _open(path: Path) -> InputContainer:
             reason = getattr(error, "strerror", None) or type(error).__name__
             raise InputError(
                 f"{path}: not a video FFmpeg can read, or cut off ({reason}); expected a container such as mp4, mkv,"
-                " webm, mov, avi or mpeg; a picture, a playlist or text is none"
+                " webm, mov, avi or mpeg; an image, a playlist or text is none"
             ) from error
 
 
 def _sane_rate(stream: av.VideoStream) -> Fraction:
-    """Pictures a second: the average rate, where it is one that a camera or an animation could have."""
+    """Frames a second: the average rate, where it is one that a camera or an animation could have."""
     for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
         if rate and Fraction(1, 10) <= rate <= 240:
             return Fraction(rate)

@@ -16,19 +16,19 @@ from highlight_lit.media.extraction.folder import REEL_MARK
 from highlight_lit.media.io.clips import upright
 from highlight_lit.media.io.decode import Source
 
-MAX_PIXELS = 3840 * 2160  # of what is written; a larger picture is scaled down
-_LARGE = 1920 * 1088  # beyond, the encoder looks less far ahead: each picture it waits for is tens of megabytes
-_EARLY_S = 60  # of audio that is held until the first picture tells the size of all
+MAX_PIXELS = 3840 * 2160  # of what is written; a larger converted is scaled down
+_LARGE = 1920 * 1088  # beyond, the encoder looks less far ahead: each frame it waits for is tens of megabytes
+_EARLY_S = 60  # of audio that is held until the first frame tells the size of all
 _AAC_RATES = (48_000, 44_100, 32_000, 24_000, 22_050, 16_000)
 
 
 class MovieWriter:
-    """Writes pictures and sound one after the other, both from time 0; a context manager.
+    """Writes frames and audio one after the other, both from time 0; a context manager.
 
     Args:
         path: Where.
-        source: What is copied from: it sets shape, turn and whether there is sound.
-        rate: Pictures a second.
+        source: What is copied from: it sets shape, turn and whether there is valid.
+        rate: Frames a second.
         height: Largest height in pixels; None for the source's.
         quality: Options of the H.264 encoder.
     """
@@ -41,7 +41,7 @@ class MovieWriter:
         height: int | None = None,
         quality: dict[str, str] | None = None,
     ) -> None:
-        self.rate, self.pictures, self.samples = rate, 0, 0
+        self.rate, self.frames, self.samples = rate, 0, 0
         self._source, self._height = source, height
         self._container = av.open(f"file:{path.absolute()}", "w", format="mp4", options={"movflags": "+faststart"})
         self._container.metadata["comment"] = REEL_MARK
@@ -60,7 +60,7 @@ class MovieWriter:
 
     @property
     def channels(self) -> int:
-        """Channels of the sound."""
+        """Channels of the audio."""
         return 1 if self.layout == "mono" else 2
 
     def __enter__(self) -> MovieWriter:
@@ -75,8 +75,8 @@ class MovieWriter:
         finally:
             self._container.close()
 
-    def add_picture(self, frame: av.VideoFrame, brightness: float = 1.0) -> None:
-        """Add a picture, upright, at `brightness` of its own (0 is black)."""
+    def add_frame(self, frame: av.VideoFrame, brightness: float = 1.0) -> None:
+        """Add a frame, upright, at `brightness` of its own (0 is black)."""
         turned = frame.rotation % 180 != 0
         if self._size is None:
             self._size = self._fitting(frame, turned)
@@ -84,11 +84,11 @@ class MovieWriter:
             if self._size[0] * self._size[1] > _LARGE:
                 self._video.codec_context.options.update({"preset": "superfast", "threads": "4"})
             for samples in self._early:
-                self.add_sound(samples)
+                self.add_audio(samples)
             self._early.clear()
         width, height = self._size[::-1] if turned else self._size
         plain = not frame.rotation and brightness >= 1.0
-        picture = self._reformatter.reformat(
+        converted = self._reformatter.reformat(
             frame,
             width=width,
             height=height,
@@ -97,18 +97,18 @@ class MovieWriter:
             threads=1,
         )
         if not plain:
-            pixels = upright(np.asarray(picture.to_ndarray(), np.uint8), frame)
+            pixels = upright(np.asarray(converted.to_ndarray(), np.uint8), frame)
             pixels = np.ascontiguousarray(np.round(pixels * np.float32(min(1.0, brightness))).astype(np.uint8))
-            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-        elif picture is frame:
-            picture = av.VideoFrame.from_ndarray(frame.to_ndarray(), format=frame.format.name)
-        picture.pts, picture.time_base = self.pictures, 1 / self.rate
-        picture.pict_type = av.video.frame.PictureType.NONE
-        self._container.mux(self._video.encode(picture))
-        self.pictures += 1
+            converted = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        elif converted is frame:
+            converted = av.VideoFrame.from_ndarray(frame.to_ndarray(), format=frame.format.name)
+        converted.pts, converted.time_base = self.frames, 1 / self.rate
+        converted.pict_type = av.video.frame.PictureType.NONE
+        self._container.mux(self._video.encode(converted))
+        self.frames += 1
 
     def _fitting(self, frame: av.VideoFrame, turned: bool) -> tuple[int, int]:
-        """Even width and height of the upright picture with square pixels."""
+        """Even width and height of the upright frame with square pixels."""
         aspect = self._source.video.sample_aspect_ratio
         width, height = frame.width * (float(aspect) if aspect else 1.0), float(frame.height)
         if turned:
@@ -118,15 +118,15 @@ class MovieWriter:
             scale = min(scale, self._height / height)
         return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
 
-    def add_sound(self, samples: NDArray[np.float64]) -> None:
+    def add_audio(self, samples: NDArray[np.float64]) -> None:
         """Add (channels, n) samples in -1..1."""
         if self._audio is None or samples.shape[1] == 0:
             return
-        if self._size is None:  # writing starts with the first picture, which tells the size of all
+        if self._size is None:  # writing starts with the first frame, which tells the size of all
             self._early.append(samples)
             if sum(block.shape[1] for block in self._early) > _EARLY_S * self.sample_rate:
                 raise InputError(
-                    f"{self._source.path}: {_EARLY_S} s of audio before the first picture; expected both side by side"
+                    f"{self._source.path}: {_EARLY_S} s of audio before the first frame; expected both side by side"
                 )
             return
         block = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples, np.float32), format="fltp", layout=self.layout)
@@ -136,6 +136,6 @@ class MovieWriter:
         self.samples += samples.shape[1]
 
     @property
-    def heard(self) -> bool:
-        """Whether it has sound."""
+    def audio_mask(self) -> bool:
+        """Whether it has audio."""
         return self._audio is not None

@@ -1,4 +1,4 @@
-"""Where a new shot starts, to the picture, in the parts of a video where it matters."""
+"""Where a new shot starts, to the frame, in the parts of a video where it matters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from highlight_lit.media.io.decode import Source
 
 _SIZE = 24
-# Mean difference of two pictures in 0..1 at a cut; a fast pan of small pictures stays below.
+# Mean difference of two frames in 0..1 at a cut; a fast pan of small frames stays below.
 _CUT = 0.12
 _WAIT = 0.1
 
@@ -21,7 +21,7 @@ _WAIT = 0.1
 def shot_changes(path: Path, around: Sequence[float], reach: float = 0.75) -> list[float]:
     """Seconds at which a new shot starts, within `reach` seconds of any of the times `around`.
 
-    A picture starts a shot if it differs from the one before it, and what is shown a tenth of a second after still
+    A frame starts a shot if it differs from the one before it, and what is shown a tenth of a second after still
     differs from what was shown a tenth of a second before: a flash does not.
 
     Raises:
@@ -47,7 +47,7 @@ def _windows(around: Sequence[float], reach: float) -> list[tuple[float, float]]
 
 
 def _in_window(source: Source, start: float, end: float) -> list[float]:
-    pictures: list[tuple[float, NDArray[np.float32]]] = []
+    frames: list[tuple[float, NDArray[np.float32]]] = []
     reformatter = VideoReformatter()
     for piece in source.pieces_from(max(0.0, start - 2 * _WAIT)):
         if not isinstance(piece.frame, av.VideoFrame) or piece.start < start - 2 * _WAIT:
@@ -57,14 +57,14 @@ def _in_window(source: Source, start: float, end: float) -> list[float]:
         small = reformatter.reformat(
             piece.frame, width=_SIZE, height=_SIZE, format="rgb24", interpolation=Interpolation.AREA, threads=1
         )
-        pictures.append((piece.start, small.to_ndarray().astype(np.float32) / np.float32(255)))
-    return [time for at, (time, _) in enumerate(pictures) if at and start <= time <= end and _is_cut(pictures, at)]
+        frames.append((piece.start, small.to_ndarray().astype(np.float32) / np.float32(255)))
+    return [time for at, (time, _) in enumerate(frames) if at and start <= time <= end and _is_cut(frames, at)]
 
 
-def _is_cut(pictures: list[tuple[float, NDArray[np.float32]]], at: int) -> bool:
-    time = pictures[at][0]
-    before = next((p for t, p in reversed(pictures[:at]) if t <= time - _WAIT), pictures[0][1])
-    after = next((p for t, p in pictures[at:] if t >= time + _WAIT), pictures[-1][1])
-    jump = np.abs(pictures[at][1] - pictures[at - 1][1]).mean()
+def _is_cut(frames: list[tuple[float, NDArray[np.float32]]], at: int) -> bool:
+    time = frames[at][0]
+    before = next((p for t, p in reversed(frames[:at]) if t <= time - _WAIT), frames[0][1])
+    after = next((p for t, p in frames[at:] if t >= time + _WAIT), frames[-1][1])
+    jump = np.abs(frames[at][1] - frames[at - 1][1]).mean()
     lasting = np.abs(after - before).mean()
     return bool(jump > _CUT and lasting > _CUT)

@@ -1,1 +1,1 @@
-"""What a scored video becomes: score files, segments, a page, a picture, a reel."""
+"""What a scored video becomes: score files, segments, a page, a timeline, a reel."""

@@ -78,12 +78,12 @@ def _playable(video: Path, duration: float) -> tuple[str, bytes]:
     """A media type and bytes that browsers play."""
     container = {".mp4": "mp4", ".m4v": "mp4", ".webm": "webm"}.get(video.suffix.lower())
     with Source(video) as source:
-        pictures = source.video.codec_context.name
-        sound = None if source.audio is None else source.audio.codec_context.name
+        codec = source.video.codec_context.name
+        audio = None if source.audio is None else source.audio.codec_context.name
         plain = source.video.format is not None and source.video.format.name in ("yuv420p", "yuvj420p")
     if container is not None and plain and video.stat().st_size <= _LARGEST:
-        known_pictures, known_sound = _AS_IT_IS[container]
-        if pictures.removeprefix("lib") in known_pictures and (sound is None or sound in known_sound):
+        known_video, known_audio = _AS_IT_IS[container]
+        if codec.removeprefix("lib") in known_video and (audio is None or audio in known_audio):
             return f"video/{container}", video.read_bytes()
     with tempfile.TemporaryDirectory() as folder:
         preview = Path(folder) / "preview.mp4"

@@ -1,6 +1,6 @@
-"""Cutting segments out of a video and joining them, with sound in sync: decoded, put on one clock, encoded again.
+"""Cutting segments out of a video and joining them, with audio in sync: decoded, put on one clock, encoded again.
 
-Every segment gets a whole number of pictures and exactly the samples that play as long, so nothing drifts from join to
+Every segment gets a whole number of frames and exactly the samples that play as long, so nothing drifts from join to
 join, whatever the frame rate of the source.
 """
 
@@ -25,7 +25,7 @@ from highlight_lit.media.output.segments import Segment
 
 # A join without a ramp clicks; this short a one is not heard.
 _RAMP_SECONDS = 0.005
-# How much later than the pictures a file may hold the sound that goes with them.
+# How much later than the frames a file may hold the audio that goes with them.
 _SKEW_SECONDS = 5.0
 
 
@@ -46,11 +46,11 @@ def cut_reel(
         out: The new file.
         fade: Seconds over which each segment comes out of black and silence, and goes back.
         height: Largest height in pixels; None for the source's.
-        rate: Pictures a second; None for the source's.
+        rate: Frames a second; None for the source's.
         quality: Options of the H.264 encoder.
 
     Returns:
-        Length of the reel in seconds: the segments' within half a picture.
+        Length of the reel in seconds: the segments' within half a frame.
 
     Raises:
         InputError: The source cannot be read, or `out` written.
@@ -63,16 +63,16 @@ def cut_reel(
                 clock = 0.0
                 for segment in segments:
                     clock += segment.length
-                    pictures = max(1, round(clock * pace)) - movie.pictures
-                    if pictures > 0:
-                        _Cut(source, movie, segment.start, pictures, fade).run()
-                return movie.pictures / float(pace)
+                    frames = max(1, round(clock * pace)) - movie.frames
+                    if frames > 0:
+                        _Cut(source, movie, segment.start, frames, fade).run()
+                return movie.frames / float(pace)
     except FFmpegError as error:
         raise InputError(f"{out}: cannot be encoded ({error.strerror})") from error
 
 
 def _pace(rate: Fraction) -> Fraction:
-    """The source's pictures a second, doubled until half a picture is less than 25 ms: so exact is the sync."""
+    """The source's frames a second, doubled until half a frame is less than 25 ms: so exact is the sync."""
     pace = min(rate, Fraction(60))
     while pace < 20:
         pace *= 2
@@ -80,16 +80,16 @@ def _pace(rate: Fraction) -> Fraction:
 
 
 class _Cut:
-    """Copies one segment: `pictures` of them from `start` seconds on, and the sound that goes with them."""
+    """Copies one segment: `frames` of them from `start` seconds on, and the audio that goes with them."""
 
-    def __init__(self, source: Source, movie: MovieWriter, start: float, pictures: int, fade: float) -> None:
+    def __init__(self, source: Source, movie: MovieWriter, start: float, frames: int, fade: float) -> None:
         self.source, self.movie, self.start, self.fade = source, movie, start, fade
-        self.last = movie.pictures + pictures
-        self.pictures = pictures
+        self.last = movie.frames + frames
+        self.frames = frames
         self.pace = float(movie.rate)
         self.hold = Hold[av.VideoFrame](start + 0.5 / self.pace, 1 / self.pace)
         self.sample = self.samples = 0
-        if movie.heard:
+        if movie.audio_mask:
             self.resampled = Resampled(movie.sample_rate, movie.channels, movie.sample_rate // 4)
             self.first = round(start * movie.sample_rate)
             self.samples = round(self.last / self.pace * movie.sample_rate) - movie.samples
@@ -97,44 +97,44 @@ class _Cut:
     def run(self) -> None:
         for piece in self.source.pieces_from(self.start):
             if isinstance(piece.frame, av.VideoFrame):
-                self._pictures(piece)
+                self._frames(piece)
             elif self.sample < self.samples:
                 for position, block in self.resampled.push(piece):
-                    self._sound(position, block)
+                    self._audio(position, block)
             if self._done(piece):
                 break
         if self.hold.shown is None:
-            raise InputError(f"{self.source.path}: no picture could be decoded at {self.start:.2f} s")
-        while self.movie.pictures < self.last:
-            self._picture(self.hold.shown)
-        if self.movie.heard:
+            raise InputError(f"{self.source.path}: no frame could be decoded at {self.start:.2f} s")
+        while self.movie.frames < self.last:
+            self._frame(self.hold.shown)
+        if self.movie.audio_mask:
             for position, block in self.resampled.finish():
-                self._sound(position, block)
+                self._audio(position, block)
             self._silence(self.samples - self.sample)
 
     def _done(self, piece: Piece) -> bool:
-        late = piece.start > self.start + self.pictures / self.pace + _SKEW_SECONDS
-        return self.movie.pictures >= self.last and (self.sample >= self.samples or late)
+        late = piece.start > self.start + self.frames / self.pace + _SKEW_SECONDS
+        return self.movie.frames >= self.last and (self.sample >= self.samples or late)
 
-    def _pictures(self, piece: Piece) -> None:
+    def _frames(self, piece: Piece) -> None:
         assert isinstance(piece.frame, av.VideoFrame)
         for frame in self.hold.push(piece.start, piece.frame):
-            if self.movie.pictures >= self.last:
+            if self.movie.frames >= self.last:
                 return
-            self._picture(frame)
+            self._frame(frame)
 
-    def _picture(self, frame: av.VideoFrame) -> None:
-        number = self.movie.pictures - (self.last - self.pictures)
-        self.movie.add_picture(frame, float(self._ramp(np.array([number + 0.5]) / self.pace, self.fade)[0]))
+    def _frame(self, frame: av.VideoFrame) -> None:
+        number = self.movie.frames - (self.last - self.frames)
+        self.movie.add_frame(frame, float(self._ramp(np.array([number + 0.5]) / self.pace, self.fade)[0]))
 
     def _ramp(self, seconds: NDArray[np.float64], fade: float) -> NDArray[np.float64]:
         """Share of brightness or loudness at times into the segment."""
         if fade <= 0:
             return np.ones_like(seconds)
-        inwards = np.minimum(seconds, self.pictures / self.pace - seconds)
-        return np.clip(inwards / min(fade, self.pictures / self.pace / 2), 0.0, 1.0)
+        inwards = np.minimum(seconds, self.frames / self.pace - seconds)
+        return np.clip(inwards / min(fade, self.frames / self.pace / 2), 0.0, 1.0)
 
-    def _sound(self, position: int, block: NDArray[np.float64]) -> None:
+    def _audio(self, position: int, block: NDArray[np.float64]) -> None:
         """Put a block that starts at `position` of the source's samples where it belongs; silence fills gaps."""
         offset = position - self.first - self.sample
         if offset > 0:
@@ -149,7 +149,7 @@ class _Cut:
     def _emit(self, block: NDArray[np.float64]) -> None:
         if block.shape[1] > 0:
             seconds = np.arange(self.sample, self.sample + block.shape[1]) / self.movie.sample_rate
-            self.movie.add_sound(block * self._ramp(seconds, max(self.fade, _RAMP_SECONDS)))
+            self.movie.add_audio(block * self._ramp(seconds, max(self.fade, _RAMP_SECONDS)))
             self.sample += block.shape[1]
 
 

@@ -60,11 +60,11 @@ def write_scores_json(path: Path, scores: VideoScores, highlights: Sequence[Segm
             "end": round(float(end), 3),
             "score": round(float(p), 6),
             _LOGIT: round(float(z), 4),
-            "heard": bool(heard),
+            "audio_mask": bool(audio_mask),
             "level_db": [round(float(level), 1) for level in levels],
         }
-        for (start, end), p, z, heard, levels in zip(
-            scores.span, scores.score, scores.logit, scores.heard, scores.level, strict=True
+        for (start, end), p, z, audio_mask, levels in zip(
+            scores.span, scores.score, scores.logit, scores.audio_mask, scores.level, strict=True
         )
     ]
     write_json(path, {"format": FORMAT, "version": VERSION, **facts(scores, highlights), "clips": clips})
@@ -86,12 +86,12 @@ def facts(scores: VideoScores, highlights: Sequence[Segment]) -> dict[str, Any]:
 
 
 def write_scores_csv(path: Path, scores: VideoScores) -> None:
-    """Write one line a clip: start, end, score, logit, heard. Numbers alone: a spreadsheet finds no formula in it."""
+    """Write one line a clip: start, end, score, logit, audio_mask. Numbers alone: a spreadsheet finds no formula in it."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_NUMBERS, _LOGIT, "heard"])
-    for (start, end), p, z, heard in zip(scores.span, scores.score, scores.logit, scores.heard, strict=True):
-        writer.writerow([f"{start:.3f}", f"{end:.3f}", f"{p:.6f}", f"{z:.4f}", int(heard)])
+    writer.writerow([*_NUMBERS, _LOGIT, "audio_mask"])
+    for (start, end), p, z, audio_mask in zip(scores.span, scores.score, scores.logit, scores.audio_mask, strict=True):
+        writer.writerow([f"{start:.3f}", f"{end:.3f}", f"{p:.6f}", f"{z:.4f}", int(audio_mask)])
     write_text(path, text.getvalue())
 
 
@@ -99,7 +99,7 @@ def read_scores(path: Path, video: Path, video_id: str | None = None) -> ReadSco
     """Read the scores of a video from a json or csv file that `score`, `train` or `evaluate` wrote, or one of its form.
 
     Args:
-        path: csv if it is named so (columns start, end, score, and perhaps video, logit, heard), else json.
+        path: csv if it is named so (columns start, end, score, and perhaps video, logit, audio_mask), else json.
         video: The video that they are wanted for.
         video_id: Its id in a csv of several videos; None: the one that is in it, or named as `video` is.
 
@@ -172,7 +172,7 @@ def _csv_rows(path: Path, video: Path, video_id: str | None) -> tuple[str, list[
 
 
 def _table(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    return read_table(path, _NUMBERS, (_VIDEO, _LOGIT, "heard"), MAX_CSV_BYTES, rows=None)
+    return read_table(path, _NUMBERS, (_VIDEO, _LOGIT, "audio_mask", "heard"), MAX_CSV_BYTES, rows=None)
 
 
 def _parsed(text: str) -> float | str:

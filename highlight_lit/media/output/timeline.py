@@ -1,4 +1,4 @@
-"""The picture of a scored video: score and loudness over time, the highlights marked."""
+"""The figure of a scored video: score and loudness over time, the highlights marked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from highlight_lit.text import shown
 
 _TITLE_WIDTH, _TOPIC_WIDTH = 84, 24  # columns
 # The page's colours, which hold up for the colour-blind and in grey.
-_INK, _QUIET, _CURVE, _MARK, _SOUND = "#1d2733", "#64748b", "#2563eb", "#f59e0b", "#94a3b8"
+_INK, _QUIET, _CURVE, _MARK, _AUDIO = "#1d2733", "#64748b", "#2563eb", "#f59e0b", "#94a3b8"
 
 
 def clock(seconds: float, _: object = None) -> str:
@@ -50,24 +50,24 @@ def draw_timeline(path: Path, scores: VideoScores, highlights: Sequence[Segment]
     """Write the timeline as a PNG of 1600 by 560 pixels."""
     with matplotlib.rc_context({"font.size": 10, "text.parse_math": False, "axes.edgecolor": _QUIET}):
         figure = Figure(figsize=(10, 3.5), dpi=160, layout="constrained")
-        curve, sound = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        curve, loudness = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         at = np.concatenate([scores.span[:1, 0], scores.span.mean(1), scores.span[-1:, 1]])
         score = np.pad(scores.within, 1, mode="edge")
         for number, each in enumerate(highlights):
             label = "highlight" if number == 0 else None
             curve.axvspan(each.start, each.end, color=_MARK, alpha=0.3, linewidth=0, label=label)
-            sound.axvspan(each.start, each.end, color=_MARK, alpha=0.3, linewidth=0)
+            loudness.axvspan(each.start, each.end, color=_MARK, alpha=0.3, linewidth=0)
         curve.fill_between(at, score, color=_CURVE, alpha=0.12, linewidth=0)
         curve.plot(at, score, color=_CURVE, linewidth=1.6, label="score within the video")
         curve.set(ylim=(0, 1.02), ylabel="score", yticks=(0, 0.5, 1), yticklabels=("lowest", "", "highest"))
         curve.legend(loc="lower right", frameon=False, ncols=2, bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
         level = np.append(scores.level.ravel(), scores.level[-1, -1])
         since = np.linspace(0, len(scores.span), len(level))
-        sound.fill_between(since, SILENCE_DB, level, color=_SOUND, linewidth=0, step="post")
-        sound.set(ylim=(-60, 0), yticks=(-60, -30, 0), ylabel="audio, dB", xlim=(0, max(scores.duration, 0.1)))
-        sound.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 3, 6, 10]))
-        sound.xaxis.set_major_formatter(FuncFormatter(clock))
-        for axes in (curve, sound):
+        loudness.fill_between(since, SILENCE_DB, level, color=_AUDIO, linewidth=0, step="post")
+        loudness.set(ylim=(-60, 0), yticks=(-60, -30, 0), ylabel="audio, dB", xlim=(0, max(scores.duration, 0.1)))
+        loudness.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 3, 6, 10]))
+        loudness.xaxis.set_major_formatter(FuncFormatter(clock))
+        for axes in (curve, loudness):
             axes.spines[["top", "right"]].set_visible(False)
             axes.tick_params(colors=_QUIET)
             axes.yaxis.label.set_color(_INK)

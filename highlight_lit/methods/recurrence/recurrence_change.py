@@ -1,4 +1,4 @@
-"""Recurrence and change: moments that come back across a topic's videos, where the picture changes. Without training.
+"""Recurrence and change: moments that come back across a topic's videos, where the visual features change. Without training.
 
 A clip's score is z(recurrence) + z(change), each averaged over five clips, z within the video. Recurrence is that of
 `recurrence`, over rows in which audio is centred within its video: what a video sounds like as a whole names the video

@@ -59,9 +59,9 @@ def videos(draw: st.DrawFn) -> list[Video]:
         span = np.stack([start, start + draw(st.floats(0.5, 4.0))], 1)
         rng = np.random.default_rng(clips)
         sound = draw(st.booleans())
-        heard = rng.random(clips) < 0.5
-        heard[0] = True
-        audio = np.where(heard[:, None], rng.normal(size=(clips, 3)), 0).astype(np.float32)
+        audio_mask = rng.random(clips) < 0.5
+        audio_mask[0] = True
+        audio = np.where(audio_mask[:, None], rng.normal(size=(clips, 3)), 0).astype(np.float32)
         found.append(
             Video(
                 name,
@@ -70,7 +70,7 @@ def videos(draw: st.DrawFn) -> list[Video]:
                 span,
                 rng.normal(size=(clips, 4)).astype(np.float32),
                 audio if sound else None,
-                heard if sound else None,
+                audio_mask if sound else None,
                 draw(st.text(st.characters(blacklist_categories=("Cs",)), max_size=20)),
                 draw(st.sampled_from(["", "train", "val", "test"])),
                 Labels(span, rng.normal(size=(clips, 2)).astype(np.float32)) if draw(st.booleans()) else None,
@@ -191,7 +191,7 @@ def test_videos_across_blocks_are_written_as_they_were_when_added(
 ) -> None:
     monkeypatch.setattr(writer, "COPY_BYTES", 32 * 16)  # 32 rows of `visual`
     monkeypatch.setattr(writer, "CHUNK_BYTES", 64)
-    added = [make_video(str(clips), clips, heard=np.ones(clips, bool)) for clips in (5, 16, 1, 70, 32, 9, 3)]
+    added = [make_video(str(clips), clips, audio_mask=np.ones(clips, bool)) for clips in (5, 16, 1, 70, 32, 9, 3)]
     with ShardWriter(tmp_path / "s.h5", STREAMS, 1.0) as made:
         for video in added:
             given_away = replace(video, visual=video.visual.copy(), span=video.span.copy())  # type: ignore[union-attr]
@@ -222,7 +222,7 @@ def test_the_digest_tells_any_two_contents_apart_and_no_two_copies(tmp_path: Pat
         replace(plain, id="b"), replace(plain, duration=39.0), replace(plain, tags=("cat",)), replace(plain, title=""),
         replace(plain, split="val"), replace(plain, labels=None), replace(plain, span=plain.span + 0.5),
         replace(plain, audio=None), replace(plain, visual=-plain.visual), replace(plain, audio=plain.audio[::-1]),
-        replace(plain, heard=np.arange(40) > 0),
+        replace(plain, audio_mask=np.arange(40) > 0),
         replace(plain, labels=Labels(plain.labels.span, -plain.labels.score)),
     ]  # type: ignore[operator, union-attr, index]  # fmt: skip
     digests = [write(tmp_path / f"{n}.h5", video).digest() for n, video in enumerate([plain, *others])]

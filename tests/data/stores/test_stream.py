@@ -70,7 +70,7 @@ def test_statistics_are_those_of_the_rows_and_leave_out_clips_without_audio(
 ) -> None:
     clips = [5000, 3000, 7, 4100]
     masks = [np.arange(n) % 3 > 0 for n in clips]
-    videos = [make_video(str(n), n, heard=mask) for n, mask in zip(clips, masks, strict=True)]
+    videos = [make_video(str(n), n, audio_mask=mask) for n, mask in zip(clips, masks, strict=True)]
     streams = {"visual": Stream(4, dtype="float32"), "audio": Stream(3, dtype="float32")}
     write_corpus(tmp_path / "c", videos, streams, name="c", clip_seconds=1.0)
     corpus = Corpus(tmp_path / "c")

@@ -54,11 +54,11 @@ def times_of_decoding(path: Path, most: float) -> float:
 def test_decoding_and_classic_take_at_most_half_as_long_again_as_decoding(tmp_path, made):
     noise = np.random.default_rng(0).integers(0, 60, (400, 700, 3)).astype(np.uint8)
 
-    def picture(at: float) -> NDArray[np.uint8]:
+    def frame(at: float) -> NDArray[np.uint8]:
         offset = int(at * 40) % 40
         return noise[offset : offset + 360, offset : offset + 640] + np.uint8(80)
 
-    path = made.write_video(tmp_path / "video.mp4", 12, picture, rate=44_100, layout="stereo", options={"crf": "24"})
+    path = made.write_video(tmp_path / "video.mp4", 12, frame, rate=44_100, layout="stereo", options={"crf": "24"})
     assert times_of_decoding(path, 1.5) <= 1.5
 
 
@@ -105,7 +105,7 @@ def test_memory_is_flat_in_the_length_of_the_video(tmp_path, made):
         lambda time: made.grey(time),
         fps=5,
         format="matroska",
-        sound_codec="pcm_s16le",
+        audio_codec="pcm_s16le",
         options={"bf": "0"},
     )
     peaks = {}

@@ -108,7 +108,7 @@ def test_our_own_reels_are_left_out_whatever_their_name(tmp_path, made):
     with Source(video) as source, MovieWriter(tmp_path / "sub" / "small copy.mp4", source, Fraction(10)) as movie:
         for piece in source.pieces():
             if hasattr(piece.frame, "pict_type"):
-                movie.add_picture(piece.frame)
+                movie.add_frame(piece.frame)
     made.write_video(tmp_path / "z.mp4", 1)
     found = find_videos([tmp_path])
     assert names(tmp_path, found.videos) == ["a.mp4", "z.mp4"]

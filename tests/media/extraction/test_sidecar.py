@@ -220,7 +220,7 @@ def sidecar_text(draw: random.Random) -> str:
     return text
 
 
-def sound(sidecar: Sidecar) -> bool:
+def audio(sidecar: Sidecar) -> bool:
     """Whether all that a sidecar says is as it is promised."""
     texts = [sidecar.id, sidecar.title, *sidecar.tags, plain_id(sidecar.id)]
     return (
@@ -246,7 +246,7 @@ def test_any_sidecar_is_a_right_value_or_one_line(tmp_path):
             assert len(line) < len(str(path)) + 300, seed
             continue
         kept += 1
-        assert sound(sidecar), seed
+        assert audio(sidecar), seed
     assert FUZZED / 20 < kept < FUZZED  # both happen
 
 
@@ -271,6 +271,6 @@ def test_any_table_is_right_rows_or_one_line(tmp_path):
             lines.add(str(error).startswith(str(path)))
             continue
         kept += 1
-        assert all(sound(row.sidecar) and row.name for row in found), seed
+        assert all(audio(row.sidecar) and row.name for row in found), seed
     assert FUZZED / 20 < kept < FUZZED
     assert lines == {True}

@@ -35,7 +35,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory, made) -> Path:
     folder = tmp_path_factory.mktemp("walk")
     noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)
     made.write_video(folder / "walk.avi", 60, lambda time: np.roll(noise, round(90 * time), 1), fps=10, format="avi",
-                     codec="mpeg4", sound_codec="mp2")  # fmt: skip
+                     codec="mpeg4", audio_codec="mp2")  # fmt: skip
     clips = [{"start": at, "end": at + 1, "score": at % 7 / 7} for at in range(60)]
     (folder / "s.json").write_text(json.dumps({"format": "highlight-lit scores", "version": 1, "clips": clips}))
     return folder / "walk.avi"

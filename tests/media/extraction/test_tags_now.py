@@ -69,7 +69,7 @@ def same_features(before: dict[str, Video], after: dict[str, Video]) -> bool:
     return before.keys() == after.keys() and all(
         (getattr(before[name], key) == getattr(after[name], key)).all()
         for name in before
-        for key in ("visual", "audio", "heard", "span")
+        for key in ("visual", "audio", "audio_mask", "span")
     )
 
 

@@ -140,7 +140,7 @@ def test_resnet3d34_layers_halve_time_and_space_as_published():
 def test_resnet3d34_loads_public_key_names_and_does_not_depend_on_the_batching(save, shortcut, prefix):
     tensors = {prefix + key: value for key, value in filled(resnet_shapes(shortcut)).items()}
     if shortcut == "A":
-        tensors[f"{prefix}conv1.weight"] /= 100  # its pictures are in 0..255, B's have a deviation of one
+        tensors[f"{prefix}conv1.weight"] /= 100  # its frames are in 0..255, B's have a deviation of one
     tensors[f"{prefix}bn1.num_batches_tracked"] = torch.tensor(7)
     path = save({"epoch": 200, "arch": "resnet-34", "state_dict": tensors})
     extractor, seen = visual_extractor("resnet3d34", path), clips(3)
@@ -178,17 +178,17 @@ def test_resnet3d34_sees_each_family_normalised_as_it_was_trained(save, monkeypa
 
 
 def test_vggish_loads_public_key_names_and_does_not_depend_on_the_batching(vggish_file):
-    extractor, heard = audio_extractor("vggish", vggish_file), waves(5)
-    together = extractor(heard)
-    alone = np.concatenate([extractor(heard[i : i + 1]) for i in range(5)])
+    extractor, audio_mask = audio_extractor("vggish", vggish_file), waves(5)
+    together = extractor(audio_mask)
+    alone = np.concatenate([extractor(audio_mask[i : i + 1]) for i in range(5)])
     assert together.shape == (5, 128)
     assert together.std() > 1e-3
     assert_near(together, alone, *(int(np.prod(shape[1:])) for shape in VGGISH.values()))
 
 
 def test_vggish_reads_96_frames_from_the_middle_of_the_clip_and_flattens_channels_last(vggish_file):
-    tensors, heard = vggish_tensors(), waves(1)
-    x = torch.from_numpy(log_mel(heard[0, 200:15_800]))[None, None]
+    tensors, audio_mask = vggish_tensors(), waves(1)
+    x = torch.from_numpy(log_mel(audio_mask[0, 200:15_800]))[None, None]
     assert x.shape == (1, 1, 96, 64)
     for name in VGGISH:
         weight, bias = tensors[f"{name}.weight"].double(), tensors[f"{name}.bias"].double()
@@ -197,7 +197,7 @@ def test_vggish_reads_96_frames_from_the_middle_of_the_clip_and_flattens_channel
         x = torch.relu(nn.functional.conv2d(x, weight, bias, padding=1) if x.ndim == 4 else x @ weight.T + bias)
         if name in ("features.0", "features.3", "features.8", "features.13"):
             x = nn.functional.max_pool2d(x, 2)
-    found = audio_extractor("vggish", vggish_file)(heard)
+    found = audio_extractor("vggish", vggish_file)(audio_mask)
     assert_near(found, x.float(), *(int(np.prod(shape[1:])) for shape in VGGISH.values()))
 
 
@@ -278,11 +278,11 @@ def test_versions_name_the_weights(save):
 
 
 def moving_bar(direction: int) -> np.ndarray:
-    pictures = np.full((8, 32, 32, 3), 40, np.uint8)
+    frames = np.full((8, 32, 32, 3), 40, np.uint8)
     for at in range(8):
         start = 4 + 2 * (at if direction > 0 else 7 - at)
-        pictures[at, :, start : start + 6] = 220
-    return pictures
+        frames[at, :, start : start + 6] = 220
+    return frames
 
 
 def test_classic_pictures_tell_colour_edges_and_motion_apart():

@@ -15,24 +15,24 @@ from highlight_lit.media.extraction.features import Features, extract_features
 from highlight_lit.media.extractors import audio_extractor, visual_extractor
 from highlight_lit.media.extractors.log_mel import log_mel
 from highlight_lit.media.io.audio import Resampled, mixing_weights
-from highlight_lit.media.io.clips import RATE, SoundClips
+from highlight_lit.media.io.clips import RATE, AudioClips
 from highlight_lit.media.io.decode import Source
 from highlight_lit.media.output.reel import cut_reel
 from highlight_lit.media.output.segments import Segment
 
-FLOAT = {"format": "mov", "sound_codec": "pcm_f32le"}
-INTEGER = {"format": "mov", "sound_codec": "pcm_s16le"}
+FLOAT = {"format": "mov", "audio_codec": "pcm_f32le"}
+INTEGER = {"format": "mov", "audio_codec": "pcm_s16le"}
 # Containers that say nothing of layouts: FFmpeg then knows a number of channels and no more.
-UNKNOWN = {"format": "matroska", "sound_codec": "pcm_f32le"}
-EIGHT_BITS = {"format": "avi", "sound_codec": "pcm_u8"}
-LOSSLESS = {"format": "matroska", "sound_codec": "flac"}
+UNKNOWN = {"format": "matroska", "audio_codec": "pcm_f32le"}
+EIGHT_BITS = {"format": "avi", "audio_codec": "pcm_u8"}
+LOSSLESS = {"format": "matroska", "audio_codec": "flac"}
 LAYOUTS = [
     ("mono", FLOAT), ("stereo", FLOAT), ("2.1", FLOAT), ("quad", FLOAT), ("5.1", FLOAT), ("7.1", FLOAT),
     ("1 channels", UNKNOWN), ("2 channels", UNKNOWN), ("6 channels", UNKNOWN), ("8 channels", UNKNOWN),
     ("11 channels", UNKNOWN), ("mono", INTEGER), ("stereo", INTEGER), ("5.1", INTEGER), ("stereo", EIGHT_BITS),
     ("stereo", LOSSLESS), ("5.1", LOSSLESS), ("7.1", LOSSLESS),
 ]  # fmt: skip
-NAMES = [f"{layout} {options['sound_codec']}" for layout, options in LAYOUTS]
+NAMES = [f"{layout} {options['audio_codec']}" for layout, options in LAYOUTS]
 STEP = {"pcm_f32le": 2**-24, "pcm_s16le": 2**-15, "pcm_u8": 2**-7, "flac": 2**-15}  # of what a sample is rounded to
 
 
@@ -47,14 +47,14 @@ def each_its_own(channels: int):
     return lambda time: np.stack([0.6 * np.sin(2 * np.pi * (300 + 250 * k) * time + k) for k in range(channels)])
 
 
-def heard(path: Path) -> NDArray[np.float64]:
-    """The sound of a file as extractors get it."""
+def samples_of(path: Path) -> NDArray[np.float64]:
+    """The audio of a file as extractors get it."""
     with Source(path, 1) as source:
-        clips = SoundClips()
-        sounds = [
-            sound for piece in source.pieces() if isinstance(piece.frame, av.AudioFrame) for sound in clips.push(piece)
+        clips = AudioClips()
+        audio_clips = [
+            audio for piece in source.pieces() if isinstance(piece.frame, av.AudioFrame) for audio in clips.push(piece)
         ]
-        return np.concatenate([sound.samples for sound in [*sounds, *clips.finish()]])
+        return np.concatenate([audio.samples for audio in [*audio_clips, *clips.finish()]])
 
 
 def classic(path: Path) -> Features:
@@ -63,16 +63,16 @@ def classic(path: Path) -> Features:
 
 @pytest.mark.parametrize(("layout", "options"), LAYOUTS, ids=NAMES)
 def test_one_sound_in_every_channel_is_that_sound(tmp_path, made, layout, options):
-    path = made.write_video(tmp_path / "video.mkv", 3, sound=chords, rate=RATE, layout=layout, **options)
-    found = heard(path)
-    np.testing.assert_allclose(found, chords(np.arange(3 * RATE) / RATE), rtol=0, atol=STEP[options["sound_codec"]])
+    path = made.write_video(tmp_path / "video.mkv", 3, audio=chords, rate=RATE, layout=layout, **options)
+    found = samples_of(path)
+    np.testing.assert_allclose(found, chords(np.arange(3 * RATE) / RATE), rtol=0, atol=STEP[options["audio_codec"]])
 
 
 @pytest.mark.parametrize("layout", ["stereo", "5.1", "7.1"])
 @pytest.mark.parametrize("rate", [RATE, 44_100, 48_000])
 def test_features_of_mono_stereo_and_surround_are_the_same(tmp_path, made, layout, rate):
-    mono = classic(made.write_video(tmp_path / "mono.mov", 5, sound=chords, rate=rate, **FLOAT))
-    other = classic(made.write_video(tmp_path / "other.mov", 5, sound=chords, rate=rate, layout=layout, **FLOAT))
+    mono = classic(made.write_video(tmp_path / "mono.mov", 5, audio=chords, rate=rate, **FLOAT))
+    other = classic(made.write_video(tmp_path / "other.mov", 5, audio=chords, rate=rate, layout=layout, **FLOAT))
     spread = mono.audio.std(0).mean()
     assert spread > 0.01
     np.testing.assert_allclose(other.audio, mono.audio, rtol=0, atol=1e-3 * spread)
@@ -82,35 +82,35 @@ def test_features_of_mono_stereo_and_surround_are_the_same(tmp_path, made, layou
 @pytest.mark.parametrize(("layout", "options"), [("stereo", FLOAT), ("5.1", FLOAT), ("8 channels", UNKNOWN)])
 def test_log_mel_is_that_of_the_mean_of_the_channels(tmp_path, made, layout, options):
     channels = av.AudioLayout(layout).nb_channels
-    sound = each_its_own(channels)
-    many = made.write_video(tmp_path / "many.mkv", 3, sound=sound, rate=RATE, layout=layout, **options)
-    mean = sound(np.arange(3 * RATE) / RATE).astype(np.float32).mean(0, dtype=np.float64)
-    np.testing.assert_allclose(log_mel(heard(many)), log_mel(mean), rtol=0, atol=1e-6)
+    audio = each_its_own(channels)
+    many = made.write_video(tmp_path / "many.mkv", 3, audio=audio, rate=RATE, layout=layout, **options)
+    mean = audio(np.arange(3 * RATE) / RATE).astype(np.float32).mean(0, dtype=np.float64)
+    np.testing.assert_allclose(log_mel(samples_of(many)), log_mel(mean), rtol=0, atol=1e-6)
 
 
 def test_at_another_rate_it_is_still_that_of_the_mean(tmp_path, made):
     options = {"rate": 44_100, **FLOAT}
-    sound = lambda time: np.round(each_its_own(2)(time) * 2**15) / 2**15  # noqa: E731  so that the mean fits a float32
-    stereo = made.write_video(tmp_path / "stereo.mov", 3, sound=sound, layout="stereo", **options)
-    mono = made.write_video(tmp_path / "mono.mov", 3, sound=lambda time: sound(time).mean(0), **options)
-    np.testing.assert_allclose(log_mel(heard(stereo)), log_mel(heard(mono)), rtol=0, atol=1e-6)
+    audio = lambda time: np.round(each_its_own(2)(time) * 2**15) / 2**15  # noqa: E731  so that the mean fits a float32
+    stereo = made.write_video(tmp_path / "stereo.mov", 3, audio=audio, layout="stereo", **options)
+    mono = made.write_video(tmp_path / "mono.mov", 3, audio=lambda time: audio(time).mean(0), **options)
+    np.testing.assert_allclose(log_mel(samples_of(stereo)), log_mel(samples_of(mono)), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    "codec", [{"format": "mp4", "sound_codec": "aac"}, {"format": "matroska", "sound_codec": "libopus"}]
+    "codec", [{"format": "mp4", "audio_codec": "aac"}, {"format": "matroska", "audio_codec": "libopus"}]
 )
 def test_eight_channels_of_a_lossy_codec_are_heard(tmp_path, made, codec):
     """Their decoders give planes, of which PyAV counts eight and more wrongly."""
     path = made.write_video(tmp_path / "video.mkv", 3, rate=48_000, layout="7.1", **codec)
-    found = heard(path)[RATE : 2 * RATE]
+    found = samples_of(path)[RATE : 2 * RATE]
     # All channels but the one for low frequencies hold the tone of 0.3: codecs take that out of it.
     assert 0.9 * 7 / 8 < np.sqrt(2 * np.mean(found**2)) / 0.3 < 1.1
 
 
 def test_opposite_channels_cancel_out(tmp_path, made):
-    sound = lambda time: np.stack([chords(time), -chords(time)])  # noqa: E731
-    path = made.write_video(tmp_path / "video.mov", 2, sound=sound, layout="stereo", **FLOAT)
-    assert not heard(path).any()
+    audio = lambda time: np.stack([chords(time), -chords(time)])  # noqa: E731
+    path = made.write_video(tmp_path / "video.mov", 2, audio=audio, layout="stereo", **FLOAT)
+    assert not samples_of(path).any()
 
 
 def test_a_layout_that_changes_on_the_way_keeps_its_loudness(tmp_path, made):
@@ -174,19 +174,19 @@ def test_two_channels_keep_the_sides_apart_and_the_middle_in_both():
 def test_a_reel_is_as_loud_as_its_source(tmp_path, made, layout, options):
     source = made.write_video(tmp_path / "source.mkv", 6, rate=48_000, layout=layout, **options)
     cut_reel(source, [Segment(1, 4)], tmp_path / "reel.mp4")
-    _, sound, rate = made.seen_and_heard(tmp_path / "reel.mp4")
-    level = np.sqrt(2 * np.mean(sound[rate : 2 * rate] ** 2))
+    _, audio, rate = made.seen_and_heard(tmp_path / "reel.mp4")
+    level = np.sqrt(2 * np.mean(audio[rate : 2 * rate] ** 2))
     assert level == pytest.approx(0.3, rel=0.02)  # what AAC does to a tone
 
 
 def test_a_reel_of_surround_sound_keeps_the_sides(tmp_path, made):
     def left_then_right(time: NDArray[np.float64]) -> NDArray[np.float64]:
-        sound = np.zeros((6, len(time)))  # FL FR FC LFE BL BR
-        sound[[0, 4]] = made.hum(time) * (time < 2)
-        sound[[1, 5]] = made.hum(time) * (time >= 2)
-        return sound
+        audio = np.zeros((6, len(time)))  # FL FR FC LFE BL BR
+        audio[[0, 4]] = made.hum(time) * (time < 2)
+        audio[[1, 5]] = made.hum(time) * (time >= 2)
+        return audio
 
-    source = made.write_video(tmp_path / "source.mov", 4, sound=left_then_right, rate=48_000, layout="5.1", **FLOAT)
+    source = made.write_video(tmp_path / "source.mov", 4, audio=left_then_right, rate=48_000, layout="5.1", **FLOAT)
     cut_reel(source, [Segment(0, 4)], tmp_path / "reel.mp4")
     blocks = [frame.to_ndarray() for frame in av.open(str(tmp_path / "reel.mp4")).decode(audio=0)]
     left, right = np.concatenate(blocks, axis=1).reshape(2, -1)[:, : 4 * 48_000].reshape(2, 4, -1).std(2).T[[0, 3]]

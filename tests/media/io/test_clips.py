@@ -17,27 +17,27 @@ import av
 from highlight_lit.errors import InputError
 from highlight_lit.media.extraction.features import Features, extract_features
 from highlight_lit.media.extractors import audio_extractor, visual_extractor
-from highlight_lit.media.io.clips import RATE, Hold, PictureClips, Pictures, Sound, SoundClips
+from highlight_lit.media.io.clips import RATE, AudioClip, AudioClips, FrameClips, Frames, Hold
 from highlight_lit.media.io.decode import Source
 
-SMALL = Pictures(8, 16)
-NEAR = 4  # of 255: what a lossy picture, and its way from RGB to YUV and back, may be off by
+SMALL = Frames(8, 16)
+NEAR = 4  # of 255: what a lossy frame, and its way from RGB to YUV and back, may be off by
 
 
-def clips_of(path: Path, pictures: Pictures = SMALL) -> tuple[list[NDArray[np.uint8]], dict[int, Sound], float]:
+def clips_of(path: Path, frames: Frames = SMALL) -> tuple[list[NDArray[np.uint8]], dict[int, AudioClip], float]:
     with Source(path, 1) as source:
-        seen, heard, end = PictureClips(pictures), SoundClips(), 0.0
+        seen, collected, end = FrameClips(frames), AudioClips(), 0.0
         shown: list[NDArray[np.uint8]] = []
-        sounds: list[Sound] = []
+        audio_clips: list[AudioClip] = []
         for piece in source.pieces():
             end = max(end, piece.end)
             if isinstance(piece.frame, av.VideoFrame):
                 shown += seen.push(piece)
             else:
-                sounds += heard.push(piece)
+                audio_clips += collected.push(piece)
         shown += seen.finish(end)
-        sounds += heard.finish()
-    return shown, {sound.index: sound for sound in sounds}, end
+        audio_clips += collected.finish()
+    return shown, {audio.index: audio for audio in audio_clips}, end
 
 
 def classic(path: Path) -> Features:
@@ -52,39 +52,42 @@ def click_at(second: float):
     return lambda time: 0.8 * np.sin(2 * np.pi * 1000 * time) * ((time >= second) & (time < second + 0.05))
 
 
-def loudest(sounds: dict[int, Sound]) -> float:
-    wave = np.concatenate([sounds[clip].samples for clip in range(max(sounds) + 1)])
+def loudest(audio_clips: dict[int, AudioClip]) -> float:
+    wave = np.concatenate([audio_clips[clip].samples for clip in range(max(audio_clips) + 1)])
     power = np.convolve(wave.astype(np.float64) ** 2, np.ones(RATE // 20), "valid")
     return float(power.argmax()) / RATE
 
 
 def test_a_clip_holds_what_is_on_display_during_its_second_at_a_variable_frame_rate(tmp_path, made):
     times = [0.0, 0.04, 0.3, 0.95, 1.0, 2.0, 2.5, 2.52, 2.54, 2.6, 3.0, 3.9]
-    path = made.write_video(tmp_path / "vfr.mp4", 4, sound=None, times=times)
+    path = made.write_video(tmp_path / "vfr.mp4", 4, audio=None, times=times)
     clips, _, _ = clips_of(path)
     expected = 20 + 20 * np.arange(4)
     np.testing.assert_allclose(brightness(clips), np.tile(expected[:, None], 8), atol=NEAR)
 
 
 def test_every_frame_rate_gives_the_same_clips(tmp_path, made):
-    at = {fps: made.write_video(tmp_path / f"{fps}.mp4", 3, sound=None, fps=fps) for fps in (5, 24, 60)}
+    at = {fps: made.write_video(tmp_path / f"{fps}.mp4", 3, audio=None, fps=fps) for fps in (5, 24, 60)}
     brightnesses = [brightness(clips_of(path)[0]) for path in at.values()]
     for other in brightnesses[1:]:
         np.testing.assert_allclose(other, brightnesses[0], atol=NEAR)
 
 
 def test_sound_that_starts_late_is_heard_where_it_starts(tmp_path, made):
-    path = made.write_video(tmp_path / "late.mp4", 4, sound=click_at(2.5), sound_from=2.0, sound_seconds=2.0)
-    _, sounds, _ = clips_of(path)
+    path = made.write_video(tmp_path / "late.mp4", 4, audio=click_at(2.5), audio_from=2.0, audio_seconds=2.0)
+    _, audio_clips, _ = clips_of(path)
     assert (
-        abs(loudest({clip: sounds.get(clip, Sound(clip, np.zeros(RATE, np.float32), 0)) for clip in range(4)}) - 2.5)
+        abs(
+            loudest({clip: audio_clips.get(clip, AudioClip(clip, np.zeros(RATE, np.float32), 0)) for clip in range(4)})
+            - 2.5
+        )
         < 0.01
     )
-    assert classic(path).heard.tolist() == [False, False, True, True]
+    assert classic(path).audio_mask.tolist() == [False, False, True, True]
 
 
 def test_an_edit_list_that_cuts_the_beginning_moves_the_pictures(tmp_path, made):
-    path = made.write_video(tmp_path / "edited.mp4", 4, sound=None, options={"g": "10"})
+    path = made.write_video(tmp_path / "edited.mp4", 4, audio=None, options={"g": "10"})
     whole = brightness(clips_of(path)[0])[:, 0]
     made.cut_beginning(path, 1.0)
     cut = brightness(clips_of(path)[0])[:, 0]
@@ -94,28 +97,28 @@ def test_an_edit_list_that_cuts_the_beginning_moves_the_pictures(tmp_path, made)
 
 def test_a_rotation_flag_turns_the_pictures(tmp_path, made):
     def bright_left(_: float) -> NDArray[np.uint8]:
-        picture = made.grey(20)
-        picture[:, : picture.shape[1] // 2] = 220
-        return picture
+        frame = made.grey(20)
+        frame[:, : frame.shape[1] // 2] = 220
+        return frame
 
-    path = made.write_video(tmp_path / "turned.mp4", 1, bright_left, sound=None)
+    path = made.write_video(tmp_path / "turned.mp4", 1, bright_left, audio=None)
     plain = clips_of(path)[0][0].mean((0, 3))
     made.set_rotation(path)
-    for pictures in (Pictures(8, 16), Pictures(8, 16, crop=True)):
-        turned = clips_of(path, pictures)[0][0].mean((0, 3))
+    for frames in (Frames(8, 16), Frames(8, 16, crop=True)):
+        turned = clips_of(path, frames)[0][0].mean((0, 3))
         assert turned[:6].min() > 190 > 60 > turned[-6:].max()  # the left side is above now
     assert plain[:, :6].min() > 190 > 60 > plain[:, -6:].max()
 
 
 def test_a_cropped_picture_keeps_its_proportions_and_its_middle(tmp_path, made):
     def bright_middle(_: float) -> NDArray[np.uint8]:
-        picture = made.grey(20)
-        picture[:, 16:80] = 200  # as wide as high
-        return picture
+        frame = made.grey(20)
+        frame[:, 16:80] = 200  # as wide as high
+        return frame
 
-    path = made.write_video(tmp_path / "wide.mp4", 1, bright_middle, sound=None)
-    assert clips_of(path, Pictures(16, 32, crop=True))[0][0].min() > 150
-    assert clips_of(path, Pictures(16, 32))[0][0].min() < 60
+    path = made.write_video(tmp_path / "wide.mp4", 1, bright_middle, audio=None)
+    assert clips_of(path, Frames(16, 32, crop=True))[0][0].min() > 150
+    assert clips_of(path, Frames(16, 32))[0][0].min() < 60
 
 
 def test_hold_shows_each_frame_until_the_next_and_the_first_before_it_starts():
@@ -127,38 +130,38 @@ def test_hold_shows_each_frame_until_the_next_and_the_first_before_it_starts():
 @pytest.mark.parametrize(("rate", "layout"), [(8_000, "mono"), (44_100, "stereo"), (48_000, "5.1")])
 def test_sound_of_any_rate_and_layout_becomes_16_khz_at_its_time(tmp_path, made, rate, layout):
     path = made.write_video(
-        tmp_path / "sound.mkv",
+        tmp_path / "audio.mkv",
         3,
-        sound=click_at(1.75),
+        audio=click_at(1.75),
         rate=rate,
         layout=layout,
         format="matroska",
-        sound_codec="pcm_f32le",
+        audio_codec="pcm_f32le",
     )
-    _, sounds, _ = clips_of(path)
-    assert abs(loudest(sounds) - 1.75) < 0.003
-    assert all(sounds[clip].covered >= RATE - 80 for clip in range(3))
+    _, audio_clips, _ = clips_of(path)
+    assert abs(loudest(audio_clips) - 1.75) < 0.003
+    assert all(audio_clips[clip].covered >= RATE - 80 for clip in range(3))
 
 
 def test_a_video_without_sound_has_no_audio(tmp_path, made):
-    features = classic(made.write_video(tmp_path / "mute.mp4", 3, sound=None))
+    features = classic(made.write_video(tmp_path / "mute.mp4", 3, audio=None))
     assert features.audio is None
-    assert features.heard is None
+    assert features.audio_mask is None
     assert features.visual is not None
     assert features.visual.shape == (3, 512)
 
 
 def test_sound_shorter_than_the_video_is_not_heard_after_its_end(tmp_path, made):
-    features = classic(made.write_video(tmp_path / "short.mp4", 5, sound_seconds=2.2))
-    assert features.heard.tolist() == [True, True, False, False, False]
+    features = classic(made.write_video(tmp_path / "short.mp4", 5, audio_seconds=2.2))
+    assert features.audio_mask.tolist() == [True, True, False, False, False]
     assert not features.audio[2:].any()
     assert features.audio[:2].any(1).all()
 
 
 def test_the_last_picture_stays_while_sound_goes_on(tmp_path, made):
-    features = classic(made.write_video(tmp_path / "long.mp4", 2, sound_seconds=5))
+    features = classic(made.write_video(tmp_path / "long.mp4", 2, audio_seconds=5))
     assert features.visual.shape == (5, 512)
-    assert features.heard.all()
+    assert features.audio_mask.all()
     assert features.span[:, 0].tolist() == [0, 1, 2, 3, 4]
 
 
@@ -169,14 +172,14 @@ def test_a_video_shorter_than_a_second_is_one_clip_that_ends_with_it(tmp_path, m
 
 
 def test_loudness_is_in_decibels_of_full_scale(tmp_path, made):
-    path = made.write_video(tmp_path / "tone.mkv", 2, format="matroska", sound_codec="pcm_f32le")
+    path = made.write_video(tmp_path / "tone.mkv", 2, format="matroska", audio_codec="pcm_f32le")
     np.testing.assert_allclose(classic(path).level, 20 * np.log10(0.3 / np.sqrt(2)), atol=0.1)
 
 
 def test_of_several_streams_one_picture_and_one_sound_are_taken(shared_data):
     features = classic(shared_data / "videos" / "nasa_13013.mp4")
     assert features.visual.shape == (13, 512)
-    assert features.heard.all()
+    assert features.audio_mask.all()
 
 
 @pytest.mark.parametrize(
@@ -186,13 +189,13 @@ def test_real_videos_have_a_clip_a_second(shared_data, name, clips):
     features = classic(shared_data / "videos" / name)
     assert features.visual.shape == (clips, 512)
     assert features.audio.shape == (clips, 128)
-    assert features.heard.all()
+    assert features.audio_mask.all()
     assert np.isfinite(features.visual).all()
     assert np.isfinite(features.audio).all()
 
 
 def no_frames(path: Path, made: SimpleNamespace) -> None:
-    made.write_video(path, 0, sound_seconds=2, format="matroska")
+    made.write_video(path, 0, audio_seconds=2, format="matroska")
 
 
 def cut_in_the_middle(path: Path, made: SimpleNamespace) -> None:
@@ -216,8 +219,8 @@ BAD = {
         "",
     ),
     "script": (lambda path, made: path.write_text("ffconcat version 1.0\nfile other.mp4\n"), ""),
-    "sound alone": (lambda path, made: made.write_video(path, 2, picture=None), "no video stream"),
-    "no frames": (no_frames, "zero pictures"),
+    "audio alone": (lambda path, made: made.write_video(path, 2, frame=None), "no video stream"),
+    "no frames": (no_frames, "zero frames"),
     "cut": (cut_in_the_middle, "cut off"),
     "cut mp4": (cut_mp4, "cut off"),
     "folder": (lambda path, made: path.mkdir(), "a folder"),
@@ -244,12 +247,12 @@ def test_a_picture_is_no_video(tmp_path):
     frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), "rgb24").reformat(format="yuvj420p")
     path = tmp_path / "still.jpg"
     path.write_bytes(b"".join(bytes(packet) for packet in [*codec.encode(frame), *codec.encode(None)]))
-    with pytest.raises(InputError, match="a picture"):
+    with pytest.raises(InputError, match="a frame"):
         classic(path)
 
 
 def test_a_damaged_packet_is_left_out_and_the_rest_kept(tmp_path, made):
-    path = made.write_video(tmp_path / "scratched.ts", 6, format="mpegts", sound_codec="mp2", rate=16_000)
+    path = made.write_video(tmp_path / "scratched.ts", 6, format="mpegts", audio_codec="mp2", rate=16_000)
     content = bytearray(path.read_bytes())
     for at in range(len(content) // 2, len(content) // 2 + 188 * 4):
         content[at] ^= 0x5A
@@ -268,7 +271,7 @@ def test_any_file_name_can_be_read(tmp_path, made, name, monkeypatch):
 
 
 def test_a_jump_in_time_is_refused_before_anything_is_sized_by_it(tmp_path, made):
-    path = made.write_video(tmp_path / "jump.mkv", sound=None, times=[0.0, 0.04, 2_000_000.0], format="matroska")
+    path = made.write_video(tmp_path / "jump.mkv", audio=None, times=[0.0, 0.04, 2_000_000.0], format="matroska")
     with pytest.raises(InputError, match="timestamps jump"):
         classic(path)
 

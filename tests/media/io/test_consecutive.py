@@ -1,4 +1,4 @@
-"""Which pictures of a second the 3D ResNet reads: 16 consecutive ones around its middle, as it was trained on."""
+"""Which frames of a second the 3D ResNet reads: 16 consecutive ones around its middle, as it was trained on."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ pytest.importorskip("av")
 import av
 
 from highlight_lit.media.extractors.resnet3d34 import ResNet3d34SpreadVisual, ResNet3d34Visual
-from highlight_lit.media.io.clips import PictureClips, Pictures
+from highlight_lit.media.io.clips import FrameClips, Frames
 from highlight_lit.media.io.decode import Source
 
-CYCLE, FIRST, STEP = 28, 20, 8  # brightness tells a picture's number, modulo CYCLE
+CYCLE, FIRST, STEP = 28, 20, 8  # brightness tells a frame's number, modulo CYCLE
 LOSSLESS = {"format": "matroska", "codec": "ffv1"}
 
 
 def numbered(path: Path, made, times: NDArray[np.float64]) -> Path:
-    """A video whose picture k, shown from times[k] on, tells k."""
+    """A video whose frame k, shown from times[k] on, tells k."""
 
-    def picture(time: float) -> NDArray[np.uint8]:
+    def frame(time: float) -> NDArray[np.uint8]:
         return made.grey(FIRST + STEP * (int(np.argmin(np.abs(times - time))) % CYCLE))
 
-    return made.write_video(path, sound=None, picture=picture, times=times, **LOSSLESS)
+    return made.write_video(path, audio=None, frame=frame, times=times, **LOSSLESS)
 
 
-def numbers_of(path: Path, pictures: Pictures) -> list[list[int]]:
-    """Numbers of the pictures in each clip, counted on from the first one's."""
+def numbers_of(path: Path, frames: Frames) -> list[list[int]]:
+    """Numbers of the frames in each clip, counted on from the first one's."""
     with Source(path, 1) as source:
-        clips, end, shown = PictureClips(pictures), 0.0, []
+        clips, end, shown = FrameClips(frames), 0.0, []
         for piece in source.pieces():
             end = max(end, piece.end)
             if isinstance(piece.frame, av.VideoFrame):
@@ -41,8 +41,8 @@ def numbers_of(path: Path, pictures: Pictures) -> list[list[int]]:
     return [(each[0] + np.cumsum(np.diff(each, prepend=each[0]) % CYCLE)).tolist() for each in told]
 
 
-CONSECUTIVE = ResNet3d34Visual.pictures
-SPREAD = ResNet3d34SpreadVisual.pictures
+CONSECUTIVE = ResNet3d34Visual.frames
+SPREAD = ResNet3d34SpreadVisual.frames
 
 
 @pytest.mark.parametrize("rate", [16, 23.976, 24, 25, 29.97, 30, 50, 59.94, 60, 120])
@@ -97,9 +97,9 @@ def test_a_video_that_shows_nothing_at_first_has_its_first_picture_there(tmp_pat
     path = made.write_video(
         tmp_path / "video.mkv",
         2.5,
-        picture=lambda time: made.grey(100),
+        frame=lambda time: made.grey(100),
         times=times,
-        sound_seconds=2.5,
+        audio_seconds=2.5,
         format="matroska",
     )
     assert len(numbers_of(path, CONSECUTIVE)) == 3
@@ -113,7 +113,7 @@ def test_spread_over_the_second_is_another_extractor_with_another_name():
 @pytest.mark.parametrize("name", ["applausing.mp4", "cockatoo.mp4"])
 def test_real_videos_have_sixteen_pictures_a_clip(shared_data, name):
     with Source(shared_data / "videos" / name, 1) as source:
-        clips, shown = PictureClips(CONSECUTIVE), []
+        clips, shown = FrameClips(CONSECUTIVE), []
         for piece in source.pieces():
             if isinstance(piece.frame, av.VideoFrame):
                 shown += clips.push(piece)

@@ -68,17 +68,17 @@ LISTS = {
 
 @pytest.mark.parametrize("name", LISTS)
 def test_a_list_of_other_files_is_refused_before_any_of_them_is_opened(tmp_path, made, name):
-    made.write_video(tmp_path / "other.ts", 1, format="mpegts", sound=None)
+    made.write_video(tmp_path / "other.ts", 1, format="mpegts", audio=None)
     (tmp_path / "sub.sub").touch()
     (tmp_path / "other1.png").touch()
     (tmp_path / name).write_text(LISTS[name])
-    with opened_in(tmp_path) as names, pytest.raises(InputError, match="a picture, a playlist or text is none"):
+    with opened_in(tmp_path) as names, pytest.raises(InputError, match="a frame, a playlist or text is none"):
         Source(tmp_path / name)
     assert names == {name}
 
 
 def test_a_movie_whose_pictures_lie_in_another_file_opens_it_not(tmp_path, made):
-    path = made.write_video(tmp_path / "reference.mov", 2, sound=None, format="mov")
+    path = made.write_video(tmp_path / "reference.mov", 2, audio=None, format="mov")
     content = bytearray(path.read_bytes())
     at = content.index(b"dref")
     content[at + 12 : at + 16], content[at + 19] = b"alis", 0  # an alias, and not "in this file"
@@ -113,7 +113,7 @@ def test_containers_are_ffmpegs_names():
 
 
 def png(width: int, height: int) -> bytes:
-    """A black picture, in some thousand bytes for any size."""
+    """A black frame, in some thousand bytes for any size."""
     packed = zlib.compressobj(9)
     body = b"".join(packed.compress(bytes(3 * width + 1)) for _ in range(height)) + packed.flush()
 
@@ -125,14 +125,14 @@ def png(width: int, height: int) -> bytes:
 
 
 def write_pictures(path: Path, sizes: list[tuple[int, int]], stated: tuple[int, int]) -> Path:
-    """A video of PNG pictures of these sizes, in a container that states another."""
+    """A video of PNG frames of these sizes, in a container that states another."""
     with av.open(str(path), "w", format="mov") as container:
         stream = container.add_stream("png", rate=10)
         stream.width, stream.height = stated
         stream.pix_fmt = "rgb24"
-        pictures = {size: png(*size) for size in set(sizes)}
+        frames = {size: png(*size) for size in set(sizes)}
         for number, size in enumerate(sizes):
-            packet = av.Packet(pictures[size])
+            packet = av.Packet(frames[size])
             packet.stream, packet.time_base, packet.is_keyframe = stream, Fraction(1, 1000), True
             packet.pts = packet.dts = 100 * number
             container.mux(packet)
@@ -160,9 +160,9 @@ def test_large_pictures_are_refused_with_the_bound_and_take_no_memory(tmp_path, 
     )
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True, timeout=60)
     said, peak = done.stdout.splitlines()
-    assert "large.mov: pictures " in said
+    assert "large.mov: frames " in said
     assert "a bound that cannot be raised; " in said
-    assert int(peak) < 120_000  # KiB; one such picture is 144,000
+    assert int(peak) < 120_000  # KiB; one such frame is 144,000
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
@@ -171,12 +171,12 @@ def test_pictures_that_grow_in_mid_stream_are_refused(tmp_path, made, codec, mon
     container = {"libx264": "h264", "mpeg4": "m4v"}[codec]
     wide = lambda _: np.full((128, 96, 3), 99, np.uint8)  # noqa: E731
     parts = [
-        made.write_video(tmp_path / f"{number}", 1, picture, None, format=container, codec=codec).read_bytes()
-        for number, picture in enumerate((made.second_as_brightness, wide))
+        made.write_video(tmp_path / f"{number}", 1, frame, None, format=container, codec=codec).read_bytes()
+        for number, frame in enumerate((made.second_as_brightness, wide))
     ]
     (tmp_path / "grows.mpg").write_bytes(b"".join(parts))
     with (
-        pytest.raises(InputError, match=r"grows\.mpg: pictures .* expected at most"),
+        pytest.raises(InputError, match=r"grows\.mpg: frames .* expected at most"),
         Source(tmp_path / "grows.mpg") as source,
     ):
         list(source.pieces())
@@ -191,7 +191,7 @@ def test_the_largest_pictures_are_taken(tmp_path):
 @pytest.mark.parametrize(("gap", "says"), [(3600.0, "timestamps jump"), (MAX_GAP_S - 1, "longer than 12 hours")])
 def test_few_frames_far_apart_are_no_long_video(tmp_path, made, gap, says):
     times = [gap * number for number in range(int(MAX_CLIPS / gap) + 10)]
-    path = made.write_video(tmp_path / "sparse.mkv", sound=None, times=times, format="matroska")
+    path = made.write_video(tmp_path / "sparse.mkv", audio=None, times=times, format="matroska")
     with Source(path) as source, pytest.raises(InputError, match=f"{says}.*cannot be raised") as raised:
         assert max(piece.start for piece in source.pieces()) <= MAX_CLIPS
     assert "sparse.mkv" in str(raised.value)
@@ -200,7 +200,7 @@ def test_few_frames_far_apart_are_no_long_video(tmp_path, made, gap, says):
 @pytest.mark.parametrize(("rate", "channels"), [(2_000_000_000, 1), (3, 1), (48_000, 200)])
 def test_rates_and_channels_that_no_sound_has_are_refused(tmp_path, made, rate, channels):
     path = made.write_video(
-        tmp_path / "sound.avi", 2, format="avi", codec="mpeg4", sound_codec="pcm_s16le", rate=16_000
+        tmp_path / "audio.avi", 2, format="avi", codec="mpeg4", audio_codec="pcm_s16le", rate=16_000
     )
     content = bytearray(path.read_bytes())
     at = content.index(b"strf", content.index(b"auds")) + 8
@@ -214,7 +214,7 @@ def test_rates_and_channels_that_no_sound_has_are_refused(tmp_path, made, rate, 
 def test_rates_and_channels_in_use_are_taken(tmp_path, made):
     for rate, layout in ((8_000, "mono"), (192_000, "5.1")):
         path = made.write_video(
-            tmp_path / "sound.mkv", 1, format="matroska", sound_codec="pcm_s16le", rate=rate, layout=layout
+            tmp_path / "audio.mkv", 1, format="matroska", audio_codec="pcm_s16le", rate=rate, layout=layout
         )
         with Source(path) as source:
             assert source.audio is not None

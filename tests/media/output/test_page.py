@@ -178,7 +178,7 @@ def test_a_click_on_the_curve_seeks_there(browser, plain_page):
             "(() => { const c = document.createElement('canvas'); c.width = c.height = 4; const g = c.getContext('2d');"
             " g.drawImage(document.getElementById('video'), 0, 0, 4, 4); return g.getImageData(1, 1, 1, 1).data[0]; })()"
         )
-        assert shown == pytest.approx(20 + 15 * int(share * 12), abs=12)  # the picture of that second
+        assert shown == pytest.approx(20 + 15 * int(share * 12), abs=12)  # the frame of that second
     assert browser.value("document.getElementById('said').textContent").startswith("0:09.6")
 
 
@@ -281,7 +281,7 @@ def test_any_video_plays_in_the_page(browser, tmp_path, made, kind, shared_data)
     if kind == "webm":
         video, duration = shared_data / "videos" / "big_buck_bunny_0_30.webm", 30.0
     else:
-        video = made.write_video(tmp_path / "old.avi", 6, format="avi", codec="mpeg4", sound_codec="mp2", rate=16_000)
+        video = made.write_video(tmp_path / "old.avi", 6, format="avi", codec="mpeg4", audio_codec="mp2", rate=16_000)
         duration = 6.0
     browser.open(page_of(tmp_path, video, scored(video, duration)))
     assert browser.value("document.getElementById('video').duration") == pytest.approx(duration, abs=0.1)

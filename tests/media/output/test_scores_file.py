@@ -189,7 +189,7 @@ def test_scores_of_a_video_of_another_length_are_refused(tmp_path, made, capsys)
 
 
 def test_a_container_that_states_another_length_is_measured(tmp_path, made, monkeypatch):
-    video = made.write_video(tmp_path / "ten.ts", 10, format="mpegts", sound_codec="mp2")
+    video = made.write_video(tmp_path / "ten.ts", 10, format="mpegts", audio_codec="mp2")
     path = written(tmp_path, 10)
     real = scores_file.Source
 
@@ -277,5 +277,5 @@ def test_a_reel_is_cut_from_a_csv_of_several_videos(tmp_path, walk, made, capsys
     assert reel(*words) == 2
     assert "--video-id is needed" in capsys.readouterr().err
     assert reel(*words, "--video-id", "b") == 0
-    pictures, _, _ = made.seen_and_heard(tmp_path / "r.mp4")
-    assert [round(value / 20) - 1 for _, value in pictures[5::25]] == [3, 4]
+    frames, _, _ = made.seen_and_heard(tmp_path / "r.mp4")
+    assert [round(value / 20) - 1 for _, value in frames[5::25]] == [3, 4]

@@ -25,12 +25,12 @@ from tests.tolerance import FUNCTION, rounding
 
 
 def detector(streams: dict[str, Stream] | None = None) -> Detector:
-    """One whose network finds bright pictures, and counts a clip less where it has no sound."""
+    """One whose network finds bright frames, and counts a clip less where it has no audio."""
 
     class Network(torch.nn.Module):
-        def forward(self, visual, audio, mask, heard):
+        def forward(self, visual, audio, mask, audio_mask):
             assert visual.dtype == torch.float32
-            z = 20 * visual[..., 192:208].mean(-1) - 6 - 2.0 * ~heard
+            z = 20 * visual[..., 192:208].mean(-1) - 6 - 2.0 * ~audio_mask
             return SimpleNamespace(z=torch.where(mask, z, 0))
 
     made = streams or {"visual": Stream(512, "classic", "1"), "audio": Stream(128, "classic", "2")}
@@ -41,7 +41,7 @@ def detector(streams: dict[str, Stream] | None = None) -> Detector:
 def video(tmp_path_factory, made) -> Path:
     """Six seconds that get brighter, the last two of them silent."""
     path = tmp_path_factory.mktemp("video") / "it's one.mp4"
-    made.write_video(path, 6, lambda time: made.grey(20 + 40 * int(time + 1e-6)), sound_seconds=4)
+    made.write_video(path, 6, lambda time: made.grey(20 + 40 * int(time + 1e-6)), audio_seconds=4)
     path.with_suffix(".info.json").write_text(json.dumps({"title": "Brighter", "tags": ["Bright", "sky"]}))
     return path
 
@@ -50,11 +50,11 @@ def test_a_video_is_scored_second_by_second(video):
     scores = score_video(video, detector())
     brightness = (20 + 40 * np.arange(6)) / 255
     expected = 20 * brightness - 6 - 2 * np.array([0, 0, 0, 0, 1, 1])
-    np.testing.assert_allclose(scores.logit, expected, atol=20 * 5 / 255)  # a lossy picture: 5 of 255 off at most
+    np.testing.assert_allclose(scores.logit, expected, atol=20 * 5 / 255)  # a lossy frame: 5 of 255 off at most
     np.testing.assert_allclose(
         scores.score, 1 / (1 + np.exp(-scores.logit.astype(float))), atol=rounding(2 * FUNCTION, dtype=torch.float32)
     )
-    assert scores.heard.tolist() == [True] * 4 + [False] * 2
+    assert scores.audio_mask.tolist() == [True] * 4 + [False] * 2
     assert (scores.title, scores.tags, scores.topic) == ("Brighter", ("bright", "sky"), "bright")
 
 
@@ -64,7 +64,7 @@ def test_scores_are_written_with_highlights_and_loudness(video, tmp_path):
     write_scores_csv(tmp_path / "s.csv", scores)
     rows = list(csv.DictReader((tmp_path / "s.csv").open()))
     assert [float(row["score"]) for row in rows] == pytest.approx(scores.score.tolist(), rel=0, abs=0.6e-6)
-    assert [row["heard"] for row in rows] == ["1"] * 4 + ["0"] * 2
+    assert [row["audio_mask"] for row in rows] == ["1"] * 4 + ["0"] * 2
     value = json.loads((tmp_path / "s.json").read_text())
     assert value["highlights"] == [{"start": 3, "end": 6, "score": 0.9}]
     assert value["duration"] == pytest.approx(6.0, abs=0.05)
@@ -108,8 +108,8 @@ def test_a_reel_can_be_cut_from_scores_made_by_hand(tmp_path, made, video, capsy
     ]
     assert main(words) == 0
     assert "2.00 s of 1 segments" in capsys.readouterr().out
-    pictures, _, _ = made.seen_and_heard(tmp_path / "r.mp4")
-    assert [round(value / 40) for _, value in pictures[5::25]] == [2, 4]  # 100 and 140
+    frames, _, _ = made.seen_and_heard(tmp_path / "r.mp4")
+    assert [round(value / 40) for _, value in frames[5::25]] == [2, 4]  # 100 and 140
 
 
 @pytest.mark.parametrize(

@@ -35,10 +35,10 @@ def batch() -> Bags:
     """Five pairs, some clips missing, some silent."""
     torch.manual_seed(1)
     mask = torch.arange(TAU) < torch.randint(1, TAU + 1, (2 * PAIRS, 1))
-    heard = mask & (torch.rand(mask.shape) < 0.8)
+    audio_mask = mask & (torch.rand(mask.shape) < 0.8)
     label = (torch.arange(2 * PAIRS) < PAIRS).double()
     visual, audio = torch.randn(2 * PAIRS, TAU, 20, dtype=torch.float64).split([12, 8], -1)
-    return Bags(visual, audio, mask, heard, label)
+    return Bags(visual, audio, mask, audio_mask, label)
 
 
 def gradient(network: nn.Module, loss: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ def detected(network: nn.Module, rank: int, ranks: int) -> tuple[Detection, Tens
     own = own_pairs(PAIRS, rank, ranks)
     at = torch.tensor([*own, *(own + PAIRS)])
     bags = Bags(*(None if field is None else field[at] for field in batch()))
-    call = lambda bags: network(bags.visual, bags.audio, bags.mask, bags.heard)  # noqa: E731
+    call = lambda bags: network(bags.visual, bags.audio, bags.mask, bags.audio_mask)  # noqa: E731
     return share.detect(call, bags), bags.label, bags.mask
 
 
