@@ -102,6 +102,7 @@ def rank_curves(path: Path, curves: Sequence[Curve], xlabel: str, ylabels: Seque
             axes.minorticks_off()
             bottom, top = axes.get_ylim()
             axes.set(xlabel=xlabel, ylabel=ylabel, title=fill(curve.name, 36), ylim=(max(bottom, 0), min(top, 100)))
+            axes.title.set_parse_math(False)  # a corpus' name is text
         panels[0][-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         figure.tight_layout()
         save(figure, path)
