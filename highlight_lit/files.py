@@ -27,6 +27,7 @@ MAX_TEXT_BYTES = 64 << 20  # of a file that is read whole: a character takes up 
 MAX_JSON_VALUES = 4 << 20  # an empty list takes two bytes of a file and 80 in memory
 MAX_TABLE_BYTES = 256 << 20
 MAX_ROWS = 500_000  # of a table whose rows are kept
+MAX_LINE_CHARACTERS = 1 << 20  # of a table
 MAX_NAME_BYTES = 255  # of a file's name, on every file system in use
 # A name that a manifest may give: one plain file of its own folder, never a path out of it.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -71,11 +72,6 @@ def read_text(path: Path, what: str, most: int = MAX_TEXT_BYTES) -> str:
     Raises:
         InputError: As `open_regular`; or it is over `most`, or not text.
     """
-    return _decoded(path, what, *_read(path, what, most))
-
-
-def _read(path: Path, what: str, most: int) -> tuple[bytes, str]:
-    """A file's bytes and encoding."""
     with open_regular(path, what) as file:
         try:
             data = file.read(most + 1)
@@ -83,14 +79,14 @@ def _read(path: Path, what: str, most: int) -> tuple[bytes, str]:
             raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     if len(data) > most:
         raise InputError(f"{path}: over {most >> 20} MiB, the most that is read of {what}")
-    return data, "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-
-
-def _decoded(path: Path, what: str, data: bytes, encoding: str) -> str:
     try:
-        return data.decode(encoding)
+        return data.decode(_encoding(data))
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); expected {what}") from error
+
+
+def _encoding(beginning: bytes) -> str:
+    return "utf-16" if beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
 
 
 @contextmanager
@@ -123,7 +119,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
             raise  # not about this file: an HDF5 reader's fault, say
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # its folder may be none
+            temporary.unlink()
 
 
 def _temporary_name(name: str) -> str:
@@ -193,17 +190,25 @@ def read_json(path: Path, what: str, most: int = MAX_TEXT_BYTES) -> Any:
         most: Bytes that are read at most.
 
     Raises:
-        InputError: As `read_text`; or it is not JSON, or holds a number of thousands of digits or over `MAX_JSON_VALUES`.
+        InputError: As `read_text`; or it is not JSON, or holds a number of thousands of digits, over `MAX_JSON_VALUES`, or
+            a key twice in one object: which of its values is meant cannot be told.
     """
     text = read_text(path, what, most)
     if sum(map(text.count, "[{,:")) > MAX_JSON_VALUES:
         raise InputError(f"{path}: over {MAX_JSON_VALUES} values, the most that are read of {what}")
     try:
-        return json.loads(text)
-    except InputError:
-        raise
+        return json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not readable as {what} ({error})") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"key {twice!r} twice in one object")
+    return found
 
 
 def read_table(
@@ -211,7 +216,7 @@ def read_table(
     required: Sequence[str],
     optional: Sequence[str] | None = (),
     most: int = MAX_TABLE_BYTES,
-    rows: int | None = MAX_ROWS,
+    rows: int = MAX_ROWS,
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield line number and fields of each row of a csv file with a header.
 
@@ -220,37 +225,66 @@ def read_table(
         required: Columns that must be there.
         optional: Columns that may be there; None: any others, which are left out.
         most: Bytes that are read at most.
-        rows: Rows that are read at most; None for a caller that keeps little of each.
+        rows: Rows that are read at most.
 
     Raises:
-        InputError: As `read_text`; or it has over `rows`, or a column is missing, unknown or twice there, or a row has more or fewer fields
-            than the header.
+        InputError: As `read_text`; or it has over `rows` or a line of over `MAX_LINE_CHARACTERS`, or a column is missing,
+            unknown or twice there, or a row has more or fewer fields than the header.
     """
     what = f"csv with columns {', '.join(required)}"
-    data, encoding = _read(path, what, most)
-    lines = io.TextIOWrapper(io.BytesIO(data), encoding, newline="")  # whole, each character would take four bytes
-    reader, count = csv.reader(lines, strict=True), 0
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        known = {*required, *(header if optional is None else optional)}
-        if not set(required) <= set(header) <= known or len(set(header)) < len(header):
-            maybe = f" and perhaps {', '.join(optional)}" if optional else ""
+    with open_regular(path, what) as file:
+        lines = _Lines(path, what, file, most)
+        try:
+            yield from _rows(path, csv.reader(lines, strict=True), required, optional, rows)
+        except UnicodeDecodeError as error:
             raise InputError(
-                f"{path}: columns {a_few(header, 12)}: expected {', '.join(required)}{maybe}{_part(header)}"
-            )
-        places = {name: place for place, name in enumerate(header) if optional is not None or name in required}
-        for row in reader:
-            if len(row) not in (0, len(header)):
-                raise InputError(f"{path}: line {reader.line_num}: {len(row)} fields, expected {len(header)}")
-            count += bool(row)
-            if rows is not None and count > rows:
-                raise InputError(f"{path}: over {rows} rows, the most that are read of {what}")
-            if row:
-                yield reader.line_num, {name: row[place].strip() for name, place in places.items()}
-    except UnicodeDecodeError:
-        _decoded(path, what, data, encoding)
-    except csv.Error as error:
-        raise InputError(f"{path}: line {reader.line_num}: not readable as csv ({error})") from error
+                f"{path}: not UTF-8 text ({error.reason}, after line {lines.count}); expected {what}"
+            ) from error
+        except csv.Error as error:
+            raise InputError(f"{path}: line {lines.count}: not readable as csv ({error})") from error
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+class _Lines:
+    """Lines of a text file one after the other, so that no more than one is in memory."""
+
+    def __init__(self, path: Path, what: str, file: BinaryIO, most: int) -> None:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise InputError(f"{path}: over {most >> 20} MiB, the most that is read of {what}")
+        encoding = _encoding(file.read(2))
+        file.seek(0)
+        self._text = io.TextIOWrapper(file, encoding, newline="")
+        self._path, self.count = path, 0
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._text.readline(MAX_LINE_CHARACTERS):
+            self.count += 1
+            if len(line) == MAX_LINE_CHARACTERS:
+                raise InputError(f"{self._path}: line {self.count}: over {MAX_LINE_CHARACTERS} characters")
+            yield line
+
+
+def _rows(
+    path: Path, reader: Any, required: Sequence[str], optional: Sequence[str] | None, most: int
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and fields of each row, the header checked."""
+    header, count = [name.strip() for name in next(reader, [])], 0
+    known = {*required, *(header if optional is None else optional)}
+    if not set(required) <= set(header) <= known or len(set(header)) < len(header):
+        maybe = f" and perhaps {', '.join(optional)}" if optional else ""
+        raise InputError(f"{path}: columns {a_few(header, 12)}: expected {', '.join(required)}{maybe}{_part(header)}")
+    places = [(name, place) for place, name in enumerate(header) if optional is not None or name in required]
+    for row in reader:
+        if not row:
+            continue
+        if len(row) != len(header):
+            raise InputError(f"{path}: line {reader.line_num}: {len(row)} fields, expected {len(header)}")
+        count += 1
+        if count > most:
+            raise InputError(f"{path}: over {most} rows, the most that are read of it; part the file")
+        yield reader.line_num, {name: row[place].strip() for name, place in places}
 
 
 def _part(header: Sequence[str]) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import socket
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -29,7 +31,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
         what: What the holder does, for those who wait.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: It cannot be made, or something else lies there: a link, a pipe, a device.
     """
     while True:
         try:
@@ -39,10 +41,13 @@ def locked(path: Path, what: str) -> Iterator[None]:
                 raise
             continue  # whoever held the folder's last file removed it while it was looked at
         try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         except FileNotFoundError:
             continue  # whoever held another file of the folder has just removed it
         try:
+            found = os.fstat(file)
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:  # what is written here would be written there
+                raise OSError(errno.EINVAL, "no lock file of this program: a pipe, a device, or a hard link", str(path))
             _wait(file, path, what)
             if _is_at(file, path):
                 os.truncate(file, 0)

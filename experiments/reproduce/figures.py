@@ -68,8 +68,8 @@ def score_curves(
         for (name, span, p), colour, dash in zip(curves, (BLUE, GREEN, GREY), ("-", "--", ":"), strict=False):
             axes.step(np.append(span[:, 0], span[-1, 1]), np.append(p, p[-1]), dash, where="post", color=colour,
                       lw=1.6 if dash == "-" else 1.1, label=name)  # fmt: skip
-        axes.set(xlabel="time in the video (s)", ylabel=ylabel, ylim=(0, 1.02), title=title)
-        axes.title.set_parse_math(False)  # names of topics and videos are text
+        axes.set(xlabel="time in the video (s)", ylabel=ylabel, ylim=(0, 1.02))
+        axes.set_title(title, parse_math=False)  # names of topics and videos are text
         axes.set_xlim(0, max(span[-1, 1] for _, span, _ in curves))
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         save(figure, path)
@@ -101,7 +101,8 @@ def rank_curves(path: Path, curves: Sequence[Curve], xlabel: str, ylabels: Seque
             axes.set_xticks(curve.x, [f"{x:g}" for x in curve.x])
             axes.minorticks_off()
             bottom, top = axes.get_ylim()
-            axes.set(xlabel=xlabel, ylabel=ylabel, title=fill(curve.name, 36), ylim=(max(bottom, 0), min(top, 100)))
+            axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(max(bottom, 0), min(top, 100)))
+            axes.set_title(fill(curve.name, 36), parse_math=False)  # a corpus' name is text
         panels[0][-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         figure.tight_layout()
         save(figure, path)

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from highlight_lit.errors import InputError
 
+MAX_WORDS = 1000  # Hydra's time grows with their square
 MULTIRUN = ("-m", "--multirun")
 # Keys of config.yaml and extract.yaml that take any text; those of the second may be null.
 NAMES = ("topic", "data.root", "out", "logger.project", "videos")
@@ -38,8 +39,10 @@ def prepared(words: Sequence[str]) -> list[str]:
         words: Overrides and flags, in any order; with -m a comma separates the values of a sweep.
 
     Raises:
-        InputError: A word that Hydra cannot read; the line shows one that it can.
+        InputError: Over `MAX_WORDS`, or a word that Hydra cannot read; the line shows one that it can.
     """
+    if len(words) > MAX_WORDS:
+        raise InputError(f"{len(words)} words; expected at most {MAX_WORDS} overrides and flags")
     many = any(word in MULTIRUN for word in words)
     overrides: list[str] = []
     flags: list[str] = []

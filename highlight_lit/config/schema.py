@@ -60,6 +60,7 @@ MAX_EPOCHS = 10**6
 MAX_DRAWS = 10**5  # random rankings
 MAX_READERS = 256  # threads
 MAX_DEVICES = 4096
+MAX_WHOLE = (1 << 31) - 1  # of the trainer's numbers of steps and batches
 MAX_RANK = 1 << 20
 MAX_SEEDS = 100  # networks behind a teacher
 
@@ -171,6 +172,9 @@ def _check_trainer(node: Any) -> None:
         raise InputError(
             f"trainer.max_epochs={epochs}: expected a whole number of at least 1 and at most {MAX_EPOCHS:,}"
         )
+    for key, value in node.items():
+        if isinstance(value, int) and abs(value) > MAX_WHOLE:
+            raise InputError(f"trainer.{key}={value}: expected at most {MAX_WHOLE:,}")
     devices = node.get("devices")
     if isinstance(devices, int) and devices > MAX_DEVICES:
         raise InputError(f"trainer.devices={devices}: expected at most {MAX_DEVICES}")

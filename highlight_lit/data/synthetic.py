@@ -36,6 +36,7 @@ RUN_SECONDS = (3, 8)  # length of a highlight, and of a distractor
 SHARE = {"short": 0.4, "long": 0.15}  # part of a video that is highlight: short videos are edited
 SECONDS = {"short": (15, 59), "long": (61, 150)}
 BENCHMARKS = {1: "youtube-highlights", 3: "cosum"}  # whose shape a number of annotators has; else tvsum
+MAX_WIDTH = 1 << 14  # of a stream: an orthonormal basis of it is made
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class Plan:
         for name, least, most in (("topics", 2, 99), ("videos", 4, 10**6), ("annotators", 1, 20), ("seed", 0, 2**63)):
             if not least <= getattr(self, name) <= most:
                 raise InputError(f"--{name} {getattr(self, name)}: expected {least} to {most}")
+        if max(self.Dv, self.Da) > MAX_WIDTH:
+            raise InputError(f"--widths {self.Dv},{self.Da}: expected at most {MAX_WIDTH} each")
         if not 1 <= self.rank <= min(self.Dv, self.Da) - 2:
             raise InputError(f"--rank {self.rank}: expected 1 to the smaller of --widths less 2")
 

@@ -9,6 +9,7 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.manifest import read_manifest
 from highlight_lit.data.shards.verify import guarded_faults
 from highlight_lit.errors import InputError
+from highlight_lit.text import a_few
 
 
 def faults(root: Path) -> Iterator[str]:
@@ -21,8 +22,12 @@ def faults(root: Path) -> Iterator[str]:
     root = Path(root)
     try:
         manifest = read_manifest(root)
-        found = False
-        for fault in guarded_faults([root / entry["file"] for entry in manifest["shards"]]):
+        there = {path.name for path in root.iterdir()}
+        listed = [entry["file"] for entry in manifest["shards"]]
+        missing = [name for name in listed if name not in there]
+        if found := bool(missing):
+            yield f"{root}: {len(missing)} of {len(listed)} files that the manifest lists are not there: {a_few(missing)}"
+        for fault in guarded_faults([root / name for name in listed if name in there]):
             found = True
             yield fault
         if not found:

@@ -20,7 +20,8 @@ from highlight_lit.files import read_table, write_text
 from highlight_lit.text import a_few
 
 COLUMNS = ("video", "start", "end", "score")
-MAX_VIDEOS = 1_000_000  # of a csv
+MAX_VIDEOS = 100_000  # of a csv: each is a few arrays
+MAX_CLIPS = 2_000_000  # of a csv
 TOLERANCE_S = 2.0  # by which clips may run past a video: lengths in whole seconds, frame rates that were estimated
 
 
@@ -39,9 +40,9 @@ def read_scores(path: Path) -> dict[str, ClipScores]:
         InputError: The file cannot be read, lacks a column, or holds something else than numbers; names the line.
     """
     clips: dict[str, array[float]] = {}
-    for line, row in read_table(path, COLUMNS, None, rows=None):
+    for line, row in read_table(path, COLUMNS, None, rows=MAX_CLIPS):
         if row["video"] not in clips and len(clips) == MAX_VIDEOS:
-            raise InputError(f"{path}: over {MAX_VIDEOS} videos, a bound that cannot be raised; expected fewer")
+            raise InputError(f"{path}: over {MAX_VIDEOS} videos, the most that are read of it; part the file")
         clips.setdefault(row["video"], array("d")).extend(_clip(path, line, row))
     if not clips:
         raise InputError(f"{path}: no score; expected a line for each clip")

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from highlight_lit.config.schema import build
 from highlight_lit.data.corpus import Corpus
@@ -82,21 +85,54 @@ def check_batch(plain: Mapping[str, Any], corpus: Corpus) -> None:
         )
 
 
-def check_network(model: Mapping[str, Any], streams: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse a network that the machine cannot hold, before memory is asked for.
+def check_network(
+    model: Mapping[str, Any], streams: Mapping[str, Mapping[str, Any]], pairs: int = 1, tau: int = 1
+) -> None:
+    """Refuse a network that the machine cannot hold, or cannot train on a batch, before memory is asked for.
+
+    Args:
+        model: Its node.
+        streams: Those that it reads, each with its `width`.
+        pairs: Half the bags of a batch.
+        tau: Clips of a bag.
 
     Raises:
-        InputError: Its weights are too many.
+        InputError: Its weights, or what a batch leaves in it for the gradient, are too many.
     """
     widths = {name: stream["width"] for name, stream in streams.items()}
-    try:
-        with torch.device("meta"):
+    asked = _Asked()  # type: ignore[no-untyped-call]
+    with FakeTensorMode():  # tensors that are shapes alone
+        try:
             network = build(model, "model", Dv=widths.get("visual"), Da=widths.get("audio"))
-    except InputError:
-        return  # the same is said when it is made, unless its class cannot be made without memory
-    weights = sum(parameter.numel() for parameter in network.parameters())
-    if 4 * _WEIGHT_COPIES * weights > memory():
-        raise InputError(
-            f"model: {weights:,} weights take {4 * _WEIGHT_COPIES * weights / 1e9:.0f} GB to train; expected at most "
-            f"{memory() / 1e9:.0f} GB, this machine's memory (rank, model.d and fusion decide how many they are)"
+        except InputError:
+            return  # the same is said when it is made, unless its class cannot be made without memory
+        weights = sum(parameter.numel() for parameter in network.parameters())
+        if 4 * _WEIGHT_COPIES * weights > memory():
+            raise InputError(
+                f"model: {weights:,} weights take {4 * _WEIGHT_COPIES * weights / 1e9:.0f} GB to train; expected at most "
+                f"{memory() / 1e9:.0f} GB, this machine's memory (rank, model.d and fusion decide how many they are)"
+            )
+        visual, audio = (
+            torch.empty(2 * pairs, tau, widths[name]) if name in widths else None for name in ("visual", "audio")
         )
+        clips = torch.ones(2 * pairs, tau, dtype=torch.bool)
+        with contextlib.suppress(Exception), asked:  # a class of the user's may look at numbers, which are not there
+            network(visual, audio, clips, clips)
+    most = max(memory(), torch.cuda.mem_get_info()[1] if torch.cuda.is_available() else 0)
+    if asked.bytes > most:
+        raise InputError(
+            f"model: a batch takes {asked.bytes / 1e9:.0f} GB in it to train; expected at most {most / 1e9:.0f} GB, this "
+            "machine's memory (data.pairs, tau, rank, model.d and fusion decide how much it is)"
+        )
+
+
+class _Asked(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of every tensor that is made; nearly all are kept for the gradient."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if not func.is_view:
+            self.bytes += sum(each.nbytes for each in tree_leaves(made) if isinstance(each, torch.Tensor))
+        return made

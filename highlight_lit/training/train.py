@@ -176,7 +176,7 @@ def make_data(plain: Plain, corpus: Corpus) -> HighlightData:
 def make_module(plain: Plain, corpus: Corpus) -> HighlightModule:
     """The module of a resolved configuration, its first weights drawn from the run's seed."""
     streams = {name: asdict(corpus.streams[name]) for name in plain["streams"]}
-    check_network(plain["model"], streams)
+    check_network(plain["model"], streams, plain["data"]["pairs"], plain["tau"])
     seed = run_config.folded(plain["seed"])
     pl.seed_everything(seed, verbose=False)
     module = HighlightModule(plain["model"], plain["loss"], plain["optimizer"], streams, plain["topic"], seed)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.importers.common.hdf5 import MAX_BYTES, foreign_hdf5, inside, numbers, stored
 from highlight_lit.data.importers.common.source import FirstOf, Report, Tally, number, safe_id, text
+from highlight_lit.data.shards.chunks import check_chunks
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import say
@@ -132,6 +133,7 @@ def _column(file: h5py.File, table: h5py.Group, name: str) -> h5py.Dataset:
         raise InputError(f"{file.filename}: {name}: expected a column of the table tvsum50")
     if column.external or column.is_virtual or column.shape[1:] != (1,) or column.nbytes > MAX_BYTES:
         raise InputError(f"{file.filename}: {name}: expected a column of references that lies in this file")
+    check_chunks(column, f"{file.filename}: {name}")
     return column
 
 

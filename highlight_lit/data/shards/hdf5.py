@@ -13,13 +13,13 @@ from pathlib import Path
 
 import h5py
 
+from highlight_lit.data.shards.chunks import check_chunks
 from highlight_lit.data.shards.format import PACKED, misfit
 from highlight_lit.errors import InputError
 from highlight_lit.files import open_regular
 
 MAX_RATIO = 1100  # times that packed rows can be larger than their file: deflate reaches 1,032
 MAX_INDEX_BYTES = 64 << 20  # by which a dataset of the index, read whole, may be larger than its file
-MAX_CHUNK_BYTES = 64 << 20  # a chunk is read whole
 MAX_OPEN = 16  # HDF5 handles of a process: closing one takes as long as there are others open
 WHAT = "a feature shard"
 _ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError,
@@ -140,10 +140,7 @@ class HDF5:
         most = MAX_RATIO * self.size if name in PACKED else self.size + MAX_INDEX_BYTES
         if dtype.itemsize * math.prod(shape) > most:
             raise InputError(f"{self.path}: {stored}: {dtype} of shape {shape}: more than a file of its size can hold")
-        if dtype.itemsize * math.prod(found.chunks or ()) > MAX_CHUNK_BYTES:
-            raise InputError(
-                f"{self.path}: {stored}: chunks of {found.chunks}, expected at most {MAX_CHUNK_BYTES >> 20} MiB each"
-            )
+        check_chunks(found, f"{self.path}: {stored}")
         if (fault := misfit(name, dtype, shape)) is not None:
             raise InputError(f"{self.path}: {stored}: {fault}")
         return found

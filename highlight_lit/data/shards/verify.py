@@ -20,6 +20,7 @@ from pathlib import Path
 from highlight_lit.data.shards.reader import Shard
 from highlight_lit.errors import InputError
 
+MAX_DEATHS = 8  # of processes, each of a shard: after them no further shard is read
 VERIFY_TIMEOUT_S = 60.0  # without a sign of life after which a shard counts as one that hangs the library
 _VIDEOS = 64  # between two signs of life
 
@@ -56,7 +57,7 @@ def faults(path: Path) -> Iterator[str | None]:
 
 def guarded_faults(paths: Sequence[Path]) -> Iterator[str]:
     """Yield a line for each fault of some shards, found in processes that may die of them."""
-    left = list(paths)
+    left, deaths = list(paths), 0
     while left:
         at = 0
         with _process(left) as process:
@@ -72,7 +73,10 @@ def guarded_faults(paths: Sequence[Path]) -> Iterator[str]:
         ended = f"signal {-code}" if code < 0 else f"status {code}"
         how = f"dies of it, or does not come back within {VERIFY_TIMEOUT_S:g} s"
         yield f"{left[at]}: damaged or forged: the HDF5 library {how} ({ended})"
-        left = left[at + 1 :]
+        left, deaths = left[at + 1 :], deaths + 1
+        if left and deaths == MAX_DEATHS:
+            yield f"{left[0]}: not read, nor the {len(left) - 1} shards after it: {deaths} before it are damaged or forged"
+            return
 
 
 @contextmanager

@@ -27,7 +27,7 @@ VERSION = 1
 # In memory json takes some twenty-five times its bytes; that of twelve hours has ten million.
 MAX_JSON_BYTES = 16 << 20
 MAX_CSV_BYTES = 64 << 20
-MAX_VIDEOS = 100_000  # of one csv
+MAX_VIDEOS, MAX_ROWS = 100_000, 2_000_000  # of one csv
 MAX_SCORE = 1e6  # of a score or logit, either sign: sums of them stay exact enough to tell clips apart
 LENGTHS_APART_S = 2.0  # of scores and a video that are one's own: the last clip may be left out
 _NUMBERS = ("start", "end", "score")
@@ -172,7 +172,7 @@ def _csv_rows(path: Path, video: Path, video_id: str | None) -> tuple[str, list[
 
 
 def _table(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    return read_table(path, _NUMBERS, (_VIDEO, _LOGIT, "audio_mask", "heard"), MAX_CSV_BYTES, rows=None)
+    return read_table(path, _NUMBERS, (_VIDEO, _LOGIT, "audio_mask", "heard"), MAX_CSV_BYTES, MAX_ROWS)
 
 
 def _parsed(text: str) -> float | str:

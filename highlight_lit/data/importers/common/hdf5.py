@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 import h5py
 from numpy.typing import NDArray
 
-from highlight_lit.data.shards.hdf5 import MAX_CHUNK_BYTES, MAX_RATIO
+from highlight_lit.data.shards.chunks import check_chunks
+from highlight_lit.data.shards.hdf5 import MAX_RATIO
 from highlight_lit.errors import InputError
 from highlight_lit.files import open_regular
 
@@ -63,9 +63,7 @@ def stored(file: h5py.File, name: object, where: str) -> h5py.Dataset:
         raise InputError(f"{where}: not numbers stored in this file")
     if found.nbytes > MAX_RATIO * file.id.get_filesize():
         raise InputError(f"{where}: {found.dtype} of shape {found.shape}: more than a file of its size can hold")
-    if found.dtype.itemsize * math.prod(found.chunks or ()) > MAX_CHUNK_BYTES:
-        most = MAX_CHUNK_BYTES >> 20
-        raise InputError(f"{where}: chunks of {found.chunks}; expected at most {most} MiB each, which are read whole")
+    check_chunks(found, where)
     return found
 
 
