@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -52,15 +52,14 @@ class Interrupted(BaseException):
         return f"stopped by {signal.Signals(self.signum).name}; {self.then}"
 
 
-def put_off(signum: int, frame: FrameType | None, handler: Callable[[int, FrameType | None], None]) -> bool:
-    """Have a signal's handler called again in a moment, if Python is importing now.
+def put_off(signum: int, frame: FrameType | None) -> bool:
+    """Have a signal come again in a moment, if Python is importing now.
 
     An exception that is raised within an import may be lost, in a callback say, or be turned into another error.
 
     Args:
         signum: The signal.
         frame: Where it came.
-        handler: What is called again, through SIGALRM.
 
     Returns:
         Whether it is put off.
@@ -68,7 +67,8 @@ def put_off(signum: int, frame: FrameType | None, handler: Callable[[int, FrameT
     while frame is not None and frame.f_code.co_filename != _IMPORT:
         frame = frame.f_back
     if frame is not None:
-        signal.signal(signal.SIGALRM, lambda _, now: handler(signum, now))
+        # Raised, not handled here: by then it may be blocked, or another's to handle, as while a process starts.
+        signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signum))
         signal.setitimer(signal.ITIMER_REAL, _LATER_S)
     return frame is not None
 
@@ -86,7 +86,7 @@ def raised_signals(then: str = "the same command starts again") -> Iterator[None
     first: list[float] = []
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        if put_off(signum, frame, stop):
+        if put_off(signum, frame):
             return
         now = time.monotonic()
         if not first or now - first[0] > REPEAT_S:

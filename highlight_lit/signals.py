@@ -45,7 +45,7 @@ class Signals:
             self._mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # type: ignore[assignment]
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if not self.deferred and put_off(number, frame, self._note):
+        if not self.deferred and put_off(number, frame):
             return
         again, self.received = self.received is not None, number
         if again or not self.deferred:

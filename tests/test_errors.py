@@ -60,6 +60,21 @@ def test_a_signal_within_an_import_is_raised_after_it(tmp_path: Path, monkeypatc
         assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
+def test_a_signal_within_an_import_waits_with_those_that_are_held_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while a process starts, which an exception would leave half started."""
+    (tmp_path / "is_told.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    held: list[int] = []
+    with raised_signals():
+        importlib.import_module("is_told")
+        before = signal.signal(signal.SIGTERM, lambda number, _: held.append(number))
+        time.sleep(0.2)
+        signal.signal(signal.SIGTERM, before)
+    assert held == [signal.SIGTERM]
+
+
 def test_a_signal_that_is_repeated_later_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("highlight_lit.errors.REPEAT_S", -1.0)
     with raised_signals():
