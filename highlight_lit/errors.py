@@ -13,6 +13,8 @@ from highlight_lit.text import one_line
 
 # A wrapper and a terminal both pass Ctrl-C on: a second signal so soon would only cut the tidying up short.
 REPEAT_S = 3.0
+_LATER_S = 0.02  # until a signal that came within an import is looked at again
+_IMPORT = "<frozen importlib._bootstrap>"  # the file of the frames of an import
 
 
 class InputError(ValueError):
@@ -50,11 +52,32 @@ class Interrupted(BaseException):
         return f"stopped by {signal.Signals(self.signum).name}; {self.then}"
 
 
+def put_off(signum: int, frame: FrameType | None) -> bool:
+    """Have a signal come again in a moment, if Python is importing now.
+
+    An exception that is raised within an import may be lost, in a callback say, or be turned into another error.
+
+    Args:
+        signum: The signal.
+        frame: Where it came.
+
+    Returns:
+        Whether it is put off.
+    """
+    while frame is not None and frame.f_code.co_filename != _IMPORT:
+        frame = frame.f_back
+    if frame is not None:
+        # Raised, not handled here: by then it may be blocked, or another's to handle, as while a process starts.
+        signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signum))
+        signal.setitimer(signal.ITIMER_REAL, _LATER_S)
+    return frame is not None
+
+
 @contextmanager
 def raised_signals(then: str = "the same command starts again") -> Iterator[None]:
     """Within, SIGTERM, SIGINT and SIGHUP raise `Interrupted`, so that temporary files and processes are cleared away.
 
-    A repeated signal counts after `REPEAT_S` alone. SIGHUP stays ignored under nohup. In a thread that is not the main
+    One that comes while Python imports is raised when it has. A repeated signal counts after `REPEAT_S` alone. SIGHUP stays ignored under nohup. In a thread that is not the main
     one nothing is changed, since Python handles signals in the main one alone.
 
     Args:
@@ -63,6 +86,8 @@ def raised_signals(then: str = "the same command starts again") -> Iterator[None
     first: list[float] = []
 
     def stop(signum: int, frame: FrameType | None) -> None:
+        if put_off(signum, frame):
+            return
         now = time.monotonic()
         if not first or now - first[0] > REPEAT_S:
             first.append(now)
@@ -77,5 +102,7 @@ def raised_signals(then: str = "the same command starts again") -> Iterator[None
     try:
         yield
     finally:
+        if taken:
+            signal.setitimer(signal.ITIMER_REAL, 0)  # of `put_off`
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from highlight_lit.errors import Interrupted
+from highlight_lit.errors import Interrupted, put_off
 
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -45,11 +45,15 @@ class Signals:
             self._mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # type: ignore[assignment]
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if not self.deferred and put_off(number, frame):
+            return
         again, self.received = self.received is not None, number
         if again or not self.deferred:
             raise Interrupted(number)
 
     def __exit__(self, *_: object) -> None:
+        if self._before:
+            signal.setitimer(signal.ITIMER_REAL, 0)  # of `put_off`
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()

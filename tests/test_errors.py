@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from highlight_lit.errors import Interrupted, raised_signals
 from highlight_lit.files import atomic_write
+from highlight_lit.signals import Signals
 from tests.processes import exit_status, forked
 
 
@@ -36,6 +40,39 @@ def test_a_signal_that_is_sent_twice_does_not_stop_the_tidying_up(tmp_path: Path
     with pytest.raises(Interrupted), raised_signals():
         twice()
     assert (tmp_path / "tidied").exists()
+
+
+def test_a_signal_within_an_import_is_raised_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within, a library may take it for an error of its own."""
+    (tmp_path / "takes_all.py").write_text(
+        "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGTERM)\nexcept BaseException:\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def work() -> None:
+        importlib.import_module("takes_all")
+        time.sleep(5)
+
+    for handled in (raised_signals("x"), Signals()):
+        monkeypatch.delitem(sys.modules, "takes_all", raising=False)
+        with pytest.raises(Interrupted), handled:
+            work()
+        assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+def test_a_signal_within_an_import_waits_with_those_that_are_held_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while a process starts, which an exception would leave half started."""
+    (tmp_path / "is_told.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    held: list[int] = []
+    with raised_signals():
+        importlib.import_module("is_told")
+        before = signal.signal(signal.SIGTERM, lambda number, _: held.append(number))
+        time.sleep(0.2)
+        signal.signal(signal.SIGTERM, before)
+    assert held == [signal.SIGTERM]
 
 
 def test_a_signal_that_is_repeated_later_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ _HERE = Path(__file__).parents[1]  # highlight_lit/
 CONFIG_DIR = next(path for path in (_HERE / "conf", _HERE.parent / "conf") if path.is_dir())
 # Flags that say what Hydra is to do; it raises a ValueError where there are two.
 _MODES = (*MULTIRUN, "--cfg", "-c", "--info", "-i", "--run", "-r", "--shell-completion", "-sc")
+_RERUN = "--experimental-rerun"
 
 
 def launch(program: str, config_name: str, job: Callable[[DictConfig], Any], words: Sequence[str]) -> None:
@@ -60,6 +61,8 @@ def launch(program: str, config_name: str, job: Callable[[DictConfig], Any], wor
 
 def _one_mode(words: list[str]) -> list[str]:
     """The words, of which one at most says what Hydra is to do."""
+    if any(len(word) > 2 and _RERUN.startswith(word.partition("=")[0]) for word in words):
+        raise InputError(f"{_RERUN}: not taken, since Hydra would unpickle that file; type the run's command again")
     modes = [word for word in words if word.partition("=")[0] in _MODES]
     if len(modes) > 1:
         raise InputError(f"{' '.join(modes)}: expected one of these; --cfg job shows a single run's configuration")

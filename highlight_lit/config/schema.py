@@ -50,7 +50,12 @@ def _one_of(*values: object) -> Check:
 
 
 _SWITCH: Check = (lambda value: isinstance(value, bool), "true or false")
-_NAME: Check = (lambda value: isinstance(value, str) and value != "", "a name")
+
+
+def _text(takes: str) -> Check:
+    return (lambda value: isinstance(value, str) and value != "", takes)
+
+
 _MODALITIES = {"av": ["visual", "audio"], "visual": ["visual"], "audio": ["audio"]}
 
 # Bounds of what is asked for at once, far above any use; they keep a slip of the finger from taking the machine.
@@ -66,17 +71,17 @@ MAX_SEEDS = 100  # networks behind a teacher
 
 # Every key of a run outside its parts, and what it takes.
 TAKES: dict[str, Check] = {
-    "topic": _NAME,
+    "topic": _text("a topic of the corpus, such as dog (doctor CORPUS lists them)"),
     "modality": _one_of(*_MODALITIES),
     "streams": (lambda value: value in _MODALITIES.values(), "set by modality=av, visual or audio"),
     "rank": _whole(1, MAX_RANK),
     "tau": _whole(1, MAX_TAU),
     "beta": _number(0),
     "seed": _whole(0),
-    "out": _NAME,
+    "out": _text("a folder for the runs"),
     "study": (lambda value: value is None or isinstance(value, str), "one of the files in conf/study"),
-    "data._target_": _NAME,
-    "data.root": _NAME,
+    "data._target_": _text("the class of the data, such as my.module.Data"),
+    "data.root": _text("the folder of a corpus, made by 'highlight-lit import', 'extract' or 'synthesize'"),
     "data.rule": _one_of(*RULES),
     "data.training": _one_of("lists", "transductive"),
     "data.validation": (

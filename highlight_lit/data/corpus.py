@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.manifest import MANIFEST, read_manifest, write_manifest
 from highlight_lit.data.shards import Shard, ShardWriter
+from highlight_lit.data.topics.tags import plain_tag
 from highlight_lit.data.topics.weak_labels import RULES, training_set
 from highlight_lit.data.video import SPLITS, Labels, Stream, Video
 from highlight_lit.errors import InputError
@@ -118,7 +119,8 @@ class Corpus:
             InputError: The corpus has no such topic.
         """
         if topic not in self.topics:
-            close = difflib.get_close_matches(topic, self.topics, 1)
+            same = [name for name in self.topics if plain_tag(name) == plain_tag(topic)]
+            close = same or difflib.get_close_matches(topic, self.topics, 1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise InputError(f"topic={topic}: no such topic in {self.root}; it has {a_few(self.topics, 12)}{hint}")
         return np.concatenate([_tagged(shard, topic) for shard in self.shards])

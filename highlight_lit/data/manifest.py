@@ -22,7 +22,7 @@ def read_manifest(root: Path) -> dict[str, Any]:
         InputError: It is missing or not one of this format.
     """
     path = root / MANIFEST
-    manifest = read_json(path, "a corpus manifest (made by 'highlight-lit import' or 'synthesize')")
+    manifest = read_json(path, "the manifest of a corpus (made by 'highlight-lit import', 'extract' or 'synthesize')")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError(f"{path}: expected {FORMAT!r} version {VERSION}")
     if type(manifest.get("version")) is not int or not 1 <= manifest["version"] <= VERSION:

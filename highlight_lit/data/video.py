@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 SPLITS = ("", "train", "val", "test")
 STREAMS = ("visual", "audio")
+MEND_FEATURES = "expected finite numbers: make its features again, or leave the video out"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Labels:
             return f"labels.span: {fault}"
         if self.score.ndim != 2 or len(self.score) != len(self.span) or self.score.shape[1] == 0:
             return f"labels.score: shape {self.score.shape}, expected ({len(self.span)}, annotators)"
-        return None if np.isfinite(self.score).all() else "labels.score: NaN or infinite"
+        return None if np.isfinite(self.score).all() else "labels.score: NaN or infinite; expected finite numbers"
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ class Video:
             if rows.ndim != 2 or rows.shape != (len(self.span), stream.width):
                 return f"{name}: shape {rows.shape}, expected ({len(self.span)}, {stream.width})"
             if len(bad := np.flatnonzero(~np.isfinite(rows).all(axis=1))):
-                return f"{name}: NaN or infinite in clip {bad[0]}" + (f" and {len(bad) - 1} more" * (len(bad) > 1))
+                more = f" and {len(bad) - 1} more" * (len(bad) > 1)
+                return f"{name}: NaN or infinite in clip {bad[0]}{more}; {MEND_FEATURES}"
             if (fault := stream.overflow(rows)) is not None:
                 return f"{name}: {fault}"
         if self.audio_mask is not None and self.audio_mask.shape != (len(self.span),):

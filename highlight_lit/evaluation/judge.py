@@ -45,7 +45,10 @@ def labelled_videos(corpus: Corpus, topics: Sequence[str], split: str = "test") 
         videos = [int(video) for video in corpus.evaluation_videos(topic, split)]
         of_topic = [(video, labels) for video in videos if (labels := corpus.labels(video)) is not None]
         if not of_topic:
-            raise InputError(f"topic={topic}: no labelled video to evaluate on in {corpus.root}")
+            raise InputError(
+                f"topic={topic}: no labelled video to evaluate on in {corpus.root}; expected another topic, or a corpus"
+                f" with labels of its {split} videos (import ... --labels)"
+            )
         for video, labels in of_topic:
             name, duration = corpus.ids[video].decode(), float(corpus.duration[video])
             found.append(LabelledVideo(name, topic, duration, labels.span, labels.score))

@@ -107,7 +107,7 @@ def matched(
     for name, of in scores.items():
         own = by_form.get(_form(name)) if name in unknown else name
         if own in found:
-            raise InputError(f"{where}: video {own!r}: occurs twice, in two Unicode forms")
+            raise InputError(f"{where}: video {own!r}: occurs twice, in two Unicode forms; expected one of them")
         if own is not None:
             found[own] = of
     strange = [name for name in unknown if _form(name) not in by_form]

@@ -69,7 +69,7 @@ def _topics(corpus: Corpus, rule: str | None = None, training: str = "lists") ->
     topics = [name for name, possible in zip(found.names, judged, strict=True) if possible]
     if not topics:
         lacking = "labelled video" if rule is None else f"labelled video, and positives and negatives (--rule {rule}),"
-        raise InputError(f"{corpus.root}: no topic with a {lacking} to evaluate on")
+        raise InputError(f"{corpus.root}: no topic with a {lacking} to evaluate on; expected a corpus with labels")
     if left := [name for name in found.names if name not in set(topics)]:
         _note(f"{len(left)} topics of {corpus.root} have nothing to evaluate on and are left out: {a_few(left)}")
     return topics

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from highlight_lit.cli import main
 from highlight_lit.config.launch import composed
 from highlight_lit.config.overrides import MULTIRUN, prepared, split
 from highlight_lit.errors import InputError
@@ -110,3 +111,21 @@ def test_a_word_that_is_no_override_is_named(words: list[str], says: str) -> Non
 def test_splitting_ends_and_loses_nothing_but_blanks(parts: list[str]) -> None:
     text = ",".join(parts)
     assert "".join(",".join(split(text)).split()) == "".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--experimental-rerun", "config.pickle"], "--experimental-rerun: not taken, since Hydra would unpickle"),
+        (["--exp=config.pickle"], "--experimental-rerun: not taken, since Hydra would unpickle"),
+        ([], "data.root: missing; expected data.root=... (the folder of a corpus, made by"),
+        (["data.root="], "data.root=: expected the folder of a corpus, made by"),
+    ],
+)
+def test_what_a_run_cannot_start_with_is_said_with_what_to_give(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "topic=dog", *words]) == 2
+    line = capsys.readouterr().err
+    assert said in line
+    assert line.count("\n") == 1

@@ -78,18 +78,24 @@ def test_ctrl_c_to_all_processes_while_workers_start_is_one_line(
     assert not leftovers(tmp_path / "runs")
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.3, 1.0])
-def test_ctrl_c_while_the_command_itself_starts_is_one_line(
-    words: list[str], commands: list[Command], delay: float
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("library", ["argparse", "numpy", "yaml", "torch"])
+def test_a_signal_while_the_command_itself_starts_is_one_line(
+    words: list[str], commands: list[Command], library: str, number: signal.Signals, tmp_path: Path
 ) -> None:
-    commands.append(command := Command(*words))
-    maps = Path(f"/proc/{command.process.pid}/maps")
-    until(lambda: "numpy" in maps.read_text())  # Python is there, and imports
-    time.sleep(delay)
-    os.killpg(command.process.pid, signal.SIGINT)
-    status, said = command.ends()
-    assert status == 130
-    assert len(said) <= 1
+    hold = tmp_path / "sitecustomize.py"  # the signal comes as that library is imported
+    hold.write_text(
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name == {library!r}:\n"
+        "            sys.meta_path.remove(self)\n"
+        f"            os.kill(os.getpid(), {int(number)})\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    commands.append(command := Command(*words, environment={"PYTHONPATH": str(tmp_path)}))
+    again = "the same command starts again"
+    assert command.ends() == (128 + number, [f"highlight-lit: stopped by {number.name}; {again}"])
     assert not command.left()
 
 

@@ -4,6 +4,8 @@ SOURCE/visual/ID.npy    (T, Dv) clip features
 SOURCE/audio/ID.npy     (T, Da); absent for a video without audio
 SOURCE/span/ID.npy      (T, 2) start and end of each clip in seconds; the folder is optional
 table                   columns id, duration (seconds), tags (separated by ';'), and perhaps title and split
+
+Tags are kept in the form that `extract` keeps them in: lower case, NFC (`highlight_lit.data.topics.tags`).
 """
 
 from __future__ import annotations
@@ -23,13 +25,13 @@ from highlight_lit.data.importers.common.source import (
     Report,
     Tally,
     checked,
-    composed,
     files_of,
     number,
     open_rows,
     safe_id,
     stored_dtype,
 )
+from highlight_lit.data.topics.tags import plain_tags
 from highlight_lit.data.video import SPLITS, STREAMS, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_table
@@ -76,6 +78,7 @@ def import_corpus(
     clip_seconds = number(clip_seconds, "clip_seconds")
     rows = _table(videos)
     if topics is not None:
+        topics = plain_tags(topics, "--topics")
         for topic in sorted({*topics} - {tag for row in rows for tag in row.tags}):
             raise InputError(f"{videos}: tags: no video is tagged {topic!r}, though it is to be a topic")
     arrays = _Arrays(source, _folders(source), clip_seconds)
@@ -108,7 +111,7 @@ def _table(path: Path) -> list[Video]:
             raise InputError(f"{where}: id: occurs twice")
         if (split := row.get("split", "")) not in SPLITS:
             raise InputError(f"{where}: split: {split!r}, expected one of {', '.join(map(repr, SPLITS))}")
-        tags = tuple(composed(tag.strip()) for tag in row["tags"].split(";") if tag.strip())
+        tags = plain_tags(row["tags"].split(";"), where)
         duration = number(row["duration"], f"{where}: duration (in seconds)")
         rows[name] = Video(name, duration, tags, np.empty((0, 2)), title=row.get("title", ""), split=split)
     if not rows:

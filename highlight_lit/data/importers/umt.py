@@ -30,7 +30,7 @@ from highlight_lit.data.importers.common.source import (
     stored_dtype,
 )
 from highlight_lit.data.importers.umt_annotations import read_annotations, read_splits
-from highlight_lit.data.video import Labels, Stream, Video
+from highlight_lit.data.video import MEND_FEATURES, Labels, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few, say
 
@@ -198,7 +198,7 @@ def _finite_rows(entries: Iterable[_Entry], name: str) -> Iterator[NDArray[Any]]
         if (rows := entry.rows(name)) is not None:
             if len(bad := np.flatnonzero(~np.isfinite(rows).all(axis=1))):
                 where = f"{entry.files[name][0].parent}: video {entry.video.id!r}"
-                raise InputError(f"{where}: {name}: NaN or infinite in clip {bad[0]}")
+                raise InputError(f"{where}: {name}: NaN or infinite in clip {bad[0]}; {MEND_FEATURES}")
             yield rows
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from highlight_lit.data.shards.format import ALGORITHM, BLOCK_ROWS, BY_VIDEO, FORMAT, NAMES, VERSION, wrong_value
 from highlight_lit.data.shards.hdf5 import HDF5, reading
 from highlight_lit.data.shards.rows import PackedRows
-from highlight_lit.data.video import SPLITS, STREAMS, Labels, Stream, Video
+from highlight_lit.data.video import MEND_FEATURES, SPLITS, STREAMS, Labels, Stream, Video
 from highlight_lit.errors import InputError
 
 _FLOATS = (h5py.h5t.IEEE_F16LE, h5py.h5t.IEEE_F32LE)
@@ -167,7 +167,8 @@ class Shard:
         video = int(np.searchsorted(self.offsets, row, side="right")) - 1
         identifier = self.column("id", slice(video, video + 1))[0].decode()
         clip = row - int(self.offsets[video])
-        return InputError(f"{self.path}: video {identifier!r} (row {video}): {name}: NaN or infinite in clip {clip}")
+        where = f"{self.path}: video {identifier!r} (row {video}): {name}"
+        return InputError(f"{where}: NaN or infinite in clip {clip}; {MEND_FEATURES}, and make the corpus again")
 
     def rows(self, name: str, start: int, stop: int) -> NDArray[Any]:
         """Rows `start` to `stop` of `visual`, `audio`, `audio_mask` or `span`, checked."""

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import math
-import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from highlight_lit.data.topics.tags import MAX_LINE, plain_line, plain_tags
+from highlight_lit.data.topics.tags import same_form as same_form
 from highlight_lit.data.video import SPLITS
 from highlight_lit.errors import InputError
 from highlight_lit.files import MAX_NAME_BYTES, cut_name, open_regular, read_json, read_table
 
 COLUMNS = ("video", "tags", "title", "duration", "split")
 MAX_SIDECAR_BYTES = 16 << 20  # yt-dlp writes some 1 MB without a video's comments
-MAX_TAGS = 10_000  # of a video
 MAX_SECONDS = 1e9  # of a duration
-_MAX_LINE = 500  # characters of a title or a tag
 _DIGEST = 16  # hexadecimal digits that tell names apart whose beginning is the same
 
 
@@ -53,11 +51,6 @@ class Row(NamedTuple):
     sidecar: Sidecar
 
 
-def same_form(name: str) -> str:
-    """A name in the Unicode form in which names are compared (NFC): "é" is one character, however it was typed."""
-    return unicodedata.normalize("NFC", name)
-
-
 def read_info_json(path: Path) -> Sidecar:
     """Read what yt-dlp wrote: `id`, `title`, `tags` and `duration`, each of which may be missing or null.
 
@@ -75,7 +68,9 @@ def read_info_json(path: Path) -> Sidecar:
         raise InputError(f"{path}: duration: expected seconds from 0 to {MAX_SECONDS:.0e}")
     name, title = _field(info, "id", str, path), _field(info, "title", str, path)
     seconds = None if duration is None else float(duration)
-    return Sidecar(_line(name or ""), _tags(tags, str(path)), _line(title or ""), seconds)
+    return Sidecar(
+        plain_line(name or "")[:MAX_LINE], plain_tags(tags, str(path)), plain_line(title or "")[:MAX_LINE], seconds
+    )
 
 
 def is_playlist(path: Path) -> bool:
@@ -137,7 +132,9 @@ def _csv_row(cells: dict[str, str], where: str) -> Sidecar:
         seconds = math.nan
     if seconds is not None and not 0 <= seconds <= MAX_SECONDS:
         raise InputError(f"{where}: duration: {duration!r:.40} is not a number of seconds from 0 to {MAX_SECONDS:.0e}")
-    return Sidecar("", _tags(cells["tags"].split(";"), where), _line(cells.get("title", "")), seconds, split)
+    return Sidecar(
+        "", plain_tags(cells["tags"].split(";"), where), plain_line(cells.get("title", ""))[:MAX_LINE], seconds, split
+    )
 
 
 def plain_id(name: str) -> str:
@@ -149,27 +146,10 @@ def plain_id(name: str) -> str:
     Returns:
         At most 255 bytes of UTF-8; of a longer name the beginning and a digest of all of it. "" for an empty name.
     """
-    plain = same_form(_plain(name)).replace("/", "_").replace("\\", "_")
+    plain = same_form(plain_line(name)).replace("/", "_").replace("\\", "_")
     if set(plain) <= {"."}:
         plain = "_" * len(plain)
     if len(plain.encode()) <= MAX_NAME_BYTES:
         return plain
     digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:_DIGEST]
     return f"{cut_name(plain, MAX_NAME_BYTES - 1 - _DIGEST)}-{digest}"
-
-
-def _plain(text: str) -> str:
-    """Text in one line that can be written as UTF-8: no control characters, no half of a surrogate pair."""
-    encodable = text.encode("utf-8", "replace").decode()
-    return " ".join("".join(c if c.isprintable() else " " for c in encodable).split())
-
-
-def _line(text: str) -> str:
-    return _plain(text)[:_MAX_LINE]
-
-
-def _tags(tags: Iterable[str], where: str) -> tuple[str, ...]:
-    found = tuple(dict.fromkeys(tag for tag in (same_form(_line(tag).casefold()) for tag in tags) if tag))
-    if len(found) > MAX_TAGS:
-        raise InputError(f"{where}: tags: {len(found)}; expected at most {MAX_TAGS}")
-    return found

@@ -61,7 +61,9 @@ def survey(found: Found, rows: Sequence[Row], known: Mapping[str, Known], allow_
         if (fault := _fault(path, name, known.get(name))) is not None:
             result.faults[path] = fault
         elif first.setdefault(name, path) != path:
-            result.faults[path] = f"{path}: id {name!r}: also that of {first[name]}"
+            result.faults[path] = (
+                f"{path}: id {name!r}: also that of {first[name]}; give one of them another name, or an id in its sidecar"
+            )
         else:
             result.ids[path] = name
             result.now[name] = matches.sidecars.get(path, Sidecar())
@@ -83,16 +85,63 @@ def survey(found: Found, rows: Sequence[Row], known: Mapping[str, Known], allow_
 
 
 def _ids(found: Found, matches: Matches, known: Mapping[str, Known]) -> Iterator[tuple[Path, str]]:
-    """The id of each video: its sidecar's, else its name; one that is in the corpus keeps the id it has there."""
-    by_source = {video.source: name for name, video in known.items() if video.source is not None}
-    for path in found.videos:
-        if path in matches.faults:
-            continue
-        given = plain_id(matches.sidecars.get(path, Sidecar()).id)
-        name = plain_id(path.stem)
+    """The id of each video: its sidecar's, else its name; one that is in the corpus keeps the id it has there.
+
+    Several without a sidecar's id that have one name are told apart by their folders.
+    """
+    by_source: dict[SourceFile, list[str]] = {}
+    for name, video in known.items():
+        if video.source is not None:
+            by_source.setdefault(video.source, []).append(name)
+    paths = [path for path in found.videos if path not in matches.faults]
+    given = {path: plain_id(matches.sidecars.get(path, Sidecar()).id) for path in paths}
+    told = _told_apart([path for path in paths if not given[path]], {*filter(None, given.values())})
+    apart_ids = {*told.values()}
+    for path in paths:
+        name, apart = plain_id(path.stem), told.get(path, "")
         source = _source(path) if by_source else None
-        same = by_source.get(source, "") if source is not None else ""
-        yield path, next((each for each in (given, same, name) if each in known), given or name)
+        ids = [] if source is None else by_source.get(source, [])
+        if len(ids) > 1:  # of one name and size, told apart by their folders
+            ids = [each for each in ids if each in _ids_by_folder(path)]
+        ids = [each for each in ids if each == apart or each not in apart_ids]
+        if apart and name in known and known[name].source not in (None, source):
+            name = apart  # what has the name in the corpus is another of them
+        new = given[path] or apart or name
+        yield path, next((each for each in (given[path], apart, *ids, name) if each in known), new)
+
+
+def _told_apart(paths: Sequence[Path], taken: set[str]) -> dict[Path, str]:
+    """Ids of the videos that share their name with one of another folder: as few folders before it as tell them apart.
+
+    Args:
+        paths: Videos that have no other id.
+        taken: Ids of others.
+    """
+    named: dict[str, list[Path]] = {}
+    for path in paths:
+        named.setdefault(plain_id(path.stem), []).append(path)
+    taken = taken | named.keys()
+    told: dict[Path, str] = {}
+    for same in named.values():
+        folders = len({path.parent for path in same})
+        by_depth = [_ids_by_folder(path) or [plain_id(path.stem)] for path in same]
+        for depth in range(max(map(len, by_depth)) if folders > 1 else 0):
+            ids = [names[min(depth, len(names) - 1)] for names in by_depth]
+            if len(set(ids)) == folders and not taken & set(ids):
+                told |= zip(same, ids, strict=True)
+                taken |= set(ids)
+                break
+    return told
+
+
+def _ids_by_folder(path: Path) -> list[str]:
+    """Ids of a video that name its folder, its folder and the one above, and so on.
+
+    >>> _ids_by_folder(Path("/surf/day 1/x.mp4"))
+    ['day 1_x', 'surf_day 1_x']
+    """
+    folders = path.absolute().parent.parts[1:]
+    return [plain_id("/".join((*folders[at:], path.stem))) for at in reversed(range(len(folders)))]
 
 
 def _source(path: Path) -> SourceFile | None:
@@ -112,7 +161,7 @@ def _fault(path: Path, name: str, known: Known | None) -> str | None:
         return None
     return (
         f"{path}: id {name!r}: in the corpus for another file ({before}, this one: {source});"
-        " give it another name, or an id in its sidecar"
+        " give it another name, or an id in its sidecar, or name the folders of both in one command"
     )
 
 

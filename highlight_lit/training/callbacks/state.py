@@ -31,7 +31,9 @@ def check_state(checkpoint: Mapping[str, Any], module: pl.LightningModule, path:
         InputError: Names the key, and what was expected.
     """
     if not checkpoint.keys() >= set(NEEDED):
-        raise InputError(f"{path}: written by another version, which no run can go on from")
+        raise InputError(
+            f"{path}: written by another version, which no run can go on from; start anew with another out=..."
+        )
     weights = checkpoint["state_dict"]
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise InputError(f"{path}: state_dict: expected weights by name")

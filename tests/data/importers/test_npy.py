@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.importers import npy
 from highlight_lit.data.verify import faults
-from highlight_lit.data.video import Labels, Video
+from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.errors import InputError
+from highlight_lit.media.extraction.sidecar import read_csv
 from tests.tolerance import FUNCTION, assert_near
 
 TABLE = 'id,duration,tags,title,split\na,3.5,dog;pet,"One, two",train\nb,61,ski,,val\nc,2,dog,,\n'
@@ -364,7 +365,11 @@ def test_the_folder_of_one_stream_is_refused_with_the_one_to_name(source: Path) 
         ("visual/b", random(30, 3), "61.00 s in clips of 1 s: 61; expected a row a clip: set --clip-seconds"),
         ("visual/b", random(61), "visual: video 'b': visual: b.npy: float16 of shape (61,)"),
         ("visual/b", np.ones((61, 3), int), "visual: video 'b': visual: b.npy: int64"),
-        ("visual/b", np.full((61, 3), np.inf), "source: video 'b': visual: NaN or infinite in clip 0"),
+        (
+            "visual/b",
+            np.full((61, 3), np.inf),
+            "visual: NaN or infinite in clip 0 and 60 more; expected finite numbers: make its",
+        ),
         (
             "visual/b",
             np.full((61, 3), 1e39),
@@ -404,3 +409,22 @@ def test_nothing_is_unpickled(source: Path) -> None:
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan")])
 def test_a_clip_length_that_is_none_is_refused(source: Path, seconds: float) -> None:
     assert "clip_seconds" in refused(source, clip_seconds=seconds)
+
+
+@pytest.mark.parametrize("typed", ["Dog;PET", " dog ; pet;DOG", "do\x01g;pet", "d\u00f6g;pet", "STRASSE;straße"])
+def test_tags_have_the_form_that_extraction_gives_them(source: Path, typed: str) -> None:
+    (source.parent / "videos.csv").write_text(f"id,duration,tags\na,3.5,{typed}\nb,61,Ski\nc,2,\n")
+    table = source.parent / "tags.csv"
+    table.write_text(f"video,tags\na,{typed}\nb,Ski\n")
+    corpus, _ = load(source, topics=["SKI"])
+    assert [video.tags for video in corpus.shards[0]] == [*(row.sidecar.tags for row in read_csv(table)), ()]
+    assert corpus.topics == ("ski",)
+
+
+def test_a_corpus_of_before_keeps_its_tags_and_topics(source: Path, tmp_path: Path) -> None:
+    video = Video("a", 3.5, ("VT", "Dog"), np.array([[0.0, 1.0]]), visual=np.ones((1, 2), np.float16))
+    write_corpus(tmp_path / "old", [video], {"visual": Stream(2)}, name="old", clip_seconds=1.0)
+    corpus = Corpus(tmp_path / "old")
+    assert corpus.tagged("VT").tolist() == corpus.tagged("Dog").tolist() == [True]
+    with pytest.raises(InputError, match="topic=vt: no such topic .*; did you mean VT?"):
+        corpus.tagged("vt")

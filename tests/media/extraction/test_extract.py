@@ -219,11 +219,14 @@ def test_a_table_gives_tags_title_and_list(tmp_path, folder):
 
 
 def test_two_videos_of_one_id_are_not_both_taken(tmp_path, folder, clip):
+    (folder / "e.mov").write_bytes(clip)  # of one folder and name: no folder tells them apart
     (folder / "sub").mkdir()
-    (folder / "sub" / "e.mp4").write_bytes(clip)
+    (folder / "sub" / "f.mp4").write_bytes(clip)
+    (folder / "sub" / "f.info.json").write_text(json.dumps({"id": "xyz"}))
     report = extract(folder, tmp_path / "corpus")
     assert report.done == 4
-    assert any("id 'e': also that of" in reason for _, reason in report.failed)
+    for name in ("e", "xyz"):
+        assert any(f"id {name!r}: also that of" in reason for _, reason in report.failed)
 
 
 def test_names_with_a_dash_follow_two_dashes(tmp_path, folder, made):

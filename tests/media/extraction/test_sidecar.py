@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 pytest.importorskip("av")
+from highlight_lit.data.topics.tags import MAX_TAGS
 from highlight_lit.errors import InputError
 from highlight_lit.media.extraction.matching import sidecar_of
 from highlight_lit.media.extraction.sidecar import (
     MAX_SIDECAR_BYTES,
-    MAX_TAGS,
     Sidecar,
     is_playlist,
     plain_id,

@@ -209,3 +209,75 @@ def test_on_the_command_line(folder, capsys):
     assert "0 videos extracted (0.0 min of video), 3 there before (2 with new tags, title or split), 0 skipped" in (
         capsys.readouterr().out
     )
+
+
+def tags_of(folder: Path) -> dict[str, tuple[str, ...]]:
+    return {name: video.tags for name, video in videos(folder).items()}
+
+
+def laid(folder: Path, clip: bytes, *names: str) -> None:
+    """Videos of one name or another, each of another size."""
+    for path in folder.iterdir():
+        path.unlink()
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(clip + b"\0\0\0\x08free" * number)
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [
+        (["a/x.mp4", "b/x.mp4", "b/y.mp4"], ["a_x", "b_x", "y"]),
+        (["x.mp4", "b/x.webm"], ["b_x", "v_x"]),
+        (["1/a/x.mp4", "2/a/x.mp4"], ["1_a_x", "2_a_x"]),
+        (["a/x.mp4", "b/x.mp4", "a_x.mp4"], ["a_x", "v_a_x", "v_b_x"]),  # who does not clash keeps the plain name
+        (["a/e\u0301.mp4", "b/\u00e9.mp4"], ["a_\u00e9", "b_\u00e9"]),
+    ],
+)
+def test_videos_of_one_name_are_told_apart_by_their_folders(folder, clip, decoded, names, ids):
+    laid(folder, clip, *names)
+    rows = [f"{name},tag {number},," for number, name in enumerate(names)]
+    report = extract(folder, *rows)
+    assert report.failed == []
+    assert sorted(tags_of(folder)) == ids
+    assert sorted(tags_of(folder).values()) == [(f"tag {number}",) for number in range(len(names))]
+    decoded.clear()
+    again = extract(folder, *rows)
+    assert (again.skipped, again.updated, decoded) == (len(names), 0, [])
+
+
+@pytest.mark.parametrize("free", [0, 1])
+def test_one_folder_of_them_alone_is_known_again(folder, clip, decoded, free):
+    """Even where both files have one size."""
+    laid(folder, clip, "a/x.mp4", "b/x.mp4")
+    (folder / "b" / "x.mp4").write_bytes(clip + b"\0\0\0\x08free" * free)
+    rows = ["a/x.mp4,dog,,", "b/x.mp4,cat,,"]
+    extract(folder, *rows)
+    decoded.clear()
+    for one, tag in (("a", "dog"), ("b", "cat")):
+        found = find_videos([folder / one])
+        table = folder.parent / "one.csv"
+        table.write_text(f"video,tags\nx.mp4,{tag} now\n")
+        report = extract_corpus(found, folder.parent / "corpus", ExtractorChoice(), read_csv(table))
+        assert (report.skipped, report.updated, decoded) == (1, 1, [])
+    assert tags_of(folder) == {"a_x": ("dog now",), "b_x": ("cat now",)}
+
+
+def test_a_video_that_had_the_name_before_keeps_it(folder, clip, decoded):
+    laid(folder, clip, "b/x.mp4")
+    extract(folder, "b/x.mp4,dog,,")
+    (folder / "a").mkdir()
+    (folder / "a" / "x.mp4").write_bytes(clip + b"\0\0\0\x08free" * 5)
+    decoded.clear()
+    for _ in range(2):
+        assert extract(folder, "b/x.mp4,dog,,", "a/x.mp4,cat,,").failed == []
+    assert decoded == ["x.mp4"]
+    assert tags_of(folder) == {"x": ("dog",), "a_x": ("cat",)}
+
+
+def test_slices_tell_them_apart_alike(folder, clip):
+    laid(folder, clip, "a/x.mp4", "b/x.mp4")
+    (folder / "b" / "x.mp4").write_bytes(clip)
+    for which in ("2/2", "1/2", None):
+        assert extract(folder, "a/x.mp4,dog,,", "b/x.mp4,cat,,", slice_of=which).failed == []
+    assert tags_of(folder) == {"a_x": ("dog",), "b_x": ("cat",)}

@@ -1,0 +1,47 @@
+"""The one form of tags, however they were typed: what `extract` and `import npy` store, and topics are compared in."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+from highlight_lit.errors import InputError
+
+MAX_TAGS = 10_000  # of a video
+MAX_LINE = 500  # characters of a title or a tag
+
+
+def same_form(name: str) -> str:
+    """A name in the Unicode form in which names are compared (NFC): "é" is one character, however it was typed."""
+    return unicodedata.normalize("NFC", name)
+
+
+def plain_line(text: str) -> str:
+    """Text in one line that can be written as UTF-8: no control characters, no half of a surrogate pair."""
+    encodable = text.encode("utf-8", "replace").decode()
+    return " ".join("".join(c if c.isprintable() else " " for c in encodable).split())
+
+
+def plain_tag(tag: str) -> str:
+    """A tag in lower case, NFC, on one line of at most `MAX_LINE` characters, with single blanks within.
+
+    >>> plain_tag(" Dog  Show\\n"), plain_tag("STRASSE") == plain_tag("straße")
+    ('dog show', True)
+    """
+    return same_form(plain_line(tag)[:MAX_LINE].casefold())
+
+
+def plain_tags(tags: Iterable[str], where: str) -> tuple[str, ...]:
+    """The tags of a video, each once and in one form, in their order; empty ones are left out.
+
+    Args:
+        tags: As they were typed.
+        where: The file or row, for the error.
+
+    Raises:
+        InputError: More than `MAX_TAGS`.
+    """
+    found = tuple(dict.fromkeys(filter(None, map(plain_tag, tags))))
+    if len(found) > MAX_TAGS:
+        raise InputError(f"{where}: tags: {len(found)}; expected at most {MAX_TAGS}: leave out what is no topic")
+    return found
