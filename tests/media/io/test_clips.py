@@ -247,7 +247,7 @@ def test_a_picture_is_no_video(tmp_path):
     frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), "rgb24").reformat(format="yuvj420p")
     path = tmp_path / "still.jpg"
     path.write_bytes(b"".join(bytes(packet) for packet in [*codec.encode(frame), *codec.encode(None)]))
-    with pytest.raises(InputError, match="a frame"):
+    with pytest.raises(InputError, match="an image"):
         classic(path)
 
 
