@@ -96,11 +96,11 @@ def test_a_traceback_comes_when_asked_for() -> None:
     assert "Traceback" in process("verify", "/nowhere", HIGHLIGHT_LIT_TRACEBACK="1").stderr
 
 
-def test_doctor_says_what_is_here_and_that_a_corpus_is_sound(run: Callable[..., Ended], small_corpus: Path) -> None:
+def test_doctor_says_what_is_here_and_that_a_corpus_is_valid(run: Callable[..., Ended], small_corpus: Path) -> None:
     ended = run("doctor", small_corpus)
     assert ended.returncode == 0, ended.stderr
     assert "pytorch-lightning" in ended.stdout
-    assert ": sound" in ended.stdout
+    assert ": valid" in ended.stdout
     assert "topic01                  6 positive and 6 negative videos to train on, 8 with labels" in ended.stdout
 
 
