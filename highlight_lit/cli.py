@@ -135,7 +135,7 @@ def _evaluate_verb(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from highlight_lit.inference.evaluate import run
+    from highlight_lit.inference.evaluate_command import run
 
     return run(options)
 

@@ -12,10 +12,10 @@ PACKAGE = Path(__file__).parents[1] / "highlight_lit"
 # Who may import a library: these files or folders alone.
 ONLY = {
     "hydra": ("config/", "training/entry.py", "runs/sweep.py"),
-    "wandb": ("runs/tracking.py",),
+    "wandb": ("runs/logging/tracking.py",),
     "h5py": ("data/shards/", "data/importers/"),
     "xxhash": ("data/shards/",),
-    "pytorch_lightning": ("data/datamodule.py", "training/", "runs/loggers.py", "runs/tracking.py", "inference/"),
+    "pytorch_lightning": ("data/datamodule.py", "training/", "runs/logging/", "inference/"),
     "av": ("media/",),
 }
 # What a folder must not import.

@@ -19,7 +19,7 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
 from highlight_lit.runs import ledger
-from highlight_lit.runs.loggers import check_loggers, conclude, opened, start_anew
+from highlight_lit.runs.logging.loggers import check_loggers, conclude, opened, start_anew
 from highlight_lit.signals import Signals
 from highlight_lit.training.callbacks.checkpoints import LastCheckpoint, read_checkpoint, restoring, resumable
 from highlight_lit.training.distributed import places

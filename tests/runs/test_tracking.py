@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from wandb.proto import wandb_internal_pb2 as protocol
 
-from highlight_lit.runs.tracking import once
+from highlight_lit.runs.logging.tracking import once
 
 
 def logged(path: Path) -> Iterator[protocol.Record]:

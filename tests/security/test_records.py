@@ -15,7 +15,7 @@ from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
 from highlight_lit.runs.ledger import FORMAT, RECORD, VERSION, read_note, read_record, records
-from highlight_lit.runs.tracking import wandb_logger
+from highlight_lit.runs.logging.tracking import wandb_logger
 from highlight_lit.training.train import train
 from tests.security.made import places
 

@@ -14,8 +14,8 @@ import pytest
 
 from highlight_lit.errors import InputError
 from highlight_lit.locks import locked
-from highlight_lit.runs import tracking
 from highlight_lit.runs.ledger import records
+from highlight_lit.runs.logging import tracking
 from highlight_lit.training import machine
 from tests.processes import Command, forked, until
 

@@ -43,7 +43,7 @@ def check_loggers(plain: Mapping[str, Any]) -> None:
     for name, node in _nodes(plain).items():
         check_node(node, f"logger.{name}")
         if node["_target_"].endswith(".wandb_logger"):
-            from highlight_lit.runs.tracking import chosen_mode
+            from highlight_lit.runs.logging.tracking import chosen_mode
 
             chosen_mode(node["mode"])
 

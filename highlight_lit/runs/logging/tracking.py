@@ -17,8 +17,8 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 
 from highlight_lit.errors import InputError
-from highlight_lit.runs import privacy
-from highlight_lit.runs.loggers import attempt
+from highlight_lit.runs.logging import privacy
+from highlight_lit.runs.logging.loggers import attempt
 
 PROJECT = "highlight-lit"
 # W&B's words for them, the old ones too.
