@@ -39,8 +39,8 @@ reproduce-tables: setup ## Every table and figure of the paper (PROFILE=quick or
 sync: setup ## Send the runs that were logged offline to W&B, of ./reproduce and ./runs (RUNS="DIR DIR")
 	@$(BIN)/python -m experiments.dashboards sync $(REPRODUCE) $(RUNS)
 
-dashboards: setup ## Make a saved view of each study in W&B, or without a key write what would be made
-	@$(BIN)/python -m experiments.dashboards views $(REPRODUCE)
+dashboards: setup ## Make a saved view of each study in W&B (RUNS=... too), or without a key write what would be made
+	@$(BIN)/python -m experiments.dashboards views $(REPRODUCE) $(RUNS)
 
 # A process that runs out of tests takes some of another's. A comparison of times holds only where nothing else runs, so those come last, one by one.
 test: setup ## Run the tests on all cores

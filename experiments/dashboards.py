@@ -1,4 +1,4 @@
-"""A saved view in W&B for each study of a reproduction, and the runs that were logged offline sent there.
+"""A saved view in W&B for each study of a reproduction or of a folder of runs, and the runs that were logged offline sent there.
 
     python -m experiments.dashboards views reproduce     # with a key in WANDB_API_KEY or after 'wandb login'
     python -m experiments.dashboards sync reproduce runs  # reproductions, and folders of runs (out=runs)
@@ -26,6 +26,8 @@ from experiments.reproduce.study import Study, studies
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.benchmarks import BENCHMARKS
 from highlight_lit.files import read_json, write_json
+from highlight_lit.runs import ledger
+from highlight_lit.runs.summary import varied_keys
 from highlight_lit.text import a_few, say
 
 # What a sweep's key is called in a run's config, where W&B nests it.
@@ -39,18 +41,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Make the views or send the runs; returns an exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("views", "sync"))
-    parser.add_argument("folders", type=Path, nargs="+", help="of reproductions; with sync of runs too")
+    parser.add_argument("folders", type=Path, nargs="+", help="of reproductions, or of runs")
     parser.add_argument("--project", default="highlight-lit")
     options = parser.parse_args(arguments)
     try:
         if options.what == "sync":
             return sync(options.folders)
         folders = sorted(path.parent for folder in options.folders for path in folder.glob(f"*/{plan.FILE}"))
-        if not folders:
+        runs = [folder for folder in options.folders if next(folder.glob(f"*/{ledger.RECORD}"), None) is not None]
+        if not folders and not runs:
             raise InputError(
-                f"{a_few(map(str, options.folders))}: no reproduction in it; run 'make reproduce-tables' first"
+                f"{a_few(map(str, options.folders))}: no reproduction and no runs in it; expected folders of runs, as train's "
+                "out=runs (make dashboards RUNS=DIR), or 'make reproduce-tables' first"
             )
-        return make_views(folders, options.project)
+        return make_views(folders, runs, options.project)
     except InputError as error:
         say(f"dashboards: {error}", file=sys.stderr)
         return 2
@@ -84,6 +88,33 @@ def views(made: Mapping[str, Any], known: Sequence[Study], project: str) -> list
     return found
 
 
+def views_of_runs(folder: Path, project: str) -> list[dict[str, Any]]:
+    """A view of each study of a folder of runs, and one of the runs without a study: bars by what was varied.
+
+    Args:
+        folder: What trainings had as `out`.
+        project: In W&B.
+    """
+    by_study: dict[str, list[dict[str, Any]]] = {}
+    for record in ledger.records(folder):
+        if record["status"] == "done":
+            by_study.setdefault(record["study"] or folder.resolve().name, []).append(record)
+    found = []
+    for study, records in sorted(by_study.items()):
+        measures = sorted({record["evaluation"]["primary"] for record in records if "evaluation" in record})
+        measures = measures or ["train/loss"]
+        keys = varied_keys(records)
+        panels = [
+            {"kind": "bars", "y": measure, "x": CONFIG_KEYS.get(key, key), "logarithmic": key in LOGARITHMIC}
+            for measure in measures
+            for key in keys
+        ]
+        found.append({"name": _plain(f"{study}: by {' '.join(keys)}"), "project": project, "panels": panels,
+                      "runs": sorted(record["id"] for record in records), "best_first": measures[0],
+                      "columns": [*(CONFIG_KEYS.get(key, key) for key in keys), "topic", "seed"]})  # fmt: skip
+    return found
+
+
 def _plain(name: str) -> str:
     """A name as W&B takes it: without symbols, an equals sign among them."""
     return " ".join("".join(c for c in name if not unicodedata.category(c).startswith("S")).split())
@@ -97,16 +128,17 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def make_views(folders: Sequence[Path], project: str) -> int:
+def make_views(folders: Sequence[Path], runs: Sequence[Path], project: str) -> int:
     """Save the views in W&B, or write what they would be.
 
     Raises:
         InputError: W&B refuses, or cannot be reached.
     """
     key, package = _key(), find_spec("wandb_workspaces") is not None
-    for folder in folders:
+    made = [(folder, views(plan.read(folder), studies(), project)) for folder in folders]
+    made += [(folder, views_of_runs(folder, project)) for folder in runs]
+    for folder, wanted in made:
         file = folder / "dashboards.json"
-        wanted = views(plan.read(folder), studies(), project)
         if key and package:
             _save_all(wanted, file)
         else:
@@ -184,7 +216,12 @@ def sync(folders: Sequence[Path]) -> int:
     Raises:
         InputError: There is no such run, or no key.
     """
-    patterns = ("*/wandb/offline-run-*", "*/runs/*/wandb/offline-run-*")
+    patterns = (
+        "wandb/offline-run-*",
+        "*/runs/wandb/offline-run-*",
+        "*/wandb/offline-run-*",
+        "*/runs/*/wandb/offline-run-*",
+    )
     runs = sorted({run for folder in folders for pattern in patterns for run in folder.glob(pattern)})
     if not runs:
         raise InputError(

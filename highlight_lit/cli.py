@@ -12,12 +12,13 @@ from highlight_lit import __version__
 from highlight_lit.data import synthetic
 from highlight_lit.data.importers.commands import add_sources
 from highlight_lit.errors import InputError, Interrupted, raised_signals
+from highlight_lit.inference.score_command import run_score, score_arguments
 from highlight_lit.media import commands as media
 from highlight_lit.text import say
 
+LOADS_PYTORCH = ("evaluate", "score")  # which takes seconds
 MEDIA_VERBS = {
     "extract": "raw videos to a corpus of clip features",
-    "score": "score the seconds of a video with a trained detector",
     "reel": "cut the best seconds of a video into a reel",
 }
 
@@ -51,6 +52,8 @@ def _run(words: list[str]) -> int:
             files = all(Path(word).is_file() for word in unknown)
             one = "; one file is expected where a pattern of the shell's has given several: name it" if files else ""
             parser.error(f"unrecognized arguments: {' '.join(unknown)}{one}")
+        if words[0] in LOADS_PYTORCH and sys.stderr.isatty():
+            say(f"highlight-lit {words[0]}: begins (PyTorch is being loaded)", file=sys.stderr)
         status: int = options.run(options)
         return status
     except InputError as error:
@@ -90,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     doctor = verbs.add_parser("doctor", help="versions, device, what is installed, whether a corpus is valid")
     doctor.add_argument("corpus", type=Path, nargs="?")
     doctor.set_defaults(run=_doctor)
+    score = verbs.add_parser("score", help="score the seconds of videos, features or a corpus with a trained detector")
+    score_arguments(score)
+    score.set_defaults(run=run_score)
     for name, purpose in MEDIA_VERBS.items():
         media.add_verb(name, verbs.add_parser(name, help=purpose))
     return parser

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from highlight_lit.csv_tables import read_table
 from highlight_lit.errors import InputError
 from highlight_lit.files import (
     MAX_NAME_BYTES,
@@ -14,7 +15,6 @@ from highlight_lit.files import (
     not_an_input,
     output_name,
     read_json,
-    read_table,
     write_text,
 )
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from highlight_lit.csv_tables import read_table
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
-from highlight_lit.files import read_table, write_text
+from highlight_lit.files import write_text
 from highlight_lit.text import a_few
 
 COLUMNS = ("video", "start", "end", "score")

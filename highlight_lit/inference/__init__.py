@@ -1,1 +1,1 @@
-"""From a checkpoint to scores of clips, and to the measures they reach."""
+"""From a trained network to scores: one path from a batch to logits, for features, corpora and raw videos."""

@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.special
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
+from highlight_lit.data.batches import Bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import VideoLoader
 from highlight_lit.data.video import STREAMS, Stream
 from highlight_lit.errors import InputError
+from highlight_lit.inference.batch import Rows, bag_of_rows, whole_video_logits
 from highlight_lit.text import shown
 from highlight_lit.training.callbacks.checkpoints import read_checkpoint
 from highlight_lit.untrusted.networks import check_trusted, restore
 from highlight_lit.untrusted.plain_values import plain
+
+if TYPE_CHECKING:
+    from highlight_lit.inference.video_scores import VideoScores
 
 MAX_WIDTH = 1 << 20  # of a clip's features
 MAX_NAME = 200  # characters of a topic, or of an extractor and its version
@@ -58,61 +63,68 @@ class Detector:
                 if theirs != ours:
                     raise InputError(f"{where}: {name}: {field} {theirs!r}, but {self.source} was trained on {ours!r}")
 
+    @classmethod
+    def load(cls, path: Path | str, trusted: Sequence[str] = ()) -> Detector:
+        """As `load_detector`."""
+        return load_detector(Path(path), trusted)
+
+    def score_video(self, path: Path | str, **weights: Path | None) -> VideoScores:
+        """Decode a raw video and score its clips of a second; needs the extra `media`.
+
+        Args:
+            path: The video.
+            weights: Files of extractors that need them: `visual_weights`, `audio_weights`, `audio_pca`.
+
+        Raises:
+            InputError: Not a video, or this detector was trained on features that are not computed here.
+        """
+        from highlight_lit.media.commands import need_media
+
+        need_media()
+        from highlight_lit.inference.raw_video import score_video
+
+        return score_video(Path(path), self, **weights)
+
     def score(
-        self,
-        visual: NDArray[np.floating[Any]] | None,
-        audio: NDArray[np.floating[Any]] | None,
-        audio_mask: NDArray[np.bool_] | None = None,
+        self, visual: Rows | None, audio: Rows | None = None, audio_mask: NDArray[np.bool_] | None = None
     ) -> NDArray[np.float64]:
         """Scores p = sigmoid(z) in [0, 1] of a video's clips, (T,); arguments as `logits`."""
         p: NDArray[np.float64] = scipy.special.expit(self.logits(visual, audio, audio_mask))
         return p
 
     def logits(
-        self,
-        visual: NDArray[np.floating[Any]] | None,
-        audio: NDArray[np.floating[Any]] | None,
-        audio_mask: NDArray[np.bool_] | None = None,
+        self, visual: Rows | None, audio: Rows | None = None, audio_mask: NDArray[np.bool_] | None = None
     ) -> NDArray[np.float64]:
         """Logits z of a video's clips, (T,): they rank clips as p does, and do not tie where p reaches 1.
 
         Args:
-            visual: (T, Dv), or None if it reads no visual stream.
+            visual: (T, Dv), an array or a tensor; None if it reads no visual stream.
             audio: (T, Da), or None: a video without audio.
-            audio_mask: (T,) where a clip has audio; None: everywhere if there is audio.
+            audio_mask: (T,) where a clip has audio; None: everywhere if there is any.
+
+        Raises:
+            InputError: A stream is missing, non-finite, or of another width or length.
         """
-        clips = len(visual if visual is not None else audio if audio is not None else ())
-        if clips == 0:
-            raise InputError("zero clips; expected features of at least one")
-        silent = np.zeros((clips, self.streams["audio"].width), np.float32) if "audio" in self.streams else None
-        present = np.full(clips, audio is not None) if audio_mask is None else audio_mask
-        rows = {"visual": visual, "audio": silent if audio is None else audio}
-        given = {name: torch.from_numpy(np.asarray(row)[None]) for name, row in rows.items() if name in self.streams}
-        mask = torch.ones(1, clips, dtype=torch.bool)
-        return self._detect(
-            given.get("visual"), given.get("audio"), mask, torch.from_numpy(np.asarray(present, bool)[None])
-        )
+        return self._detect(bag_of_rows(visual, audio, audio_mask, self.streams))
 
     def score_corpus(self, corpus: Corpus, videos: NDArray[np.intp]) -> dict[int, NDArray[np.float64]]:
         """Logits z of videos of a corpus by their index, (T_n,) each."""
         self.check(corpus.streams, str(corpus.root))
         logits = {}
         for video, bags in VideoLoader(corpus, videos, tuple(self.streams)):
-            logits[video] = self._detect(bags.visual, bags.audio, bags.mask, bags.audio_mask)
+            logits[video] = self._detect(bags)
         return logits
 
     @torch.inference_mode()
-    def _detect(
-        self, visual: Tensor | None, audio: Tensor | None, mask: Tensor, audio_mask: Tensor
-    ) -> NDArray[np.float64]:
+    def _detect(self, bags: Bags) -> NDArray[np.float64]:
         """Logits (T,) of a batch of one bag; the network's parts may not fit together, or its weights be absurd."""
         try:
-            z = self.network(visual, audio, mask, audio_mask).z[0].double()
+            z = whole_video_logits(self.network, bags).double()
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             first = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(f"{self.source}: its network cannot score clips ({first})") from error
-        if z.shape != mask[0].shape or not z.isfinite().all():
-            raise InputError(f"{self.source}: its network gives no finite score for each of {mask.shape[1]} clips")
+        if z.shape != bags.mask[0].shape or not z.isfinite().all():
+            raise InputError(f"{self.source}: its network gives no finite score for each of {bags.mask.shape[1]} clips")
         logits: NDArray[np.float64] = z.numpy()
         return logits
 

@@ -7,16 +7,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from highlight_lit.config.schema import MAX_DRAWS
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.topics.counts import topics_of
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.judge import OUTPUTS, Judgement, judge, judge_several, labelled_videos, write_judgement
+from highlight_lit.evaluation.judge import OUTPUTS, Judgement, judge, judge_several, write_judgement
 from highlight_lit.evaluation.scores import ClipScores, matched, read_scores, write_scores
 from highlight_lit.files import not_an_input
 from highlight_lit.inference.detector import Detector, load_detector
+from highlight_lit.inference.evaluate import scores_of
 from highlight_lit.inference.tables import Judged, of_checkpoints, of_system
 from highlight_lit.methods import score
 from highlight_lit.text import a_few, say, say_table
@@ -97,7 +96,7 @@ def _checkpoints(options: argparse.Namespace, corpus: Corpus) -> int:
     if all(len(of_topic[topic]) == 1 for topic in topics):
         scores: Scores = {}
         for topic in topics:
-            scores |= _of_detector(of_topic[topic][0], corpus)
+            scores |= scores_of(of_topic[topic][0], corpus)
         judgement = judge(corpus, topics, scores, **how)
         say_table(of_system(judgement, name))
         if options.out is not None:
@@ -106,7 +105,7 @@ def _checkpoints(options: argparse.Namespace, corpus: Corpus) -> int:
     names = _names([detector.source for topic in topics for detector in of_topic[topic]])
     judged: list[Judged] = []
     for topic in topics:
-        systems = [_of_detector(detector, corpus) for detector in of_topic[topic]]
+        systems = [scores_of(detector, corpus) for detector in of_topic[topic]]
         judgements = judge_several(corpus, [topic], systems, **how)
         for detector, judgement, scores in zip(of_topic[topic], judgements, systems, strict=True):
             judged.append(Judged(topic, names[detector.source], judgement))
@@ -133,17 +132,6 @@ def _alike(paths: Sequence[Path]) -> bool:
     """Whether checkpoints were trained with the same settings, and so differ by their seeds alone."""
     settings = [read_checkpoint(path)["hyper_parameters"] for path in paths]
     return all(other == settings[0] for other in settings)
-
-
-def _of_detector(detector: Detector, corpus: Corpus) -> Scores:
-    """Scores of the labelled videos of a detector's topic."""
-    labelled = {video.id for video in labelled_videos(corpus, [detector.topic])}
-    found = corpus.evaluation_videos(detector.topic)
-    videos = found[np.array([corpus.ids[video].decode() in labelled for video in found], bool)]
-    return {
-        corpus.ids[video].decode(): ClipScores(corpus.rows(video, "span"), z)
-        for video, z in detector.score_corpus(corpus, videos).items()
-    }
 
 
 def _write(folder: Path, judgement: Judgement, scores: Scores) -> None:

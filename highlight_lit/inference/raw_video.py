@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
+from highlight_lit.inference.video_scores import VideoScores as VideoScores
 from highlight_lit.media.extraction.features import extract_features
 from highlight_lit.media.extraction.matching import sidecar_of
 from highlight_lit.media.extraction.sidecar import Sidecar
@@ -27,51 +26,6 @@ from highlight_lit.media.extractors import (
 
 if TYPE_CHECKING:
     from highlight_lit.inference.detector import Detector
-
-
-@dataclass(frozen=True)
-class VideoScores:
-    """A scored video.
-
-    Attributes:
-        video: File name.
-        title, tags: From its sidecar, if there is one.
-        topic: What the detector was trained for.
-        duration: Seconds.
-        span: (T, 2) seconds.
-        score: (T,) p in [0, 1].
-        logit: (T,) z, whose sigmoid p is: it still tells clips apart where p is 1 to the last digit.
-        level: (T, n) loudness in dB relative to full scale, n times a clip.
-        audio_mask: (T,) whether a clip has audio.
-    """
-
-    video: str
-    title: str
-    tags: tuple[str, ...]
-    topic: str
-    duration: float
-    span: NDArray[np.float64]
-    score: NDArray[np.float32]
-    logit: NDArray[np.float32]
-    level: NDArray[np.float32]
-    audio_mask: NDArray[np.bool_]
-
-    @property
-    def within(self) -> NDArray[np.float64]:
-        """(T,) the score within the video: logits scaled so that its least is 0 and its largest 1, for curves.
-
-        Where p is 1 to the last digit everywhere, this still shows where the video is best. All are 0.5 if all are the
-        same.
-        """
-        low, high = float(self.logit.min()), float(self.logit.max())
-        if not high > low:
-            return np.full(len(self.logit), 0.5)
-        return (self.logit.astype(np.float64) - low) / (high - low)
-
-    def mean_within(self, start: float, end: float) -> float:
-        """Mean of `within` over the seconds from `start` to `end`."""
-        shares = np.clip(np.minimum(self.span[:, 1], end) - np.maximum(self.span[:, 0], start), 0.0, None)
-        return float(self.within @ shares / max(1e-9, shares.sum()))
 
 
 def score_video(
@@ -93,14 +47,8 @@ def score_video(
     """
     visual, audio = _extractors_of(detector, visual_weights, audio_weights, audio_pca)
     features = extract_features(path, visual, audio)
-    rows = {"visual": features.visual, "audio": features.audio}
-    # As they would come out of a corpus: rounded the same.
-    stored = {
-        name: None if row is None else row.astype(detector.streams[name].dtype).astype(np.float32)
-        for name, row in rows.items()
-    }
     audio_mask = np.zeros(len(features.span), bool) if features.audio_mask is None else features.audio_mask
-    logit = detector.logits(stored["visual"], stored["audio"], audio_mask)
+    logit = detector.logits(features.visual, features.audio, audio_mask)
     try:
         sidecar = sidecar_of(path) or Sidecar()
     except (InputError, OSError):  # a name that leaves no room for a sidecar's
@@ -129,7 +77,7 @@ def _extractors_of(
             raise InputError(
                 f"{detector.source}: trained on imported {name} features (extractor {streams[name].extractor!r}), which cannot "
                 "be computed from a video here; expected a checkpoint of a training on what 'highlight-lit extract' made; this "
-                "one scores videos of such a corpus: highlight-lit evaluate --checkpoint"
+                "one scores features: highlight-lit score --features FILE ..., or --corpus DIR"
             )
     visual = visual_extractor(streams["visual"].extractor, visual_weights) if "visual" in streams else None
     audio = audio_extractor(streams["audio"].extractor, audio_weights, audio_pca) if "audio" in streams else None

@@ -1,4 +1,4 @@
-"""The command line's verbs that read video: extract, score, reel. Imports nothing heavy until one of them runs."""
+"""The command line's verbs that read video: extract, reel. Imports nothing heavy until one of them runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from highlight_lit.media.extraction.extract import Report
     from highlight_lit.media.output.segments import Segment
 
-HIGHLIGHT_SHARE = 0.25
 MAX_LISTED = 100  # videos at the end of an extraction
 
 
@@ -41,7 +40,7 @@ def extract_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--visual", default="classic", help="classic (default), resnet3d34 or resnet3d34_spread")
     parser.add_argument("--audio", default="classic", help="classic (default) or vggish")
-    _weights_arguments(parser)
+    weights_arguments(parser)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
     parser.add_argument("--slice", metavar="I/N", help="do every N-th video, from the I-th; pack later without it")
     parser.epilog = (
@@ -102,7 +101,8 @@ def _listed(kind: str, lines: Sequence[str]) -> None:
         say(f"{kind}: {len(lines) - MAX_LISTED} more", file=sys.stderr)
 
 
-def _weights_arguments(parser: argparse.ArgumentParser) -> None:
+def weights_arguments(parser: argparse.ArgumentParser) -> None:
+    """Files of the extractors that need them."""
     parser.add_argument(
         "--visual-weights", type=Path, metavar="FILE", help="weights of resnet3d34 and resnet3d34_spread"
     )
@@ -118,54 +118,14 @@ def trust_argument(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _choosing_arguments(parser: argparse.ArgumentParser) -> None:
+def choosing_arguments(parser: argparse.ArgumentParser) -> None:
+    """How segments are chosen."""
     parser.add_argument("--shortest", type=float, default=3.0, metavar="L", help="least seconds of a segment (3)")
     parser.add_argument("--merge", type=float, default=2.0, metavar="S", help="segments closer than this are one (2)")
 
 
-def score_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `score`."""
-    parser.add_argument("video", type=Path, help="the video; after -- for odd names")
-    parser.add_argument("--checkpoint", required=True, type=Path, help="a trained detector")
-    parser.add_argument("--out", type=Path, help="folder for the results (default: the video's)")
-    parser.add_argument("--seconds", type=float, help="seconds of highlights to mark (default: a quarter, at most 30)")
-    parser.add_argument("--html", action="store_true", help="write a page with the video and its curve, too")
-    _choosing_arguments(parser)
-    trust_argument(parser)
-    _weights_arguments(parser)
-
-
-def run_score(args: argparse.Namespace) -> int:
-    """Score a video and write json, csv, a timeline, and a page if asked for."""
-    need_media()
-    from highlight_lit.files import not_an_input, output_name
-    from highlight_lit.inference.detector import load_detector
-    from highlight_lit.inference.raw_video import score_video
-    from highlight_lit.media.output.page import write_page
-    from highlight_lit.media.output.scores_file import write_scores_csv, write_scores_json
-    from highlight_lit.media.output.segments import choose_segments
-    from highlight_lit.media.output.timeline import draw_timeline
-
-    folder = args.out or args.video.parent
-    endings = ("scores.json", "scores.csv", "timeline.png", *(["html"] if args.html else []))
-    written = [folder / output_name(args.video.stem, ending) for ending in endings]
-    for path in written:
-        not_an_input(path, *_inputs(args))
-    detector = load_detector(args.checkpoint, args.trust)
-    scores = score_video(args.video, detector, args.visual_weights, args.audio_weights, args.audio_pca)
-    seconds = min(30.0, HIGHLIGHT_SHARE * scores.duration) if args.seconds is None else args.seconds
-    highlights = choose_segments(scores.score, scores.span, seconds, args.shortest, args.merge, scores.logit)
-    write_scores_json(written[0], scores, highlights)
-    write_scores_csv(written[1], scores)
-    draw_timeline(written[2], scores, highlights)
-    if args.html:
-        write_page(written[3], args.video, scores, highlights)
-    say(*written)
-    return 0
-
-
 def _inputs(args: argparse.Namespace) -> list[Path | None]:
-    """The files that `score` and `reel` read, which they never write over."""
+    """The files that `reel` reads, which it never writes over."""
     weights = [args.visual_weights, args.audio_weights, args.audio_pca]
     return [args.video, args.checkpoint, getattr(args, "scores", None), *weights]
 
@@ -188,9 +148,9 @@ def reel_arguments(parser: argparse.ArgumentParser) -> None:
         "--chapters", action="store_true", help="write the list of segments (WebVTT) instead of a video"
     )
     parser.add_argument("--out", type=Path, help="the new file (default: NAME.reel.mp4 or NAME.chapters.vtt)")
-    _choosing_arguments(parser)
+    choosing_arguments(parser)
     trust_argument(parser)
-    _weights_arguments(parser)
+    weights_arguments(parser)
 
 
 def run_reel(args: argparse.Namespace) -> int:
@@ -241,7 +201,6 @@ def _segments(args: argparse.Namespace) -> list[Segment]:
 Verb = tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]
 VERBS: dict[str, Verb] = {
     "extract": (extract_arguments, run_extract),
-    "score": (score_arguments, run_score),
     "reel": (reel_arguments, run_reel),
 }
 

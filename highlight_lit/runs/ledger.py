@@ -9,8 +9,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from highlight_lit import __version__
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json
@@ -99,6 +97,8 @@ def records(out: Path) -> Iterator[dict[str, Any]]:
 
 def environment() -> dict[str, str]:
     """Where a number was made: versions, commit, machine."""
+    import torch  # a record is read without it
+
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
     return {
         "highlight_lit": __version__,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,29 +11,49 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
-from highlight_lit.evaluation.statistics import t_interval
 from highlight_lit.runs.cross_fit import put_together
+from highlight_lit.runs.names import cell_name, natural
 from highlight_lit.text import shown, width
 
 Records = Sequence[dict[str, Any]]
 LEVELS = ("chance", "middle", "annotators")
 
 
-def line(record: dict[str, Any]) -> str:
-    """A run in one line: its cell, its measure beside the levels, its time."""
-    cell = f"{record['topic']} {record['modality']} seed {record['seed']}"
+def line(record: dict[str, Any], words: Sequence[str] | None = None) -> str:
+    """A run in one line: its cell, its measure beside the levels, its time.
+
+    Args:
+        record: Of a run that is done.
+        words: Its overrides.
+    """
+    cell = cell_name(record, words or ())
     where = str(Path(record["config"]["out"]) / record["id"])
     if record.get("skipped"):
         return f"{cell}: done before, {where}"
     took = f"{record['epochs']} epochs in {record['seconds']:.1f} s"
     evaluation = record.get("evaluation")
     if evaluation is None:
-        return f"{cell}: {took}, no labels to evaluate on; {where}/last.ckpt"
+        return f"{cell}: {took}{_learned(record)}, no labels to evaluate on; next: {_next(record, where)}"
     name = evaluation["primary"]
     levels = evaluation["levels"]
     found = evaluation["measures"][name]["mean"]
     chance, middle = (levels[level]["measures"][name]["mean"] for level in ("chance", "middle"))
     return f"{cell}: {name} {_percent(found)} (chance {_percent(chance)}, middle {_percent(middle)}), {took}; {where}"
+
+
+def _learned(record: dict[str, Any]) -> str:
+    """What a run without labels has to show: how it tells the bags apart."""
+    losses = record["losses"]
+    said = {"bag accuracy": losses.get("train/bag_accuracy"), "on videos held out": losses.get("val/bag_accuracy")}
+    parts = [f"loss {losses['train/loss']:.4f}"] if losses.get("train/loss") is not None else []
+    parts += [f"{name} {_percent(found)} %" for name, found in said.items() if found is not None]
+    return "".join(f", {part}" for part in parts)
+
+
+def _next(record: dict[str, Any], where: str) -> str:
+    """The command that gives scores."""
+    root = record["config"].get("data", {}).get("root", "DIR")
+    return shlex.join(["highlight-lit", "score", "--corpus", str(root), "--checkpoint", f"{where}/last.ckpt"])
 
 
 def heading(records: Records) -> str:
@@ -52,7 +73,7 @@ def sweep_table(records: Records, room: int) -> Table:
     records = [record for record in records if "evaluation" in record]
     name = records[0]["evaluation"]["primary"]
     records = put_together([record for record in records if name in record["evaluation"]["measures"]])
-    varied = _varied(records)
+    varied = varied_keys(records)
     first = {_system(record, varied): record for record in reversed(records)}
     systems = sorted(first, key=lambda system: _order(first[system], varied))
     rows = _rows(records, systems, varied)
@@ -73,7 +94,7 @@ def _rows(records: Records, systems: Sequence[str], varied: Sequence[str]) -> li
     name = records[0]["evaluation"]["primary"]
     levels = {record["topic"]: _levels(record["evaluation"], name) for record in records}
     rows = []
-    for topic in sorted(levels):
+    for topic in sorted(levels, key=natural):
         of_topic = [record for record in records if record["topic"] == topic]
         cells = [_seeds([_value(r, name) for r in of_topic if _system(r, varied) == system]) for system in systems]
         videos, chance, spread, middle, annotators = levels[topic]
@@ -162,7 +183,7 @@ def _settings(record: dict[str, Any]) -> dict[str, Any]:
     return dict(leaves(config, ""))
 
 
-def _varied(records: Records) -> list[str]:
+def varied_keys(records: Records) -> list[str]:
     """The keys in which the runs differ, topics and seeds aside; one that follows another is left out."""
     settings = [_settings(record) for record in records]
     columns: dict[str, tuple[str, ...]] = {}
@@ -187,15 +208,19 @@ def _system(record: dict[str, Any], varied: Sequence[str]) -> str:
     return " ".join(v if n == "modality" else f"{n}={v}" for n, v in zip(names, values, strict=True))
 
 
-def _order(record: dict[str, Any], varied: Sequence[str]) -> list[tuple[float, str]]:
+def _order(record: dict[str, Any], varied: Sequence[str]) -> list[tuple[float, Any]]:
     """Where a system stands among others: by its values, numbers as numbers and before names."""
     values = [_settings(record).get(key) for key in varied]
-    return [(float(value), "") if isinstance(value, int | float) else (float("inf"), str(value)) for value in values]
+    return [
+        (float(value), []) if isinstance(value, int | float) else (math.inf, natural(str(value))) for value in values
+    ]
 
 
 def _seeds(values: list[float]) -> str:
     if not values:
         return "-"
+    from highlight_lit.evaluation.statistics import t_interval  # SciPy, which one line of a run does not need
+
     interval = t_interval(values)
     return _percent(interval.mean) + (f" ({_percent(interval.std)})" if len(values) > 1 else "")
 

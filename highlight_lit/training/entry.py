@@ -20,6 +20,8 @@ from highlight_lit.config.overrides import prepared
 from highlight_lit.data.manifest import read_manifest
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.runs import jobs
+from highlight_lit.runs.before import done_before
+from highlight_lit.runs.names import cell_name, told
 from highlight_lit.runs.sweep import Sweep
 from highlight_lit.signals import Signals
 from highlight_lit.text import say
@@ -84,6 +86,13 @@ def _check_sweep(arguments: Sequence[str]) -> None:
                 read_manifest(Path(root))
 
 
+def _say_begins(config: DictConfig, words: Sequence[str]) -> None:
+    """Say on a terminal what begins, before the seconds that importing PyTorch takes."""
+    if sys.stderr.isatty():
+        first = "" if sys.modules.get("torch") is not None else " (PyTorch is being loaded)"
+        say(f"{cell_name(config, words)}: begins{first}", file=sys.stderr)
+
+
 def _cell(config: DictConfig) -> float | None:
     """One run; the measure that a sweeper optimises, if it is to optimise one.
 
@@ -92,10 +101,17 @@ def _cell(config: DictConfig) -> float | None:
     try:
         with jobs.job():
             from highlight_lit.config.schema import drop_left_arguments
+
+            words = HydraConfig.get().overrides.task
+            drop_left_arguments(config, words)
+            if config.optimized_metric is None and (done := done_before(config)) is not None:
+                Sweep.outcome = done
+                return None
+            _say_begins(config, words)
             from highlight_lit.training.train import train, value_of
 
-            drop_left_arguments(config, HydraConfig.get().overrides.task)
-            Sweep.outcome = train(config)
+            with told(words):
+                Sweep.outcome = train(config)
             metric = config.optimized_metric
             if metric is None or Sweep.outcome["status"] != "done":
                 return None

@@ -16,16 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit import methods
 from highlight_lit.config import schema as config
 from highlight_lit.config.launch import composed
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
-from highlight_lit.inference.detector import load_detector
-from highlight_lit.methods.recurrence.recurrence_change import ranks, standard
-from highlight_lit.methods.videos import Videos, view
 from highlight_lit.runs.ledger import run_dir
-from highlight_lit.training.callbacks.checkpoints import NAME
 
 Plain = dict[str, Any]
 _SHARED = ("rule", "training", "store", "readers", "root", "fold")  # what both stages know of the data
@@ -37,6 +32,7 @@ def check_teacher(plain: Mapping[str, Any]) -> None:
     Raises:
         InputError: Names the key.
     """
+
     teacher = plain["teacher"]
     reads = getattr(config.build(plain["loss"], "loss"), "reads_target", False)
     if reads != (teacher["method"] is not None):
@@ -47,6 +43,8 @@ def check_teacher(plain: Mapping[str, Any]) -> None:
         )
     if not reads:
         return
+    from highlight_lit import methods
+
     if not hasattr(methods.find(teacher["method"]).load(), "teach"):
         raise InputError(f"teacher.method={teacher['method']}: no teacher; expected recurrence_change")
     if plain["data"]["_target_"] != config.DATA:
@@ -79,6 +77,13 @@ def targets(
         corpus: As the run reads it.
         first: Records of the first stage.
     """
+    # Here, since `first_stage` tells what was done before without PyTorch.
+    from highlight_lit import methods
+    from highlight_lit.inference.detector import load_detector
+    from highlight_lit.methods.recurrence.recurrence_change import ranks, standard
+    from highlight_lit.methods.videos import Videos, view
+    from highlight_lit.training.callbacks.checkpoints import NAME
+
     modality = "av" if "audio" in plain["streams"] else "visual"
     options = {key: plain["data"][key] for key in ("rule", "training")}
     videos: Videos = view(corpus, plain["topic"], modality=modality, **options)

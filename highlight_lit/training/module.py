@@ -17,9 +17,12 @@ from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
 
 from highlight_lit.config.schema import build
 from highlight_lit.data.batches import Bags
+from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
+from highlight_lit.inference.batch import whole_video_logits
 from highlight_lit.models.highlight_net import Embedding
 from highlight_lit.training.distributed.share import detect, whole_batch
+from highlight_lit.training.library import default_nodes
 from highlight_lit.training.measures import ClipLogits
 from highlight_lit.training.objective import Objective, judged, objective
 from highlight_lit.training.progress import Progress
@@ -32,24 +35,35 @@ class HighlightModule(pl.LightningModule):
     """Trains a network on pairs of positive and negative bags and scores whole videos with it.
 
     Args:
-        model: Plain node of the network; called with `Dv` and `Da`.
+        model: Plain node of the network; called with `Dv` and `Da`. None: that of conf/, as for loss and optimizer.
         loss: Plain node of the loss.
         optimizer: Plain node with `algorithm` and `schedule` (or null).
-        streams: By name, `width`, `extractor` and `version` of the features it is trained on.
+        streams: By name, `width`, `extractor` and `version` of the features it is trained on
+            (`HighlightDataModule.features`).
         topic: What it detects the highlights of.
         seed: Of the steps.
+
+    Raises:
+        InputError: A node whose class does not exist or does not take an argument; no streams.
     """
 
     def __init__(
         self,
-        model: Mapping[str, Any],
-        loss: Mapping[str, Any],
-        optimizer: Mapping[str, Any],
-        streams: Mapping[str, Mapping[str, Any]],
-        topic: str,
+        model: Mapping[str, Any] | None = None,
+        loss: Mapping[str, Any] | None = None,
+        optimizer: Mapping[str, Any] | None = None,
+        streams: Mapping[str, Mapping[str, Any]] | None = None,
+        topic: str = "",
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if not streams:
+            raise InputError(
+                "streams: missing; expected those of the data: HighlightModule(streams=data.features, ...)"
+            )
+        if model is None or loss is None or optimizer is None:
+            nodes = default_nodes(streams)
+            model, loss, optimizer = model or nodes["model"], loss or nodes["loss"], optimizer or nodes["optimizer"]
         self.save_hyperparameters(ignore="seed")
         self.seed = seed
         self.network: nn.Module = self.configure_network()
@@ -60,6 +74,8 @@ class HighlightModule(pl.LightningModule):
         self.validation = nn.ModuleDict({"bag_accuracy": BinaryAccuracy(), "bag_auroc": BinaryAUROC()})
         self._held_out: dict[str, float] = {}
         self._logged = 0  # epochs
+        self._standardised = False
+        self._rate = 0.0  # learning rate of the last step
 
     def configure_network(self) -> nn.Module:
         """The network, for the widths of the streams."""
@@ -69,10 +85,18 @@ class HighlightModule(pl.LightningModule):
 
     def fit_statistics(self, statistics: Mapping[str, tuple[Tensor, Tensor]]) -> None:
         """Set the input standardisation from mean and standard deviation of each stream, (D,) each."""
+        self._standardised = True
         embeddings = getattr(self.network, "embeddings", {})
         for name, (mean, std) in statistics.items():
             if name in embeddings and isinstance(embeddings[name], Embedding):
                 embeddings[name].fit_statistics(mean, std)
+
+    def setup(self, stage: str) -> None:
+        """Set the input standardisation from the data, where neither the caller nor a checkpoint does."""
+        data = getattr(self.trainer, "datamodule", None)
+        fresh = stage == "fit" and self.trainer.ckpt_path is None and self.trainer.is_global_zero
+        if fresh and not self._standardised and isinstance(data, HighlightData):
+            self.fit_statistics(data.statistics())
 
     def configure_optimizers(self) -> Any:
         """The optimizer over all parameters, and its schedule in epochs."""
@@ -93,6 +117,7 @@ class HighlightModule(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Bags, index: int) -> None:
         """Seed what this step draws (dropout) by its number and rank, so that a resumed step equals the unbroken one."""
+        self._rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         key = [self.seed, self._batch, *([self.global_rank] if self.global_rank else [])]
         seed = int(np.random.SeedSequence(key).generate_state(1)[0])
         # Not by `torch.manual_seed`, which looks for devices of all kinds first, for a millisecond or two.
@@ -147,7 +172,7 @@ class HighlightModule(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the means of the epochs that are over, on a GPU but for the last."""
-        self.progress.end_epoch(self.current_epoch, self.global_step - 1, self._held_out)
+        self.progress.end_epoch(self.current_epoch, self.global_step - 1, {**self._held_out, "lr": float(self._rate)})
         self._held_out = {}
         if any((getattr(each, "monitor", None) or "").startswith("train/") for each in self.trainer.callbacks):  # type: ignore[attr-defined]
             self.progress.settle()
@@ -189,7 +214,7 @@ class HighlightModule(pl.LightningModule):
     def test_step(self, batch: tuple[int, Bags], index: int) -> None:
         """Keep the clip logits of a whole video."""
         video, bags = batch
-        self.clip_logits.update(video, self(bags).z[0])
+        self.clip_logits.update(video, whole_video_logits(self.network, bags))
 
 
 def log_epoch(loggers: Iterable[Logger], epoch: Mapping[str, float]) -> None:

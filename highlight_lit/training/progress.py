@@ -54,6 +54,12 @@ class Progress:
         self._send(self._sums, _Epoch({"epoch": epoch, "step": step, **(further or {})}, names, self._bags))
         self._sums, self._bags = None, 0
 
+    def loss(self) -> float | None:
+        """Mean loss of the epoch so far, or of the last one that was read where the device would have to be waited for."""
+        if self._sums is not None and not self._sums.is_cuda and "loss" in self._names:
+            return float(self._sums[self._names.index("loss")]) / self._bags
+        return self.history[-1].get("train/loss") if self.history else None
+
     def look(self) -> None:
         """Read what was sent for before, and send for whether the loss still is a number."""
         self._send(None, None)

@@ -20,6 +20,7 @@ from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
 from highlight_lit.runs import ledger
 from highlight_lit.runs.logging.loggers import check_loggers, conclude, opened, start_anew
+from highlight_lit.runs.names import told
 from highlight_lit.signals import Signals
 from highlight_lit.training.callbacks.checkpoints import LastCheckpoint, read_checkpoint, restoring, resumable
 from highlight_lit.training.distributed import places
@@ -99,7 +100,8 @@ def _claimed(
             header = _header(plain, data, run_id)
             with _failure_recorded(folder, header):
                 if plain["teacher"]["method"] is not None:
-                    first = [train(run) for run in first_stage(plain)]
+                    with told(()):  # those are not what this run was told
+                        first = [train(run) for run in first_stage(plain)]
                     data.guide(targets(plain, data.corpus, first))
                     header["teacher"] = {**plain["teacher"], "runs": [record["id"] for record in first]}
                     header["training"] = {"tagged": len(data.positive)}
@@ -200,7 +202,8 @@ def _run(
     last = next(each for each in callbacks if isinstance(each, LastCheckpoint))
     first = place.global_rank() == 0
     with contextlib.ExitStack() as stack:
-        loggers = stack.enter_context(opened(plain, folder, header["id"])) if first else []
+        facts: Plain = {key: header[key] for key in ("corpus", "environment") if key in header}
+        loggers = stack.enter_context(opened({**plain, **facts}, folder, header["id"])) if first else []
         trainer = make_trainer(plain, place, folder, callbacks, loggers)
         data.trainer = trainer  # whose device the store is chosen for
         if found is not None:
@@ -221,7 +224,7 @@ def _run(
         record = {**header, "status": "done", **outcome}
         if first:  # before a logger is told: a training that is finished is recorded whatever a logger does
             ledger.write_record(folder, record)
-            conclude(loggers, measures, trainer.global_step)
+            conclude(loggers, measures, trainer.global_step, record, folder)
         return record
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,8 +105,10 @@ def test_a_key_that_is_none_is_refused_in_one_line(reproduction: Path, server: S
 def test_ordinary_runs_are_found_too_and_a_folder_without_runs_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for run_id in ("runs/a", "other runs/b", "reproduce/full/runs/c"):
+    for run_id in ("runs/a", "other runs/b", "reproduce/full/runs/c"):  # as older versions left them
         (tmp_path / run_id / "wandb" / "offline-run-1").mkdir(parents=True)
+    for folder in ("runs", "reproduce/full/runs"):
+        (tmp_path / folder / "wandb" / "offline-run-2").mkdir(parents=True)
     sent: list[str] = []
 
     def call(words: list[str]) -> subprocess.CompletedProcess[str]:
@@ -116,6 +118,19 @@ def test_ordinary_runs_are_found_too_and_a_folder_without_runs_is_named(
     monkeypatch.setattr("experiments.dashboards.subprocess.run", call)
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
     assert main(["sync", *(str(tmp_path / name) for name in ("reproduce", "runs", "other runs", "missing"))]) == 0
-    assert sorted(Path(path).parts[-3] for path in sent) == ["a", "b", "c"]
+    assert sorted(Path(path).parts[-3] for path in sent) == ["a", "b", "c", "runs", "runs"]
     assert main(["sync", str(tmp_path / "missing")]) == 2
     assert f"{tmp_path / 'missing'}: no run that was logged offline" in capsys.readouterr().err
+
+
+def test_runs_of_no_reproduction_have_views_by_what_was_varied(
+    quick_train: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    assert quick_train("rank=2,3", multirun=True) == 0
+    assert main(["views", str(tmp_path / "runs")]) == 0
+    [view] = json.loads((tmp_path / "runs" / "dashboards.json").read_text())
+    assert [(panel["x"], panel["y"]) for panel in view["panels"]] == [("rank", "youtube/trapezoid")]
+    assert len(view["runs"]) == 2
+    assert main(["views", str(tmp_path / "nothing")]) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 import sys
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 from wandb.proto import wandb_internal_pb2 as protocol
 
+from highlight_lit import __version__
 from highlight_lit.runs.logging.tracking import once
 
 
@@ -33,7 +35,7 @@ def logged(path: Path) -> Iterator[protocol.Record]:
 
 def group_tags_and_exit(out: Path) -> list[tuple[str, tuple[str, ...], int]]:
     found = []
-    for path in sorted(out.glob("*/wandb/offline-run-*/*.wandb")):
+    for path in sorted(out.glob("wandb/offline-run-*/*.wandb")):
         records = {record.WhichOneof("record_type"): record for record in logged(path)}
         run = records["run"].run
         found.append((run.run_group, tuple(run.tags), records["exit"].exit.exit_code))
@@ -57,8 +59,8 @@ def test_a_failed_cells_run_is_marked_failed(quick_train: Callable[..., int], tm
 
 def told(folder: Path) -> str:
     """Everything that W&B would be told of an offline run: its records, and the files that go with them."""
-    [path] = folder.glob("*/wandb/offline-run-*/*.wandb")
-    files = [each.read_text() for each in path.parent.glob("files/**/*") if each.is_file()]
+    [path] = folder.glob("wandb/offline-run-*/*.wandb")
+    files = [each.read_text(errors="replace") for each in path.parent.glob("files/**/*") if each.is_file()]
     return "\n".join([*map(str, logged(path)), *files])
 
 
@@ -86,3 +88,43 @@ def test_an_epoch_that_a_killed_process_logged_is_not_logged_again_to_a_run_onli
     for step in (3, 7, 11):
         logger.log_metrics({"train/loss": 0.5}, step)
     assert logged == rows
+
+
+def test_a_run_holds_what_dashboards_are_made_of(quick_train: Callable[..., int], tmp_path: Path) -> None:
+    words = ["logger=wandb", "logger.artifacts=true", "rank=2,3"]
+    assert quick_train(*words, multirun=True) == 0
+    names = set()
+    for path in sorted((tmp_path / "runs").glob("wandb/offline-run-*/*.wandb")):
+        records = list(logged(path))
+        runs = [record.run for record in records if record.WhichOneof("record_type") == "run"]
+        names.add(runs[0].display_name)
+        config = {item.key: json.loads(item.value_json) for run in runs for item in run.config.update}
+        assert len(config["corpus"]["fingerprint"]) == 64
+        assert config["environment"]["highlight_lit"] == __version__
+        assert "commit" in config["environment"]
+        rows = [
+            {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in record.history.item}
+            for record in records
+            if record.WhichOneof("record_type") == "history"
+        ]
+        assert [row["lr"] for row in rows if "lr" in row] == [0.001, 0.001]
+        assert [row["videos/_type"] for row in rows if "videos/_type" in row] == ["table-file"]
+        [file] = path.parent.glob("files/media/table/videos*.json")
+        columns = json.loads(file.read_text())
+        assert columns["columns"] == ["measure", "topic", "video", "value", "middle", "annotators"]
+        assert {row[1] for row in columns["data"]} == {"topic01"}
+        assert sum("/_type" in key for row in rows for key in row if key.startswith("curves/")) == 4
+        assert len(list(path.parent.glob("files/media/images/**/*.png"))) == 4
+        summary = {
+            "/".join(item.nested_key) or item.key: json.loads(item.value_json)
+            for record in records
+            if record.WhichOneof("record_type") == "summary"
+            for item in record.summary.update
+        }
+        name = "youtube/trapezoid"
+        for key in (name, f"chance/{name}", f"middle/{name}", f"annotators/{name}", f"{name}/topic/topic01"):
+            assert 0 <= summary[key] <= 1
+        kept = [record.artifact for record in records if record.WhichOneof("record_type") == "artifact"]
+        [checkpoint] = [each for each in kept if each.type == "model"]
+        assert [each.path for each in checkpoint.manifest.contents] == ["last.ckpt"]
+    assert names == {"topic01 av seed 0 rank=2", "topic01 av seed 0 rank=3"}

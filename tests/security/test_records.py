@@ -114,8 +114,7 @@ def test_a_topic_of_a_corpus_is_text_in_a_plain_configuration(
 def test_a_folder_of_wandb_that_is_a_link_is_not_emptied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept = tmp_path / "elsewhere" / "offline-run-1-0a"
     kept.mkdir(parents=True)
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "wandb").symlink_to(kept.parent)
+    (tmp_path / "wandb").symlink_to(kept.parent)
     config = {"topic": "dog", "modality": "av", "seed": 0, "study": None}
     assert wandb_logger("offline", "p", None, False, tmp_path / "run", "0a", config) is None
     assert "wandb: a link" in capsys.readouterr().err

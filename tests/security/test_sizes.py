@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from highlight_lit import files
+from highlight_lit import csv_tables, files
 from highlight_lit.config import overrides
 from highlight_lit.data.importers import ave, cosum, npy, tvsum
 from highlight_lit.errors import InputError
@@ -147,9 +147,9 @@ def test_json_of_many_small_values_and_a_table_of_many_rows_are_refused(
             files.read_json(path, "something")
     table = tmp_path / "a.csv"
     table.write_text("a\n" + "1\n\n" * 20)
-    assert len(list(files.read_table(table, ["a"], rows=20))) == 20
+    assert len(list(csv_tables.read_table(table, ["a"], rows=20))) == 20
     with pytest.raises(InputError, match=r"a\.csv: over 19 rows"):
-        list(files.read_table(table, ["a"], rows=19))
+        list(csv_tables.read_table(table, ["a"], rows=19))
 
 
 def test_scores_are_read_in_order_of_their_start_whatever_the_order_of_lines(tmp_path: Path) -> None:

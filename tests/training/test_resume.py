@@ -279,4 +279,4 @@ def test_wandb_has_one_run_with_every_epoch_once_though_the_process_was_stopped(
     quick_train(*words)
     assert logged[-1] == logged[0]
     assert len(logged[0]) == EPOCHS
-    assert len(list((tmp_path / "runs").glob("*/wandb/offline-run-*"))) == 1
+    assert len(list((tmp_path / "runs").glob("wandb/offline-run-*"))) == 1

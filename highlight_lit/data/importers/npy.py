@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from highlight_lit.csv_tables import read_table
 from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.importers.common.source import (
     FirstOf,
@@ -34,7 +35,6 @@ from highlight_lit.data.importers.common.source import (
 from highlight_lit.data.topics.tags import plain_tags
 from highlight_lit.data.video import SPLITS, STREAMS, Stream, Video
 from highlight_lit.errors import InputError
-from highlight_lit.files import read_table
 from highlight_lit.text import a_few, say, shown
 
 FOLDERS = (*STREAMS, "span")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-
-import av
-from av.error import ArgumentError
+from typing import TYPE_CHECKING
 
 from highlight_lit.errors import InputError
+
+if TYPE_CHECKING:
+    import av
 
 # The containers that are read, by FFmpeg's names. All else FFmpeg knows is a list of other files, a single image, text,
 # a device, or audio alone.
@@ -25,6 +26,7 @@ MAX_GAP_S = 600.0  # between one frame and the next of a stream
 MAX_STREAMS = 64
 SAMPLE_RATES = (1_000, 768_000)  # least and most, samples a second
 MAX_CHANNELS = 64
+SILENCE_DB = -90.0  # least loudness of a clip, relative to full scale
 _AT_MOST_PIXELS = (
     f"expected at most {MAX_PIXELS:,} pixels (4096 x 4096), a bound that cannot be raised; scale the video down first"
 )
@@ -53,6 +55,8 @@ def check_refused(path: Path, stream: av.VideoStream, error: Exception) -> None:
     Raises:
         InputError: It was refused for its size.
     """
+    from av.error import ArgumentError
+
     width, height = stream.codec_context.width, stream.codec_context.height
     if width == 0 and isinstance(error, ArgumentError):
         raise InputError(f"{path}: frames too large, or of no size; {_AT_MOST_PIXELS}") from error

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from highlight_lit.csv_tables import read_table
 from highlight_lit.errors import InputError
-from highlight_lit.files import read_json, read_table, write_json, write_text
-from highlight_lit.inference.raw_video import VideoScores
+from highlight_lit.files import read_json, write_json, write_text
+from highlight_lit.inference.video_scores import VideoScores
 from highlight_lit.media.io.bounds import MAX_CLIPS
-from highlight_lit.media.io.decode import Source
 from highlight_lit.media.output.segments import Segment
 from highlight_lit.text import a_few, say
 
@@ -119,6 +119,8 @@ def check_same_video(path: Path, scores: ReadScores, video: Path) -> None:
     Raises:
         InputError: The lengths differ by more than two seconds, a clip and a hundredth.
     """
+    from highlight_lit.media.io.decode import Source  # PyAV, which features alone do not need
+
     end = float(scores.span[-1, 1])
     allowed = max(LENGTHS_APART_S, 0.01 * end, float((scores.span[:, 1] - scores.span[:, 0]).max()))
     with Source(video) as source:

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from highlight_lit.files import atomic_write
-from highlight_lit.inference.raw_video import VideoScores
-from highlight_lit.media.extraction.features import SILENCE_DB
+from highlight_lit.inference.video_scores import VideoScores
+from highlight_lit.media.io.bounds import SILENCE_DB
 from highlight_lit.media.output.segments import Segment
 from highlight_lit.text import shown
 
@@ -47,27 +47,31 @@ def _fitting(text: str, width: int) -> str:
 
 
 def draw_timeline(path: Path, scores: VideoScores, highlights: Sequence[Segment]) -> None:
-    """Write the timeline as a PNG of 1600 by 560 pixels."""
+    """Write the timeline as a PNG of 1600 by 560 pixels; without a row for the audio's level where none is known."""
     with matplotlib.rc_context({"font.size": 10, "text.parse_math": False, "axes.edgecolor": _QUIET}):
         figure = Figure(figsize=(10, 3.5), dpi=160, layout="constrained")
-        curve, loudness = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        rows = 2 if scores.level.shape[1] else 1
+        panels = figure.subplots(rows, 1, sharex=True, squeeze=False, height_ratios=(3, 1)[:rows])[:, 0]
+        curve = panels[0]
         at = np.concatenate([scores.span[:1, 0], scores.span.mean(1), scores.span[-1:, 1]])
         score = np.pad(scores.within, 1, mode="edge")
         for number, each in enumerate(highlights):
             label = "highlight" if number == 0 else None
-            curve.axvspan(each.start, each.end, color=_MARK, alpha=0.3, linewidth=0, label=label)
-            loudness.axvspan(each.start, each.end, color=_MARK, alpha=0.3, linewidth=0)
+            for axes in panels:
+                axes.axvspan(each.start, each.end, color=_MARK, alpha=0.3, linewidth=0, label=label)
         curve.fill_between(at, score, color=_CURVE, alpha=0.12, linewidth=0)
         curve.plot(at, score, color=_CURVE, linewidth=1.6, label="score within the video")
         curve.set(ylim=(0, 1.02), ylabel="score", yticks=(0, 0.5, 1), yticklabels=("lowest", "", "highest"))
         curve.legend(loc="lower right", frameon=False, ncols=2, bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
-        level = np.append(scores.level.ravel(), scores.level[-1, -1])
-        since = np.linspace(0, len(scores.span), len(level))
-        loudness.fill_between(since, SILENCE_DB, level, color=_AUDIO, linewidth=0, step="post")
-        loudness.set(ylim=(-60, 0), yticks=(-60, -30, 0), ylabel="audio, dB", xlim=(0, max(scores.duration, 0.1)))
-        loudness.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 3, 6, 10]))
-        loudness.xaxis.set_major_formatter(FuncFormatter(clock))
-        for axes in (curve, loudness):
+        if rows == 2:
+            level = np.append(scores.level.ravel(), scores.level[-1, -1])
+            since = np.linspace(0, len(scores.span), len(level))
+            panels[1].fill_between(since, SILENCE_DB, level, color=_AUDIO, linewidth=0, step="post")
+            panels[1].set(ylim=(-60, 0), yticks=(-60, -30, 0), ylabel="audio, dB")
+        panels[-1].set(xlim=(0, max(scores.duration, 0.1)))
+        panels[-1].xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 3, 6, 10]))
+        panels[-1].xaxis.set_major_formatter(FuncFormatter(clock))
+        for axes in panels:
             axes.spines[["top", "right"]].set_visible(False)
             axes.tick_params(colors=_QUIET)
             axes.yaxis.label.set_color(_INK)

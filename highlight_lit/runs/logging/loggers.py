@@ -4,6 +4,7 @@ The record is the truth for tables; a logger is told, and never asked. A logger 
 
 - `starts_anew`: whether a process that goes on with a run finds nothing of what was logged before.
 - `conclude(measures, step)`: takes the measures of a run that is done.
+- `report(record, folder)`: takes the record of a run that is done, and the folder of its files.
 - `end_run(exit_code)`: closes the run.
 """
 
@@ -30,6 +31,7 @@ _CALLS = (
     "finalize",
     "after_save_checkpoint",
     "conclude",
+    "report",
     "end_run",
 )
 
@@ -84,14 +86,18 @@ def start_anew(logger: Logger) -> bool:
     return bool(getattr(logger, "starts_anew", isinstance(logger, CSVLogger)))
 
 
-def conclude(loggers: Sequence[Logger], measures: Mapping[str, float], step: int) -> None:
-    """Tell the loggers the measures of a run that is done."""
+def conclude(
+    loggers: Sequence[Logger], measures: Mapping[str, float], step: int, record: Mapping[str, Any], folder: Path
+) -> None:
+    """Tell the loggers the measures of a run that is done, and its record."""
     for logger in loggers:
         if hasattr(logger, "conclude"):
             logger.conclude(measures, step)
         elif measures:
             logger.log_metrics(dict(measures), step)
             logger.save()
+        if hasattr(logger, "report"):
+            logger.report(record, folder)
 
 
 def tolerant(logger: Logger) -> Logger:

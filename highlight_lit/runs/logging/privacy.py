@@ -33,4 +33,6 @@ def sent(config: Mapping[str, Any], private: bool) -> dict[str, Any]:
     for key in _PATHS if private else ():
         parent, _, last = key.rpartition(".")
         (kept[parent] if parent else kept).pop(last, None)
+    if private and "environment" in kept:  # of the machine and the repository
+        kept["environment"] = {"highlight_lit": kept["environment"]["highlight_lit"]}
     return kept

@@ -17,12 +17,15 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 
 from highlight_lit.errors import InputError
-from highlight_lit.runs.logging import privacy
+from highlight_lit.runs.logging import dashboard, privacy
 from highlight_lit.runs.logging.loggers import attempt
+from highlight_lit.runs.names import cell_name
+from highlight_lit.training.callbacks.checkpoints import NAME
 
 PROJECT = "highlight-lit"
 # W&B's words for them, the old ones too.
 _MODES = {"online": "online", "run": "online", "offline": "offline", "dryrun": "offline", "disabled": "disabled"}
+_DATA_DIR = os.environ.get("WANDB_DATA_DIR")  # the user's
 # How long W&B may hold up a run: when it begins, when it ends, and in tries to send.
 _PATIENCE_S = {"init_timeout": 30, "finish_timeout": 60}
 
@@ -53,6 +56,7 @@ def wandb_logger(
     save_dir: Path,
     run_id: str,
     config: Mapping[str, Any],
+    artifacts: bool = False,
 ) -> Logger | None:
     """A logger with a W&B run; None if that is disabled.
 
@@ -63,11 +67,13 @@ def wandb_logger(
         mode, project: See the module.
         group: Of the run.
         private: Whether W&B is told nothing of the machine.
-        save_dir: Where W&B keeps the run's files.
+        save_dir: The run's folder; W&B keeps its files beside it, in `wandb`, where `wandb sync` finds all runs.
         run_id: The run's identity, its id in W&B too, so that a resumed run goes on in the same one.
         config: What to keep as the run's config.
+        artifacts: Whether the checkpoint is sent too.
     """
     options = {"project": project, "group": group, "private": private}
+    save_dir = Path(save_dir).parent
     chosen, run = chosen_mode(mode), None
     if chosen == "online":
         run = attempt(
@@ -77,7 +83,7 @@ def wandb_logger(
         run = attempt(
             "W&B could not be used offline; goes on without", _begin, "offline", options, save_dir, run_id, config
         )
-    return run and attempt("W&B could not be used as a logger; goes on without", once, run)
+    return run and attempt("W&B could not be used as a logger; goes on without", once, run, private, artifacts)
 
 
 def _begin(mode: str, options: Mapping[str, Any], folder: Path, run_id: str, config: Mapping[str, Any]) -> Any:
@@ -94,6 +100,8 @@ def _begin(mode: str, options: Mapping[str, Any], folder: Path, run_id: str, con
         for left in folder.glob(f"wandb/offline-run-*-{run_id}"):
             shutil.rmtree(left, ignore_errors=True)
     os.environ.setdefault("WANDB_SILENT", "true")
+    if _DATA_DIR is None:  # what tables and checkpoints are staged in until they are sent
+        os.environ["WANDB_DATA_DIR"] = str((folder / "wandb").resolve())
     known = type(wandb.Settings()).model_fields
     patience: dict[str, Any] = {name: seconds for name, seconds in _PATIENCE_S.items() if name in known}
     settings = wandb.Settings(silent=True, console="off", x_disable_stats=True, quiet=True, **patience, **further)
@@ -101,7 +109,7 @@ def _begin(mode: str, options: Mapping[str, Any], folder: Path, run_id: str, con
         wandb.init,
         project=options["project"] or os.environ.get("WANDB_PROJECT") or PROJECT,
         id=run_id,
-        name=f"{config['topic']} {config['modality']} seed {config['seed']}",
+        name=cell_name(config),
         group=options["group"],
         job_type="train",
         tags=[str(config[key]) for key in ("topic", "modality", "study") if config[key] is not None],
@@ -118,11 +126,16 @@ def _begin(mode: str, options: Mapping[str, Any], folder: Path, run_id: str, con
         raise
 
 
-def once(run: Any) -> Logger:
+def once(run: Any, private: bool = False, artifacts: bool = False) -> Logger:
     """A logger that logs no step twice to a W&B run, though the process that logged it first was killed.
 
     Such a process may have logged epochs that came after its last checkpoint; its successor trains them again, to the
     same bit. A run that was resumed knows the last step it has.
+
+    Args:
+        run: W&B's.
+        private: Whether no video is named.
+        artifacts: Whether the checkpoint is kept.
     """
     from pytorch_lightning.loggers import WandbLogger
 
@@ -137,6 +150,20 @@ def once(run: Any) -> Logger:
 
         def conclude(self, measures: Mapping[str, float], step: int) -> None:
             run.summary.update(dict(measures))
+
+        def report(self, record: Mapping[str, Any], folder: Path) -> None:
+            import wandb
+
+            run.summary.update(dashboard.levels(record))
+            if not private:
+                if rows := dashboard.videos(record):
+                    run.log({"videos": wandb.Table(columns=list(dashboard.COLUMNS), data=[list(row) for row in rows])})
+                for name, figure in dashboard.curves(folder / "scores.csv"):
+                    run.log({f"curves/{name}": wandb.Image(figure)})
+            if artifacts:
+                kept = wandb.Artifact(f"detector-{record['id']}", type="model")
+                kept.add_file(str(folder / record.get("kept", {}).get("checkpoint", NAME)))
+                run.log_artifact(kept)
 
         def end_run(self, exit_code: int) -> None:
             run.finish(exit_code=exit_code)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
+
+from highlight_lit.training.progress import Progress
 
 
 class ProgressBar(TQDMProgressBar):
@@ -17,6 +20,13 @@ class ProgressBar(TQDMProgressBar):
         super().__init__(leave=False)
         if not sys.stderr.isatty():
             self.disable()
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        """The loss beside what else is shown: of this epoch so far on a CPU, on a GPU of the one before."""
+        shown = {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+        progress = getattr(pl_module, "progress", None)
+        loss = progress.loss() if isinstance(progress, Progress) else None
+        return shown if loss is None else {"loss": f"{loss:.4f}", **shown}
 
     def init_test_tqdm(self) -> Tqdm:
         """A bar of the videos that are scored."""

@@ -46,7 +46,7 @@ def srun(*words: str, **further: str) -> list[tuple[int, list[str]]]:
 def assert_one_run(quick_train: Train, tmp_path: Path) -> None:
     assert quick_train(*WORDS, f"out={tmp_path / 'one'}") == 0
     assert_as_on_one(tmp_path / "one", tmp_path / "two")
-    assert len(list((tmp_path / "two").glob("*/wandb/offline-run-*"))) == 1
+    assert len(list((tmp_path / "two").glob("wandb/offline-run-*"))) == 1
     assert not list((tmp_path / "two").glob(".locks*"))
 
 

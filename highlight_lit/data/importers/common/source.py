@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from highlight_lit.csv_tables import read_table
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
-from highlight_lit.files import MAX_NAME_BYTES, open_regular, read_json, read_table
+from highlight_lit.files import MAX_NAME_BYTES, open_regular, read_json
 from highlight_lit.text import a_few, shown
 
 Report = Callable[[str], None]

@@ -1,0 +1,80 @@
+"""The one path from a whole video to its clips' logits, in training, evaluation and scoring alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from highlight_lit.data.batches import Bags, make_bags
+from highlight_lit.data.video import Stream
+from highlight_lit.errors import InputError
+
+Rows = NDArray[np.floating[Any]] | Tensor
+
+
+def whole_video_logits(network: Callable[..., Any], bags: Bags) -> Tensor:
+    """Logits z (T,) of the clips of a batch of one video, whole.
+
+    Args:
+        network: Takes visual, audio, mask and heard.
+        bags: As `whole_video` or `bag_of_rows` make them.
+    """
+    z: Tensor = network(bags.visual, bags.audio, bags.mask, bags.audio_mask).z[0]
+    return z
+
+
+def bag_of_rows(
+    visual: Rows | None, audio: Rows | None, audio_mask: NDArray[np.bool_] | None, streams: Mapping[str, Stream]
+) -> Bags:
+    """A batch of one video from its features, rounded as a corpus would store them.
+
+    Args:
+        visual: (T, Dv), None if the network reads no visual stream.
+        audio: (T, Da), None for a video without audio.
+        audio_mask: (T,) where a clip has audio; None: everywhere if there is any.
+        streams: What the network reads.
+
+    Raises:
+        InputError: A stream is missing, not (T, D) of the width that is read, non-finite, or of another length.
+    """
+    given = {"visual": visual, "audio": audio}
+    found = {
+        name: _checked(rows, name, streams[name])
+        for name, rows in given.items()
+        if rows is not None and name in streams
+    }
+    if not found:
+        raise InputError(f"no features; expected {' and '.join(streams)}, (clips, width) each")
+    lengths = {name: len(rows) for name, rows in found.items()}
+    clips = next(iter(lengths.values()))
+    if len(set(lengths.values())) > 1:
+        raise InputError(f"{' and '.join(f'{n} clips of {name}' for name, n in lengths.items())}; expected as many")
+    for name, stream in streams.items():
+        if name not in found and name == "visual":
+            raise InputError(f"visual: missing; expected ({clips}, {stream.width})")
+    rows = {name: torch.from_numpy(array)[None] for name, array in found.items()}
+    if "audio" in streams:
+        if "audio" not in found:
+            rows["audio"] = torch.zeros(1, clips, streams["audio"].width)
+        mask = np.full(clips, "audio" in found) if audio_mask is None else np.asarray(audio_mask, bool)
+        if mask.shape != (clips,):
+            raise InputError(f"heard: shape {mask.shape}, expected ({clips},)")
+        rows["audio_mask"] = torch.from_numpy(mask)[None]
+    return make_bags(rows, torch.tensor([clips]), positive=0)
+
+
+def _checked(rows: Rows, name: str, stream: Stream) -> NDArray[np.float32]:
+    array = rows.detach().cpu().float().numpy() if isinstance(rows, Tensor) else np.asarray(rows)
+    if array.ndim != 2 or array.shape[1] != stream.width or len(array) == 0 or array.dtype.kind not in "fiu":
+        zero = "zero clips, " if array.ndim == 2 and len(array) == 0 else ""
+        raise InputError(f"{name}: {zero}{array.dtype} of shape {array.shape}; expected (clips, {stream.width})")
+    if not np.isfinite(array).all():
+        raise InputError(f"{name}: NaN or infinite; expected finite features")
+    if (beyond := stream.overflow(array)) is not None:
+        raise InputError(f"{name}: {beyond}")
+    return array.astype(stream.dtype).astype(np.float32)

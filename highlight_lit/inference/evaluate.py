@@ -1,0 +1,53 @@
+"""Judge a trained detector, or any system's scores, by a corpus' labels, from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.errors import InputError
+from highlight_lit.evaluation.judge import Judgement, judge, labelled_videos
+from highlight_lit.evaluation.scores import ClipScores
+from highlight_lit.inference.detector import Detector
+
+
+def evaluate(
+    system: Detector | Mapping[str, ClipScores],
+    corpus: Corpus | Path | str,
+    topics: Sequence[str] | None = None,
+    **how: Any,
+) -> Judgement:
+    """Judge a system by a corpus' labels, beside chance, the middle of the video and annotators.
+
+    Args:
+        system: A detector, or scores of clips by video.
+        corpus: Where the labels are.
+        topics: Those to judge; None: the detector's.
+        how: `empty`, `draws` and `split`, as `evaluation.judge.judge` takes them.
+
+    Returns:
+        Its `report.measures[name].value` is a measure, in [0, 1]; `to_dict()` has all of them and the levels.
+
+    Raises:
+        InputError: No labelled video, features of another kind, scores that are missing, or no topics for scores.
+    """
+    opened = corpus if isinstance(corpus, Corpus) else Corpus(Path(corpus))
+    if isinstance(system, Detector):
+        return judge(opened, topics or [system.topic], scores_of(system, opened, topics), **how)
+    if topics is None:
+        raise InputError("topics: missing; expected those that the scores are of")
+    return judge(opened, topics, system, **how)
+
+
+def scores_of(detector: Detector, corpus: Corpus, topics: Sequence[str] | None = None) -> dict[str, ClipScores]:
+    """Scores of the labelled videos of some topics, by default the detector's own."""
+    names = [video.id for video in labelled_videos(corpus, topics or [detector.topic])]
+    found = [index for name in dict.fromkeys(names) if (index := corpus.index(name)) is not None]
+    return {
+        corpus.ids[video].decode(): ClipScores(corpus.rows(video, "span"), z)
+        for video, z in detector.score_corpus(corpus, np.array(found)).items()
+    }

@@ -1,0 +1,96 @@
+"""The scores of one video, whatever they were made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from highlight_lit.data.corpus import Corpus
+
+
+@dataclass(frozen=True)
+class VideoScores:
+    """A scored video.
+
+    Attributes:
+        video: File name.
+        title, tags: From its sidecar, if there is one.
+        topic: What the detector was trained for.
+        duration: Seconds.
+        span: (T, 2) seconds.
+        score: (T,) p in [0, 1].
+        logit: (T,) z, whose sigmoid p is: it still tells clips apart where p is 1 to the last digit.
+        level: (T, n) loudness in dB relative to full scale, n times a clip; n is 0 where no audio was decoded.
+        audio_mask: (T,) whether a clip has audio.
+    """
+
+    video: str
+    title: str
+    tags: tuple[str, ...]
+    topic: str
+    duration: float
+    span: NDArray[np.float64]
+    score: NDArray[np.float32]
+    logit: NDArray[np.float32]
+    level: NDArray[np.float32]
+    audio_mask: NDArray[np.bool_]
+
+    @property
+    def within(self) -> NDArray[np.float64]:
+        """(T,) the score within the video: logits scaled so that its least is 0 and its largest 1, for curves.
+
+        Where p is 1 to the last digit everywhere, this still shows where the video is best. All are 0.5 if all are the
+        same.
+        """
+        low, high = float(self.logit.min()), float(self.logit.max())
+        if not high > low:
+            return np.full(len(self.logit), 0.5)
+        return (self.logit.astype(np.float64) - low) / (high - low)
+
+    def mean_within(self, start: float, end: float) -> float:
+        """Mean of `within` over the seconds from `start` to `end`."""
+        shares = np.clip(np.minimum(self.span[:, 1], end) - np.maximum(self.span[:, 0], start), 0.0, None)
+        return float(self.within @ shares / max(1e-9, shares.sum()))
+
+
+def scores_of_clips(
+    video: str,
+    topic: str,
+    span: NDArray[np.float64],
+    logit: NDArray[np.float64],
+    audio_mask: NDArray[np.bool_],
+    **facts: str,
+) -> VideoScores:
+    """Scores of a video of which there are features alone.
+
+    Args:
+        video: Its id.
+        topic: What the detector was trained for.
+        span: (T, 2) seconds.
+        logit: (T,) z.
+        audio_mask: (T,) whether a clip has audio.
+        facts: Its `title`.
+    """
+    return VideoScores(
+        video=video,
+        title=facts.get("title", ""),
+        tags=(),
+        topic=topic,
+        duration=float(span[-1, 1]),
+        span=span,
+        score=expit(logit).astype(np.float32),
+        logit=logit.astype(np.float32),
+        level=np.zeros((len(logit), 0), np.float32),
+        audio_mask=audio_mask,
+    )
+
+
+def scores_in_corpus(corpus: Corpus, video: int, topic: str, logit: NDArray[np.float64]) -> VideoScores:
+    """Scores of a video of a corpus, by its index."""
+    silent = np.zeros(len(logit), bool)
+    audio_mask = corpus.rows(video, "audio_mask").astype(bool) if "audio" in corpus.streams else silent
+    span = corpus.rows(video, "span").astype(np.float64)
+    return scores_of_clips(corpus.ids[video].decode(), topic, span, logit, audio_mask)

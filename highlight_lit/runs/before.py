@@ -1,0 +1,44 @@
+"""Whether a run was done before, told from its configuration, the corpus' manifest and its record: without PyTorch.
+
+Importing PyTorch and Lightning takes seconds; a sweep that is done is shown in less.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from highlight_lit.config import schema as run_config
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.errors import InputError
+from highlight_lit.runs import ledger
+from highlight_lit.training.guided import first_stage
+
+_CLUSTERS = ("WORLD_SIZE", "SLURM_NTASKS", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE")  # ranks must agree: `train` asks them
+
+
+def done_before(config: DictConfig) -> dict[str, Any] | None:
+    """The record of the same run where it is done; None where it is not, or that takes a look at the machine.
+
+    Raises:
+        InputError: The configuration or the corpus cannot be used.
+    """
+    run_config.check(config)
+    plain = run_config.plain(config)
+    trainer = plain["trainer"]
+    one = trainer.get("devices") == 1 and trainer.get("num_nodes", 1) in (1, None)
+    if not one or any(name in os.environ for name in _CLUSTERS):
+        return None
+    try:
+        fingerprint = Corpus(Path(plain["data"]["root"])).fingerprint
+        first = [run_config.identity(run, fingerprint) for run in first_stage(plain)]
+        run_id = run_config.identity({**plain, "first_stage": first} if first else plain, fingerprint)
+    except (AttributeError, KeyError, TypeError, ValueError, InputError):
+        return None  # what cannot be used is refused by `train`, which says more of it
+    record = ledger.read_record(ledger.run_dir(Path(plain["out"]), run_id))
+    if record is None or record["status"] != "done":
+        return None
+    return {**record, "skipped": True}

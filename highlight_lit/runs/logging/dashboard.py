@@ -1,0 +1,63 @@
+"""What a run's record and scores give a dashboard: plain numbers, rows and pictures, for whichever logger shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from highlight_lit.evaluation.scores import ClipScores, read_scores
+from highlight_lit.text import shown
+
+LEVELS = ("chance", "middle", "annotators")
+COLUMNS = ("measure", "topic", "video", "value", "middle", "annotators")
+MAX_CURVES = 4  # videos
+
+
+def levels(record: Mapping[str, Any]) -> dict[str, float]:
+    """Each level of each measure as `LEVEL/MEASURE`, and each measure of a topic as `MEASURE/topic/NAME`."""
+    evaluation = record.get("evaluation")
+    if evaluation is None:
+        return {}
+    found = {
+        f"{level}/{name}": of["mean"]
+        for level in LEVELS
+        for name, of in evaluation["levels"][level]["measures"].items()
+    }
+    for name, of in evaluation["measures"].items():
+        found |= {f"{name}/topic/{shown(topic)}": value for topic, value in of["topics"].items()}
+    return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def videos(record: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """A row a measure and video: `COLUMNS`."""
+    evaluation = record.get("evaluation")
+    if evaluation is None:
+        return []
+    rows: list[tuple[Any, ...]] = []
+    for name, of in evaluation["measures"].items():
+        beside = [evaluation["levels"][level]["measures"][name]["videos"] for level in ("middle", "annotators")]
+        for topic, values in of["videos"].items():
+            for video, value in values.items():
+                others = [level.get(topic, {}).get(video) for level in beside]
+                rows.append((name, shown(topic), shown(video), value, *others))
+    return rows
+
+
+def curves(scores: Path) -> Iterator[tuple[str, Any]]:
+    """Names and figures of the first videos of a run's `scores.csv`."""
+    if scores.is_file():
+        for name, of in list(read_scores(scores).items())[:MAX_CURVES]:
+            yield shown(name), _curve(name, of)
+
+
+def _curve(name: str, of: ClipScores) -> Any:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 2), layout="constrained")
+    axes = figure.subplots()
+    axes.stairs(of.score, [*of.span[:, 0], of.span[-1, 1]], baseline=None, color="#2563eb")
+    axes.set(xlabel="seconds", ylabel="logit", xlim=(of.span[0, 0], of.span[-1, 1]))
+    axes.set_title(shown(name), loc="left", fontsize=9, parse_math=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure

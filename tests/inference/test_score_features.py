@@ -1,0 +1,147 @@
+"""Features and corpora are scored as raw videos are, from the shell, without PyAV."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from highlight_lit.cli import main
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.media.output.scores_file import read_scores
+
+
+@pytest.fixture
+def checkpoint(quick_train: Callable[..., int], tmp_path: Path) -> str:
+    assert quick_train() == 0
+    [path] = (tmp_path / "runs").glob("*/last.ckpt")
+    return str(path)
+
+
+@pytest.fixture
+def own(tmp_path: Path, corpus: Corpus) -> Path:
+    """Features of two videos of the corpus, in the layout of `import npy`."""
+    for stream in ("visual", "audio"):
+        (tmp_path / "own" / stream).mkdir(parents=True)
+        for video in (0, 1):
+            np.save(tmp_path / "own" / stream / f"{corpus.ids[video].decode()}.npy", corpus.rows(video, stream))
+    return tmp_path / "own"
+
+
+def logits(path: Path) -> list[str]:
+    return [row["logit"] for row in csv.DictReader(path.open())]
+
+
+def test_features_in_any_form_score_as_their_corpus_does(
+    checkpoint: str, own: Path, small_corpus: Path, corpus: Corpus, tmp_path: Path
+) -> None:
+    name = corpus.ids[0].decode()
+    pair = [str(own / stream / f"{name}.npy") for stream in ("visual", "audio")]
+    np.savez_compressed(tmp_path / "one.npz", visual=np.load(pair[0]), audio=np.load(pair[1]))
+    ways = {
+        "pair": (["--features", *pair], name),
+        "npz": (["--features", str(tmp_path / "one.npz")], "one"),
+        "folder": (["--features", str(own)], name),
+        "corpus": (["--corpus", str(small_corpus), "--videos", name, corpus.ids[1].decode()], name),
+    }
+    found = []
+    for way, (words, stem) in ways.items():
+        assert main(["score", *words, "--checkpoint", checkpoint, "--out", str(tmp_path / way)]) == 0
+        found.append(logits(tmp_path / way / f"{stem}.scores.csv"))
+        assert len(json.loads((tmp_path / way / f"{stem}.scores.json").read_text())["clips"]) == len(found[-1])
+    assert len(found[0]) == corpus.clips[0]
+    assert found[1:] == found[:1] * 3
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "{}.scores.csv", "{}.scores.json"])
+def test_what_is_written_of_a_corpus_is_read_by_reel(
+    checkpoint: str, small_corpus: Path, corpus: Corpus, tmp_path: Path, name: str
+) -> None:
+    assert main(["score", "--corpus", str(small_corpus), "--checkpoint", checkpoint, "--out", str(tmp_path)]) == 0
+    video = corpus.ids[3].decode()
+    read = read_scores(tmp_path / name.format(video), Path(f"{video}.mp4"))
+    assert len(read.span) == corpus.clips[3]
+
+
+def test_scores_of_a_corpus_are_judged_as_its_checkpoint_is(
+    checkpoint: str, small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["score", "--corpus", str(small_corpus), "--checkpoint", checkpoint, "--out", str(tmp_path)]) == 0
+    same = ["--corpus", str(small_corpus), "--topics", "topic01", "--draws", "10"]
+    capsys.readouterr()
+    assert main(["evaluate", "--checkpoint", checkpoint, *same]) == 0
+    by_checkpoint = capsys.readouterr().out
+    assert main(["evaluate", "--scores", str(tmp_path / "scores.csv"), *same]) == 0
+    assert capsys.readouterr().out == by_checkpoint
+
+
+def test_scoring_features_needs_no_pyav(checkpoint: str, own: Path, tmp_path: Path) -> None:
+    code = "import sys; sys.modules['av'] = None\nfrom highlight_lit.cli import main\nsys.exit(main(sys.argv[1:]))"
+    words = ["score", "--features", str(own), "--checkpoint", checkpoint, "--out", str(tmp_path / "out")]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 0, done.stderr
+
+
+def bad_files(folder: Path) -> dict[str, Path]:
+    rng = np.random.default_rng(0)
+    arrays = {
+        "nan.npy": np.full((5, 12), np.nan, np.float32),
+        "narrow.npy": rng.normal(size=(5, 3)),
+        "flat.npy": rng.normal(size=12),
+        "none.npy": np.empty((0, 12)),
+        "whole.npy": np.ones((5, 12), int),
+        "huge.npy": np.full((5, 12), 1e30),
+    }
+    for name, array in arrays.items():
+        np.save(folder / name, array)
+    np.savez(folder / "keys.npz", x=arrays["narrow.npy"])
+    np.savez(folder / "pickled.npz", visual=np.array([[{}]], object))
+    np.savez(folder / "shorter.npz", visual=np.ones((5, 12)), audio=np.ones((4, 8)))
+    (folder / "text.npz").write_text("no archive")
+    (folder / "cut.npz").write_bytes((folder / "keys.npz").read_bytes()[:-30])
+    return {path.name: path for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["nan.npy", "narrow.npy", "flat.npy", "none.npy", "whole.npy", "huge.npy", "keys.npz", "pickled.npz", "shorter.npz",
+     "text.npz", "cut.npz", "missing.npy"],
+)  # fmt: skip
+def test_features_that_cannot_be_scored_are_one_line(
+    checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (tmp_path / "bad").mkdir()
+    path = bad_files(tmp_path / "bad").get(name, tmp_path / "bad" / name)
+    words = ["--features", str(path), "--clip-seconds", "1", "--checkpoint", checkpoint]
+    capsys.readouterr()
+    assert main(["score", *words, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert name in error
+    assert "expected" in error or "largest" in error or "damaged" in error or "no such file" in error
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "expected raw videos, or --features FILE"),
+        (["a.mp4", "--corpus", "c"], "one of them"),
+        (["--features", "a.npy", "--html"], "--html"),
+        (["--features", "a.npy", "--videos", "b"], "--videos"),
+        (["--features", "a.npy", "--clip-seconds", "0"], "--clip-seconds"),
+        (["a/x.mp4", "a/x.mkv"], "a second video"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    words: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["score", *words, "--checkpoint", "c.ckpt"]) == 2
+    assert expected in capsys.readouterr().err
