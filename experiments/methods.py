@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 
-from highlight_lit.config.schema import CONFIG_DIR, plain
+from highlight_lit.config.identity import as_plain
+from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation import levels
@@ -121,7 +122,7 @@ class Table:
                  f"data.training={self.options['training']}", "logger=none", "trainer.enable_progress_bar=false",
                  "evaluate.draws=2", f"evaluate.empty={self.benchmark.empty}"]  # fmt: skip
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            config = plain(compose("config", overrides=words))
+            config = as_plain(compose("config", overrides=words))
         # Set afterwards: a name from a corpus is text, and no word of Hydra's.
         config["topic"], config["out"], config["data"]["root"] = topic, str(self.out), str(self.corpus.root)
         return train(config)

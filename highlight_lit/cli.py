@@ -132,6 +132,11 @@ def _evaluate_verb(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of --method, where it is random")
     media.trust_argument(parser)
     parser.add_argument("--topics", nargs="+", help="default: the checkpoints' topics, or all that have labels")
+    parser.add_argument(
+        "--split",
+        choices=("test", "val", "all"),
+        help="list of the corpus that --checkpoint is judged on (default: test)",
+    )
     parser.add_argument("--empty", choices=("zero", "leave_out"), default="zero", help="a video without a positive")
     parser.add_argument("--draws", type=int, default=200, help="random rankings behind chance (default: 200)")
     parser.add_argument(

@@ -14,8 +14,8 @@ import torch
 
 import highlight_lit
 from highlight_lit import Corpus, Detector, HighlightDataModule, HighlightModule, evaluate
+from highlight_lit.config.identity import as_plain
 from highlight_lit.config.launch import composed
-from highlight_lit.config.schema import plain
 from highlight_lit.errors import InputError
 
 NAMES = ["Corpus", "Detector", "HighlightDataModule", "HighlightModule", "HighlightNet", "evaluate"]
@@ -80,7 +80,7 @@ def test_a_plain_trainer_trains_saves_and_judges(small_corpus: Path, tmp_path: P
 def test_one_stream_is_enough_and_the_rest_is_as_in_conf(small_corpus: Path) -> None:
     data = HighlightDataModule(small_corpus, "topic01", ["audio"])
     module = HighlightModule(streams=data.features, topic=data.topic)
-    wanted = plain(composed("config", ["modality=audio", "topic=a", "data.root=b"]))
+    wanted = as_plain(composed("config", ["modality=audio", "topic=a", "data.root=b"]))
     assert {key: module.hparams[key] for key in ("model", "loss", "optimizer")} == {
         key: wanted[key] for key in ("model", "loss", "optimizer")
     }

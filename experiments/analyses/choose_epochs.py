@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from hydra import compose, initialize_config_dir
 
-from highlight_lit.config.schema import CONFIG_DIR, plain
+from highlight_lit.config.identity import as_plain
+from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.training.callbacks.checkpoints import NAME, read_checkpoint
 from highlight_lit.training.train import train
@@ -52,7 +53,7 @@ def main() -> int:
 def held_out_curve(words: list[str]) -> dict[int, tuple[float, float]]:
     """Loss and accuracy on the held-out videos by epoch, of one run."""
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        config: dict[str, Any] = plain(compose("config", words))
+        config: dict[str, Any] = as_plain(compose("config", words))
     with tempfile.TemporaryDirectory() as out:
         record = train({**config, "out": out})
         history = read_checkpoint(Path(out) / record["id"] / NAME)["progress"]["history"]

@@ -21,7 +21,8 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from experiments.analyses.settle_methods import area, constants
-from highlight_lit.config.schema import CONFIG_DIR, plain
+from highlight_lit.config.identity import as_plain
+from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.data import synthetic
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.sampling import EpochPlan
@@ -55,7 +56,7 @@ def areas(corpus: Corpus, overrides: Sequence[str], seed: int, steps: Sequence[i
     """Area under the ROC curve of the validation videos' highlights after so many steps, in [0, 1]."""
     words = [f"data.root={corpus.root}", f"topic={TOPIC}", f"seed={seed}", "data.pairs=16", "model.d=32", *overrides]
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        config = plain(compose("config", words))
+        config = as_plain(compose("config", words))
     data, module = make_data(config, corpus), make_module(config, corpus)
     module.fit_statistics(data.statistics())
     detector = Detector(module.network, TOPIC, {name: corpus.streams[name] for name in config["streams"]}, Path())

@@ -26,7 +26,8 @@ from hydra import compose, initialize_config_dir
 
 from experiments.benchmarks import bench_data
 from experiments.benchmarks.roofline import synchronize
-from highlight_lit.config.schema import CONFIG_DIR, plain
+from highlight_lit.config.identity import as_plain
+from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.data.batches import Bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
@@ -151,7 +152,7 @@ def fit_against_bare_loop(
     """Clips a second of both, medians over rounds, and the median and quartiles of the rounds' ratios."""
     words = [f"data.root={root}", f"topic={Corpus(root).topics[0]}", f"data.store={store}", *overrides]
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        config = plain(compose("config", words))
+        config = as_plain(compose("config", words))
     corpus = Corpus(root)
     data, module = make_data(config, corpus), make_module(config, corpus)
     module.fit_statistics(data.statistics())

@@ -28,7 +28,8 @@ from torch.profiler import DeviceType, ProfilerActivity, profile
 
 from experiments.benchmarks import bench, bench_data
 from experiments.benchmarks.roofline import Ceilings, Count, ceilings, covered, seconds, synchronize
-from highlight_lit.config.schema import CONFIG_DIR, plain
+from highlight_lit.config.identity import as_plain
+from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.data.batches import Bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.manifest import write_manifest
@@ -159,7 +160,7 @@ def _config(root: Path, size: Size, *words: str) -> Any:
 
 def _on_device(root: Path, size: Size, device: torch.device) -> tuple[HighlightModule, Bags]:
     """A module and a batch."""
-    config = plain(_config(root, size, "data.store=stream"))
+    config = as_plain(_config(root, size, "data.store=stream"))
     corpus = Corpus(root)
     data, module = make_data(config, corpus), make_module(config, corpus)
     batch = next(iter(data.train_dataloader()))
@@ -229,7 +230,7 @@ def _loss(module: HighlightModule, batch: Bags, bf16: bool) -> torch.Tensor:
 def slowest(root: Path, size: Size, device: torch.device, fit: dict[str, float]) -> dict[str, float]:
     """Clips a second of the bare loop, of a pinned copy of batches, of plain reads of their bytes; and `fit`'s share."""
     _, batch = _on_device(root, size, torch.device("cpu"))
-    config, corpus = plain(_config(root, size)), Corpus(root)
+    config, corpus = as_plain(_config(root, size)), Corpus(root)
     plan = make_data(config, corpus).plan
     draws = list(plan.draws(0))
     read, _ = bench_data.plain_reads(corpus, draws, size.tau, THREADS)
@@ -253,7 +254,7 @@ def slowest(root: Path, size: Size, device: torch.device, fit: dict[str, float])
 
 def busy(root: Path, size: Size, device: torch.device, *words: str) -> float:
     """Part of the time of a fit in which at least one kernel or copy is under way; on a CPU, one operation."""
-    config, corpus = plain(_config(root, size, "data.store=resident", *words)), Corpus(root)
+    config, corpus = as_plain(_config(root, size, "data.store=resident", *words)), Corpus(root)
     data, module = make_data(config, corpus), make_module(config, corpus)
     if config["compile"]:
         module.objective = compiled()

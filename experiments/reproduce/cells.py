@@ -14,8 +14,9 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.reproduce.study import Profile, Study, System
-from highlight_lit.config import schema as run_config
-from highlight_lit.config.schema import CONFIG_DIR
+from highlight_lit.config.identity import as_plain, identity
+from highlight_lit.config.launch import CONFIG_DIR
+from highlight_lit.config.schema import check
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.data.topics.weak_labels import RULES
@@ -118,7 +119,7 @@ def cells_of(
             for topic in where.topics:
                 config = {**copy.deepcopy(plain), "seed": seed, "topic": topic}
                 config["data"]["root"] = str(where.corpus.root)
-                run_id = run_config.identity(config, where.corpus.fingerprint)
+                run_id = identity(config, where.corpus.fingerprint)
                 found.append(Cell(run_id, study.name, system, study.called(system), config))
     return found
 
@@ -129,8 +130,8 @@ def _composed(study: str, words: tuple[str, ...]) -> dict[str, Any]:
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
             config = compose("config", [*words, "data.root=.", "topic=topic"])
-        run_config.check(config)
-        return run_config.plain(config)
+        check(config)
+        return as_plain(config)
     except (HydraException, OmegaConfBaseException, InputError) as error:
         raise InputError(f"study {study}: {' '.join(words)}: {' '.join(str(error).split())}") from error
 

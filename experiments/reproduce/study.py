@@ -18,7 +18,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 
-from highlight_lit.config.schema import CONFIG_DIR
+from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.errors import InputError
 
 HERE = Path(__file__).parents[1]  # experiments/

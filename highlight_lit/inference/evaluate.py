@@ -37,15 +37,19 @@ def evaluate(
     """
     opened = corpus if isinstance(corpus, Corpus) else Corpus(Path(corpus))
     if isinstance(system, Detector):
-        return judge(opened, topics or [system.topic], scores_of(system, opened, topics), **how)
+        return judge(
+            opened, topics or [system.topic], scores_of(system, opened, topics, how.get("split", "test")), **how
+        )
     if topics is None:
         raise InputError("topics: missing; expected those that the scores are of")
     return judge(opened, topics, system, **how)
 
 
-def scores_of(detector: Detector, corpus: Corpus, topics: Sequence[str] | None = None) -> dict[str, ClipScores]:
-    """Scores of the labelled videos of some topics, by default the detector's own."""
-    names = [video.id for video in labelled_videos(corpus, topics or [detector.topic])]
+def scores_of(
+    detector: Detector, corpus: Corpus, topics: Sequence[str] | None = None, split: str = "test"
+) -> dict[str, ClipScores]:
+    """Scores of the labelled videos of some topics, by default the detector's own, on one of the corpus' lists."""
+    names = [video.id for video in labelled_videos(corpus, topics or [detector.topic], split)]
     found = [index for name in dict.fromkeys(names) if (index := corpus.index(name)) is not None]
     return {
         corpus.ids[video].decode(): ClipScores(corpus.rows(video, "span"), z)

@@ -38,6 +38,8 @@ def run(options: argparse.Namespace) -> int:
     if options.out is not None:
         for name in (SCORES, *OUTPUTS):
             not_an_input(options.out / name, options.scores, *(options.checkpoint or ()))
+    if options.split is not None and options.checkpoint is None:
+        raise InputError("--split: of --checkpoint alone; a method and scores are judged on the list test")
     corpus = Corpus(options.corpus)
     if options.checkpoint is not None:
         return _checkpoints(options, corpus)
@@ -92,11 +94,12 @@ def _checkpoints(options: argparse.Namespace, corpus: Corpus) -> int:
     topics = list(options.topics or of_topic)
     if strange := [topic for topic in topics if topic not in of_topic]:
         raise InputError(f"--topics {strange[0]}: no checkpoint of this topic; they have {a_few(of_topic)}")
-    name, how = str(corpus.manifest["name"]), {"empty": options.empty, "draws": options.draws}
+    name, split = str(corpus.manifest["name"]), options.split or "test"
+    how = {"empty": options.empty, "draws": options.draws, "split": split}
     if all(len(of_topic[topic]) == 1 for topic in topics):
         scores: Scores = {}
         for topic in topics:
-            scores |= scores_of(of_topic[topic][0], corpus)
+            scores |= scores_of(of_topic[topic][0], corpus, split=split)
         judgement = judge(corpus, topics, scores, **how)
         say_table(of_system(judgement, name))
         if options.out is not None:
@@ -105,7 +108,7 @@ def _checkpoints(options: argparse.Namespace, corpus: Corpus) -> int:
     names = _names([detector.source for topic in topics for detector in of_topic[topic]])
     judged: list[Judged] = []
     for topic in topics:
-        systems = [scores_of(detector, corpus) for detector in of_topic[topic]]
+        systems = [scores_of(detector, corpus, split=split) for detector in of_topic[topic]]
         judgements = judge_several(corpus, [topic], systems, **how)
         for detector, judgement, scores in zip(of_topic[topic], judgements, systems, strict=True):
             judged.append(Judged(topic, names[detector.source], judgement))

@@ -11,7 +11,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from highlight_lit.config import schema as run_config
+from highlight_lit.config.identity import as_plain, identity
+from highlight_lit.config.schema import check
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.runs import ledger
@@ -26,16 +27,16 @@ def done_before(config: DictConfig) -> dict[str, Any] | None:
     Raises:
         InputError: The configuration or the corpus cannot be used.
     """
-    run_config.check(config)
-    plain = run_config.plain(config)
+    check(config)
+    plain = as_plain(config)
     trainer = plain["trainer"]
     one = trainer.get("devices") == 1 and trainer.get("num_nodes", 1) in (1, None)
     if not one or any(name in os.environ for name in _CLUSTERS):
         return None
     try:
         fingerprint = Corpus(Path(plain["data"]["root"])).fingerprint
-        first = [run_config.identity(run, fingerprint) for run in first_stage(plain)]
-        run_id = run_config.identity({**plain, "first_stage": first} if first else plain, fingerprint)
+        first = [identity(run, fingerprint) for run in first_stage(plain)]
+        run_id = identity({**plain, "first_stage": first} if first else plain, fingerprint)
     except (AttributeError, KeyError, TypeError, ValueError, InputError):
         return None  # what cannot be used is refused by `train`, which says more of it
     record = ledger.read_record(ledger.run_dir(Path(plain["out"]), run_id))

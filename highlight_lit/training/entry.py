@@ -100,7 +100,7 @@ def _cell(config: DictConfig) -> float | None:
     """
     try:
         with jobs.job():
-            from highlight_lit.config.schema import drop_left_arguments
+            from highlight_lit.config.build import drop_left_arguments
 
             words = HydraConfig.get().overrides.task
             drop_left_arguments(config, words)

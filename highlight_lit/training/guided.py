@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.config import schema as config
+from highlight_lit.config.build import build
+from highlight_lit.config.identity import as_plain
 from highlight_lit.config.launch import composed
+from highlight_lit.config.schema import DATA
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.runs.ledger import run_dir
@@ -34,7 +36,7 @@ def check_teacher(plain: Mapping[str, Any]) -> None:
     """
 
     teacher = plain["teacher"]
-    reads = getattr(config.build(plain["loss"], "loss"), "reads_target", False)
+    reads = getattr(build(plain["loss"], "loss"), "reads_target", False)
     if reads != (teacher["method"] is not None):
         raise InputError(
             "loss: it needs a teacher; expected teacher=recurrence_change (experiment=guided sets both)"
@@ -47,8 +49,8 @@ def check_teacher(plain: Mapping[str, Any]) -> None:
 
     if not hasattr(methods.find(teacher["method"]).load(), "teach"):
         raise InputError(f"teacher.method={teacher['method']}: no teacher; expected recurrence_change")
-    if plain["data"]["_target_"] != config.DATA:
-        raise InputError(f"data._target_={plain['data']['_target_']}: a teacher guides {config.DATA} alone")
+    if plain["data"]["_target_"] != DATA:
+        raise InputError(f"data._target_={plain['data']['_target_']}: a teacher guides {DATA} alone")
     if "visual" not in plain["streams"]:
         raise InputError(f"teacher={teacher['method']}: reads the visual stream; expected modality=av or visual")
     if plain["data"]["validation"]:
@@ -60,7 +62,7 @@ def first_stage(plain: Mapping[str, Any]) -> list[Plain]:
     seeds = plain["teacher"]["seeds"] if plain["teacher"]["method"] is not None else 0
     if seeds == 0:
         return []
-    run = config.plain(composed("config", ["modality=visual", "topic=first", "data.root=."]))
+    run = as_plain(composed("config", ["modality=visual", "topic=first", "data.root=."]))
     run |= {key: copy.deepcopy(plain[key]) for key in ("topic", "out", "logger", "evaluate", "checkpoint")}
     run["data"] |= {key: plain["data"][key] for key in _SHARED}
     run["trainer"] |= {key: plain["trainer"][key] for key in ("accelerator", "enable_progress_bar")}

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from highlight_lit.config import schema as config
+from highlight_lit.config.identity import as_plain
 from highlight_lit.config.launch import composed
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
@@ -40,5 +40,5 @@ class HighlightDataModule(HighlightData):
 def default_nodes(streams: Mapping[str, Any]) -> dict[str, Any]:
     """The nodes `model`, `loss` and `optimizer` of conf/, for a network that reads these streams."""
     modality = "av" if len(streams) > 1 else next(iter(streams), "av")
-    plain = config.plain(composed("config", [f"modality={modality}", "topic=any", "data.root=."]))
+    plain = as_plain(composed("config", [f"modality={modality}", "topic=any", "data.root=."]))
     return {name: plain[name] for name in ("model", "loss", "optimizer")}

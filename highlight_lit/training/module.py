@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
 
-from highlight_lit.config.schema import build
+from highlight_lit.config.build import build
 from highlight_lit.data.batches import Bags
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError

@@ -14,7 +14,9 @@ from lightning_fabric.plugins.environments.cluster_environment import ClusterEnv
 from omegaconf import DictConfig
 from torch import nn
 
-from highlight_lit.config import schema as run_config
+from highlight_lit.config.build import build
+from highlight_lit.config.identity import as_plain, folded, identity
+from highlight_lit.config.schema import check
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
@@ -48,8 +50,8 @@ def train(config: DictConfig | Plain) -> dict[str, Any]:
         InputError: The configuration or the corpus cannot be used; nothing has been written then.
     """
     with Signals() as signals:
-        run_config.check(config)
-        plain = run_config.plain(config)
+        check(config)
+        plain = as_plain(config)
         check_machine(plain["trainer"])
         check_loggers(plain)
         check_teacher(plain)
@@ -70,8 +72,8 @@ def train(config: DictConfig | Plain) -> dict[str, Any]:
         data = make_data(plain, corpus)
         module = make_module(plain, data.corpus)
         ranks = devices * tried.num_nodes if _draws(module) else 1
-        first = [run_config.identity(run, corpus.fingerprint) for run in first_stage(plain)]
-        run_id = run_config.identity({**plain, "first_stage": first} if first else plain, corpus.fingerprint, ranks)
+        first = [identity(run, corpus.fingerprint) for run in first_stage(plain)]
+        run_id = identity({**plain, "first_stage": first} if first else plain, corpus.fingerprint, ranks)
         with places.joined(place):
             if place is not None and place.global_rank() > 0:
                 return _followed(plain, data, module, out, run_id, signals, place)
@@ -167,9 +169,9 @@ def _failure_recorded(folder: Path, header: dict[str, Any]) -> Iterator[None]:
 def make_data(plain: Plain, corpus: Corpus) -> HighlightData:
     """The data module of a resolved configuration."""
     node = {key: value for key, value in plain["data"].items() if key != "root"}
-    data: HighlightData = run_config.build(
+    data: HighlightData = build(
         node, "data", everything=True, corpus=corpus, topic=plain["topic"], streams=plain["streams"], tau=plain["tau"],
-        seed=run_config.folded(plain["seed"]), split=plain["evaluate"]["split"],
+        seed=folded(plain["seed"]), split=plain["evaluate"]["split"],
     )  # fmt: skip
     check_batch(plain, corpus)
     return data
@@ -179,7 +181,7 @@ def make_module(plain: Plain, corpus: Corpus) -> HighlightModule:
     """The module of a resolved configuration, its first weights drawn from the run's seed."""
     streams = {name: asdict(corpus.streams[name]) for name in plain["streams"]}
     check_network(plain["model"], streams, plain["data"]["pairs"], plain["tau"])
-    seed = run_config.folded(plain["seed"])
+    seed = folded(plain["seed"])
     pl.seed_everything(seed, verbose=False)
     module = HighlightModule(plain["model"], plain["loss"], plain["optimizer"], streams, plain["topic"], seed)
     embeddings: Any = getattr(module.network, "embeddings", plain["streams"])

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
-from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar
+from pytorch_lightning.callbacks import BatchSizeFinder, LearningRateFinder, ModelCheckpoint, ProgressBar
 from pytorch_lightning.loggers import Logger
 
-from highlight_lit.config.schema import build
+from highlight_lit.config.build import build
 from highlight_lit.errors import InputError
 from highlight_lit.signals import Signals
 from highlight_lit.training.callbacks.checkpoints import NAME, AtomicCheckpointIO, LastCheckpoint
@@ -43,6 +43,11 @@ def make_callbacks(plain: Mapping[str, Any], folder: Path, signals: Signals) -> 
         if not isinstance(each, ProgressBar) or (wanted and not getattr(each, "is_disabled", False))
     ]
     for each in callbacks:
+        if isinstance(each, LearningRateFinder | BatchSizeFinder):
+            raise InputError(
+                f"callbacks: {type(each).__name__} changes what the run is named by; expected optimizer.algorithm.lr and "
+                "data.pairs as given, or a search (hparams_search=grid)"
+            )
         watched = getattr(each, "monitor", None) or ""
         if watched.startswith("val/") and not plain["data"]["validation"]:
             raise InputError(

@@ -9,7 +9,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from highlight_lit.config.schema import CONFIG_DIR, build, check, identity, plain
+from highlight_lit.config.build import build
+from highlight_lit.config.identity import as_plain, identity
+from highlight_lit.config.launch import CONFIG_DIR
+from highlight_lit.config.schema import check
 from highlight_lit.errors import InputError
 from highlight_lit.training.entry import main as train
 
@@ -29,7 +32,7 @@ def composed(*overrides: str) -> DictConfig:
 def test_every_shipped_file_composes_and_its_network_can_be_built(group: str, option: str) -> None:
     config = composed(f"{group}={option}")
     check(config)
-    resolved = plain(config)
+    resolved = as_plain(config)
     build(resolved["model"], "model", Dv=6, Da=5)
     build(resolved["loss"], "loss")
 
@@ -99,7 +102,7 @@ def test_a_missing_topic_is_asked_for_by_name() -> None:
 
 def test_seed_0_is_a_seed() -> None:
     check(composed("seed=0"))
-    assert identity(plain(composed("seed=0")), "x") != identity(plain(composed("seed=1")), "x")
+    assert identity(as_plain(composed("seed=0")), "x") != identity(as_plain(composed("seed=1")), "x")
 
 
 SCIENCE = ["rank=4", "tau=20", "beta=0.01", "seed=3", "topic=cat", "modality=visual", "fusion=concat", "context.T=1",
@@ -107,29 +110,29 @@ SCIENCE = ["rank=4", "tau=20", "beta=0.01", "seed=3", "topic=cat", "modality=vis
 
 
 def test_runs_that_compute_something_else_have_another_name() -> None:
-    names = {identity(plain(composed(*words)), "x") for words in [(), *itertools.combinations(SCIENCE, 1)]}
+    names = {identity(as_plain(composed(*words)), "x") for words in [(), *itertools.combinations(SCIENCE, 1)]}
     assert len(names) == len(SCIENCE) + 1
-    assert identity(plain(composed()), "x") != identity(plain(composed()), "another corpus")
+    assert identity(as_plain(composed()), "x") != identity(as_plain(composed()), "another corpus")
 
 
 @pytest.mark.parametrize(
     "override", ["out=elsewhere", "logger=none", "data.root=moved", "study=table1", "trainer.accelerator=cpu"]
 )
 def test_where_and_how_loudly_a_run_happens_does_not_change_its_name(override: str) -> None:
-    assert identity(plain(composed()), "x") == identity(plain(composed(override)), "x")
+    assert identity(as_plain(composed()), "x") == identity(as_plain(composed(override)), "x")
 
 
 def test_a_plain_configuration_is_checked_as_any_other_and_nothing_in_it_is_resolved() -> None:
-    given = {**plain(composed()), "topic": "${oc.env:HOME}"}
+    given = {**as_plain(composed()), "topic": "${oc.env:HOME}"}
     check(given)
-    assert plain(given)["topic"] == "${oc.env:HOME}"
+    assert as_plain(given)["topic"] == "${oc.env:HOME}"
     with pytest.raises(InputError, match="rank=0: expected a whole number"):
         check({**given, "rank": 0})
 
 
 def test_a_part_with_an_argument_its_class_does_not_take_is_refused() -> None:
     with pytest.raises(InputError, match="loss.gamma: no argument of .*HingesL1; expected beta, m_s, m_var"):
-        build({**plain(composed())["loss"], "gamma": 1}, "loss")
+        build({**as_plain(composed())["loss"], "gamma": 1}, "loss")
     with pytest.raises(InputError, match="loss: nowhere.Loss"):
         build({"_target_": "nowhere.Loss"}, "loss")
 

@@ -25,6 +25,7 @@ class Server(ThreadingHTTPServer):
     Attributes:
         views: Variables of each view that was saved.
         runs: Names of the runs that were made, and of those whose history arrived.
+        history: What each run logged, a mapping a step.
     """
 
     def __init__(self) -> None:
@@ -32,6 +33,7 @@ class Server(ThreadingHTTPServer):
         self.views: list[dict[str, Any]] = []
         self.runs: set[str] = set()
         self.streamed: set[str] = set()
+        self.history: dict[str, list[dict[str, Any]]] = {}
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -68,7 +70,10 @@ class _Handler(BaseHTTPRequestHandler):
             asked = json.loads(body)
             answer = {"data": self.server.answer(asked["query"], asked.get("variables") or {})}
         elif self.path.endswith("/file_stream"):
-            self.server.streamed.add(self.path.split("/")[-2])
+            run = self.path.split("/")[-2]
+            self.server.streamed.add(run)
+            rows = json.loads(body).get("files", {}).get("wandb-history.jsonl", {}).get("content", [])
+            self.server.history.setdefault(run, []).extend(map(json.loads, rows))
         said = json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(said)))

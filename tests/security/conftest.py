@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
+from highlight_lit.config.identity import as_plain
 from highlight_lit.config.launch import composed
-from highlight_lit.config.schema import plain
 from tests.security.made import Checkpoint, checkpoint_for
 
 
@@ -40,6 +40,6 @@ def quick_plain() -> Callable[..., dict[str, Any]]:
 
     def make(**replaced: Any) -> dict[str, Any]:
         words = ["topic=t", "data.root=.", "data.pairs=4", "tau=8", "model.d=8", "trainer.max_epochs=1", "logger=none"]
-        return {**plain(composed("config", words)), **replaced}
+        return {**as_plain(composed("config", words)), **replaced}
 
     return make

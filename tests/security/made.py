@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from highlight_lit.config.identity import as_plain
 from highlight_lit.config.launch import composed
-from highlight_lit.config.schema import plain
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.training.module import HighlightModule
 
@@ -19,7 +19,7 @@ Checkpoint = dict[str, Any]
 
 def checkpoint_for(corpus: Path, *words: str) -> Checkpoint:
     """What a detector is read from, of an untrained network."""
-    config = plain(composed("config", ["topic=topic01", "data.root=.", "model.d=8", *words]))
+    config = as_plain(composed("config", ["topic=topic01", "data.root=.", "model.d=8", *words]))
     streams = {name: asdict(stream) for name, stream in Corpus(corpus).streams.items() if name in config["streams"]}
     torch.manual_seed(0)
     module = HighlightModule(config["model"], config["loss"], config["optimizer"], streams, "topic01")

@@ -20,8 +20,8 @@ import pytest
 
 from highlight_lit import files
 from highlight_lit.cli import main
+from highlight_lit.config.identity import as_plain
 from highlight_lit.config.launch import composed
-from highlight_lit.config.schema import plain
 from highlight_lit.data import synthetic
 from highlight_lit.data.importers import ave
 from highlight_lit.data.manifest import FORMAT, MANIFEST
@@ -125,7 +125,7 @@ def test_a_network_is_compared_with_memory_before_it_is_made(
     words: list[str], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("highlight_lit.training.machine.memory", lambda: 24 << 30)
-    config = plain(composed("config", ["topic=t", "data.root=.", *words]))
+    config = as_plain(composed("config", ["topic=t", "data.root=.", *words]))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(InputError, match=f"model: .*{says} .* expected at most 26 GB"):
         check_network(config["model"], STREAMS, config["data"]["pairs"], config["tau"])
@@ -135,7 +135,7 @@ def test_a_network_is_compared_with_memory_before_it_is_made(
 @pytest.mark.parametrize("model", ["highlight_net", "lim", "mini_net"])
 def test_the_networks_there_are_pass(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("highlight_lit.training.machine.memory", lambda: 4 << 30)
-    config = plain(composed("config", ["topic=t", "data.root=.", f"model={model}"]))
+    config = as_plain(composed("config", ["topic=t", "data.root=.", f"model={model}"]))
     check_network(config["model"], STREAMS, config["data"]["pairs"], config["tau"])
 
 
@@ -205,7 +205,7 @@ def test_a_large_csv_of_scores_takes_little_memory(tmp_path: Path, line: str, co
 from pathlib import Path
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation import scores
-from highlight_lit.media import scores_file
+from highlight_lit.media.output import scores_file
 """
     read = f"""
 for read in (lambda: scores.read_scores(Path({str(path)!r})),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from highlight_lit.data.corpus import Corpus, write_corpus
+from highlight_lit.data.synthetic import Plan, synthesize
+from highlight_lit.data.video import Stream
 from highlight_lit.runs.ledger import records
 from tests.processes import Command
 
@@ -15,6 +19,7 @@ from torch import nn
 import pytorch_lightning as pl
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.models.highlight_net import Detection
+from highlight_lit.models.pooling import Pooling
 
 class Sum(nn.Module):
     """A fusion."""
@@ -23,6 +28,21 @@ class Sum(nn.Module):
         self.weight, self.linear = weight, nn.Linear(d, d)
     def forward(self, f_v, f_a):
         return self.linear(self.weight * f_v + (1 - self.weight) * f_a)
+
+class Still(nn.Module):
+    """A context."""
+    def __init__(self, d: int):
+        super().__init__()
+        self.linear = nn.Linear(d, d)
+    def forward(self, f_h, mask):
+        return self.linear(f_h)
+
+class Top(Pooling):
+    """A pooling."""
+    def forward(self, c, mask, head):
+        z = head(c).squeeze(-1).masked_fill(~mask, -1e4)
+        z_hat, best = z.max(1)
+        return z_hat, nn.functional.one_hot(best, z.shape[1]).to(z)
 
 class Net(nn.Module):
     """A network."""
@@ -82,6 +102,8 @@ OWN = {
     "fusion": ["fusion._target_=mine.parts.Sum"],
     "fusion, an argument": ["fusion._target_=mine.parts.Sum", "+fusion.weight=0.1"],
     "fusion, a file": ["--config-dir", "conf", "fusion=sum"],
+    "context": ["context._target_=mine.parts.Still"],
+    "pooling": ["pooling._target_=mine.parts.Top"],
     "model": ["model._target_=mine.parts.Net"],
     "loss": ["loss._target_=mine.parts.Bce"],
     "optimizer": ["optimizer.algorithm._target_=mine.parts.Sgd", "+optimizer.algorithm.pace=0.1"],
@@ -105,13 +127,41 @@ def test_a_class_of_ones_own_trains_and_its_checkpoint_is_judged_if_it_is_truste
         assert {key for key in arguments if not key.startswith("_")} <= {"weight"}
     checkpoint = f"runs/{record['id']}/last.ckpt"
     judge = ["evaluate", "--corpus", str(small_corpus), "--draws", "10", "--checkpoint", checkpoint]
-    own = part.startswith(("fusion", "model"))
+    own = part.startswith(("fusion", "context", "pooling", "model"))
     status, said = Command(*judge).ends()
     assert status == (2 if own else 0), said
     if own:
         assert len(said) == 1
         assert "--trust PACKAGE" in said[0]
         assert Command(*judge, "--trust", "mine").ends()[0] == 0
+
+
+def test_a_fusion_of_ones_own_scores_and_cuts_a_video_if_it_is_trusted(folder: Path) -> None:
+    pytest.importorskip("av", reason="needs the extra media")
+    from highlight_lit.media.extractors.classic import ClassicAudio, ClassicVisual
+    from tests.media.conftest import grey, write_video
+
+    synthesize(folder / "made", Plan(topics=2, videos=20, rank=2, Dv=512, Da=128))
+    streams = {
+        "visual": Stream(512, "classic", ClassicVisual.version),
+        "audio": Stream(128, "classic", ClassicAudio.version),
+    }
+    videos = (video for shard in Corpus(folder / "made").shards for video in shard)
+    write_corpus(folder / "corpus", videos, streams, name="own", clip_seconds=1.0)
+    status, said = train(folder / "corpus", "fusion._target_=mine.parts.Sum", "trainer.max_epochs=1")
+    assert status == 0, said
+    [record] = records(folder / "runs")
+    write_video(folder / "v.mp4", 6, lambda time: grey(20 + 40 * int(time)), audio_seconds=6)
+    checkpoint = ["v.mp4", "--checkpoint", f"runs/{record['id']}/last.ckpt"]
+    for words in (["score", *checkpoint], ["reel", *checkpoint, "--seconds", "3", "--out", "reel.mp4"]):
+        status, said = Command(*words).ends()
+        assert (status, len(said)) == (2, 1)
+        assert "--trust PACKAGE" in said[0]
+        assert Command(*words, "--trust", "mine").ends()[0] == 0
+    assert (folder / "reel.mp4").stat().st_size > 0
+    [scores] = folder.glob("v*.json")
+    clips = json.loads(scores.read_text())["clips"]
+    assert len(clips) == 6 and len({clip["score"] for clip in clips}) > 1
 
 
 def test_a_sweep_of_workers_finds_it_too(small_corpus: Path, folder: Path) -> None:

@@ -89,6 +89,25 @@ def test_stopped_after_every_step_and_resumed_it_ends_as_if_it_had_not_been(
     assert list(broken.bags()) == list(unbroken.bags())
 
 
+def test_stochastic_averaging_goes_on_until_it_has_begun_and_is_then_refused_in_a_line(
+    quick_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["callbacks=[last,swa]", "callbacks.swa.swa_epoch_start=3", "trainer.max_epochs=4"]
+    quick_train(*words, f"out={tmp_path / 'unbroken'}")
+    broken = Watched(monkeypatch)
+    broken.stop_at = {1, 2}
+    for _ in range(2):
+        with pytest.raises(Interrupted):
+            quick_train(*words)
+    assert quick_train(*words) == 0
+    assert_same(tmp_path / "runs", tmp_path / "unbroken")
+    broken.stop_at = {6}
+    with pytest.raises(Interrupted):
+        quick_train(*words, "seed=1")
+    with pytest.raises(InputError, match=r"last.ckpt: StochasticWeightAveraging had begun, .* remove it to train"):
+        quick_train(*words, "seed=1")
+
+
 FURTHER = {
     "callbacks": ["data.validation=0.3", "logger=[wandb,csv]", "data.pairs=2",
                   "callbacks=[last,progress,early_stopping,best_checkpoint,lr_monitor]"],

@@ -142,6 +142,31 @@ def test_averaged_weights_are_those_that_are_kept_and_evaluated(trained: Any, sm
     assert_scored_with(folder / "last.ckpt", folder, small_corpus)
 
 
+def test_the_mean_of_the_last_epochs_is_kept_and_evaluated(
+    trained: Any, small_corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[dict[str, Tensor]] = []
+
+    def watched(self: HighlightModule) -> None:
+        began.append({name: value.detach().clone() for name, value in self.named_parameters()})
+
+    monkeypatch.setattr(HighlightModule, "on_train_epoch_start", watched)
+    _, folder = trained("swa", "callbacks=[last,swa]", "callbacks.swa.swa_epoch_start=2", "trainer.max_epochs=5")
+    kept = weights(folder)
+    for name in began[0]:
+        assert torch.allclose(kept[name], torch.stack([each[name] for each in began[1:]]).mean(0), atol=1e-6)
+    assert any(not torch.allclose(kept[name], began[-1][name], atol=1e-4) for name in began[0])
+    assert_scored_with(folder / "last.ckpt", folder, small_corpus)
+
+
+def test_the_learning_rate_is_the_one_given_and_a_finder_is_refused(trained: Any) -> None:
+    _, folder = trained("given", "optimizer.algorithm.lr=0.0123", "trainer.max_epochs=1")
+    assert read_checkpoint(folder / "last.ckpt")["optimizer_states"][0]["param_groups"][0]["lr"] == 0.0123
+    for finder in ("LearningRateFinder", "BatchSizeFinder"):
+        with pytest.raises(InputError, match=f"{finder} changes what the run is named by; expected optimizer"):
+            trained(finder, f"+callbacks.finder={{_target_: pytorch_lightning.callbacks.{finder}}}")
+
+
 def test_several_loggers_have_every_epoch_once(trained: Any) -> None:
     record, folder = trained(
         "runs", HELD_OUT, "logger=[wandb,csv]", "callbacks=[last,lr_monitor]", "trainer.max_epochs=3"
@@ -165,6 +190,21 @@ def test_tensorboard_has_every_epoch(trained: Any) -> None:
     _, folder = trained("runs", "logger=tensorboard", "trainer.max_epochs=3")
     found = EventAccumulator(str(folder / "tensorboard")).Reload()
     assert [event.step for event in found.Scalars("train/loss")] == [BATCHES * epoch - 1 for epoch in (1, 2, 3)]
+
+
+def test_mlflow_has_every_epoch_and_the_measures(trained: Any, tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="needs the extra mlflow")
+    pytest.importorskip("sqlalchemy", reason="needs the extra mlflow")
+    store = f"sqlite:///{tmp_path}/mlflow.db"
+    record, _ = trained("runs", "logger=mlflow", f"logger.mlflow.tracking_uri='{store}'", "trainer.max_epochs=3")
+    client = mlflow.MlflowClient(store)
+    experiment = client.get_experiment_by_name("highlight-lit")
+    [run] = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    steps = [metric.step for metric in client.get_metric_history(run.info.run_id, "train/loss")]
+    assert steps == [BATCHES * epoch - 1 for epoch in (1, 2, 3)]
+    primary = record["evaluation"]["primary"]
+    assert run.data.metrics[primary] == pytest.approx(record["evaluation"]["measures"][primary]["mean"])
 
 
 def test_videos_are_held_out_by_the_seed_and_never_trained_on(corpus: Corpus) -> None:

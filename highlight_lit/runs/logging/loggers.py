@@ -19,7 +19,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, Logger
 
-from highlight_lit.config.schema import build, check_node
+from highlight_lit.config.build import build, check_node
 from highlight_lit.errors import InputError
 from highlight_lit.text import say
 
@@ -79,6 +79,24 @@ def opened(plain: Mapping[str, Any], folder: Path, run_id: str) -> Iterator[list
         for logger in loggers:
             if hasattr(logger, "end_run"):
                 logger.end_run(exit_code=exit_code)
+
+
+def mlflow_logger(run_id: str, tracking_uri: str, experiment_name: str, run_name: str | None = None) -> Logger:
+    """A logger to MLflow, which names its runs itself: a run that is resumed is found by the tag `highlight_lit.run`.
+
+    Args:
+        run_id: The run's identity.
+        tracking_uri, experiment_name, run_name: As MLflow takes them.
+    """
+    from mlflow import MlflowClient
+    from pytorch_lightning.loggers import MLFlowLogger
+
+    client, found = MlflowClient(tracking_uri), None
+    if (experiment := client.get_experiment_by_name(experiment_name)) is not None:
+        runs = client.search_runs([experiment.experiment_id], f"tags.`highlight_lit.run` = '{run_id}'", max_results=1)
+        found = runs[0].info.run_id if runs else None
+    tags = {"highlight_lit.run": run_id}
+    return MLFlowLogger(experiment_name, run_name, tracking_uri, tags, run_id=found)
 
 
 def start_anew(logger: Logger) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -162,10 +162,22 @@ def resumable(folder: Path, module: pl.LightningModule) -> Path | None:
     if not path.exists():
         return None
     try:
-        check_state(read_checkpoint(path), module, path)
+        checkpoint = read_checkpoint(path)
+        _refuse_swa(checkpoint, path)
+        check_state(checkpoint, module, path)
     except InputError as error:
         raise InputError(f"{error}; remove it to train from the start") from error
     return path
+
+
+def _refuse_swa(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Refuse a training whose averaging has begun: Lightning leaves its learning rate out of an epoch in progress."""
+    callbacks = checkpoint.get("callbacks")
+    swa = callbacks.get("StochasticWeightAveraging") if isinstance(callbacks, dict) else None
+    if isinstance(swa, dict) and swa.get("scheduler_state") is not None:
+        raise InputError(
+            f"{path}: StochasticWeightAveraging had begun, which cannot go on exactly (callbacks=[last,weight_averaging] can)"
+        )
 
 
 @contextmanager

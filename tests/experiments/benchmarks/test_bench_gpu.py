@@ -12,13 +12,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.benchmarks.bench_gpu import Size, main, measure
 from experiments.benchmarks.roofline import Ceilings, Count, covered
-from highlight_lit.config.schema import CONFIG_DIR, build, plain
+from highlight_lit.config.build import build
+from highlight_lit.config.identity import as_plain
+from highlight_lit.config.launch import CONFIG_DIR
 
 
 @pytest.mark.parametrize("words", [[], ["fusion=low_rank"], ["fusion=full_tensor"], ["model=mini_net"], ["model=lim"]])
 def test_operations_counted_are_those_that_torch_counts(words: list[str]) -> None:
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        config = plain(compose("config", ["data.root=nowhere", "topic=dog", "model.d=8", *words]))
+        config = as_plain(compose("config", ["data.root=nowhere", "topic=dog", "model.d=8", *words]))
     network, loss = build(config["model"], "model", Dv=12, Da=8).train(), build(config["loss"], "loss")
     mask, label = torch.ones(4, 6, dtype=torch.bool), torch.tensor([1.0, 1, 0, 0])
 

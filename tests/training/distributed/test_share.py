@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from highlight_lit.config.schema import CONFIG_DIR, build, plain
+from highlight_lit.config.build import build
+from highlight_lit.config.identity import as_plain
+from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.data.batches import Bags
 from highlight_lit.data.sampling import own_pairs
 from highlight_lit.models.highlight_net import Detection
@@ -49,7 +51,7 @@ def gradient(network: nn.Module, loss: Tensor) -> Tensor:
 def parts_of(name: str) -> tuple[nn.Module, nn.Module]:
     """A network and its loss."""
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        config = plain(compose("config", ["data.root=nowhere", "topic=dog", "model.d=8", "beta=0.1", name]))
+        config = as_plain(compose("config", ["data.root=nowhere", "topic=dog", "model.d=8", "beta=0.1", name]))
     torch.manual_seed(0)
     return build(config["model"], "model", Dv=12, Da=8).double().train(), build(config["loss"], "loss")
 
