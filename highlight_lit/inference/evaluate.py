@@ -11,6 +11,7 @@ import numpy as np
 
 from highlight_lit.config.schema import MAX_DRAWS
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.importers.labels import relabelled
 from highlight_lit.data.topics.counts import topics_of
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import OUTPUTS, Judgement, judge, judge_several, labelled_videos, write_judgement
@@ -38,8 +39,8 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"--seed {options.seed}: expected a whole number of at least 0")
     if options.out is not None:
         for name in (SCORES, *OUTPUTS):
-            not_an_input(options.out / name, options.scores, *(options.checkpoint or ()))
-    corpus = Corpus(options.corpus)
+            not_an_input(options.out / name, options.scores, options.labels, *(options.checkpoint or ()))
+    corpus = relabelled(Corpus(options.corpus), options.labels, _note)
     if options.checkpoint is not None:
         return _checkpoints(options, corpus)
     if options.scores is not None:
