@@ -35,6 +35,7 @@ MEASURES = {"highlights": "youtube/trapezoid", "importance": "top5/mininet"}
 """By what labels of each kind are judged: the benchmark of that name in `evaluation.benchmarks`."""
 CELL_SECONDS = 1.0
 TOLERANCE_S = 2.0  # by which a segment may end after its video: durations in whole seconds
+MAX_LABEL = float(np.finfo(np.float32).max)
 MAX_ROWS = 2_000_000
 MAX_PAIRS = 200_000  # of videos and annotators: each is an array
 MAX_SCORES = 1 << 22  # of a video
@@ -87,7 +88,7 @@ def _numbers(where: str, row: Mapping[str, str]) -> tuple[float, float, float]:
             values.append(float(row[name]))
         except ValueError:
             values.append(math.nan)
-        if not math.isfinite(values[-1]) or abs(values[-1]) > np.finfo(np.float32).max:
+        if not math.isfinite(values[-1]) or abs(values[-1]) > MAX_LABEL:
             raise InputError(f"{where}: {name}: {row[name]!r}, expected a finite number")
     start, end, label = values
     if not 0 <= start < end:

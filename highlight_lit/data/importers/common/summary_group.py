@@ -79,7 +79,8 @@ def read_video(
     span = np.stack([bounds[:-1], bounds[1:]], axis=1)
     labels = None
     if scored:
-        labels = Labels(span, arrays["gtscore"].reshape(-1, 1)[:clips].astype(np.float32))
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, which is refused
+            labels = Labels(span, arrays["gtscore"].reshape(-1, 1)[:clips].astype(np.float32))
     elif kind == "user_summary" and kind in group:
         labels = Labels(span, _chosen(group, frames, edges, where))
     title = row.title or _title(group)
