@@ -46,7 +46,7 @@ def _run(words: list[str]) -> int:
             return train(words[1:])
         if words[:1] == ["extract"] and media.wants_jobs(words[1:]):
             return media.run_extract_jobs(words[1:])
-        parser = _parser()
+        parser = _parser(words)
         options, unknown = parser.parse_known_args(words)
         if unknown:
             files = all(Path(word).is_file() for word in unknown)
@@ -72,14 +72,15 @@ def _run(words: list[str]) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="highlight-lit", description="Weakly supervised highlight detection from tagged videos."
     )
     parser.add_argument("--version", action="version", version=f"highlight-lit {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    sources = verbs.add_parser("import", help="features or labels on disk to a corpus")
-    add_sources(sources.add_subparsers(metavar="SOURCE", required=True))
+    importing = verbs.add_parser("import", help="features or labels on disk to a corpus")
+    if words[:1] == ["import"]:  # each source is a module that would be loaded
+        add_sources(importing.add_subparsers(metavar="SOURCE", required=True))
     synthesize = verbs.add_parser("synthesize", help="make a corpus with a planted audio-visual signal")
     synthetic.add_arguments(synthesize)
     synthesize.set_defaults(run=synthetic.run)
@@ -126,6 +127,9 @@ def _evaluate_verb(parser: argparse.ArgumentParser) -> None:
     )
     judged.add_argument("--scores", type=Path, help="csv with the columns video, start, end (seconds), score")
     parser.add_argument("--corpus", type=Path, metavar="DIR", required=True)
+    parser.add_argument(
+        "--labels", type=Path, metavar="CSV", help="video,start,end,label: judge by these, not by those of the corpus"
+    )
     parser.add_argument("--modality", choices=("visual", "audio", "av"), default="visual", help="what --method reads")
     parser.add_argument("--rule", choices=("duration", "tag"), default="duration", help="weak labels of --method")
     parser.add_argument("--training", choices=("lists", "transductive"), default="lists", help="videos of --method")

@@ -50,6 +50,7 @@ class Corpus:
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
         self.audio_way: Callable[[NDArray[Any], NDArray[np.bool_], bytes], NDArray[Any]] | None = None
+        self._labels: Mapping[str, Labels] | None = None
         self.manifest = read_manifest(self.root)
         columns: dict[str, list[NDArray[Any]]] = {"id": [], "duration": [], "split": []}
         self.shards: list[Shard] = []
@@ -168,8 +169,21 @@ class Corpus:
 
     def labels(self, video: int) -> Labels | None:
         """Labels of a video, None where it has none. For evaluation: training never calls this."""
+        if self._labels is not None:
+            return self._labels.get(self.ids[video].decode())
         shard, row = self.locate(video)
         return shard.labels(row)
+
+    def labelled(self) -> NDArray[np.bool_]:
+        """Which videos have labels, (N,)."""
+        if self._labels is not None:
+            return np.array([name.decode() in self._labels for name in self.ids], np.bool_)
+        return np.concatenate([np.diff(shard.column("label_offsets")) > 0 for shard in self.shards])
+
+    def label_by(self, labels: Mapping[str, Labels], benchmark: str) -> None:
+        """Have other labels than the shards hold, by id, and be judged as another benchmark's; nothing is written."""
+        self._labels = labels
+        self.manifest["benchmark"] = benchmark
 
 
 def _listed_shard(root: Path, entry: Mapping[str, Any]) -> tuple[Shard, str]:
@@ -232,7 +246,7 @@ def write_corpus(
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        _write_shards(partial, videos, streams, clip_seconds, shard_bytes)
+        write_shards(partial, videos, streams, clip_seconds, shard_bytes)
         write_manifest(partial, name, topics, **facts)
         Corpus(partial)
         partial.replace(root)
@@ -242,15 +256,21 @@ def write_corpus(
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write_shards(
-    root: Path, videos: Iterable[Video], streams: Mapping[str, Stream], clip_seconds: float, shard_bytes: int
+def write_shards(
+    root: Path,
+    videos: Iterable[Video],
+    streams: Mapping[str, Stream],
+    clip_seconds: float,
+    shard_bytes: int = SHARD_BYTES,
+    name: str = "shard-{:05d}.h5",
 ) -> None:
+    """Write shards of videos into a folder, at least one; `name` takes their numbers."""
     remaining = iter(videos)
     clip_bytes = sum(stream.width * np.dtype(stream.dtype).itemsize for stream in streams.values()) + 17
     video = next(remaining, None)
     number = 0
     while video is not None or number == 0:
-        with ShardWriter(root / f"shard-{number:05d}.h5", streams, clip_seconds) as writer:
+        with ShardWriter(root / name.format(number), streams, clip_seconds) as writer:
             while video is not None and writer.clips * clip_bytes < shard_bytes:
                 writer.add(video)
                 video = next(remaining, None)

@@ -214,7 +214,11 @@ AVE = Benchmark(
     ),
     "leave_out",
 )
-BENCHMARKS = {benchmark.name: benchmark for benchmark in (YOUTUBE_HIGHLIGHTS, TVSUM, COSUM, AVE)}
+OWN_HIGHLIGHTS = Benchmark("highlights", YOUTUBE_HIGHLIGHTS.measures)
+OWN_IMPORTANCE = Benchmark("importance", TVSUM.measures)
+BENCHMARKS = {
+    benchmark.name: benchmark for benchmark in (YOUTUBE_HIGHLIGHTS, TVSUM, COSUM, AVE, OWN_HIGHLIGHTS, OWN_IMPORTANCE)
+}
 
 
 def for_labels(name: str | None, annotators: int) -> Benchmark:

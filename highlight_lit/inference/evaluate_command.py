@@ -9,6 +9,7 @@ from pathlib import Path
 
 from highlight_lit.config.schema import MAX_DRAWS
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.importers.labels import relabelled
 from highlight_lit.data.topics.counts import topics_of
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import OUTPUTS, Judgement, judge, judge_several, write_judgement
@@ -37,10 +38,10 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"--seed {options.seed}: expected a whole number of at least 0")
     if options.out is not None:
         for name in (SCORES, *OUTPUTS):
-            not_an_input(options.out / name, options.scores, *(options.checkpoint or ()))
+            not_an_input(options.out / name, options.scores, options.labels, *(options.checkpoint or ()))
     if options.split is not None and options.checkpoint is None:
         raise InputError("--split: of --checkpoint alone; a method and scores are judged on the list test")
-    corpus = Corpus(options.corpus)
+    corpus = relabelled(Corpus(options.corpus), options.labels, _note)
     if options.checkpoint is not None:
         return _checkpoints(options, corpus)
     if options.scores is not None:

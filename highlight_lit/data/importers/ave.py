@@ -11,6 +11,7 @@ A video's category is its tag, and so its topic. All videos are as short as each
 
 from __future__ import annotations
 
+import argparse
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -23,17 +24,23 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.importers.common.hdf5 import foreign_hdf5, numbers, stored
-from highlight_lit.data.importers.common.source import Report, Tally, checked, safe_id, stored_dtype, text
+from highlight_lit.data.importers.common.source import Report, Tally, add_dtype, checked, safe_id, stored_dtype, text
 from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_text
 from highlight_lit.text import a_few, say
 
+PURPOSE = "AVE's own files: features, event labels a second, lists"
 FILES = {"visual": "visual_feature.h5", "audio": "audio_feature.h5", "labels": "labels.h5"}
 LISTS = {"train": "train_order.h5", "val": "val_order.h5", "test": "test_order.h5"}
 ANNOTATIONS = "Annotations.txt"
 MAX_VIDEO_BYTES = 64 << 20  # of an array; ten maps of 7 x 7 x 512 float64 are 2
 EXTRACTORS = {"visual": "ave-visual", "audio": "vggish"}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `import ave`."""
+    add_dtype(parser)
 
 
 class _Row(NamedTuple):

@@ -10,6 +10,7 @@ makes 27.8 frames a second on average. Without `fps` the spans are frames at a n
 
 from __future__ import annotations
 
+import argparse
 import io
 import re
 import zlib
@@ -26,6 +27,7 @@ from highlight_lit.data.importers.common.source import (
     FirstOf,
     Report,
     Tally,
+    add_fps,
     composed,
     frame_rates,
     report_unmatched,
@@ -37,6 +39,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.files import open_regular, read_text
 from highlight_lit.text import a_few, say
 
+PURPOSE = "CoSum's labels (.mat), without features"
 JUDGES = 3
 MAX_BYTES = 128 << 10  # of a judge's file, 500 times the largest: compressed, it takes up to 1,032 times that
 NOMINAL_FPS = 30.0
@@ -44,6 +47,11 @@ _MAT_ERRORS = (
     OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, EOFError, OverflowError,
     MemoryError, RuntimeError, zlib.error, scipy.io.matlab.MatReadError,
 )  # fmt: skip
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `import cosum`."""
+    add_fps(parser)
 
 
 def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: Report = say) -> None:

@@ -1,12 +1,16 @@
-"""The official labels of TVSum (Song et al., CVPR 2015): `ydata-tvsum50.mat`, MATLAB 7.3, which is HDF5 inside.
+"""The official labels of TVSum (Song et al., CVPR 2015), in either of its files.
 
-20 annotators scored 2-second shots from 1 to 5; the file repeats a shot's scores at each of its frames. A last shot
+    ydata-tvsum50.mat         MATLAB 7.3, which is HDF5 inside
+    ydata-tvsum50-anno.tsv    the same scores as text, without titles and lengths: `common.tvsum_table`
+
+20 annotators scored 2-second shots from 1 to 5; the files repeat a shot's scores at each of its frames. A last shot
 that would be shorter than 2 s has no scores of its own (its frames repeat those before) and is left out, as UMT does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import argparse
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,39 +20,66 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.importers.common.hdf5 import MAX_BYTES, foreign_hdf5, inside, numbers, stored
-from highlight_lit.data.importers.common.source import FirstOf, Report, Tally, number, safe_id, text
+from highlight_lit.data.importers.common.source import (
+    FirstOf,
+    Report,
+    Tally,
+    add_fps,
+    frame_rates,
+    number,
+    report_unmatched,
+    safe_id,
+    text,
+)
+from highlight_lit.data.importers.common.tvsum_table import SHOT_SECONDS, rate_of_scores, read_tsv
 from highlight_lit.data.shards.chunks import check_chunks
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import say
 
-SHOT_SECONDS = 2.0
+PURPOSE = "TVSum's official labels (.mat or -anno.tsv), without features"
 RATES = (24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0)
 FILE = "ydata-tvsum50.mat"
 WHAT = f"TVSum's labels, {FILE} (MATLAB 7.3, which is HDF5)"
 
 
-def import_corpus(source: Path, out: Path, *, report: Report = say) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `import tvsum`."""
+    add_fps(parser)
+
+
+def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: Report = say) -> None:
     """Import TVSum's labels: a corpus without features, with the category (VT, VU, ...) as tag.
 
     Args:
-        source: The `.mat` file.
+        source: The `.mat` or the `.tsv` file.
         out: Where the corpus goes; new or empty.
+        fps: Frame rates for the `.tsv`: a csv with columns `id,fps`. Rates of other videos are those that fit their
+            scores; if there are any, the manifest's `clock` says `estimated`.
         report: Called with a line for each oddity and a closing line.
 
     Raises:
         InputError: The file cannot be read, or a video's fields are missing or do not fit together.
     """
     tally = Tally()
+    as_text = source.suffix == ".tsv"
+    if fps is not None and not as_text:
+        raise InputError(f"--fps {fps}: {source} has the lengths of its videos; expected it with the .tsv alone")
+    rates = {} if fps is None else frame_rates(fps)
+    videos = list(_videos_of_text(source, rates, report) if as_text else _videos(source, report))
+    report_unmatched(rates, (video.id for video in videos), fps, report)
+    estimated = [video.id for video in videos if video.id not in rates] if as_text else []
+    if estimated:
+        report(f"{source}: frame rates of {len(estimated)} videos are those that fit their scores")
     write_corpus(
         out,
-        tally.watch(_videos(source, report)),
+        tally.watch(videos),
         {},
         name="tvsum",
         clip_seconds=SHOT_SECONDS,
         benchmark="tvsum",
         source="tvsum",
-        clock="exact",
+        clock="estimated" if estimated else "exact",
     )
     report(tally.line(out))
 
@@ -83,11 +114,17 @@ def to_shots(score: NDArray[np.float64], fps: float) -> tuple[NDArray[np.float64
     return score[middle], int((differing & inside).sum())
 
 
+def _videos_of_text(source: Path, rates: Mapping[str, float], report: Report) -> Iterator[Video]:
+    oddities = FirstOf(report, "videos have frames that differ from the middle of their shot")
+    for name, category, score in read_tsv(source):
+        where = f"{source}: video {name!r}"
+        if (rate := rates.get(name) or rate_of_scores(score)) is None:
+            raise InputError(f"{where}: scores that change within shots of 2 s at any frame rate; expected --fps FILE")
+        yield _labelled(where, name, category, "", len(score) / rate, score, rate, oddities)
+    oddities.close()
+
+
 def _videos(source: Path, report: Report) -> Iterator[Video]:
-    if source.suffix == ".tsv":
-        raise InputError(
-            f"{source}: TVSum's annotations as text, without the videos' exact lengths; expected {FILE}, which comes with it"
-        )
     with foreign_hdf5(source, WHAT) as file:
         table = inside(file, "tvsum50")
         if not isinstance(table, h5py.Group):
@@ -106,18 +143,22 @@ def _video(source: Path, file: h5py.File, table: h5py.Group, row: int, report: R
     frames = number(_cell(file, table, "nframes", row).item(), f"{where}: nframes")
     if score.ndim != 2 or len(score) != frames or score.shape[1] == 0:
         raise InputError(f"{where}: user_anno: shape {score.T.shape}, expected (annotators, {frames:.0f} frames)")
-    scores, differing = to_shots(score, frame_rate(len(score), duration))
+    title, category = (_text(_cell(file, table, field, row)) for field in ("title", "category"))
+    return _labelled(where, name, category, title, duration, score, frame_rate(len(score), duration), report)
+
+
+def _labelled(
+    where: str, name: str, category: str, title: str, duration: float, score: NDArray[Any], fps: float, report: Report
+) -> Video:
+    """A video with the labels of its shots, from (frames, A) scores."""
+    scores, differing = to_shots(score, fps)
+    if not len(scores):
+        raise InputError(f"{where}: {len(score)} frames at {fps:.2f} a second: no whole shot of 2 s")
     if differing:
         report(f"{where}: user_anno: {differing} frames differ from the middle of their shot, which counts")
     start = SHOT_SECONDS * np.arange(len(scores))
-    return Video(
-        name,
-        duration,
-        (_text(_cell(file, table, "category", row)),),
-        np.empty((0, 2)),
-        title=_text(_cell(file, table, "title", row)),
-        labels=Labels(np.stack([start, start + SHOT_SECONDS], axis=1), scores.astype(np.float32)),
-    )
+    labels = Labels(np.stack([start, start + SHOT_SECONDS], axis=1), scores.astype(np.float32))
+    return Video(name, duration, (category,) if category else (), np.empty((0, 2)), title=title, labels=labels)
 
 
 def _cell(file: h5py.File, table: h5py.Group, name: str, row: int) -> NDArray[Any]:

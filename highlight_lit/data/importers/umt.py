@@ -9,6 +9,7 @@ Clips of YouTube Highlights are about 100 frames long and start every 50: they o
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,16 +25,18 @@ from highlight_lit.data.importers.common.source import (
     FirstOf,
     Report,
     Tally,
+    add_dtype,
     checked,
     files_of,
     open_rows,
     stored_dtype,
 )
-from highlight_lit.data.importers.umt_annotations import read_annotations, read_splits
+from highlight_lit.data.importers.common.umt_annotations import read_annotations, read_splits
 from highlight_lit.data.video import MEND_FEATURES, Labels, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few, say
 
+PURPOSE = "features and labels in the layout of UMT (YouTube Highlights, TVSum)"
 TOLERATED_ROWS = 2
 EXTRACTORS = {"_rgb": "i3d-rgb+flow", "": "i3d", "audio": "pann"}
 
@@ -52,6 +55,18 @@ class _Entry:
         clips, where = len(self.video.span), f"video {self.video.id!r}: {name}"
         parts = [open_rows(path, f"{path.parent}: {where}")[:clips] for path in self.files.get(name, ())]
         return np.concatenate(parts, axis=1) if parts else None
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `import umt`."""
+    add_dtype(parser)
+    parser.add_argument("--splits", type=Path, metavar="JSON", help="training and validation lists by topic")
+    parser.add_argument("--pca", type=_widths, metavar="DV,DA", help="reduce the streams; fitted on training videos")
+
+
+def _widths(text: str) -> tuple[int, int]:
+    Dv, Da = (int(width) for width in text.split(","))
+    return Dv, Da
 
 
 def import_corpus(

@@ -11,6 +11,7 @@ last labelled frame. Of the videos whose rate is known, that puts the end of the
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.importers.common.source import (
     Report,
     Tally,
+    add_fps,
     composed,
     frame_rates,
     matrix,
@@ -34,10 +36,16 @@ from highlight_lit.errors import InputError
 from highlight_lit.files import read_json
 from highlight_lit.text import a_few, say
 
+PURPOSE = "YouTube Highlights' official labels (json), without features"
 RATES = (30000 / 1001, 25.0, 24000 / 1001, 30.0, 24.0, 15.0)
 """Common rates in the order in which they are tried."""
 TRAILING_FRAMES = 10
 """The last clip ends within this many frames of the video's end."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `import youtube-highlights`."""
+    add_fps(parser)
 
 
 def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: Report = say) -> None:

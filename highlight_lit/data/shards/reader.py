@@ -68,6 +68,12 @@ class Shard:
         """Whether its features are read through the HDF5 library, as they are not stored as this version stores them."""
         return any(rows.place is None for rows in self.packed.values())
 
+    @property
+    def clip_seconds(self) -> float:
+        """Nominal length of a clip; 1 where it is not said."""
+        with reading(self.path):
+            return float(self._file.handle.attrs.get("clip_seconds", 1.0))
+
     def _stream(self, name: str) -> Stream:
         dataset = self._file[name]
         # By the library's own description: what differs from these in a bit of the exponent is shown as one of them.

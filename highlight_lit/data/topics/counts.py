@@ -53,7 +53,7 @@ def topics_of(corpus: Corpus, training: str = "lists") -> Topics:
         untagged = trained & (without == -1)
         negative[name] = int(untagged.sum()) - of_each(untagged)
     everything = np.ones(len(corpus), bool)
-    return Topics(corpus.topics, of_each(everything), positive, negative, of_each(evaluation & _labelled(corpus)))
+    return Topics(corpus.topics, of_each(everything), positive, negative, of_each(evaluation & corpus.labelled()))
 
 
 def _pairs(corpus: Corpus) -> tuple[Counts, Counts]:
@@ -69,8 +69,3 @@ def _pairs(corpus: Corpus) -> tuple[Counts, Counts]:
         first += shard.videos
     pairs = np.unique(np.stack([np.concatenate(topics), np.concatenate(videos)]), axis=1)
     return pairs[0], pairs[1]
-
-
-def _labelled(corpus: Corpus) -> NDArray[np.bool_]:
-    """(N,) which videos have labels."""
-    return np.concatenate([np.diff(shard.column("label_offsets")) > 0 for shard in corpus.shards])

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.importers import tvsum
+from highlight_lit.data.importers.common.hdf5 import foreign_hdf5
+from highlight_lit.data.importers.common.tvsum_table import rate_of_scores
 from highlight_lit.data.importers.tvsum import RATES, frame_rate, to_shots
 from highlight_lit.data.verify import faults
 from highlight_lit.errors import InputError
@@ -126,12 +128,69 @@ def test_a_file_that_is_missing_foreign_or_cut_off_is_refused(tmp_path: Path) ->
     assert "not what was expected, TVSum's labels" in refused(path)
 
 
-def test_the_other_file_of_tvsum_is_told_from_a_damaged_one(tmp_path: Path) -> None:
+def write_tsv(path: Path, videos: dict[str, tuple[str, np.ndarray[Any, Any]]]) -> Path:
+    """The other file: a line an annotator, a score a frame."""
+    lines = [f"{name}\t{category}\t{','.join(f'{x:g}' for x in row)}"
+             for name, (category, score) in videos.items() for row in score.T]  # fmt: skip
+    path.write_text("\n".join([*lines, ""]))
+    return path
+
+
+@given(st.sampled_from(RATES), st.integers(30, 300), st.integers(0, 40), st.integers(0, 99))
+def test_scores_tell_their_frame_rate(fps: float, count: int, tail: int, seed: int) -> None:
+    shots = np.random.default_rng(seed).integers(1, 6, size=(count, 20)).astype(float)
+    rate = rate_of_scores(frames_of(shots, fps, tail))
+    assert rate is not None
+    # A change lies within a frame of its shot's end: over all of the shots the rate is off by at most two of them.
+    assert rate == pytest.approx(fps, abs=2 / (2 * (count - 1)) + 0.05)
+    assert to_shots(frames_of(shots, fps, tail), rate)[1] == 0
+
+
+def test_the_file_of_text_gives_what_the_other_gives(tmp_path: Path) -> None:
+    videos = {"a": video(), "b": video("b", 30.0, category="GA")}
+    mat = write(tmp_path / "x.mat", videos)
+    tsv = write_tsv(tmp_path / "x.tsv", {n: (str(v["category"]), v["user_anno"].T) for n, v in videos.items()})
+    lines: list[str] = []
+    tvsum.import_corpus(mat, tmp_path / "m", report=lines.append)
+    tvsum.import_corpus(tsv, tmp_path / "t", report=lines.append)
+    corpora = [Corpus(tmp_path / name) for name in "mt"]
+    for index in range(2):
+        of_mat, of_text = (corpus.labels(index) for corpus in corpora)
+        assert of_mat is not None and of_text is not None
+        np.testing.assert_array_equal(of_mat.score, of_text.score)
+        np.testing.assert_array_equal(of_mat.span, of_text.span)
+    assert [corpus.manifest["clock"] for corpus in corpora] == ["exact", "estimated"]
+    assert f"{tsv}: frame rates of 2 videos are those that fit their scores" in lines
+    (tmp_path / "fps.csv").write_text("id,fps\na,25\nb,30\nz,30\n")
+    tvsum.import_corpus(tsv, tmp_path / "f", fps=tmp_path / "fps.csv", report=lines.append)
+    assert Corpus(tmp_path / "f").manifest["clock"] == "exact"
+    assert "1 of 3 frame rates are of no video here: z" in lines[-2]
+    with pytest.raises(InputError, match="expected it with the .tsv alone"):
+        tvsum.import_corpus(mat, tmp_path / "g", fps=tmp_path / "fps.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a\tVT\t1,2\nb 1,2\n", "line 2: 1 fields parted by tabs, expected 3"),
+        ("a\tVT\t1,x\n", "line 1: video 'a': expected finite numbers parted by commas"),
+        ("a\tVT\t1,nan\n", "line 1: video 'a': expected finite numbers"),
+        ("a\tVT\t1,2\na\tVT\t1\n", "line 2: video 'a': 1 frames, 2 in a line before"),
+        ("a\tVT\t1\na\tGA\t1\n", "line 2: video 'a': category 'GA', 'VT' in a line before"),
+        ("../a\tVT\t1,2\n", "line 1: video '../a': id: expected a plain name"),
+        ("a\tVT\t1,2\nb\tVT\t1\nb\tVT\t2\n", "video 'b': 2 annotators, expected 1 as of video 'a'"),
+        ("a\tVT\t1\n", "video 'a': 1 frames at 30.00 a second: no whole shot"),
+        ("a\tVT\t" + "1,2," * 100 + "1\n", "video 'a': scores that change within shots of 2 s at any frame rate; expected --fps"),
+        ("a\tVT\t" + "1," * 200 + "1\n", "video 'a': scores that change within shots"),
+        ("\n", "no line; expected TVSum's annotations"),
+    ],
+)  # fmt: skip
+def test_a_file_of_text_that_does_not_fit_is_refused(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "ydata-tvsum50-anno.tsv"
-    path.write_text("AwmHb44_ouw\tVT\t4,4,4,3\n")
+    path.write_text(text)
     line = refused(path)
-    assert line.startswith(f"{path}: TVSum's annotations as text")
-    assert "expected ydata-tvsum50.mat" in line
+    assert line.startswith(str(path))
+    assert says in line
 
 
 def test_a_pipe_is_not_waited_for_and_a_file_that_another_writes_to_is_read(tmp_path: Path) -> None:
@@ -176,3 +235,21 @@ def test_official_labels_equal_umts_on_every_shot_of_all_fifty_videos(shared_dat
         assert corpus.tagged(entry["domain"])[index]
         assert corpus.duration[index] == pytest.approx(int(entry["frames"]) / entry["fps"], abs=0.1)
     assert len(lines) == 1  # no frame inside a shot differs from its middle
+
+
+def test_the_official_scores_as_text_are_the_same_labels(shared_data: Path, tmp_path: Path) -> None:
+    official = shared_data / "tvsum/ydata-tvsum50.mat"
+    with foreign_hdf5(official, "TVSum") as file:
+        table, scores = file["tvsum50"], {}
+        for row in range(50):
+            name, category = (file[table[field][row, 0]][()].astype("<u2").tobytes().decode("utf-16-le")
+                              for field in ("video", "category"))  # fmt: skip
+            scores[name] = (category, file[table["user_anno"][row, 0]][()].T)
+    tvsum.import_corpus(write_tsv(tmp_path / "x.tsv", scores), tmp_path / "t", report=lambda line: None)
+    tvsum.import_corpus(official, tmp_path / "m", report=lambda line: None)
+    of_mat, of_text = Corpus(tmp_path / "m"), Corpus(tmp_path / "t")
+    for index in range(50):
+        labels, same = of_mat.labels(index), of_text.labels(index)
+        assert labels is not None and same is not None
+        np.testing.assert_array_equal(labels.score, same.score)
+        assert of_text.duration[index] == pytest.approx(of_mat.duration[index], abs=0.05)

@@ -45,11 +45,11 @@ def foreign_hdf5(path: Path, what: str) -> Iterator[h5py.File]:
         raise InputError(f"{path}: damaged, or not what was expected, {what}: {reason}") from error
 
 
-def stored(file: h5py.File, name: object, where: str) -> h5py.Dataset:
+def stored(file: h5py.Group, name: object, where: str) -> h5py.Dataset:
     """A dataset of numbers that lies in the file itself: no link, no external or virtual storage is followed out of it.
 
     Args:
-        file: The file.
+        file: The file, or a group of it.
         name: Of one that lies in it, or a reference.
         where: File and field, for the error.
 
@@ -57,11 +57,11 @@ def stored(file: h5py.File, name: object, where: str) -> h5py.Dataset:
         InputError: There is none.
     """
     found = inside(file, name) if isinstance(name, str) else file[name]
-    if not isinstance(found, h5py.Dataset) or found.file != file or found.dtype.kind not in "fiu":
+    if not isinstance(found, h5py.Dataset) or found.file != file.file or found.dtype.kind not in "fiu":
         raise InputError(f"{where}: expected a dataset of numbers that lies in this file")
     if found.external or found.is_virtual:
         raise InputError(f"{where}: not numbers stored in this file")
-    if found.nbytes > MAX_RATIO * file.id.get_filesize():
+    if found.nbytes > MAX_RATIO * file.file.id.get_filesize():
         raise InputError(f"{where}: {found.dtype} of shape {found.shape}: more than a file of its size can hold")
     check_chunks(found, where)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import shlex
 import tokenize
@@ -26,10 +27,20 @@ _CONVERT = (
     'python -c "import sys, numpy as np; p = sys.argv[1]; x = np.load(p, allow_pickle=True); '
     "np.save(p, np.array(x.tolist() if hasattr(x, 'tolist') else x, 'float32'))\""
 )
-_ARRAY_ERRORS = (
+ARRAY_ERRORS = (
     OSError, ValueError, TypeError, EOFError, SyntaxError, OverflowError, MemoryError, RecursionError,
     tokenize.TokenError,
 )  # fmt: skip
+
+
+def add_dtype(parser: argparse.ArgumentParser) -> None:
+    """Add `--dtype`, of importers of features."""
+    parser.add_argument("--dtype", choices=("float16", "float32"), help="as stored; default: the source's")
+
+
+def add_fps(parser: argparse.ArgumentParser) -> None:
+    """Add `--fps`, of importers of labels that count frames."""
+    parser.add_argument("--fps", type=Path, metavar="FILE", help="frame rates: a csv with the columns id, fps")
 
 
 def safe_id(name: object, where: str) -> str:
@@ -108,7 +119,7 @@ def open_rows(path: Path, where: str) -> NDArray[Any]:
         start = file.read(1)
     try:
         rows: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
-    except _ARRAY_ERRORS as error:
+    except ARRAY_ERRORS as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         if start == _PICKLE or "Python objects" in reason:
             raise InputError(

@@ -1,0 +1,98 @@
+"""One array of an `.npz` file of unknown origin: its header first, its numbers when they are asked for."""
+
+from __future__ import annotations
+
+import shlex
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highlight_lit.data.importers.common.source import ARRAY_ERRORS, MAX_ARRAY_BYTES
+from highlight_lit.errors import InputError
+from highlight_lit.files import open_regular
+from highlight_lit.text import a_few
+
+KEY = "features"
+MAX_MEMBERS = 1000
+_CONVERT = (
+    'python -c "import sys, numpy as np; p = sys.argv[1]; x = np.load(p, allow_pickle=True); '
+    f"np.savez(p, {KEY}=np.array(x['{KEY}'].tolist(), 'float32'))\""
+)
+_ERRORS = (*ARRAY_ERRORS, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, KeyError)
+
+
+class NpzRows:
+    """The array `features` of an `.npz` file, (T, D) floating point; nothing is unpickled.
+
+    Args:
+        path: The file.
+        where: Folder, video and field, for errors.
+
+    Raises:
+        InputError: The file is missing, damaged, no `.npz` file, without that array, or its array is of another type
+            or shape, pickled, or larger than `MAX_ARRAY_BYTES`.
+    """
+
+    def __init__(self, path: Path, where: str) -> None:
+        self._path, self._where = path, f"{where}: {path.name}"
+        with open_regular(path, f"an .npz file with the key {KEY!r}") as file:
+            self._read(file, None)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Some rows; the whole array is read."""
+        with open_regular(self._path, "an .npz file") as file:
+            found = self._read(file, rows)
+        assert found is not None
+        return found
+
+    def _read(self, file: IO[bytes], rows: slice | None) -> NDArray[Any] | None:
+        """The header, and the rows if some are asked for."""
+        try:
+            with zipfile.ZipFile(file) as members:
+                names = [name.removesuffix(".npy") for name in members.namelist()[:MAX_MEMBERS]]
+                if KEY not in names:
+                    raise InputError(f"{self._where}: keys {a_few(names)}; expected {KEY!r}")
+                with members.open(f"{KEY}.npy") as member:
+                    self._header(member)
+                    if rows is None:
+                        return None
+                    size = self.dtype.itemsize * self.shape[0] * self.shape[1]
+                    data = member.read(size + 1)
+                    if len(data) != size:
+                        raise InputError(f"{self._where}: truncated, or longer than its header says")
+                    values = np.frombuffer(data, self.dtype)
+                    found = values.reshape(self.shape[::-1]).T if self._fortran else values.reshape(self.shape)
+                    return found[rows]
+        except InputError:
+            raise
+        except _ERRORS as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{self._where}: truncated or not a plain .npz file ({reason})") from error
+
+    def _header(self, member: IO[bytes]) -> None:
+        version = np.lib.format.read_magic(member)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in read:
+            raise InputError(f"{self._where}: {KEY}: a .npy header of version {version}; expected 1 or 2")
+        self.shape, self._fortran, self.dtype = read[version](member)
+        if self.dtype.hasobject:
+            raise InputError(
+                f"{self._where}: {KEY}: pickled, which could run anything and is never read; if you trust where it is from: "
+                f"{_CONVERT} {shlex.quote(str(self._path))}"
+            )
+        if len(self.shape) != 2 or 0 in self.shape or self.dtype.kind != "f":
+            raise InputError(
+                f"{self._where}: {KEY}: {self.dtype} of shape {self.shape}, expected floating point (clips, width), at least one "
+                "clip"
+            )
+        if self.dtype.itemsize * self.shape[0] * self.shape[1] > MAX_ARRAY_BYTES:
+            raise InputError(
+                f"{self._where}: {KEY}: over {MAX_ARRAY_BYTES >> 20} MiB a video, a bound that cannot be raised"
+            )

@@ -1,0 +1,111 @@
+"""One group of an `.h5` file of video summarization, as a video; the rules are those of `importers.h5`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from highlight_lit.data.importers.common.hdf5 import inside, numbers, stored
+from highlight_lit.data.importers.common.source import Report
+from highlight_lit.data.topics.tags import MAX_LINE, plain_line
+from highlight_lit.data.video import Labels, Video
+from highlight_lit.errors import InputError
+from highlight_lit.text import a_few
+
+TOLERATED_ROWS = 2  # by which a video's arrays may differ
+MAX_FRAMES = 1 << 40
+
+
+def clip_length(where: str, group: h5py.Group, row: Video, rate: float, clip_seconds: float) -> float:
+    """Nominal length of a video's clips, in seconds."""
+    if "picks" not in group:
+        return clip_seconds
+    picks, frames = _picks(group, where)
+    return float(np.median(np.diff(picks, append=frames))) * _duration(row, frames, rate) / frames
+
+
+def _duration(row: Video, frames: int, rate: float) -> float:
+    return frames / rate if np.isnan(row.duration) else row.duration
+
+
+def _numbers(group: h5py.Group, name: str, where: str) -> NDArray[Any]:
+    return numbers(stored(group, name, f"{where}: {name}"), f"{where}: {name}")
+
+
+def _picks(group: h5py.Group, where: str) -> tuple[NDArray[np.int64], int]:
+    """(T,) the frame that each row of features is of, and how many frames there are."""
+    picks, frames = (_numbers(group, name, where).astype(np.float64) for name in ("picks", "n_frames"))
+    count = frames.item() if frames.size == 1 else math.nan
+    if not (1 <= count < MAX_FRAMES and count == int(count)):
+        raise InputError(f"{where}: n_frames: {a_few(map(str, frames.ravel()))}, expected a number of frames")
+    rising = picks.ndim == 1 and len(picks) > 0 and picks[0] >= 0 and (np.diff(picks) > 0).all() and picks[-1] < count
+    if not rising or not (picks == np.rint(picks)).all():
+        raise InputError(f"{where}: picks: expected rising numbers of frames from 0 to below n_frames, {count:g}")
+    return picks.astype(np.int64), int(count)
+
+
+def read_video(
+    where: str, group: h5py.Group, row: Video, kind: str, rate: float, clip_seconds: float, cuts: Report
+) -> Video:
+    """A video with its features and labels, cut to its shortest array."""
+    counted, scored = "picks" in group, kind == "gtscore" and kind in group
+    arrays = {name: _numbers(group, name, where) for name in ("features", *(["gtscore"] if scored else []))}
+    if scored and arrays[kind].size != len(arrays[kind]):
+        raise InputError(f"{where}: gtscore: shape {arrays[kind].shape}, expected a number for each clip")
+    lengths = {name: len(rows) for name, rows in arrays.items()}
+    picks, frames = _picks(group, where) if counted else (np.empty(0, np.int64), 0)
+    if counted:
+        lengths["picks"] = len(picks)
+    elif not np.isnan(row.duration):
+        lengths[f"{row.duration:.2f} s in clips of {clip_seconds:g} s"] = math.ceil(row.duration / clip_seconds)
+    clips = min(lengths.values())
+    if max(lengths.values()) > clips:
+        line = f"{where}: {{}}: {', '.join(f'{name}: {count}' for name, count in lengths.items())}"
+        if max(lengths.values()) - clips > TOLERATED_ROWS:
+            raise InputError(line.format(f"rows disagree by more than {TOLERATED_ROWS}") + "; expected a row a clip")
+        cuts(line.format(f"cut to {clips} clips"))
+    if counted:
+        edges = np.append(picks, frames)[: clips + 1]
+        duration = _duration(row, frames, rate)
+        bounds = edges * (duration / frames)
+    else:
+        duration = clips * clip_seconds if np.isnan(row.duration) else row.duration
+        edges, bounds = np.empty(0, np.int64), np.minimum(clip_seconds * np.arange(clips + 1), duration)
+    span = np.stack([bounds[:-1], bounds[1:]], axis=1)
+    labels = None
+    if scored:
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, which is refused
+            labels = Labels(span, arrays["gtscore"].reshape(-1, 1)[:clips].astype(np.float32))
+    elif kind == "user_summary" and kind in group:
+        labels = Labels(span, _chosen(group, frames, edges, where))
+    title = row.title or _title(group)
+    visual = arrays["features"][:clips]
+    visual = visual if visual.dtype.kind == "f" else visual.astype(np.float32)
+    return replace(row, duration=duration, span=span, visual=visual, title=title, labels=labels)
+
+
+def _chosen(group: h5py.Group, frames: int, edges: NDArray[np.int64], where: str) -> NDArray[np.float32]:
+    """(T, A) 1 where at least half of a clip's frames are in an annotator's summary."""
+    summary = _numbers(group, "user_summary", where)
+    if not frames or summary.ndim != 2 or len(summary) == 0 or summary.shape[1] != frames:
+        raise InputError(
+            f"{where}: user_summary: shape {summary.shape}, expected (annotators, {frames or 'n_frames'}), and picks and n_frames"
+        )
+    if not np.isin(summary, (0, 1)).all():
+        raise InputError(f"{where}: user_summary: expected 0 and 1 alone")
+    upto = np.concatenate([np.zeros((len(summary), 1)), np.cumsum(summary, axis=1)], axis=1)[:, edges]
+    return (2 * np.diff(upto, axis=1) >= np.diff(edges)).T.astype(np.float32)
+
+
+def _title(group: h5py.Group) -> str:
+    """`video_name`, where it is one text that lies in the file."""
+    found = inside(group, "video_name")
+    if not isinstance(found, h5py.Dataset) or found.shape != () or found.external or found.is_virtual:
+        return ""
+    value = found[()] if found.dtype.kind in "SO" else b""
+    return plain_line(value.decode("utf-8", "replace"))[:MAX_LINE] if isinstance(value, bytes) else ""

@@ -1,0 +1,89 @@
+"""TVSum's labels as text: `ydata-tvsum50-anno.tsv`, a line an annotator: video, category, and a score of every frame.
+
+It says no lengths in seconds. The frame rate shows in the scores: they change where a shot of 2 s ends, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highlight_lit.data.importers.common.source import safe_id, text
+from highlight_lit.errors import InputError
+from highlight_lit.files import read_text
+
+SHOT_SECONDS = 2.0
+WHAT = "TVSum's annotations, a video, its category and scores parted by commas in each line"
+RATES = tuple(sorted((15.0, 24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60000 / 1001, 60.0)))
+ANY_RATE = np.arange(10.0, 65.0, 0.001)
+TOLERATED_FRAMES = 2.0  # between a shot's end and where the scores change
+
+
+class Annotated(NamedTuple):
+    """A video: `score` (frames, A)."""
+
+    id: str
+    category: str
+    score: NDArray[np.float64]
+
+
+def read_tsv(path: Path) -> Iterator[Annotated]:
+    """The videos, in the order in which they come.
+
+    Raises:
+        InputError: A line that is no such line, or a video whose lines disagree in category or length.
+    """
+    rows: dict[str, list[NDArray[np.float32]]] = {}
+    categories: dict[str, str] = {}
+    for number, line in enumerate(read_text(path, WHAT).splitlines(), start=1):
+        if not line.strip():
+            continue
+        where, fields = f"{path}: line {number}", line.rstrip("\r\n").split("\t")
+        if len(fields) != 3:
+            raise InputError(f"{where}: {len(fields)} fields parted by tabs, expected 3: {WHAT}")
+        name = safe_id(fields[0], where)
+        try:
+            scores = np.array(fields[2].split(","), np.float32)
+        except ValueError:
+            scores = np.full(1, np.nan, np.float32)
+        if not np.isfinite(scores).all():
+            raise InputError(f"{where}: video {name!r}: expected finite numbers parted by commas")
+        of_video = rows.setdefault(name, [])
+        if categories.setdefault(name, fields[1]) != fields[1]:
+            raise InputError(f"{where}: video {name!r}: category {fields[1]!r}, {categories[name]!r} in a line before")
+        if of_video and len(scores) != len(of_video[0]):
+            raise InputError(f"{where}: video {name!r}: {len(scores)} frames, {len(of_video[0])} in a line before")
+        of_video.append(scores)
+    if not rows:
+        raise InputError(f"{path}: no line; expected {WHAT}")
+    first, annotators = next((name, len(of)) for name, of in rows.items())
+    for name, of in rows.items():
+        if len(of) != annotators:
+            raise InputError(
+                f"{path}: video {name!r}: {len(of)} annotators, expected {annotators} as of video {first!r}"
+            )
+    for name, of in rows.items():
+        yield Annotated(name, text(categories[name]), np.stack(of, axis=1).astype(np.float64))
+
+
+def rate_of_scores(score: NDArray[np.float64]) -> float | None:
+    """Frames a second, from where (frames, A) scores change; None where no rate fits. The common rates are tried first."""
+    changes = 1 + np.flatnonzero((np.diff(score, axis=0) != 0).any(axis=1))
+    if len(changes) == 0:
+        return 30.0 if len(score) < SHOT_SECONDS * 30.0 * 2 else None
+    for rates in (np.array(RATES), ANY_RATE):
+        worst = np.zeros(len(rates))
+        for change in changes:
+            shots = change / (SHOT_SECONDS * rates)
+            # A change belongs to the next frame after the shot's end.
+            worst = np.maximum(worst, np.abs(shots - np.rint(shots)) * SHOT_SECONDS * rates)
+        # A half of a rate that fits would do too, so the highest ones count, and of these the best.
+        fitting = rates[worst <= TOLERATED_FRAMES]
+        if len(fitting):
+            close = rates > 0.75 * fitting.max()
+            return float(rates[close][np.argmin(worst[close])])
+    return None
