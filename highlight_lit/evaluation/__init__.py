@@ -2,5 +2,5 @@
 
 `ranking` holds average precision in each named definition, `benchmarks` the protocols of the three public
 corpora, `levels` what chance, the middle of the video and the annotators reach, `statistics` intervals and
-paired tests. Only numpy and scipy are needed here.
+paired tests, `summaries` the F1 of video summarization. Only numpy and scipy are needed here.
 """

@@ -23,7 +23,7 @@ import h5py
 import numpy as np
 
 from highlight_lit.data.corpus import write_corpus
-from highlight_lit.data.importers.common.hdf5 import foreign_hdf5, inside, stored
+from highlight_lit.data.importers.common.hdf5 import foreign_hdf5, has, inside, stored
 from highlight_lit.data.importers.common.label_table import MEASURES
 from highlight_lit.data.importers.common.source import (
     FirstOf,
@@ -108,7 +108,7 @@ def import_corpus(
             rows = _matched(rows, groups, videos, source, allow_unmatched, report)
         streams = {"visual": _stream(groups, rows, source, dtype)}
         kind = _kind(groups, rows, labels, source, report)
-        counted = any("picks" in groups[row.id] for row in rows)
+        counted = any(has(groups[row.id], "picks") for row in rows)
         nominal = counted and rate is None and any(np.isnan(row.duration) for row in rows)
         if nominal:
             report(
@@ -188,7 +188,7 @@ def _kind(
     groups: dict[str, h5py.Group], rows: Sequence[Video], wanted: str | None, source: Path, report: Report
 ) -> str:
     """Which labels are taken, said in a line."""
-    counts = {name: sum(name in groups[row.id] for row in rows) for name in KINDS}
+    counts = {name: sum(has(groups[row.id], name) for row in rows) for name in KINDS}
     kind = wanted or next((name for name, count in counts.items() if count), "none")
     if kind == "none":
         report(f"{source}: no labels are taken")

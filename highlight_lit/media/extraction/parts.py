@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from highlight_lit.data.corpus import SHARD_BYTES, Corpus
 from highlight_lit.data.manifest import MANIFEST, read_manifest, write_manifest
@@ -215,6 +215,7 @@ def pack(root: Path, streams: dict[str, Stream], now: Mapping[str, Sidecar]) -> 
         left.unlink(missing_ok=True)
     for left in (root / PARTS).glob(f"{_SCRATCH}*"):
         shutil.rmtree(left, ignore_errors=True)
+    judged = {key: value for key, value in _manifest(root).items() if key in ("benchmark", "clock")}  # of own labels
     shards = _packed(root)
     packed = {name for path in shards for name in _ids(Shard(path))}
     parts = sorted((root / PARTS).glob("[!.]*.h5"))
@@ -232,10 +233,14 @@ def pack(root: Path, streams: dict[str, Stream], now: Mapping[str, Sidecar]) -> 
             for path in stale:
                 os.replace(folder / path.name, path)
         write_sources(root / SOURCES, _sources(root))
-        write_manifest(root, root.name, extracted=True)
+        write_manifest(root, root.name, **judged, extracted=True)
     for path in [*parts, *(root / PARTS).glob("[!.]*.json")]:
         path.unlink(missing_ok=True)
     return set().union(*changed.values())
+
+
+def _manifest(root: Path) -> dict[str, Any]:
+    return read_manifest(root) if (root / MANIFEST).exists() else {}
 
 
 def _changed(path: Path, now: Mapping[str, Sidecar]) -> set[str]:

@@ -254,6 +254,10 @@ def test_a_file_that_is_none_or_points_elsewhere_is_refused(refused: Any, tmp_pa
         file["a/features"] = h5py.ExternalLink("other.h5", "/b/features")
     assert "video 'a': features: expected a dataset of numbers that lies in this file" in refused(path)
     with h5py.File(path, "r+") as file:
+        del file["a/features"], file["a/picks"]
+        file["a/features"], file["a/picks"] = np.ones((7, 4)), h5py.ExternalLink("other.h5", "/b/picks")
+    assert "video 'a': picks: expected a dataset of numbers that lies in this file" in refused(path)
+    with h5py.File(path, "r+") as file:
         del file["a/features"]
         file["a"].create_dataset("features", (1 << 26, 4), "f4", chunks=(1 << 16, 4), compression="gzip")
     assert "more than a file of its size can hold" in refused(path)

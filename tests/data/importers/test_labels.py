@@ -296,6 +296,22 @@ def test_labels_in_seconds_do_not_meet_spans_in_frames(tmp_path: Path, run: Any)
     assert "clock: its spans are frames, not seconds" in said
 
 
+def test_import_npz_takes_a_table(tmp_path: Path, run: Any) -> None:
+    (tmp_path / "f/slowfast").mkdir(parents=True)
+    np.savez(tmp_path / "f/slowfast/a.npz", features=np.ones((5, 2)))
+    (tmp_path / "labels.csv").write_text(f"{HEADER}\na,0,2,1\na,2,4,0\n")
+    status, said = run("import", "npz", tmp_path / "f", "--labels", tmp_path / "labels.csv", "--out", tmp_path / "out")
+    assert status == 0, said
+    assert Corpus(tmp_path / "out").labels(0).score[:, 0].tolist() == [1, 0]  # type: ignore[union-attr]
+    # A video without a row in a table lasts as long as its clips, two seconds each.
+    (tmp_path / "labels.csv").write_text(f"{HEADER}\na,0,12.1,1\n")
+    status, said = run(
+        "import", "npz", tmp_path / "f", "--labels", tmp_path / "labels.csv", "--out", tmp_path / "other"
+    )
+    assert status == 2
+    assert "1 of 1 labels lie beyond its end at 10.00 s" in said
+
+
 def test_import_npy_takes_a_table(tmp_path: Path, run: Any) -> None:
     (tmp_path / "f/visual").mkdir(parents=True)
     for name, clips in (("a", 5), ("b", 3)):

@@ -281,3 +281,16 @@ def test_slices_tell_them_apart_alike(folder, clip):
     for which in ("2/2", "1/2", None):
         assert extract(folder, "a/x.mp4,dog,,", "b/x.mp4,cat,,", slice_of=which).failed == []
     assert tags_of(folder) == {"a_x": ("dog",), "b_x": ("cat",)}
+
+
+def test_own_labels_stay_when_tags_are_mended(folder, decoded):
+    extract(folder)
+    root, table = folder.parent / "corpus", folder.parent / "labels.csv"
+    table.write_text("video,start,end,label\nid-a,0,1,0.5\nid-a,1,1.9,3\n")
+    assert main(["import", "labels", str(table), "--into", str(root)]) == 0
+    (folder / "a.info.json").write_text(json.dumps({"id": "id-a", "title": "New", "tags": ["Surf"]}))
+    assert extract(folder).updated == 1
+    corpus = Corpus(root)
+    labels = corpus.labels(corpus.index("id-a"))
+    assert labels.score[:, 0].tolist() == [0.5, 3]
+    assert (corpus.manifest["benchmark"], corpus.manifest["extracted"], len(decoded)) == ("importance", True, 3)

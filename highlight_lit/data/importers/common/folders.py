@@ -182,11 +182,13 @@ class Arrays:
             raise InputError(f"{self.source}: no visual/ID.npy and no audio/ID.npy")
         return streams
 
+    def lasting(self, row: Video) -> Video:
+        """A row with a duration: that of its clips, where it has none."""
+        return replace(row, duration=self.clips(row)[0] * self.clip_seconds) if np.isnan(row.duration) else row
+
     def video(self, row: Video) -> Video:
         """A row with its features and the spans of its clips."""
         clips, _ = self.clips(row)
-        duration = clips * self.clip_seconds if np.isnan(row.duration) else row.duration
-        row = replace(row, duration=duration)
         visual, audio = (
             np.concatenate([rows[:clips] for rows in found], axis=1) if (found := self.open(name, row)) else None
             for name in STREAMS
@@ -236,6 +238,7 @@ def import_arrays(
     rows = arrays.matched(table, rows, allow_unmatched, report)
     streams = arrays.streams(rows, dtype)
     arrays.report_cuts(rows, report)
+    rows = [arrays.lasting(row) for row in rows]
     labelled = labels(rows)
     tally = Tally()
 

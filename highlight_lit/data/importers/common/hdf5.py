@@ -67,6 +67,11 @@ def stored(file: h5py.Group, name: object, where: str) -> h5py.Dataset:
     return found
 
 
+def has(group: h5py.Group, name: str) -> bool:
+    """Whether a group has something under a name, a link too, which is not followed."""
+    return bool(group.id.links.exists(name.encode()))
+
+
 def inside(group: h5py.Group, name: str) -> Any:
     """What a group has under a name itself, None if it has nothing or a link: another file is not even opened."""
     links, key = group.id.links, name.encode()

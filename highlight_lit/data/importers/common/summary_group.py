@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.importers.common.hdf5 import inside, numbers, stored
+from highlight_lit.data.importers.common.hdf5 import has, inside, numbers, stored
 from highlight_lit.data.importers.common.source import Report
 from highlight_lit.data.topics.tags import MAX_LINE, plain_line
 from highlight_lit.data.video import Labels, Video
@@ -19,11 +19,12 @@ from highlight_lit.text import a_few
 
 TOLERATED_ROWS = 2  # by which a video's arrays may differ
 MAX_FRAMES = 1 << 40
+MAX_TITLE = 4 * MAX_LINE  # bytes
 
 
 def clip_length(where: str, group: h5py.Group, row: Video, rate: float, clip_seconds: float) -> float:
     """Nominal length of a video's clips, in seconds."""
-    if "picks" not in group:
+    if not has(group, "picks"):
         return clip_seconds
     picks, frames = _picks(group, where)
     return float(np.median(np.diff(picks, append=frames))) * _duration(row, frames, rate) / frames
@@ -53,7 +54,7 @@ def read_video(
     where: str, group: h5py.Group, row: Video, kind: str, rate: float, clip_seconds: float, cuts: Report
 ) -> Video:
     """A video with its features and labels, cut to its shortest array."""
-    counted, scored = "picks" in group, kind == "gtscore" and kind in group
+    counted, scored = has(group, "picks"), kind == "gtscore" and has(group, kind)
     arrays = {name: _numbers(group, name, where) for name in ("features", *(["gtscore"] if scored else []))}
     if scored and arrays[kind].size != len(arrays[kind]):
         raise InputError(f"{where}: gtscore: shape {arrays[kind].shape}, expected a number for each clip")
@@ -81,7 +82,7 @@ def read_video(
     if scored:
         with np.errstate(over="ignore"):  # what is too large becomes infinite, which is refused
             labels = Labels(span, arrays["gtscore"].reshape(-1, 1)[:clips].astype(np.float32))
-    elif kind == "user_summary" and kind in group:
+    elif kind == "user_summary" and has(group, kind):
         labels = Labels(span, _chosen(group, frames, edges, where))
     title = row.title or _title(group)
     visual = arrays["features"][:clips]
@@ -105,7 +106,13 @@ def _chosen(group: h5py.Group, frames: int, edges: NDArray[np.int64], where: str
 def _title(group: h5py.Group) -> str:
     """`video_name`, where it is one text that lies in the file."""
     found = inside(group, "video_name")
-    if not isinstance(found, h5py.Dataset) or found.shape != () or found.external or found.is_virtual:
+    if (
+        not isinstance(found, h5py.Dataset)
+        or found.shape != ()
+        or found.external
+        or found.is_virtual
+        or found.nbytes > MAX_TITLE
+    ):
         return ""
     value = found[()] if found.dtype.kind in "SO" else b""
-    return plain_line(value.decode("utf-8", "replace"))[:MAX_LINE] if isinstance(value, bytes) else ""
+    return plain_line(value[:MAX_TITLE].decode("utf-8", "replace"))[:MAX_LINE] if isinstance(value, bytes) else ""
