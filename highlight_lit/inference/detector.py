@@ -16,6 +16,7 @@ from torch import nn
 from highlight_lit.data.batches import Bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import VideoLoader
+from highlight_lit.data.topics.folds import is_fold
 from highlight_lit.data.video import STREAMS, Stream
 from highlight_lit.errors import InputError
 from highlight_lit.inference.batch import Rows, bag_of_rows, whole_video_logits
@@ -41,12 +42,14 @@ class Detector:
         topic: What it was trained for.
         streams: The streams it reads; features must have the same width, and extractor where both name one.
         source: Its checkpoint.
+        fold: The fold of the topic's videos that it was trained without, K/n; None: it was trained on the corpus' list.
     """
 
     network: nn.Module
     topic: str
     streams: dict[str, Stream]
     source: Path
+    fold: str | None = None
 
     def check(self, streams: Mapping[str, Stream], where: str) -> None:
         """Refuse features that are not of the kind it was trained on.
@@ -152,7 +155,10 @@ def load_detector(path: Path, trusted: Sequence[str] = ()) -> Detector:
     reads = set(getattr(network, "embeddings", streams))
     if reads != set(streams):
         raise InputError(f"{path}: streams: {', '.join(streams)}; its network reads {', '.join(sorted(reads))}")
-    return Detector(network, topic, streams, path)
+    fold = parts.get("fold")
+    if fold is not None and not is_fold(fold):
+        raise InputError(f"{path}: fold: {shown(str(fold))}; expected K/n or none")
+    return Detector(network, topic, streams, path, fold)
 
 
 def _mapping(of: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:

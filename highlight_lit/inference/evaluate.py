@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.topics.folds import cross_fitted
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import Judgement, judge, labelled_videos
 from highlight_lit.evaluation.scores import ClipScores
@@ -37,12 +38,35 @@ def evaluate(
     """
     opened = corpus if isinstance(corpus, Corpus) else Corpus(Path(corpus))
     if isinstance(system, Detector):
+        opened = judged_on(opened, [system], how.get("split", "test"))
         return judge(
             opened, topics or [system.topic], scores_of(system, opened, topics, how.get("split", "test")), **how
         )
     if topics is None:
         raise InputError("topics: missing; expected those that the scores are of")
     return judge(opened, topics, system, **how)
+
+
+def judged_on(corpus: Corpus, detectors: Sequence[Detector], split: str = "test") -> Corpus:
+    """The corpus with the lists that detectors are judged by: for those of a fold its videos alone, which they never saw.
+
+    Raises:
+        InputError: Detectors of several folds, or of a fold and several topics; or another list than `test` is asked for.
+    """
+    folds = {(detector.topic, detector.fold) for detector in detectors}
+    if all(fold is None for _, fold in folds):
+        return corpus
+    if len(folds) > 1:
+        raise InputError(
+            f"{detectors[0].source}: checkpoints of several folds or topics; expected those of one fold and topic "
+            "(the table of their sweep puts folds together)"
+        )
+    if split != "test":
+        raise InputError(
+            f"--split {split}: {detectors[0].source} was trained without a fold, and is judged on that alone"
+        )
+    [(topic, fold)] = folds
+    return cross_fitted(corpus, topic, str(fold))
 
 
 def scores_of(

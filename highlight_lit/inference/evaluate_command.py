@@ -16,7 +16,7 @@ from highlight_lit.evaluation.judge import OUTPUTS, Judgement, judge, judge_seve
 from highlight_lit.evaluation.scores import ClipScores, matched, read_scores, write_scores
 from highlight_lit.files import not_an_input
 from highlight_lit.inference.detector import Detector, load_detector
-from highlight_lit.inference.evaluate import scores_of
+from highlight_lit.inference.evaluate import judged_on, scores_of
 from highlight_lit.inference.tables import Judged, of_checkpoints, of_system
 from highlight_lit.methods import score
 from highlight_lit.text import a_few, say, say_table
@@ -97,6 +97,12 @@ def _checkpoints(options: argparse.Namespace, corpus: Corpus) -> int:
         raise InputError(f"--topics {strange[0]}: no checkpoint of this topic; they have {a_few(of_topic)}")
     name, split = str(corpus.manifest["name"]), options.split or "test"
     how = {"empty": options.empty, "draws": options.draws, "split": split}
+    used = [detector for topic in topics for detector in of_topic[topic]]
+    corpus = judged_on(corpus, used, split)
+    if used[0].fold is not None:
+        _note(
+            f"fold {used[0].fold} of {used[0].topic}: judged on the fold's videos, which no checkpoint was trained on"
+        )
     if all(len(of_topic[topic]) == 1 for topic in topics):
         scores: Scores = {}
         for topic in topics:

@@ -42,6 +42,7 @@ class HighlightModule(pl.LightningModule):
             (`HighlightDataModule.features`).
         topic: What it detects the highlights of.
         seed: Of the steps.
+        fold: The fold that it is trained without, K/n; None: the corpus' own lists.
 
     Raises:
         InputError: A node whose class does not exist or does not take an argument; no streams.
@@ -55,6 +56,7 @@ class HighlightModule(pl.LightningModule):
         streams: Mapping[str, Mapping[str, Any]] | None = None,
         topic: str = "",
         seed: int = 0,
+        fold: str | None = None,
     ) -> None:
         super().__init__()
         if not streams:

@@ -183,7 +183,9 @@ def make_module(plain: Plain, corpus: Corpus) -> HighlightModule:
     check_network(plain["model"], streams, plain["data"]["pairs"], plain["tau"])
     seed = folded(plain["seed"])
     pl.seed_everything(seed, verbose=False)
-    module = HighlightModule(plain["model"], plain["loss"], plain["optimizer"], streams, plain["topic"], seed)
+    module = HighlightModule(
+        plain["model"], plain["loss"], plain["optimizer"], streams, plain["topic"], seed, plain["data"].get("fold")
+    )
     embeddings: Any = getattr(module.network, "embeddings", plain["streams"])
     reads = set(embeddings)
     if reads != set(plain["streams"]):

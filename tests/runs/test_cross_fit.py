@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from highlight_lit.cli import main
 from highlight_lit.runs.cross_fit import put_together
+from highlight_lit.runs.ledger import records
 
 
 def fold(
@@ -45,3 +50,22 @@ def test_folds_of_other_settings_or_seeds_are_not_mixed_and_what_lacks_a_fold_st
     plain = {**fold(1, 2, {"z": 0.2}, 0.3, 0.1), "config": {"data": {"fold": None}}}
     found = put_together([one, other, of_three, plain, two])
     assert sorted(str(record["config"]["data"]["fold"]) for record in found) == ["1/3", "2 folds", "2/2", "None"]
+
+
+def test_a_checkpoint_of_a_fold_is_judged_on_that_fold_alone(
+    quick_train: Callable[..., int], small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert quick_train("data.fold=1/2,2/2", multirun=True) == 0
+    capsys.readouterr()
+    found = {each["config"]["data"]["fold"]: each for each in records(tmp_path / "runs")}
+    paths = [str(tmp_path / "runs" / found[fold]["id"] / "last.ckpt") for fold in ("1/2", "2/2")]
+    words = ["evaluate", "--corpus", str(small_corpus), "--draws", "10", "--checkpoint"]
+    assert main([*words, paths[0], "--out", str(tmp_path / "judged")]) == 0
+    judged = json.loads((tmp_path / "judged" / "evaluation.json").read_text())
+    [measure] = [each for name, each in judged["measures"].items() if name == found["1/2"]["evaluation"]["primary"]]
+    assert measure["mean"] == found["1/2"]["evaluation"]["measures"][found["1/2"]["evaluation"]["primary"]]["mean"]
+    assert "judged on the fold's videos" in capsys.readouterr().err
+    assert main([*words, *paths]) == 2
+    assert "several folds" in capsys.readouterr().err
+    assert main([*words, paths[0], "--split", "all"]) == 2
+    assert "is judged on that alone" in capsys.readouterr().err
