@@ -53,6 +53,38 @@ def _unwritten(*shape: int) -> Change:
     return lambda made, key, array: made.create_dataset(key, shape=shape, dtype="f4", chunks=(1,) * len(shape))
 
 
+STRANGE: dict[str, Change] = {
+    "virtual": lambda made, key, array: made.create_virtual_dataset(key, _virtual(array)),
+    "external": lambda made, key, array: made.create_dataset(
+        key, array.shape, "f4", external=[("/etc/hostname", 0, array.nbytes)]
+    ),
+    "compound": lambda made, key, array: made.create_dataset(key, data=np.zeros((VIDEOS, 10), [("a", "f4"), ("b", "i4")])),
+    "link to itself": lambda made, key, array: made.__setitem__(key, h5py.SoftLink(f"/{key}")),
+    "text": lambda made, key, array: made.create_dataset(key, array.shape, h5py.string_dtype()),
+    "references": lambda made, key, array: made.create_dataset(key, array.shape, h5py.ref_dtype),
+    "complex": lambda made, key, array: made.create_dataset(key, data=array.astype("c8")),
+    "opaque": lambda made, key, array: made.create_dataset(key, data=np.zeros(array.shape, "V4")),
+    "group": lambda made, key, array: made.create_group(key),
+}  # fmt: skip
+
+
+def _virtual(array: Any) -> h5py.VirtualLayout:
+    layout = h5py.VirtualLayout(array.shape, "f4")
+    layout[:] = h5py.VirtualSource("pipe.h5", "x", array.shape)
+    return layout
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_ave_reads_numbers_of_the_file_itself_alone(tmp_path: Path, kind: str) -> None:
+    os.mkfifo(tmp_path / "pipe.h5")
+    ave_folder(tmp_path, "visual_feature.h5", STRANGE[kind])
+    with pytest.raises(
+        InputError, match=r"visual_feature\.h5: avadataset: (not numbers stored|expected a dataset of num)"
+    ):
+        ave.import_corpus(tmp_path, tmp_path / "corpus", report=lambda line: None)
+    assert not (tmp_path / "corpus").exists()
+
+
 def _one_chunk(made: h5py.File, key: str, array: Any) -> None:
     chunks, most = (4000, 10, 6000), (None,) * 3
     made.create_dataset(key, shape=array.shape, maxshape=most, chunks=chunks, dtype="f4", compression="gzip")
