@@ -101,6 +101,6 @@ def test_a_topic_without_a_training_video_is_refused_in_a_line(name: str, labell
 
 
 def test_mini_net_learns_a_signal_that_lies_in_one_stream(tmp_path: Path) -> None:
-    corpus = signal.planted(tmp_path / "c", "picture")
+    corpus = signal.planted(tmp_path / "c", "visual")
     (found,) = signal.areas(corpus, ("model=mini_net", "modality=visual"), 0, (100,))
     assert found > 0.9  # area under the ROC curve; 0.5 is chance

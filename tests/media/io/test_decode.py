@@ -72,7 +72,7 @@ def test_a_list_of_other_files_is_refused_before_any_of_them_is_opened(tmp_path,
     (tmp_path / "sub.sub").touch()
     (tmp_path / "other1.png").touch()
     (tmp_path / name).write_text(LISTS[name])
-    with opened_in(tmp_path) as names, pytest.raises(InputError, match="a frame, a playlist or text is none"):
+    with opened_in(tmp_path) as names, pytest.raises(InputError, match="an image, a playlist or text is none"):
         Source(tmp_path / name)
     assert names == {name}
 

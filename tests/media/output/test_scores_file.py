@@ -16,6 +16,7 @@ from highlight_lit.cli import main
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.scores import ClipScores, write_scores
 from highlight_lit.inference.raw_video import VideoScores
+from highlight_lit.media.io import decode
 from highlight_lit.media.io.bounds import MAX_CLIPS
 from highlight_lit.media.output import scores_file
 from highlight_lit.media.output.scores_file import check_same_video, read_scores, write_scores_csv, write_scores_json
@@ -191,14 +192,14 @@ def test_scores_of_a_video_of_another_length_are_refused(tmp_path, made, capsys)
 def test_a_container_that_states_another_length_is_measured(tmp_path, made, monkeypatch):
     video = made.write_video(tmp_path / "ten.ts", 10, format="mpegts", audio_codec="mp2")
     path = written(tmp_path, 10)
-    real = scores_file.Source
+    real = decode.Source
 
     def lying(path: Path) -> Any:
         source = real(path)
         source.stated = 500.0
         return source
 
-    monkeypatch.setattr(scores_file, "Source", lying)
+    monkeypatch.setattr(decode, "Source", lying)
     check_same_video(path, read_scores(path, video), video)
     with pytest.raises(InputError, match=r"lasts 10\.\d s"):
         check_same_video(path, read_scores(written(tmp_path, 250), video), video)
