@@ -118,5 +118,6 @@ def test_memory_is_flat_in_the_length_of_the_video(tmp_path, made):
         assert clips == 60 * minutes
     print(f"peak memory: {peaks[10]} MB for 10 minutes, {peaks[180]} MB for 3 hours")
     assert peaks[180] < 1000
-    # What grows are the features alone: 3 hours of 640 numbers are 28 MB, gathered once.
-    assert peaks[180] - peaks[10] < 120
+    # What grows are the features alone: 3 hours of 640 numbers are 28 MB, in memory as they came and gathered, the audio's
+    # once more; and what the allocator keeps of them. Samples of the 170 minutes more would be 650 MB.
+    assert peaks[180] - peaks[10] < 150
