@@ -157,3 +157,12 @@ def test_a_sweep_into_a_file_is_refused_in_one_line(small_corpus: Path, tmp_path
 def test_flags_of_hydra_that_exclude_each_other_are_refused_in_one_line(modes: tuple[str, ...]) -> None:
     with pytest.raises(InputError, match=r"expected one of these; --cfg job shows a single run's configuration"):
         train(["topic=dog", *modes])
+
+
+def test_every_file_of_the_configuration_is_composed() -> None:
+    """Those of the groups are, above; of the rest each has its command."""
+    assert sorted(path.name for path in CONFIG_DIR.glob("*.yaml")) == ["config.yaml", "extract.yaml"]
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        config = compose("extract", ["videos=v", "out=corpus", "slices=4"])
+    assert (config.videos, config.slices, config.slice) == ("v", 4, 1)
+    assert {path.suffix for path in CONFIG_DIR.rglob("*") if path.is_file()} == {".yaml"}

@@ -14,7 +14,8 @@ import pytest
 from numpy.typing import NDArray
 
 from highlight_lit.cli import main
-from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.corpus import Corpus, write_corpus
+from highlight_lit.data.video import Stream, Video
 from highlight_lit.evaluation.scores import ClipScores, write_scores
 from highlight_lit.methods import METHODS
 from highlight_lit.methods.videos import Videos
@@ -179,3 +180,33 @@ def test_a_seed_of_any_size_works(small_corpus: Path, seed: int, monkeypatch: py
     evaluate("--method", "vesd", "--corpus", small_corpus, "--seed", seed + 1, "--topics", "topic01")
     assert seen[0] != seen[1]
     assert max(seen) < 2**32
+
+
+def test_a_checkpoint_is_judged_on_the_list_that_is_asked_for(
+    tmp_path: Path, make_video: Callable[..., Video], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `evaluate.split` of a run has it; what is no checkpoint has no such choice."""
+    root = tmp_path / "corpus"
+    lists = {f"{split}{n}": split for split, count in (("train", 4), ("val", 2), ("test", 3)) for n in range(count)}
+    videos = [make_video(name, 4, split=split) for name, split in lists.items()]
+    videos += [make_video(f"other{n}", 70, tags=("cat",), split="train") for n in range(4)]
+    streams = {"visual": Stream(4), "audio": Stream(3)}
+    write_corpus(root, videos, streams, name="lists", clip_seconds=1.0)
+    words = [f"data.root={root}", f"out={tmp_path / 'runs'}", "topic=dog", "data.pairs=2", "tau=4", "model.d=4",
+             "trainer.max_epochs=1", "logger=none", "evaluate.draws=10"]  # fmt: skip
+    for split in ("test", "val", "all"):
+        assert main(["train", *words, f"evaluate.split={split}"]) == 0
+    runs = {record["config"]["evaluate"]["split"]: record for record in records(tmp_path / "runs")}
+    checkpoint = tmp_path / "runs" / runs["test"]["id"] / "last.ckpt"
+    for given, split in ([], "test"), (["--split", "val"], "val"), (["--split", "all"], "all"):
+        out = tmp_path / f"judged {split}"
+        assert evaluate("--corpus", root, "--checkpoint", checkpoint, *given, "--out", out) == 0
+        expected = {name for name, of in lists.items() if of in ("val", "test") and split in (of, "all")}
+        assert {row["video"] for row in csv.DictReader((out / "scores.csv").open())} == expected
+        found = json.loads((out / "evaluation.json").read_text())["measures"]
+        of_run = runs[split]["evaluation"]["measures"]
+        assert found.keys() == of_run.keys()
+        assert [found[name]["mean"] for name in found] == pytest.approx([of_run[name]["mean"] for name in found])
+    capsys.readouterr()
+    assert evaluate("--corpus", root, "--method", "recurrence", "--split", "val") == 2
+    assert "--split: of --checkpoint alone" in capsys.readouterr().err

@@ -13,9 +13,9 @@ from tests.config.test_config import GROUPS
 
 Train = Callable[..., int]
 NEEDS = {"tensorboard": "tensorboard", "mlflow": "mlflow"}
-# The best of an epoch, and its end, need an epoch; a study and a search are sweeps of their own.
+# The best of an epoch, and its end, need an epoch; a search is tried in test_search, debug below.
 OPTIONS = [(group, option) for group, options in GROUPS.items() for option in options
-           if group not in ("study", "hparams_search", "debug")]  # fmt: skip
+           if group not in ("hparams_search", "debug")]  # fmt: skip
 _GUIDED = ["experiment=guided", "data.validation=0", "teacher.seeds=1", "trainer.max_steps=1"]
 FURTHER = {
     "fusion/audio_only": ["modality=audio"], "fusion/visual_only": ["modality=visual"],
