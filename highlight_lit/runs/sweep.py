@@ -64,7 +64,9 @@ class Sweep(Callback):
             owner = re.fullmatch(rf"{re.escape(here)}(\d+)-[^-]*", left.name)
             if owner is not None and not alive(int(owner[1])):  # it was killed
                 shutil.rmtree(left, ignore_errors=True)
-        if not config.hydra.launcher._target_.endswith(".BasicLauncher"):  # others have jobs run by other processes
+        if not config.hydra.launcher._target_.endswith(
+            (".BasicLauncher", ".StackedLauncher")
+        ):  # jobs of other processes
             Sweep._open.enter_context(conducted(Path(os.environ[_NOTES]), Sweep.signals))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:

@@ -99,31 +99,43 @@ def check_network(
     Raises:
         InputError: Its weights, or what a batch leaves in it for the gradient, are too many.
     """
+    try:
+        weights, batch = needs(model, streams, pairs, tau)
+    except InputError:
+        return  # the same is said when it is made, unless its class cannot be made without memory
+    if 4 * _WEIGHT_COPIES * weights > memory():
+        raise InputError(
+            f"model: {weights:,} weights take {4 * _WEIGHT_COPIES * weights / 1e9:.0f} GB to train; expected at most "
+            f"{memory() / 1e9:.0f} GB, this machine's memory (rank, model.d and fusion decide how many they are)"
+        )
+    most = max(memory(), torch.cuda.mem_get_info()[1] if torch.cuda.is_available() else 0)
+    if batch > most:
+        raise InputError(
+            f"model: a batch takes {batch / 1e9:.0f} GB in it to train; expected at most {most / 1e9:.0f} GB, this "
+            "machine's memory (data.pairs, tau, rank, model.d and fusion decide how much it is)"
+        )
+
+
+def needs(model: Mapping[str, Any], streams: Mapping[str, Mapping[str, Any]], pairs: int, tau: int) -> tuple[int, int]:
+    """What a network needs to train, told without asking for memory: its weights, and the bytes that a batch leaves in it.
+
+    Raises:
+        InputError: Its class cannot be made, or not without memory.
+    """
     widths = {name: stream["width"] for name, stream in streams.items()}
     asked = _Asked()  # type: ignore[no-untyped-call]
     with FakeTensorMode():  # tensors that are shapes alone
-        try:
-            network = build(model, "model", Dv=widths.get("visual"), Da=widths.get("audio"))
-        except InputError:
-            return  # the same is said when it is made, unless its class cannot be made without memory
+        network = build(model, "model", Dv=widths.get("visual"), Da=widths.get("audio"))
         weights = sum(parameter.numel() for parameter in network.parameters())
         if 4 * _WEIGHT_COPIES * weights > memory():
-            raise InputError(
-                f"model: {weights:,} weights take {4 * _WEIGHT_COPIES * weights / 1e9:.0f} GB to train; expected at most "
-                f"{memory() / 1e9:.0f} GB, this machine's memory (rank, model.d and fusion decide how many they are)"
-            )
+            return weights, 0
         visual, audio = (
             torch.empty(2 * pairs, tau, widths[name]) if name in widths else None for name in ("visual", "audio")
         )
         clips = torch.ones(2 * pairs, tau, dtype=torch.bool)
         with contextlib.suppress(Exception), asked:  # a class of the user's may look at numbers, which are not there
             network(visual, audio, clips, clips)
-    most = max(memory(), torch.cuda.mem_get_info()[1] if torch.cuda.is_available() else 0)
-    if asked.bytes > most:
-        raise InputError(
-            f"model: a batch takes {asked.bytes / 1e9:.0f} GB in it to train; expected at most {most / 1e9:.0f} GB, this "
-            "machine's memory (data.pairs, tau, rank, model.d and fusion decide how much it is)"
-        )
+    return weights, asked.bytes
 
 
 class _Asked(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -102,16 +102,8 @@ class HighlightModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer over all parameters, and its schedule in epochs."""
-        nodes = self.hparams["optimizer"]
-        make = build({**nodes["algorithm"], "_partial_": True}, "optimizer.algorithm")
-        try:
-            optimizer = make(self.network.parameters())
-        except (TypeError, ValueError) as error:
-            raise InputError(f"optimizer.algorithm: {nodes['algorithm']['_target_']}: {error}") from error
-        if nodes["schedule"] is None:
-            return optimizer
-        schedule = build({**nodes["schedule"], "_partial_": True}, "optimizer.schedule")(optimizer)
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        optimizer, schedule = make_optimizer(self.hparams["optimizer"], self.network.parameters())
+        return optimizer if schedule is None else {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def forward(self, bags: Bags) -> Any:
         """What the network says of a batch of bags."""
@@ -217,6 +209,26 @@ class HighlightModule(pl.LightningModule):
         """Keep the clip logits of a whole video."""
         video, bags = batch
         self.clip_logits.update(video, whole_video_logits(self.network, bags))
+
+
+def make_optimizer(nodes: Mapping[str, Any], weights: Iterable[Tensor]) -> tuple[Any, Any]:
+    """An optimizer over some weights, and its schedule in epochs, None where there is none.
+
+    Args:
+        nodes: `algorithm` and `schedule`.
+        weights: What it is to change.
+
+    Raises:
+        InputError: A class does not exist, or does not take an argument or its value.
+    """
+    make = build({**nodes["algorithm"], "_partial_": True}, "optimizer.algorithm")
+    try:
+        optimizer = make(weights)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"optimizer.algorithm: {nodes['algorithm']['_target_']}: {error}") from error
+    if nodes["schedule"] is None:
+        return optimizer, None
+    return optimizer, build({**nodes["schedule"], "_partial_": True}, "optimizer.schedule")(optimizer)
 
 
 def log_epoch(loggers: Iterable[Logger], epoch: Mapping[str, float]) -> None:

@@ -27,6 +27,8 @@ def outcome_of(trainer: pl.Trainer, module: HighlightModule, last: LastCheckpoin
         "steps": trainer.global_step,
         "losses": {name: value for name, value in history[-1].items() if "/" in name} if history else {},
     }
+    if last.stacked > 1:
+        outcome["stacked"] = last.stacked  # with others at once: the last bits differ from those of a cell alone
     if (kept := best(trainer)) is not None:
         checkpoint = read_checkpoint(Path(kept.best_model_path))
         module.load_state_dict(checkpoint["state_dict"])

@@ -40,11 +40,12 @@ class LastCheckpoint(Checkpoint):
     Attributes:
         seconds: Spent in training so far, over all the processes the run has had.
         began: Whether training has begun, in this process: what it goes on from is restored then.
+        stacked: How many cells its training was stacked of (`training.stacked`), 1 if it was not.
     """
 
     def __init__(self, path: Path, signals: Signals, steps: int | None = None, minutes: float | None = 5.0) -> None:
         self.path, self.steps, self.minutes, self.signals = path, steps, minutes, signals
-        self.seconds, self.began, self._between_epochs = 0.0, False, False
+        self.seconds, self.stacked, self.began, self._between_epochs = 0.0, 1, False, False
         self._resumed_at = self._saved_at = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -112,11 +113,11 @@ class LastCheckpoint(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """What goes into the checkpoint."""
-        return {"seconds": self.seconds}
+        return {"seconds": self.seconds, **({"stacked": self.stacked} if self.stacked > 1 else {})}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting."""
-        self.seconds = float(state_dict["seconds"])
+        self.seconds, self.stacked = float(state_dict["seconds"]), int(state_dict.get("stacked", 1))
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

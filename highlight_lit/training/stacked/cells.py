@@ -1,0 +1,174 @@
+"""Which cells of a sweep can be trained together, and why another cannot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import ProgressBar
+
+from highlight_lit.config.build import build, drop_left_arguments
+from highlight_lit.config.identity import as_plain, identity
+from highlight_lit.config.schema import DATA, check
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.datamodule import HighlightData
+from highlight_lit.errors import InputError
+from highlight_lit.runs import ledger
+from highlight_lit.runs.before import done_before
+from highlight_lit.runs.names import cell_name
+from highlight_lit.signals import Signals
+from highlight_lit.training.callbacks.checkpoints import NAME, LastCheckpoint, read_checkpoint, resumable
+from highlight_lit.training.stacked.stack import ELEMENTWISE, Member, numbers
+from highlight_lit.training.stacked.state import restore
+from highlight_lit.training.train import make_data, make_module
+from highlight_lit.training.trainer import make_callbacks, make_trainer
+
+Plain = dict[str, Any]
+# Arguments of the trainer that do not change what a step of training is.
+_FREE = (
+    "_target_", "max_epochs", "precision", "accelerator", "devices", "num_nodes", "strategy", "gradient_clip_algorithm",
+    "limit_val_batches", "limit_test_batches", "val_check_interval", "check_val_every_n_epoch", "log_every_n_steps",
+    "benchmark", "num_sanity_val_steps", "enable_progress_bar", "enable_model_summary",
+)  # fmt: skip
+_NEUTRAL = {"max_steps": -1, "accumulate_grad_batches": 1, "overfit_batches": 0.0, "detect_anomaly": False}
+AUTOCAST = {"32-true": None, "64-true": None, "bf16-mixed": torch.bfloat16}  # by `trainer.precision`
+
+
+@dataclass
+class Cell:
+    """A run that is to be trained with others.
+
+    Attributes:
+        name: What people call it.
+        plain: Its resolved configuration.
+        corpus: Its corpus.
+        run_id: Its identity.
+    """
+
+    name: str
+    plain: Plain
+    corpus: Corpus
+    run_id: str
+
+    @property
+    def folder(self) -> Path:
+        """Where its checkpoint and record are."""
+        return ledger.run_dir(Path(self.plain["out"]), self.run_id)
+
+    @property
+    def kind(self) -> str:
+        """What cells that can be trained together have in common."""
+        plain, loss = self.plain, build(self.plain["loss"], "loss")
+        of_loss = {name: value for name, value in plain["loss"].items() if name not in numbers(loss)}
+        widths = {name: self.corpus.streams[name].width for name in plain["streams"]}
+        trainer = [plain["trainer"][key] for key in ("precision", "accelerator")]
+        return json.dumps(
+            [plain["model"], of_loss, widths, plain["tau"], plain["data"]["pairs"], trainer], sort_keys=True
+        )
+
+
+def cell_of(config: DictConfig, words: Sequence[str], corpora: dict[str, Corpus]) -> Cell | None:
+    """A cell that is not done yet; None where it is, or where it cannot be run, of which its own run will tell.
+
+    Args:
+        config: As Hydra gives it to a job.
+        words: The job's overrides.
+        corpora: Those that are open, by their path.
+    """
+    try:
+        drop_left_arguments(config, words)
+        if done_before(config) is not None:
+            return None
+        check(config)
+        plain = as_plain(config)
+        root = plain["data"]["root"]
+        corpus = corpora[root] = corpora.get(root) or Corpus(Path(root))
+        cell = Cell(cell_name(config, words), plain, corpus, identity(plain, corpus.fingerprint))
+        _ = cell.kind
+        return cell
+    except InputError:
+        return None
+
+
+def why_alone(plain: Mapping[str, Any]) -> str | None:
+    """What keeps a cell from being trained with others; None where nothing is known to."""
+    trainer, optimizer = plain["trainer"], plain["optimizer"]
+    schedule = (optimizer["schedule"] or {}).get("_target_", "torch.optim.lr_scheduler.StepLR")
+    if plain["teacher"]["method"] is not None:
+        return f"teacher.method={plain['teacher']['method']}"
+    for key, value in trainer.items():
+        if key not in _FREE and value is not None and value != _NEUTRAL.get(key):
+            return f"trainer.{key}={value}"
+    if trainer["devices"] != 1 or trainer.get("num_nodes") not in (1, None):
+        return "trainer.devices is not 1"
+    if trainer["precision"] not in AUTOCAST:
+        return f"trainer.precision={trainer['precision']}"
+    if trainer["max_epochs"] in (None, -1):
+        return "trainer.max_epochs is not set"
+    if plain["data"]["_target_"] != DATA:
+        return f"data._target_={plain['data']['_target_']}"
+    if plain["data"]["validation"]:
+        return "data.validation"
+    if plain["compile"]:
+        return "compile=true"
+    if optimizer["algorithm"]["_target_"] not in [f"torch.optim.{name}" for name in ELEMENTWISE]:
+        return f"optimizer.algorithm._target_={optimizer['algorithm']['_target_']}"
+    if not schedule.startswith("torch.optim.lr_scheduler.") or schedule.endswith("ReduceLROnPlateau"):
+        return f"optimizer.schedule._target_={schedule}"
+    loss = build(plain["loss"], "loss")
+    if getattr(loss, "reads_target", False) or loss.state_dict():
+        return f"loss._target_={plain['loss']['_target_']}"
+    for each in make_callbacks(plain, Path(plain["out"]), Signals()):
+        if not isinstance(each, LastCheckpoint | ProgressBar):
+            return f"callbacks: {type(each).__name__}"
+    return None
+
+
+class Trainee(Member):
+    """A cell in training: its network, data and progress.
+
+    Args:
+        cell: The cell, whose lock is held.
+
+    Attributes:
+        done: Steps that it has taken, over all the processes it has had.
+        total: Steps that it is to take.
+        seconds: Of its training.
+
+    Raises:
+        InputError: Its data or network cannot be used; its own run will say the same.
+    """
+
+    def __init__(self, cell: Cell) -> None:
+        plain = cell.plain
+        self.cell, self.data = cell, make_data(plain, cell.corpus)
+        module = make_module(plain, self.data.corpus)
+        super().__init__(module, len(self.data.plan))
+        self.total = plain["trainer"]["max_epochs"] * self.batches
+        self.done, self.seconds = 0, 0.0
+        found = resumable(cell.folder, module)
+        if found is not None:
+            restore(self, read_checkpoint(found))
+
+    @property
+    def path(self) -> Path:
+        """Its checkpoint."""
+        return self.cell.folder / NAME
+
+
+def device_of(cell: Cell) -> torch.device:
+    """Where a cell is trained."""
+    from highlight_lit.training.distributed import places
+
+    device: torch.device = make_trainer(cell.plain, places.alone(), cell.folder, []).strategy.root_device
+    return device
+
+
+def store_key(data: HighlightData, root: str) -> tuple[Any, ...]:
+    """What cells whose rows can lie in one store have in common."""
+    return (root, data.streams, data.corpus.audio_way)

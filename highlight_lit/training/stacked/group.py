@@ -1,0 +1,183 @@
+"""The training of cells that lie in one stack: bags, steps, checkpoints."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from highlight_lit.data.batches import Bags
+from highlight_lit.data.sampling import Draw
+from highlight_lit.data.statistics import statistics
+from highlight_lit.data.stores.resident import ResidentStore
+from highlight_lit.errors import Interrupted
+from highlight_lit.signals import Signals
+from highlight_lit.training.module import CHECK_EVERY
+from highlight_lit.training.stacked.cells import AUTOCAST, Trainee, store_key
+from highlight_lit.training.stacked.stack import Stack
+from highlight_lit.training.stacked.state import save
+
+
+class Group:
+    """Trains members that have taken as many steps as each other, each to its own end.
+
+    Args:
+        trainees: The members.
+        device: Where they are trained.
+        signals: Where a signal to stop is noted.
+
+    Attributes:
+        diverged: Members whose loss is NaN or infinite; they have no checkpoint of it.
+
+    Raises:
+        InputError: A shard is damaged, or a value is NaN or infinite.
+    """
+
+    def __init__(self, trainees: Sequence[Trainee], device: torch.device, signals: Signals) -> None:
+        self.device, self.signals, self.size = device, signals, len(trainees)
+        self.diverged: list[Trainee] = []
+        plain = trainees[0].cell.plain
+        self._autocast, self._tau = AUTOCAST[plain["trainer"]["precision"]], plain["tau"]
+        self._steps, self._minutes = plain["checkpoint"]["steps"], plain["checkpoint"]["minutes"]
+        self._done = trainees[0].done
+        self._draws = {id(each): _draws(each) for each in trainees}
+        self._stores: dict[Any, ResidentStore] = {}
+        by_store: dict[Any, list[Trainee]] = {}
+        for each in trainees:
+            by_store.setdefault(self._key(each), []).append(each)
+        for key, of in by_store.items():
+            data = of[0].data
+            videos = np.unique(
+                np.concatenate([kind for each in of for kind in (each.data.positive, each.data.negative)])
+            )
+            self._stores[key] = ResidentStore(data.corpus, videos, data.streams).to(device)
+        _fit_statistics(trainees, self._key)
+        if plain["trainer"]["precision"] == "64-true":
+            for each in trainees:
+                each.module.double()
+        self._stack: Stack | None = Stack(trainees, device, self._autocast)
+
+    def _key(self, trainee: Trainee) -> Any:
+        return store_key(trainee.data, trainee.cell.plain["data"]["root"])
+
+    def train(self) -> None:
+        """Take all steps of all members, and leave each member's checkpoint.
+
+        Raises:
+            Interrupted: By a signal; every member's checkpoint is written.
+        """
+        looked = saved = time.monotonic()
+        values: list[dict[str, Tensor]] = []
+        rates: list[list[float]] = []
+        while self._stack is not None:
+            _seed([self._done, *(each.module.seed for each in self._members)])
+            rates.append(self._stack.rates())
+            values.append(self._stack.step(self._batches()))
+            self._done += 1
+            at_end = [place for place, each in enumerate(self._members) if self._done % each.batches == 0]
+            self._stack.end_epoch(at_end)
+            now = time.monotonic()
+            stop = self.signals.received is not None
+            by_time = self._minutes is not None and now - saved >= 60 * self._minutes
+            due = stop or by_time or (self._steps is not None and self._done % self._steps == 0)
+            ended = any(each.total == self._done for each in self._members)
+            if due or ended or self._done % CHECK_EVERY == 0:
+                self._count(values, rates, (now - looked) / len(self._members))
+                looked, values, rates = now, [], []
+                self._leave(everyone=due)
+                saved = time.monotonic() if due else saved
+            if stop:
+                raise Interrupted(self.signals.received or 15)
+
+    @property
+    def _members(self) -> list[Trainee]:
+        return self._stack.members if self._stack is not None else []  # type: ignore[return-value]
+
+    def _batches(self) -> list[tuple[list[int], Bags]]:
+        """The bags of the next step, by how many they are; those of members with as many lie side by side."""
+        draws = [next(self._draws[id(each)]) for each in self._members]
+        kinds: dict[tuple[int, Any], list[int]] = {}
+        for place, (draw, each) in enumerate(zip(draws, self._members, strict=True)):
+            kinds.setdefault((len(draw.video), self._key(each)), []).append(place)
+        found: dict[int, tuple[list[int], list[Bags]]] = {}
+        for (bags, key), places in kinds.items():
+            of = [draws[place] for place in places]
+            joined = Draw(np.concatenate([each.video for each in of]), np.concatenate([each.start for each in of]), 0)
+            gathered = self._stores[key].bags(joined, self._tau)
+            at, parts = found.setdefault(bags, ([], []))
+            at += places
+            parts.append(Bags._make(None if x is None else x.view(len(places), bags, *x.shape[1:]) for x in gathered))
+        return [(at, _side_by_side(parts, bags)) for bags, (at, parts) in found.items()]
+
+    def _count(self, values: Sequence[dict[str, Tensor]], rates: Sequence[Sequence[float]], seconds: float) -> None:
+        """Count what the steps since the last look have come to."""
+        names = list(values[0])
+        numbers = torch.stack([torch.stack([of[name].to(of["loss"]) for name in names]) for of in values]).cpu()
+        first = self._done - len(values)
+        for place, each in enumerate(self._members):
+            for at, row in enumerate(numbers[:, :, place]):
+                step = first + at
+                progress = each.module.progress
+                progress.add(step, dict(zip(names, row, strict=True)), 2 * each.data.plan.pairs_of(step % each.batches))
+                if (step + 1) % each.batches == 0:
+                    progress.end_epoch(step // each.batches, step, {"lr": rates[at][place]})
+            each.module.progress.settle()
+            each.done = self._done
+            each.seconds += seconds
+
+    def _leave(self, everyone: bool) -> None:
+        """Write the checkpoints that are due, and take out of the stack who is at the end or has diverged."""
+        diverged = [each for each in self._members if each.module.progress.bad_step is not None]
+        ended = [each for each in self._members if each.done == each.total and each not in diverged]
+        if not (everyone or diverged or ended):
+            return
+        assert self._stack is not None
+        self._stack.apart()
+        for each in self._members:
+            if each not in diverged and (everyone or each in ended):
+                save(each, self.size)
+        self.diverged += diverged
+        left = [each for each in self._members if each not in diverged and each not in ended]
+        if len(left) < len(self._members):
+            self._stack = Stack(left, self.device, self._autocast) if left else None
+
+
+def _side_by_side(parts: Sequence[Bags], bags: int) -> Bags:
+    """Bags of some members and those of others, each (members, bags, ...), and the label of all."""
+    joined = [None if of[0] is None else torch.cat(of) if len(of) > 1 else of[0] for of in zip(*parts, strict=True)]
+    label = (torch.arange(bags, device=parts[0].mask.device) < bags // 2).float()
+    return Bags._make(joined)._replace(label=label)
+
+
+def _draws(trainee: Trainee) -> Iterator[Draw]:
+    """The batches of a member from where it is on."""
+    epoch, batch = divmod(trainee.done, trainee.batches)
+    for number in itertools.count(epoch):
+        yield from itertools.islice(trainee.data.plan.draws(number), batch if number == epoch else 0, None)
+
+
+def _fit_statistics(trainees: Sequence[Trainee], key: Any) -> None:
+    """Set the input standardisation of members that begin; those of one training set share theirs."""
+    known: dict[Any, Any] = {}
+    for each in trainees:
+        if each.done:
+            continue
+        data = each.data
+        which = (key(each), data.positive.tobytes(), data.negative.tobytes())
+        if which not in known:
+            videos = np.concatenate([data.positive, data.negative])
+            known[which] = {name: statistics(data.corpus, videos, name) for name in data.streams}
+        each.module.fit_statistics(known[which])
+
+
+def _seed(key: Sequence[int]) -> None:
+    """Seed what a step draws, by its number and the members' seeds."""
+    seed = int(np.random.SeedSequence(list(key)).generate_state(1)[0])
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed(seed)

@@ -1,0 +1,144 @@
+"""A sweep's cells: which are trained together, in what order, and what is said of it."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.datamodule import room
+from highlight_lit.errors import InputError
+from highlight_lit.runs import ledger
+from highlight_lit.signals import Signals
+from highlight_lit.text import a_few, say
+from highlight_lit.training.machine import needs
+from highlight_lit.training.stacked.cells import Cell, Trainee, cell_of, device_of, why_alone
+from highlight_lit.training.stacked.group import Group
+
+# Weights times clips of a batch up to which a CPU gains by stacking (experiments/results/stacked.md): beyond, it is busy.
+CPU_WORK = 150_000_000
+_SHARE = 4  # of the device's free memory that batches of a stack may take: gradients and copies come on top
+
+
+def train_stacked(jobs: Sequence[tuple[DictConfig, Sequence[str]]], most: int | None, cpu: str) -> None:
+    """Train the cells of a sweep that can be trained together; each then has the checkpoint of its end.
+
+    A cell that cannot, or whose loss is no number, is left for its own run, and that is said.
+
+    Args:
+        jobs: The configuration and overrides of each.
+        most: Cells that are trained at once, at most; None: as many as the memory allows.
+        cpu: As `StackedLauncher` takes it.
+
+    Raises:
+        InputError: `most` or `cpu` is none of what they take.
+        Interrupted: By a signal; what was under way has its checkpoints.
+    """
+    if cpu not in ("auto", "always", "never"):
+        raise InputError(f"hydra.launcher.cpu={cpu}: expected auto, always or never")
+    if most is not None and (type(most) is not int or most < 1):
+        raise InputError(f"hydra.launcher.members={most}: expected a whole number of at least 1, or null")
+    corpora: dict[str, Corpus] = {}
+    alone: dict[str, list[Cell]] = {}
+    kinds: dict[str, dict[str, Cell]] = {}
+    for config, words in jobs:
+        cell = cell_of(config, words, corpora)
+        if cell is None:
+            continue
+        if (reason := why_alone(cell.plain)) is not None:
+            alone.setdefault(reason, []).append(cell)
+        else:
+            kinds.setdefault(cell.kind, {})[cell.run_id] = cell
+    with Signals() as signals:
+        for of in kinds.values():
+            cells = list(of.values())
+            reason = _pays_not(cells, cpu)
+            if reason is not None:
+                alone.setdefault(reason, []).extend(cells)
+                continue
+            at_once = min(most or len(cells), _fit(cells[0]))
+            for first in range(0, len(cells), at_once):
+                for reason, left in _train(cells[first : first + at_once], signals).items():
+                    alone.setdefault(reason, []).extend(left)
+    for reason, left in alone.items():
+        say(f"one by one: {len(left)} cell{'s' if len(left) > 1 else ''} ({reason}): {a_few([cell.name for cell in left])}",
+            file=sys.stderr)  # fmt: skip
+
+
+def _pays_not(cells: Sequence[Cell], cpu: str) -> str | None:
+    """Why cells that could be trained together are not."""
+    if len(cells) == 1:
+        return "no other has a network of its shapes"
+    if device_of(cells[0]).type == "cpu" and cpu != "always":
+        plain = cells[0].plain
+        work = _needs(cells[0])[0] * 2 * plain["data"]["pairs"] * plain["tau"]
+        if cpu == "never" or work > CPU_WORK:
+            return "one of them keeps a CPU busy, stacking does not pay; hydra.launcher.cpu=always does it all the same"
+    return None
+
+
+def _needs(cell: Cell) -> tuple[int, int]:
+    """Weights of a cell's network, and bytes that a batch leaves in it."""
+    plain = cell.plain
+    streams = {name: {"width": cell.corpus.streams[name].width} for name in plain["streams"]}
+    return needs(plain["model"], streams, plain["data"]["pairs"], plain["tau"])
+
+
+def _fit(cell: Cell) -> int:
+    """How many cells like this one the device's memory takes at once."""
+    weights, batch = _needs(cell)
+    return max(1, room(device_of(cell)) * 2 // _SHARE // max(1, batch + 16 * weights))
+
+
+def _train(cells: Sequence[Cell], signals: Signals) -> dict[str, list[Cell]]:
+    """Train cells of one kind at once; those that are left for their own runs, by why."""
+    left: dict[str, list[Cell]] = {}
+    with contextlib.ExitStack() as held:
+        by_steps: dict[int, list[Trainee]] = {}
+        for cell in sorted(
+            cells, key=lambda cell: cell.run_id
+        ):  # in one order, or two sweeps could wait for each other
+            held.enter_context(ledger.claimed(Path(cell.plain["out"]), cell.run_id, cell.name))
+            with contextlib.suppress(InputError):  # which the cell's own run will meet again
+                trainee = Trainee(cell)
+                done = ledger.read_record(cell.folder)
+                if trainee.done < trainee.total and (done is None or done["status"] != "done"):
+                    by_steps.setdefault(trainee.done, []).append(trainee)
+        device = device_of(cells[0])
+        for of in by_steps.values():
+            if len(of) == 1:
+                left.setdefault("no other has come as far", []).append(of[0].cell)
+                continue
+            if reason := _together(of, device, signals):
+                left.setdefault(reason, []).extend(each.cell for each in of)
+    return left
+
+
+def _together(trainees: Sequence[Trainee], device: torch.device, signals: Signals) -> str | None:
+    """Train members at once; why that cannot be done, if it cannot."""
+    began, steps = time.monotonic(), max(each.total for each in trainees) - trainees[0].done
+    say(f"stacked: {len(trainees)} cells, {steps} steps", file=sys.stderr)
+    signals.deferred = True
+    try:
+        group = Group(trainees, device, signals)
+        group.train()
+    except InputError:
+        return "one of them cannot be trained; its own run says why"
+    except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
+        return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    finally:
+        signals.deferred = False
+    say(f"stacked: {len(trainees)} cells trained in {time.monotonic() - began:.1f} s", file=sys.stderr)
+    if group.diverged:
+        names = a_few([each.cell.name for each in group.diverged])
+        say(
+            f"stacked: the loss of {len(group.diverged)} is NaN or infinite, each is trained alone: {names}",
+            file=sys.stderr,
+        )
+    return None

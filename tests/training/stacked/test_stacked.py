@@ -1,0 +1,257 @@
+"""Cells that are trained as one stack end as each would alone."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from highlight_lit.config.identity import as_plain
+from highlight_lit.config.launch import composed
+from highlight_lit.errors import InputError, Interrupted
+from highlight_lit.models.highlight_net import HighlightNet
+from highlight_lit.runs.ledger import records
+from highlight_lit.signals import Signals
+from highlight_lit.training.callbacks.checkpoints import AtomicCheckpointIO, read_checkpoint
+from highlight_lit.training.progress import Progress
+from highlight_lit.training.stacked.cells import why_alone
+from highlight_lit.training.stacked.stack import Stack
+from highlight_lit.training.stacked.sweep import train_stacked
+from highlight_lit.training.train import train
+
+# What the cells of a stack may differ in: seed, topic, coefficients, learning rate, videos, how audio is read.
+CELLS = [
+    ("topic=topic01", "seed=0"),
+    ("topic=topic02", "seed=1", "beta=1", "optimizer.algorithm.lr=0.01"),
+    ("topic=topic01", "seed=2", "data.audio=shuffled", "data.fold=1/3"),
+]
+
+
+@pytest.fixture
+def cell(small_corpus: Path, tmp_path: Path) -> Callable[..., Any]:
+    """A configuration of a small run, as Hydra gives it to a job, and its overrides."""
+
+    def make(folder: str, *words: str) -> Any:
+        given = [f"data.root={small_corpus}", f"out={tmp_path / folder}", "data.pairs=4", "tau=8", "model.d=8",
+                 "trainer.max_epochs=8", "logger=none", "evaluate.draws=2", "model.dropout=0",
+                 "trainer.enable_progress_bar=false", "trainer.accelerator=cpu"]  # fmt: skip
+        own = {word.partition("=")[0] for word in words}
+        words = (*(word for word in given if word.partition("=")[0] not in own), *words)
+        return composed("config", words), words
+
+    return make
+
+
+@pytest.fixture
+def losses(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[float]]:
+    """The loss at each step of what is trained, by what counts it."""
+    found: dict[int, list[float]] = defaultdict(list)
+    kept = []  # or another could get its id
+    add = Progress.add
+
+    def noted(self: Progress, step: int, values: dict[str, Tensor], bags: int) -> None:
+        assert step == len(found[id(self)])
+        kept.append(self)
+        found[id(self)].append(float(values["loss"].detach()))
+        add(self, step, values, bags)
+
+    monkeypatch.setattr(Progress, "add", noted)
+    return found
+
+
+def weights(folder: Path) -> dict[str, dict[str, Tensor]]:
+    """The weights of all runs in a folder, by their identity."""
+    return {path.parent.name: read_checkpoint(path)["state_dict"] for path in folder.glob("*/last.ckpt")}
+
+
+def worst(one: Tensor, other: Tensor) -> float:
+    """The largest difference of two weights, relative to the largest of their values."""
+    return float((one.double() - other.double()).abs().max() / other.double().abs().max().clamp(min=1e-6))
+
+
+@pytest.mark.parametrize(("precision", "near"), [("64-true", 1e-9), ("32-true", 1e-4)])
+def test_every_step_and_weight_of_a_member_is_that_of_its_cell_alone(
+    precision: str, near: float, cell: Callable[..., Any], losses: dict[int, list[float]], tmp_path: Path
+) -> None:
+    words = [(*each, "trainer.max_epochs=25", f"trainer.precision={precision}") for each in CELLS]
+    for each in words:
+        train(cell("alone", *each)[0])
+    alone = list(losses.values())
+    losses.clear()
+    train_stacked([cell("stacked", *each) for each in words], None, "always")
+    stacked = list(losses.values())
+    assert [len(of) for of in alone] == [50, 50, 50]
+    for of in alone:
+        assert len([other for other in stacked if other == pytest.approx(of, rel=near, abs=0)]) == 1
+    expected, found = weights(tmp_path / "alone"), weights(tmp_path / "stacked")
+    assert expected.keys() == found.keys()
+    for run, own in expected.items():
+        assert own.keys() == found[run].keys()
+        assert max(worst(found[run][name], own[name]) for name in own) < near
+
+
+def test_a_member_ends_as_any_run_does_and_says_that_it_was_stacked(cell: Callable[..., Any], tmp_path: Path) -> None:
+    cells = [cell("runs", "topic=topic01", f"seed={seed}", "model.dropout=0.5") for seed in (0, 1)]
+    train_stacked(cells, None, "always")
+    assert not list(records(tmp_path / "runs"))
+    for config, _ in cells:
+        train(config)
+    for record in records(tmp_path / "runs"):
+        assert (record["status"], record["epochs"], record["stacked"]) == ("done", 8, 2)
+        assert 0 < record["seconds"] < 60
+        assert record["evaluation"]["measures"] and math.isfinite(record["losses"]["train/loss"])
+
+
+def test_a_checkpoint_of_a_member_is_what_lightning_would_have_written(
+    cell: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: dict[int, dict[str, Any]] = {}
+
+    def noted(self: AtomicCheckpointIO, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        written[checkpoint["global_step"]] = checkpoint  # of the last step the one at the end of training
+
+    monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", noted)
+    schedule = "optimizer.schedule={_target_:torch.optim.lr_scheduler.StepLR,step_size:2}"
+    words = ("topic=topic01", "checkpoint.steps=1", "data.pairs=3", "trainer.max_epochs=3", schedule)
+    monkeypatch.setattr("highlight_lit.training.train.evaluated", lambda *_: {})
+    train(cell("alone", *words)[0])
+    alone = dict(written)
+    written.clear()
+    train_stacked([cell("stacked", *words), cell("stacked", *words, "seed=1")], None, "always")
+    assert alone.keys() == written.keys() == set(range(1, len(alone) + 1))
+    for step, expected in alone.items():
+        found = written[step]
+        assert found.keys() == expected.keys()
+        assert found["loops"] == expected["loops"], step
+        for key in ("epoch", "global_step", "hparams_name", "pytorch-lightning_version"):
+            assert found[key] == expected[key]
+        assert [one.keys() for one in found["lr_schedulers"]] == [one.keys() for one in expected["lr_schedulers"]]
+        assert (
+            found["optimizer_states"][0]["param_groups"][0].keys()
+            == expected["optimizer_states"][0]["param_groups"][0].keys()
+        )
+        of = found["progress"]["history"], expected["progress"]["history"]
+        assert [entry.keys() for entry in of[0]] == [entry.keys() for entry in of[1]]
+        assert [entry["lr"] for entry in of[0]] == [entry["lr"] for entry in of[1]]
+
+
+def test_a_member_whose_loss_is_no_number_is_left_to_its_own_run_and_the_others_go_on(
+    cell: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = [cell("runs", "topic=topic01", f"seed={seed}") for seed in (0, 1)]
+    bad = cell("runs", "topic=topic01", "seed=2", "optimizer.algorithm.lr=1e30")
+    train_stacked([cells[0], bad, cells[1]], None, "always")
+    said = capsys.readouterr().err
+    assert "the loss of 1 is NaN or infinite, each is trained alone: topic01 av seed 2" in said
+    assert len(weights(tmp_path / "runs")) == 2
+    train_stacked([cells[0]], None, "always")
+    assert len(weights(tmp_path / "runs")) == 2
+    good = weights(tmp_path / "runs")
+    train_stacked([cell("two", "topic=topic01", f"seed={seed}") for seed in (0, 1)], None, "always")
+    two = weights(tmp_path / "two")
+    assert all(worst(good[run][name], two[run][name]) < 1e-4 for run in two for name in two[run])
+
+
+def test_a_stack_that_is_stopped_goes_on_where_it_was(
+    cell: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    words = [(*each, "data.pairs=3") for each in CELLS]
+    train_stacked([cell("unbroken", *each) for each in words], None, "always")
+    step, stop_at = Stack.step, {4, 13}
+    taken = []
+
+    def stopped(self: Stack, batches: Any) -> Any:
+        taken.append(len(self.members))
+        if len(taken) in stop_at:
+            stop_at.discard(len(taken))
+            signals[-1].received = 15
+        return step(self, batches)
+
+    signals: list[Signals] = []
+    install = Signals.install
+    monkeypatch.setattr(Signals, "install", lambda self: (signals.append(self), install(self))[1])
+    monkeypatch.setattr(Stack, "step", stopped)
+    for _ in range(2):
+        with pytest.raises(Interrupted):
+            train_stacked([cell("stopped", *each) for each in words], None, "always")
+        assert len(weights(tmp_path / "stopped")) == len(CELLS)
+    train_stacked([cell("stopped", *each) for each in words], None, "always")
+    expected, found = weights(tmp_path / "unbroken"), weights(tmp_path / "stopped")
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[run][name], found[run][name]) for run in expected for name in expected[run])
+
+
+class Deciding(HighlightNet):
+    """A network that looks at a number to decide what to do, which no stack can."""
+
+    def forward(self, visual: Tensor, audio: Tensor, mask: Tensor, audio_mask: Tensor) -> Any:
+        found = super().forward(visual, audio, mask, audio_mask)
+        return found if found.z.sum() > 1e9 else found._replace(z=found.z * 1.0)
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("trainer.gradient_clip_val=1.0", None),
+        ("trainer.accumulate_grad_batches=2", None),
+        ("trainer.max_steps=7", None),
+        ("trainer.devices=2", "trainer.devices is not 1"),
+        ("trainer.precision=16-mixed", None),
+        ("trainer.max_epochs=-1", "trainer.max_epochs is not set"),
+        ("callbacks=[last,lr_monitor]", "callbacks: LearningRateMonitor"),
+        ("data.validation=0.3", "data.validation"),
+        ("compile=true", None),
+        ("experiment=guided", "teacher.method=recurrence_change"),
+        ("optimizer.algorithm._target_=torch.optim.Adafactor", None),
+        ("optimizer.schedule={_target_:torch.optim.lr_scheduler.ReduceLROnPlateau}",
+         "optimizer.schedule._target_=torch.optim.lr_scheduler.ReduceLROnPlateau"),
+        ("optimizer=paper", ""),
+        ("loss.m_s=0.4", ""),
+    ],
+)  # fmt: skip
+def test_what_keeps_a_cell_from_a_stack_is_named(word: str, reason: str | None, cell: Callable[..., Any]) -> None:
+    config, _ = cell("runs", "topic=topic01", word)
+    assert why_alone(as_plain(config)) == ((word if reason is None else reason) or None)
+
+
+def test_cells_that_cannot_be_stacked_are_run_one_by_one_and_it_is_said_why(
+    quick_train: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["seed=0,1", "trainer.max_epochs=1", "hydra/launcher=stacked"]
+    assert quick_train(*words, "model._target_=tests.training.stacked.test_stacked.Deciding", multirun=True) == 0
+    assert "one by one: 2 cells (RuntimeError: vmap" in capsys.readouterr().err
+    assert quick_train(*words, "hydra.launcher.cpu=never", multirun=True) == 0
+    assert "one by one: 2 cells (one of them keeps a CPU busy" in capsys.readouterr().err
+    assert [record.get("stacked", 1) for record in records(tmp_path / "runs")] == [1, 1, 1, 1]
+
+
+def test_a_sweep_is_stacked_by_one_flag_and_done_once(
+    quick_train: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["topic=topic01,topic02", "beta=0,1", "hydra/launcher=stacked"]
+    assert quick_train(*words, multirun=True) == 0
+    said = capsys.readouterr()
+    assert "stacked: 4 cells, " in said.err
+    assert "mean over topics" in said.out
+    assert [record["stacked"] for record in records(tmp_path / "runs")] == [4] * 4
+    assert quick_train(*words, multirun=True) == 0
+    again = capsys.readouterr()
+    assert "stacked" not in again.err
+    assert again.out.count("done before") == 4
+
+
+@pytest.mark.parametrize(
+    "word", ["hydra.launcher.members=0", "hydra.launcher.members=many", "hydra.launcher.cpu=perhaps"]
+)
+def test_what_the_launcher_does_not_take_is_one_line(
+    word: str, quick_train: Callable[..., int], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=f"^{word}: expected "):
+        quick_train("seed=0,1", "hydra/launcher=stacked", word, multirun=True)
+    assert not list(records(tmp_path / "runs"))
