@@ -41,7 +41,10 @@ class Block(NamedTuple):
 
 def pages() -> list[Path]:
     """README, and the site's own pages."""
-    return [ROOT / "README.md", *sorted(path for path in SITE.rglob("*.md") if "results" not in path.relative_to(SITE).parts)]
+    return [
+        ROOT / "README.md",
+        *sorted(path for path in SITE.rglob("*.md") if "results" not in path.relative_to(SITE).parts),
+    ]
 
 
 def blocks(page: Path) -> list[Block]:

@@ -9,7 +9,6 @@ import shlex
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Callable
 from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
@@ -23,9 +22,17 @@ from tests.docs.made import corpora, everything
 from tests.docs.pages import ROOT, Block, blocks, pages
 
 # In place of what a page says, or beside it.
-SMALL = {"trainer.max_epochs": "1", "data.pairs": "4", "tau": "8", "model.d": "8", "evaluate.draws": "10", "logger": "none"}
-SWEPT = {"seed": 1, "rank": 2, "topic": 2, "data.fold": 2}  # values of a sweep that are run; others: two
+SMALL = {
+    "trainer.max_epochs": "1",
+    "data.pairs": "4",
+    "tau": "8",
+    "model.d": "8",
+    "evaluate.draws": "10",
+    "logger": "none",
+}
+SWEPT = {"seed": 1, "rank": 2, "topic": 2, "data.fold": 2}  # values of a sweep that are run; of other keys two
 STUDY = ["rank=1", "seed=0"]
+GUIDED = ["trainer.max_steps=2", "teacher.seeds=1"]
 WITH_COMMANDS = [page for page in pages() if any(block.language in ("console", "python") for block in blocks(page))]
 
 
@@ -82,7 +89,9 @@ def follow(block: Block, folder: Path) -> None:
     elif block.language == "console":
         for command, shown in block.commands():
             printed_text = check(command) if block.reason else run(command)
-            assert [line for line in map(masked, shown) if line not in map(masked, printed_text.splitlines())] == [], command
+            assert [line for line in map(masked, shown) if line not in map(masked, printed_text.splitlines())] == [], (
+                command
+            )
 
 
 def run(command: str) -> str:
@@ -93,7 +102,8 @@ def run(command: str) -> str:
     runs = sorted(Path("runs").glob("[0-9a-f]*[0-9a-f]"))
     words = [re.sub(r"\b[0-9a-f]{16}\b", runs[0].name if runs else "none", word) for word in words]
     words = [str(path) for word in words for path in (sorted(Path().glob(word)) if "*" in word else [word])]
-    with redirect_stdout(io.StringIO()) as printed:
+    printed = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)  # rich draws what it can encode
+    with redirect_stdout(printed):
         if words[:2] == ["python", "-m"]:
             status = import_module(words[2]).main(words[3:])
         elif words[:2] == ["highlight-lit", "train"]:
@@ -101,7 +111,8 @@ def run(command: str) -> str:
         else:
             status = main(smaller(words[1:]))
     assert status == 0, command
-    return printed.getvalue()
+    printed.seek(0)
+    return printed.read()
 
 
 def train(words: list[str]) -> int:
@@ -110,11 +121,15 @@ def train(words: list[str]) -> int:
     kept = [word for word in map(shortened, words) if word.partition("=")[0] not in SMALL]
     if any(word.startswith("study=") for word in words):
         kept += [word for word in STUDY if word.partition("=")[0] not in given]
+    if "experiment=guided" in words:
+        kept = [re.sub(r"^(topic=[^,]*),.*", r"\1", word) for word in kept] + GUIDED
     return main(["train", *kept, *(f"{key}={value}" for key, value in SMALL.items() if applies(key, words))])
 
 
 def applies(key: str, words: list[str]) -> bool:
     """Whether a small value is one of this network."""
+    if "experiment=guided" in words and key == "trainer.max_epochs":
+        return False
     return key != "model.d" or not any(word in ("model=lim", "model=mini_net") for word in words)
 
 
@@ -142,6 +157,10 @@ def check(command: str) -> str:
     elif words[:2] == ["pip", "install"] and words[2].startswith("highlight-lit["):
         extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
         assert set(words[2].removeprefix("highlight-lit[").rstrip("]").split(",")) <= set(extras)
+    elif words[:2] == ["python", "-m"]:
+        with pytest.raises(SystemExit) as ended, redirect_stdout(io.StringIO()):
+            import_module(words[2]).main(["--help"])
+        assert ended.value.code == 0
     else:
         assert words[:1] == ["highlight-lit"], f"{command}: nothing here knows how to look at it"
         keys = [shortened(word).split(",")[0] if "=" in word else word for word in words[2:] if word != "-m"]
