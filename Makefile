@@ -12,7 +12,7 @@ EXTRAS ?= dev
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo reproduce-tables sync dashboards test check bench bench-gpu clean
+.PHONY: help setup demo reproduce-tables sync dashboards test check docs dist bench bench-gpu clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,11 +29,11 @@ $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	@touch $@
 
 demo: setup ## Make a synthetic corpus, train a topic in three ways, show the table and a picture (in ./demo)
-	@$(BIN)/python -m experiments.demo $(DEMO) --command $(BIN)/highlight-lit
+	@$(BIN)/highlight-lit demo $(DEMO) --command $(BIN)/highlight-lit
 
-# CORPUS=DIR,DIR takes imported corpora, SET="KEY=VALUE ..." sets more, ARGS passes on what experiments.reproduce takes.
+# CORPUS=DIR,DIR takes imported corpora, SET="KEY=VALUE ..." sets more, ARGS passes on what highlight-lit reproduce takes.
 reproduce-tables: setup ## Every table and figure of the paper (PROFILE=quick or full); goes on where it was stopped
-	@WANDB_SILENT=true $(BIN)/python -m experiments.reproduce --profile $(PROFILE) --out $(REPRODUCE) \
+	@WANDB_SILENT=true $(BIN)/highlight-lit reproduce --profile $(PROFILE) --out $(REPRODUCE) \
 	    $(foreach corpus,$(subst $(comma), ,$(CORPUS)),--corpus $(corpus)) $(ARGS) $(SET)
 
 sync: setup ## Send the runs that were logged offline to W&B, of ./reproduce and ./runs (RUNS="DIR DIR")
@@ -49,6 +49,12 @@ test: setup ## Run the tests on all cores
 
 check: setup ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+docs: setup ## Build the site of docs/ in build/site; a warning is an error
+	@$(BIN)/mkdocs build --quiet --strict --config-file docs/mkdocs.yml --site-dir ../build/site && echo build/site/index.html
+
+dist: setup ## Build sdist and wheel in dist/, and look at them
+	@$(BIN)/python -m hatchling build -t sdist -t wheel -d dist && $(BIN)/twine check --strict dist/*
 
 bench: setup ## Clips a second of Trainer.fit beside a bare loop, and other ratios; saved under experiments/results/
 	@$(BIN)/python -m experiments.benchmarks.bench

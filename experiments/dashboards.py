@@ -21,14 +21,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from experiments.reproduce import plan
-from experiments.reproduce.study import Study, studies
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.benchmarks import BENCHMARKS
 from highlight_lit.files import read_json, write_json
 from highlight_lit.runs import ledger
 from highlight_lit.runs.summary import varied_keys
 from highlight_lit.text import a_few, say
+
+from .reproduce import plan
+from .reproduce.study import Study, studies
 
 # What a sweep's key is called in a run's config, where W&B nests it.
 CONFIG_KEYS = {"model": "model._target_", "pooling": "model.pooling._target_", "loss": "loss._target_",

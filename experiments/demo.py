@@ -1,4 +1,4 @@
-"""`make demo`: from nothing to a trained detector, a table and a figure, by the commands a user types.
+"""`highlight-lit demo`: from nothing to a trained detector, a table and a figure, by the commands a user types.
 
 They run in this one process: each of its own would spend most of its time on importing.
 """
@@ -9,27 +9,29 @@ import argparse
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import scipy.special
 
-from experiments.reproduce.figures import score_curves
 from highlight_lit import cli
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.evaluation.scores import read_scores
 from highlight_lit.runs.ledger import records
 
+from .reproduce.figures import score_curves
+
 TOPIC = "topic01"
 SYSTEMS = {"av": "both streams", "visual": "visual alone", "audio": "audio alone"}
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demonstration; returns an exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser = argparse.ArgumentParser(prog="highlight-lit demo", description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("demo"), help="to work in (default: demo)")
     parser.add_argument("--command", default="highlight-lit", help="how the last lines call highlight-lit")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     corpus, runs = options.folder / "corpus", options.folder / "runs"
     if not (corpus / "manifest.json").is_file():
         shutil.rmtree(corpus, ignore_errors=True)

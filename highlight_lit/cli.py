@@ -14,9 +14,11 @@ from highlight_lit.data.importers.commands import add_sources
 from highlight_lit.errors import InputError, Interrupted, raised_signals
 from highlight_lit.inference.score_command import run_score, score_arguments
 from highlight_lit.media import commands as media
+from highlight_lit.origin import experiments
 from highlight_lit.text import say
 
 LOADS_PYTORCH = ("evaluate", "score")  # which takes seconds
+EXPERIMENTS = {"demo": "demo", "reproduce": "reproduce.__main__"}  # verbs of experiments/: module
 MEDIA_VERBS = {
     "extract": "raw videos to a corpus of clip features",
     "reel": "cut the best seconds of a video into a reel",
@@ -44,6 +46,8 @@ def _run(words: list[str]) -> int:
             from highlight_lit.training.entry import main as train
 
             return train(words[1:])
+        if words[:1] and words[0] in EXPERIMENTS:  # they read their own words
+            return int(experiments(EXPERIMENTS[words[0]]).main(words[1:]))
         if words[:1] == ["extract"] and media.wants_jobs(words[1:]):
             return media.run_extract_jobs(words[1:])
         parser = _parser(words)
@@ -78,6 +82,9 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"highlight-lit {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
+    verbs.add_parser(
+        "demo", help="from nothing to a trained detector, a table and a picture, in minutes", add_help=False
+    )
     importing = verbs.add_parser("import", help="features or labels on disk to a corpus")
     if words[:1] == ["import"]:  # each source is a module that would be loaded
         add_sources(importing.add_subparsers(metavar="SOURCE", required=True))
@@ -90,6 +97,9 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     verbs.add_parser("train", help="train and judge; takes Hydra overrides and -m (see: train --help)", add_help=False)
     _evaluate_verb(
         verbs.add_parser("evaluate", help="judge a checkpoint, a method or any system's scores by a corpus' labels")
+    )
+    verbs.add_parser(
+        "reproduce", help="every table and figure of the paper; goes on where it was stopped", add_help=False
     )
     doctor = verbs.add_parser("doctor", help="versions, device, what is installed, whether a corpus is valid")
     doctor.add_argument("corpus", type=Path, nargs="?")

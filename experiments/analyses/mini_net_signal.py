@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 
-from experiments.analyses.settle_methods import area, constants
 from highlight_lit.config.identity import as_plain
 from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.data import synthetic
@@ -30,6 +29,8 @@ from highlight_lit.data.stores import Store
 from highlight_lit.inference.detector import Detector
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.train import make_data, make_module
+
+from .settle_methods import area, constants
 
 TOPIC = synthetic.topic_name(0)
 PLANTED = {"visual": {"visual": 4.0, "audio": 0.0}, "product": {"visual": 0.0, "audio": 0.0}}  # cues of a stream alone

@@ -24,8 +24,6 @@ import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
 
-from experiments.benchmarks import bench_data
-from experiments.benchmarks.roofline import synchronize
 from highlight_lit.config.identity import as_plain
 from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.data.batches import Bags
@@ -39,6 +37,9 @@ from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.objective import compiled
 from highlight_lit.training.train import make_data, make_module
 from highlight_lit.training.trainer import quiet
+
+from . import bench_data
+from .roofline import synchronize
 
 CPU = torch.device("cpu")
 

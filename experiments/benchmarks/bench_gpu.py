@@ -26,8 +26,6 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch.profiler import DeviceType, ProfilerActivity, profile
 
-from experiments.benchmarks import bench, bench_data
-from experiments.benchmarks.roofline import Ceilings, Count, ceilings, covered, seconds, synchronize
 from highlight_lit.config.identity import as_plain
 from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.data.batches import Bags
@@ -41,6 +39,9 @@ from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.objective import compiled
 from highlight_lit.training.train import make_data, make_module, train
 from highlight_lit.training.trainer import quiet
+
+from . import bench, bench_data
+from .roofline import Ceilings, Count, ceilings, covered, seconds, synchronize
 
 Step = Callable[[], None]
 SETTINGS = {

@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from experiments.analyses.settle_methods import constants
 from highlight_lit.errors import InputError
 from highlight_lit.methods import METHODS, Method, find
 from highlight_lit.methods.numerics import unit
 from highlight_lit.methods.supervised.videos import Labelled, SupervisedVideos
 from highlight_lit.methods.videos import Clips, Videos
+
+from ..analyses.settle_methods import constants
 
 LENGTHS = (60, 240, 900, 1800, 3600)
 WIDTH = 2048

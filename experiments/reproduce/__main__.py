@@ -1,6 +1,6 @@
-"""`make reproduce-tables`: every table and figure of the paper, from what the ledger holds after running what is missing.
+"""`highlight-lit reproduce`: every table and figure of the paper, from what the ledger holds after running what is missing.
 
-    python -m experiments.reproduce --profile quick|full [--corpus DIR ...] [--out reproduce] [Hydra overrides]
+    highlight-lit reproduce --profile quick|full [--corpus DIR ...] [--out reproduce] [Hydra overrides]
 
 With no corpus given, three synthetic ones are made in the shapes of YouTube Highlights, TVSum and CoSum. The same command
 again goes on where it was stopped and never runs a cell twice; when nothing is missing it writes the report alone.
@@ -15,17 +15,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.reproduce import plan
-from experiments.reproduce.cells import Cell, Site, cells_of, site, synthetic_roots, unique
-from experiments.reproduce.report import Missing, write_report
-from experiments.reproduce.runner import Stopped, missing, run
-from experiments.reproduce.study import Profile, Study, profile, studies
 from highlight_lit.errors import InputError
+
+from . import plan
+from .cells import Cell, Site, cells_of, site, synthetic_roots, unique
+from .report import Missing, write_report
+from .runner import Stopped, missing, run
+from .study import Profile, Study, profile, studies
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is missing and write the report; returns an exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="highlight-lit reproduce", description=__doc__, formatter_class=raw)
     parser.add_argument("--profile", default="quick")
     parser.add_argument("--corpus", action="append", type=Path, metavar="DIR", help="can be given several times")
     parser.add_argument("--study", action="append", help="these alone; can be given several times")

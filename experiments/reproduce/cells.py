@@ -13,7 +13,6 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.reproduce.study import Profile, Study, System
 from highlight_lit.config.identity import as_plain, identity
 from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.config.schema import check
@@ -22,6 +21,8 @@ from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.data.topics.weak_labels import RULES
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import benchmark_of, labelled_videos
+
+from .study import Profile, Study, System
 
 # The benchmarks' shapes: topics and annotators.
 SHAPES = {"youtube-highlights": (6, 1), "tvsum": (10, 20), "cosum": (10, 3)}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from experiments.reproduce.numbers import Block, Row
 from highlight_lit.evaluation.statistics import Difference, Interval, holm, paired_bootstrap, t_interval
+
+from .numbers import Block, Row
 
 LEVEL = 0.05
 System = Mapping[str, str]

@@ -12,8 +12,9 @@ import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.analyses import gradients
 from highlight_lit.files import atomic_write
+
+from ..analyses import gradients
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

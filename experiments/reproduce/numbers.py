@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from experiments.reproduce.study import Study
 from highlight_lit.evaluation.statistics import Interval, t_interval
 from highlight_lit.files import plain_name
 from highlight_lit.runs.ledger import read_record, run_dir
+
+from .study import Study
 
 Record = Mapping[str, Any]
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from experiments.reproduce.cells import Cell, Site
-from experiments.reproduce.study import Profile, Study
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.benchmarks import BENCHMARKS
 from highlight_lit.files import read_json, write_json
+
+from .cells import Cell, Site
+from .study import Profile, Study
 
 FILE = "plan.json"
 FORMAT = "highlight-lit plan"

@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.analyses import cost, gradients, planted
-from experiments.reproduce import claims, figures, plan, tables
-from experiments.reproduce.document import Figure, Heading, Part, Table, Text, latex, markdown, page
-from experiments.reproduce.numbers import Block, blocks
-from experiments.reproduce.study import HERE, Study, studies
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.scores import read_scores
 from highlight_lit.files import cut_name, write_text
+
+from ..analyses import cost, gradients, planted
+from . import claims, figures, plan, tables
+from .document import Figure, Heading, Part, Table, Text, latex, markdown, page
+from .numbers import Block, blocks
+from .study import HERE, Study, studies
 
 TITLE = "Temporal Cue Guided Video Highlight Detection: tables and figures, reproduced"
 

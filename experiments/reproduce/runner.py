@@ -16,9 +16,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from experiments.reproduce.cells import Cell
 from highlight_lit.errors import InputError
 from highlight_lit.runs.ledger import read_record, run_dir
+
+from .cells import Cell
 
 CELLS_A_PROCESS = 50
 Failures = dict[str, str]  # a cell's text to what it raised

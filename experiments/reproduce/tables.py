@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from experiments.analyses import cost
-from experiments.reproduce.claims import Finding, verdict_of
-from experiments.reproduce.document import Table
-from experiments.reproduce.numbers import Block, Row
-from experiments.reproduce.study import paper_rows
 from highlight_lit.evaluation.statistics import Interval
+
+from ..analyses import cost
+from .claims import Finding, verdict_of
+from .document import Table
+from .numbers import Block, Row
+from .study import paper_rows
 
 HOLE = "–"
 LEVELS = {"chance": "chance", "middle": "middle of the video", "annotators": "annotators"}

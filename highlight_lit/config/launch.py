@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -20,10 +19,9 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from highlight_lit.config.overrides import MULTIRUN as MULTIRUN
 from highlight_lit.config.overrides import prepared
 from highlight_lit.errors import InputError, Interrupted
+from highlight_lit.origin import beside
 
-_HERE = Path(__file__).parents[1]  # highlight_lit/
-# In a wheel the configuration lies inside the package, in a checkout beside it.
-CONFIG_DIR = next(path for path in (_HERE / "conf", _HERE.parent / "conf") if path.is_dir())
+CONFIG_DIR = beside("conf")
 # Flags that say what Hydra is to do; it raises a ValueError where there are two.
 _MODES = (*MULTIRUN, "--cfg", "-c", "--info", "-i", "--run", "-r", "--shell-completion", "-sc")
 _RERUN = "--experimental-rerun"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from highlight_lit import __version__
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json
 from highlight_lit.locks import locked
+from highlight_lit.origin import commit
 from highlight_lit.runs.record import check
 
 RECORD = "record.json"
@@ -102,18 +102,9 @@ def environment() -> dict[str, str]:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
     return {
         "highlight_lit": __version__,
-        "commit": _commit(),
+        "commit": commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "device": device,
         "threads": str(torch.get_num_threads()),
     }
-
-
-def _commit() -> str:
-    """Commit of the checkout the package is in, with `-dirty` if it differs; empty outside a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""

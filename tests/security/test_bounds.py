@@ -273,7 +273,7 @@ def test_ids_that_spreadsheets_compute_stay_what_they_are_and_the_manual_says_so
     }
     scores.write_scores(path, given)
     assert list(scores.read_scores(path)) == list(given)
-    manual = Path(__file__).parents[2] / "highlight_lit/media/README.md"
+    manual = Path(__file__).parents[2] / "docs/pages/guides/videos.md"
     assert "import such a column into a spreadsheet as text" in manual.read_text(encoding="utf-8")
 
 

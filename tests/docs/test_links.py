@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
     path for path in ROOT.rglob("*.md") if not {".venv", ".git", "results"} & set(path.relative_to(ROOT).parts)
 )

@@ -1,0 +1,46 @@
+"""What the site needs beside mkdocs' own plugins: formulas as MathML, and notebooks as pages, both without a script."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import latex2mathml.converter
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Take ```math blocks, as GitHub does too."""
+    fences = config.mdx_configs.setdefault("pymdownx.superfences", {}).setdefault("custom_fences", [])
+    fences.append({"name": "math", "class": "math", "format": _formula})
+    return config
+
+
+def _formula(source: str, *_: Any, **__: Any) -> str:
+    return f'<div class="math">{latex2mathml.converter.convert(source, display="block")}</div>'
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Make a page NAME.md of each notebook NAME.ipynb, which stays beside it to be downloaded."""
+    for file in [file for file in files if file.src_uri.endswith(".ipynb")]:
+        notebook = json.loads(Path(str(file.abs_src_path)).read_text(encoding="utf-8"))
+        name = file.src_uri.removesuffix(".ipynb") + ".md"
+        files.append(File.generated(config, name, content="\n\n".join(map(_cell, notebook["cells"]))))
+    return files
+
+
+def _cell(cell: dict[str, Any]) -> str:
+    """A cell and what it put out, as Markdown."""
+    source = "".join(cell["source"])
+    if cell["cell_type"] == "markdown":
+        return source
+    parts = [f"```python\n{source}\n```"]
+    for output in cell["outputs"]:
+        data = output.get("data", {})
+        if "image/png" in data:
+            parts.append(f"![Drawn by the cell above](data:image/png;base64,{''.join(data['image/png']).strip()})")
+        else:
+            parts.append(f"```text\n{''.join(output.get('text') or data['text/plain']).rstrip()}\n```")
+    return "\n\n".join(parts)

@@ -1,0 +1,49 @@
+"""Where this code came from: a checkout, or a wheel, which has inside the package what a checkout has beside it."""
+
+from __future__ import annotations
+
+import subprocess
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from highlight_lit.errors import InputError
+
+PACKAGE = Path(__file__).parent
+COMMIT = PACKAGE / "COMMIT"  # written into a wheel as it is built
+
+
+def beside(name: str) -> Path:
+    """A folder that is inside the package in a wheel and beside it in a checkout: conf, experiments."""
+    return next(path for path in (PACKAGE / name, PACKAGE.parent / name) if path.is_dir())
+
+
+def experiments(module: str) -> ModuleType:
+    """A module of experiments/: `highlight_lit.experiments` in a wheel, `experiments` in a checkout.
+
+    Raises:
+        InputError: In a checkout, another package of that name comes first on Python's path.
+    """
+    folder = beside("experiments")
+    package = "highlight_lit.experiments" if folder.parent == PACKAGE else "experiments"
+    try:
+        found = import_module(package)
+        if found.__file__ and Path(found.__file__).parent.samefile(folder):
+            return import_module(f"{package}.{module}")
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+    raise InputError(f"{folder}: not the package 'experiments' on Python's path; run from {folder.parent}")
+
+
+def commit() -> str:
+    """Commit of this code, with `-dirty` if it differs from it; empty where neither a wheel nor a checkout says it."""
+    if COMMIT.is_file():
+        return COMMIT.read_text(encoding="ascii").strip()
+    if not (PACKAGE.parent / ".git").exists():  # an environment may lie within the checkout of another project
+        return ""
+    command = ["git", "-C", str(PACKAGE), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
