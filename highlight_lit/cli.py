@@ -12,12 +12,13 @@ from highlight_lit import __version__
 from highlight_lit.data import synthetic
 from highlight_lit.data.importers.commands import add_sources
 from highlight_lit.errors import InputError, Interrupted, raised_signals
+from highlight_lit.export.command import export_arguments, run_export
 from highlight_lit.inference.score_command import run_score, score_arguments
 from highlight_lit.media import commands as media
 from highlight_lit.origin import experiments
 from highlight_lit.text import say
 
-LOADS_PYTORCH = ("evaluate", "score")  # which takes seconds
+LOADS_PYTORCH = ("evaluate", "export", "score")  # which takes seconds
 EXPERIMENTS = {"demo": "demo", "reproduce": "reproduce.__main__"}  # verbs of experiments/: module
 MEDIA_VERBS = {
     "extract": "raw videos to a corpus of clip features",
@@ -107,6 +108,9 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     score = verbs.add_parser("score", help="score the seconds of videos, features or a corpus with a trained detector")
     score_arguments(score)
     score.set_defaults(run=run_score)
+    export = verbs.add_parser("export", help="a trained detector for another runtime, or as a folder that travels")
+    export_arguments(export)
+    export.set_defaults(run=run_export)
     for name, purpose in MEDIA_VERBS.items():
         media.add_verb(name, verbs.add_parser(name, help=purpose))
     return parser

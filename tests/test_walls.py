@@ -17,6 +17,9 @@ ONLY = {
     "xxhash": ("data/shards/",),
     "pytorch_lightning": ("data/datamodule.py", "training/", "runs/logging/", "inference/"),
     "av": ("media/",),
+    "huggingface_hub": ("hub.py",),
+    "safetensors": ("inference/model_folder.py", "untrusted/safetensors_files.py"),
+    "onnxruntime": ("export/",),
 }
 # What a folder must not import.
 NEVER = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,13 @@ from highlight_lit.data.datamodule import VideoLoader
 from highlight_lit.data.topics.folds import is_fold
 from highlight_lit.data.video import STREAMS, Stream
 from highlight_lit.errors import InputError
+from highlight_lit.files import plain_name
+from highlight_lit.hub import fetch, is_repository
 from highlight_lit.inference.batch import Rows, bag_of_rows, whole_video_logits
+from highlight_lit.inference.model_folder import CONFIG, is_model_folder, read_model_folder
+from highlight_lit.runs.ledger import RECORD, read_record
 from highlight_lit.text import shown
-from highlight_lit.training.callbacks.checkpoints import read_checkpoint
+from highlight_lit.training.callbacks.checkpoints import NAME, read_checkpoint
 from highlight_lit.untrusted.networks import check_trusted, restore
 from highlight_lit.untrusted.plain_values import plain
 
@@ -41,8 +45,9 @@ class Detector:
         network: The trained network, in evaluation mode.
         topic: What it was trained for.
         streams: The streams it reads; features must have the same width, and extractor where both name one.
-        source: Its checkpoint.
+        source: Its checkpoint, or its folder.
         fold: The fold of the topic's videos that it was trained without, K/n; None: it was trained on the corpus' list.
+        parts: What its file says of it, plain values: `model`, `loss`, `optimizer`, `streams`, `topic`, `fold`.
     """
 
     network: nn.Module
@@ -50,6 +55,7 @@ class Detector:
     streams: dict[str, Stream]
     source: Path
     fold: str | None = None
+    parts: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self, streams: Mapping[str, Stream], where: str) -> None:
         """Refuse features that are not of the kind it was trained on.
@@ -61,15 +67,15 @@ class Detector:
             found = streams.get(name)
             if found is None:
                 raise InputError(f"{where}: {name}: no such stream, but {self.source} reads it")
-            for field in ("width", "extractor", "version"):
-                theirs, ours = getattr(found, field), getattr(expected, field)
+            for fact in ("width", "extractor", "version"):
+                theirs, ours = getattr(found, fact), getattr(expected, fact)
                 if theirs != ours:
-                    raise InputError(f"{where}: {name}: {field} {theirs!r}, but {self.source} was trained on {ours!r}")
+                    raise InputError(f"{where}: {name}: {fact} {theirs!r}, but {self.source} was trained on {ours!r}")
 
     @classmethod
     def load(cls, path: Path | str, trusted: Sequence[str] = ()) -> Detector:
         """As `load_detector`."""
-        return load_detector(Path(path), trusted)
+        return load_detector(path, trusted)
 
     def score_video(self, path: Path | str, **weights: Path | None) -> VideoScores:
         """Decode a raw video and score its clips of a second; needs the extra `media`.
@@ -132,33 +138,58 @@ class Detector:
         return logits
 
 
-def load_detector(path: Path, trusted: Sequence[str] = ()) -> Detector:
-    """Load a checkpoint as data: its network alone is made, of the classes of `highlight_lit.models`.
+def load_detector(path: Path | str, trusted: Sequence[str] = ()) -> Detector:
+    """Load a detector as data: its network alone is made, of the classes of `highlight_lit.models`.
 
     Args:
-        path: The checkpoint.
+        path: A checkpoint; or a run's folder; or the folder that `highlight-lit export --to safetensors` wrote, or such a
+            repository of the Hugging Face hub, OWNER/NAME. What is there on disk wins over the hub.
         trusted: Further packages whose networks it may name.
 
     Raises:
-        InputError: The file is missing, damaged, not a checkpoint of this package, or names another class.
+        InputError: It is missing, out of reach, damaged, not of this package, or names another class.
     """
     check_trusted(trusted)
-    path = Path(path)
-    checkpoint = read_checkpoint(path)
-    parts, weights = (_mapping(checkpoint, key, path) for key in ("hyper_parameters", "state_dict"))
-    parts = plain(parts, f"{path}: hyper_parameters")
+    path = located(path)
+    if path.is_dir():
+        file, weights = read_model_folder(path)
+    else:
+        file = read_checkpoint(path)
+        state = _mapping(file, "state_dict", path)
+        weights = {name.removeprefix(NETWORK): value for name, value in state.items() if name.startswith(NETWORK)}
+    parts = plain(_mapping(file, "hyper_parameters", path), f"{path}: hyper_parameters")
     streams = _streams(_mapping(parts, "streams", path), path)
     topic = _text(parts.get("topic"), f"{path}: topic")
     widths = {name: stream.width for name, stream in streams.items()}
-    tensors = {name.removeprefix(NETWORK): value for name, value in weights.items() if name.startswith(NETWORK)}
-    network = restore(parts.get("model"), tensors, str(path), trusted, Dv=widths.get("visual"), Da=widths.get("audio"))
+    network = restore(parts.get("model"), weights, str(path), trusted, Dv=widths.get("visual"), Da=widths.get("audio"))
     reads = set(getattr(network, "embeddings", streams))
     if reads != set(streams):
         raise InputError(f"{path}: streams: {', '.join(streams)}; its network reads {', '.join(sorted(reads))}")
     fold = parts.get("fold")
     if fold is not None and not is_fold(fold):
         raise InputError(f"{path}: fold: {shown(str(fold))}; expected K/n or none")
-    return Detector(network, topic, streams, path, fold)
+    return Detector(network, topic, streams, path, fold, parts)
+
+
+def located(given: Path | str) -> Path:
+    """The checkpoint or the detector's folder that is meant.
+
+    Raises:
+        InputError: A folder without either; a damaged record in it; or a hub that cannot be reached.
+    """
+    path = Path(given)
+    if not path.is_dir():
+        return fetch(str(given)) if not path.exists() and is_repository(str(given)) else path
+    if is_model_folder(path):
+        return path
+    record = read_record(path) or {}
+    checkpoint = path / plain_name(record.get("kept", {}).get("checkpoint", NAME), f"{path / RECORD}: kept.checkpoint")
+    if not checkpoint.exists():
+        raise InputError(
+            f"{path}: a folder without {CONFIG} and {checkpoint.name}; expected a checkpoint, a run's folder, or one that"
+            " 'highlight-lit export --to safetensors' wrote"
+        )
+    return checkpoint
 
 
 def _mapping(of: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:

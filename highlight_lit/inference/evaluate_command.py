@@ -20,7 +20,6 @@ from highlight_lit.inference.evaluate import judged_on, scores_of
 from highlight_lit.inference.tables import Judged, of_checkpoints, of_system
 from highlight_lit.methods import score
 from highlight_lit.text import a_few, say, say_table
-from highlight_lit.training.callbacks.checkpoints import read_checkpoint
 
 Scores = dict[str, ClipScores]
 SCORES = "scores.csv"
@@ -121,7 +120,7 @@ def _checkpoints(options: argparse.Namespace, corpus: Corpus) -> int:
             judged.append(Judged(topic, names[detector.source], judgement))
             if options.out is not None:
                 _write(options.out / names[detector.source], judgement, scores)
-    alike = all(_alike([detector.source for detector in of_topic[topic]]) for topic in topics)
+    alike = all(_alike(of_topic[topic]) for topic in topics)
     say_table(of_checkpoints(judged, name, alike))
     if not alike:
         _note("checkpoints of one topic are of different settings: no mean is taken over them")
@@ -138,10 +137,9 @@ def _names(paths: Sequence[Path]) -> dict[Path, str]:
     return names
 
 
-def _alike(paths: Sequence[Path]) -> bool:
-    """Whether checkpoints were trained with the same settings, and so differ by their seeds alone."""
-    settings = [read_checkpoint(path)["hyper_parameters"] for path in paths]
-    return all(other == settings[0] for other in settings)
+def _alike(detectors: Sequence[Detector]) -> bool:
+    """Whether detectors were trained with the same settings, and so differ by their seeds alone."""
+    return all(other.parts == detectors[0].parts for other in detectors)
 
 
 def _write(folder: Path, judgement: Judgement, scores: Scores) -> None:

@@ -148,7 +148,8 @@ class MaxPooling(Pooling):
         """Pool a bag; see `Pooling.forward`."""
         z = _clip_logits(c, head)
         z_hat, best = z.masked_fill(~mask, torch.finfo(z.dtype).min).max(-1)
-        return z_hat, F.one_hot(best, z.shape[-1]).to(z.dtype)
+        # Not F.one_hot, which a graph for any number of clips cannot hold.
+        return z_hat, (torch.arange(z.shape[-1], device=z.device) == best.unsqueeze(-1)).to(z.dtype)
 
 
 class MeanPooling(Pooling):

@@ -1,0 +1,119 @@
+"""`highlight-lit export`: a checkpoint to a graph or a folder that travels, checked before it is there."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from highlight_lit.errors import InputError
+from highlight_lit.extras import need
+from highlight_lit.media.commands import trust_argument
+from highlight_lit.text import say
+
+FORMS = {"torch-export": ".pt2", "onnx": ".onnx", "safetensors": ".detector"}
+OLDEST_TORCH = "2.13"  # for a graph; the oldest that it was tried with
+CHECKED = (1, 60, 1000)  # clips
+TOLERANCE = 1e-5  # of z and p beside the network's own, in units of the largest
+
+
+def export_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `export`."""
+    parser.add_argument("source", metavar="RUN", help="a checkpoint, a run's folder, or what --to safetensors wrote")
+    parser.add_argument("--to", required=True, choices=tuple(FORMS), help="the form")
+    parser.add_argument("--out", type=Path, help="file, or folder of safetensors (default: beside the checkpoint)")
+    parser.add_argument(
+        "--push-to-hub", metavar="OWNER/NAME", help="upload the folder of safetensors to the Hugging Face hub"
+    )
+    trust_argument(parser)
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Write the form that is asked for.
+
+    Raises:
+        InputError: A checkpoint that cannot be used, a network that has no such form, or a missing extra; nothing has
+            been written then.
+    """
+    from highlight_lit.files import not_an_input
+    from highlight_lit.hub import is_repository_name, push
+    from highlight_lit.inference.detector import load_detector
+    from highlight_lit.runs.ledger import read_record
+
+    if args.push_to_hub is not None and args.to != "safetensors":
+        raise InputError("--push-to-hub: of --to safetensors alone; leave it out")
+    if args.push_to_hub is not None and not is_repository_name(args.push_to_hub):
+        raise InputError(f"--push-to-hub {args.push_to_hub}: expected OWNER/NAME of letters, digits, '_', '-', '.'")
+    detector = load_detector(args.source, args.trust)
+    beside = detector.source if detector.source.is_dir() else detector.source.parent
+    record = read_record(beside)
+    if record is not None and record["status"] != "done":
+        record = None
+    out = args.out or detector.source.with_name(f"{detector.source.stem}{FORMS[args.to]}")
+    not_an_input(out, detector.source)
+    if args.to == "safetensors":
+        from highlight_lit.export.card import card_of
+        from highlight_lit.inference.model_folder import write_model_folder
+
+        tensors = detector.network.state_dict()
+        write_model_folder(out, detector.parts, tensors, card_of(detector, record, args.push_to_hub))
+        say(out)
+        if args.push_to_hub is not None:
+            say(push(out, args.push_to_hub))
+        return 0
+    from highlight_lit.files import atomic_write
+
+    _need_torch(f"--to {args.to}")
+    if args.to == "onnx":
+        need("export", "--to onnx", "onnx", "onnxscript", "onnxruntime")
+    with atomic_write(out) as temporary:
+        apart = _write_graph(temporary, detector, args.to, record)
+    say(f"{out}: logits as the checkpoint's within {apart:.1g}, at {', '.join(map(str, CHECKED))} clips")
+    return 0
+
+
+def _need_torch(what: str) -> None:
+    """Refuse a PyTorch whose graphs were not tried: those of 2.6 cannot be read back, by itself or as ONNX."""
+    from torch import __version__ as version
+    from torch.torch_version import TorchVersion
+
+    if TorchVersion(version) < OLDEST_TORCH:
+        raise InputError(
+            f"{what} needs PyTorch {OLDEST_TORCH} or newer, here is {version}: pip install --upgrade torch"
+        )
+
+
+def _write_graph(path: Path, detector: Any, form: str, record: Mapping[str, Any] | None) -> float:
+    """Write a graph and run it; by how much its outputs differ from the detector's at most, in units of the largest.
+
+    Raises:
+        InputError: It has no such form, or its outputs differ by more than `TOLERANCE`.
+    """
+    from highlight_lit import __version__
+    from highlight_lit.export import graph
+    from highlight_lit.export.card import facts_of
+
+    program = graph.traced(detector)
+    facts = {
+        "format": f"highlight-lit {form}", "highlight_lit": __version__, **facts_of(detector, record),
+        "inputs": graph.inputs_of(detector),
+        "outputs": {"z": "float32 (B, T), logits, by which a video's clips are ranked; arbitrary where valid is False", "p": "sigmoid(z)"},
+    }  # fmt: skip
+    if form == "onnx":
+        graph.write_onnx(path, program, detector, facts)
+    else:
+        graph.write_program(path, program, facts)
+    run, worst = graph.runner_of(path, form), 0.0
+    for clips in CHECKED:
+        for audio in (True, False):
+            values = graph.example_of(detector, 1, clips, audio, seed=clips)
+            rows = {name: value[0].numpy() for name, value in values.items()}
+            z = detector.logits(rows.get("visual"), rows.get("audio"), rows.get("audio_mask"))
+            found = run(values)[0][0].astype(float)
+            worst = max(worst, float(abs(found - z).max() / max(1.0, abs(z).max())))
+    if not worst <= TOLERANCE:
+        raise InputError(
+            f"{detector.source}: as {form} its logits differ by {worst:.1g}; expected {TOLERANCE:g} at most"
+        )
+    return worst

@@ -1,0 +1,102 @@
+"""The Hugging Face hub: a folder up, a folder down. The one place that knows huggingface_hub."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from highlight_lit import __version__
+from highlight_lit.errors import InputError
+from highlight_lit.extras import need
+from highlight_lit.text import shown
+
+_REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
+_FILES = (
+    ".ckpt",
+    ".pt",
+    ".pt2",
+    ".pth",
+    ".onnx",
+    ".safetensors",
+    ".json",
+)  # of a file that is missing, not of a repository
+LOG_IN = "log in with 'hf auth login', or set HF_TOKEN"
+
+
+def is_repository(name: str) -> bool:
+    """Whether a name that is not there on disk is OWNER/NAME of the hub, not a file in a folder that is there."""
+    return is_repository_name(name) and not name.lower().endswith(_FILES) and not Path(name.partition("/")[0]).exists()
+
+
+def is_repository_name(name: str) -> bool:
+    """Whether a name is OWNER/NAME as the hub has it."""
+    return _REPOSITORY.fullmatch(name) is not None
+
+
+def fetch(repository: str) -> Path:
+    """Download a detector's folder, or take the one that is cached; its files are not looked at.
+
+    Raises:
+        InputError: The extra is missing, or the hub cannot be reached, or has no such repository.
+    """
+    where = f"{repository}: no such file or folder here, and"
+    need("export", f"{where} to look on the Hugging Face hub", "huggingface_hub")
+    from huggingface_hub import snapshot_download
+
+    from highlight_lit.inference.model_folder import CARD, CONFIG, WEIGHTS
+
+    try:
+        wanted = [CONFIG, WEIGHTS, CARD]
+        folder = snapshot_download(
+            repository, allow_patterns=wanted, library_name="highlight-lit", library_version=__version__
+        )
+    except Exception as error:  # of the hub's client, and of the HTTP client that its versions choose
+        raise InputError(f"{where} {_reason(error, 'reading')}") from error
+    return Path(folder)
+
+
+def push(folder: Path, repository: str) -> str:
+    """Upload a detector's folder into a repository, which is made if there is none.
+
+    Returns:
+        Its address.
+
+    Raises:
+        InputError: The extra is missing, or the hub cannot be reached, or does not let us write.
+    """
+    need("export", "--push-to-hub", "huggingface_hub")
+    from huggingface_hub import HfApi
+
+    from highlight_lit.inference.model_folder import CARD, CONFIG, WEIGHTS
+
+    api = HfApi(library_name="highlight-lit", library_version=__version__)
+    try:
+        address = api.create_repo(repository, exist_ok=True)
+        api.upload_folder(
+            repo_id=repository, folder_path=folder, allow_patterns=[CONFIG, WEIGHTS, CARD],
+            commit_message=f"A detector of highlight-lit {__version__}",
+        )  # fmt: skip
+    except Exception as error:  # as in `fetch`
+        raise InputError(
+            f"--push-to-hub {repository}: {_reason(error, 'writing')}; the folder {folder} is complete"
+        ) from error
+    return str(address)
+
+
+def _reason(error: Exception, doing: str) -> str:
+    """What went wrong, and what to do."""
+    from huggingface_hub import constants, errors
+
+    first = shown((str(error).splitlines() or [type(error).__name__])[0][:160])
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, errors.OfflineModeIsEnabled) or constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE forbids to ask the Hugging Face hub: unset it, or name a folder"
+    if (
+        isinstance(error, errors.GatedRepoError)
+        or status in (401, 403)
+        or isinstance(error, errors.LocalTokenNotFoundError)
+    ):
+        return f"the Hugging Face hub refuses {doing} ({first}): {LOG_IN}, with a token that may"
+    if isinstance(error, errors.RepositoryNotFoundError) or status == 404:
+        return f"the Hugging Face hub has no such repository: check the name, or if it is private {LOG_IN}"
+    return f"the Hugging Face hub cannot be reached ({first}): check the connection, proxy and HF_ENDPOINT"
