@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from experiments.reproduce.numbers import Block, Row
-from highlight_lit.evaluation.statistics import Difference, Interval, holm, paired_bootstrap, t_interval
+from highlight_lit.evaluation.statistics import Difference, Interval, holm, t_interval
 
 LEVEL = 0.05
 System = Mapping[str, str]
@@ -99,11 +99,9 @@ def _finding(claim: Claim, block: Block, ours: Row, theirs: Row) -> Finding | No
     measure = block.primary
     by_seed = ours.by_seed(measure), theirs.by_seed(measure)
     both = [seed for seed in by_seed[0] if seed in by_seed[1]]
-    a, b = ours.videos(measure), theirs.videos(measure)
-    keys = list(a)
-    if not both or len(keys) < 2:
+    over_videos = ours.less(theirs, measure) if both else None
+    if over_videos is None:
         return None
-    over_videos = paired_bootstrap([a[k] for k in keys], [b[k] for k in keys], [topic for topic, _ in keys])
     over_seeds = t_interval([by_seed[0][seed] - by_seed[1][seed] for seed in both])
     return Finding(claim, block, ours, theirs, over_videos, over_seeds)
 

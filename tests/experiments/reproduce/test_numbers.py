@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,6 +61,16 @@ def test_a_table_shows_each_mean_with_its_interval_beside_the_paper_and_the_leve
     assert table.rows[2][1] == "40.0"
     for said in ("`m` in percent", "40 videos", "seeds 0 to 2", "commit abc", "real", "ffffffffffff"):
         assert said in table.caption
+
+
+def test_a_study_with_a_system_to_compare_with_shows_the_difference_and_its_interval() -> None:
+    study = replace(STUDY["table2"], against={"tau": "20"})
+    table = tables.of_study(Block(study, CORPUS, "f" * 64, [row("20", 0.5), row("60", 0.7)]))
+    assert table.columns[2:4] == ["paper", "less tau = 20"]
+    assert table.rows[0][3] == "–"
+    assert re.fullmatch(r"\+20\.\d \[\d+\.\d, \d+\.\d\]", table.rows[1][3])
+    assert len({len(line) for line in (table.columns, *table.rows)}) == 1
+    assert "less tau = 20: with its 95 % interval over videos" in table.caption
 
 
 def test_a_hole_is_shown_as_one_and_a_seed_without_a_topic_does_not_count() -> None:
