@@ -30,6 +30,10 @@ def _against(key: str, best: str, *others: str) -> list[tuple[System, System]]:
     return [({key: best}, {key: other}) for other in others]
 
 
+def _when(fusion: str, way: str) -> System:
+    return {"fusion": fusion, "data.audio": way}
+
+
 OURS, MINI = "highlight_net", "mini_net"
 CLAIMS = (
     Claim("Ours beats MINI-Net*", "table 1", "table1", [(_table1(OURS, "av"), _table1(MINI, "av"))]),
@@ -42,6 +46,8 @@ CLAIMS = (
     Claim("A smaller beta is better", "table 3", "table3", _against("beta", "1.0e-4", "1.0e-3", "1.0e-2", "1.0e-1")),
     Claim("The gate trains where noisy-or does not", "section 4", "pooling", _against("pooling", "softmax_gate", "noisy_or")),
     Claim("Our question: temporal context helps (T = 2 against none)", "section 1", "context", _against("context.T", "2", "0")),
+    Claim("Our question: low-rank fusion beats the visual stream alone", "section 2", "when", [(_when("low_rank", "as_is"), {"modality": "visual"})]),
+    Claim("Our question: what its audio gives is when", "section 2", "when", [(_when("low_rank", "as_is"), _when("low_rank", way)) for way in ("shuffled", "mean")]),
 )  # fmt: skip
 
 

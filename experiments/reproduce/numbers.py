@@ -134,9 +134,11 @@ class Block:
         return found
 
     def n_videos(self, topic: str) -> int | None:
-        """Videos a topic is judged by, None if no cell of it is there."""
+        """Videos a topic is judged by, those that are left out aside; None if no cell of it is there."""
         of_topic = [record for record in self.records if record["topic"] == topic]
-        return int(of_topic[0]["evaluation"]["measures"][self.primary]["n_videos"]) if of_topic else None
+        if not of_topic:
+            return None
+        return sum(v is not None for v in of_topic[0]["evaluation"]["measures"][self.primary]["videos"][topic].values())
 
     @property
     def commits(self) -> list[str]:

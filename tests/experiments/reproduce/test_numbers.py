@@ -99,6 +99,14 @@ def test_what_is_made_up_says_so_and_never_stands_beside_the_paper() -> None:
     )
 
 
+def test_a_video_that_is_left_out_is_not_counted() -> None:
+    made = row("60", 0.7)
+    for of in made.records.values():
+        of["evaluation"]["measures"]["m"]["videos"]["dog"] = {"dog0": 0.5, "dog1": None}  # type: ignore[index,call-overload]
+    assert [block(made).n_videos(topic) for topic in ("dog", "surf")] == [1, 20]
+    assert "; 21 videos; " in tables.caption(block(made))
+
+
 def test_the_csv_holds_every_number_of_the_table() -> None:
     lines = list(csv.DictReader(io.StringIO(tables.everything([block(row("60", 0.7))]))))
     assert {line["topic"] for line in lines} == {"dog", "surf", "mean over topics"}
