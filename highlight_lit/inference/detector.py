@@ -43,6 +43,7 @@ class Detector:
         streams: The streams it reads; features must have the same width, and extractor where both name one.
         source: Its checkpoint.
         fold: The fold of the topic's videos that it was trained without, K/n; None: it was trained on the corpus' list.
+        corpus: Fingerprint of the corpus that the fold is of; None without a fold, or where that is not known.
     """
 
     network: nn.Module
@@ -50,6 +51,7 @@ class Detector:
     streams: dict[str, Stream]
     source: Path
     fold: str | None = None
+    corpus: str | None = None
 
     def check(self, streams: Mapping[str, Stream], where: str) -> None:
         """Refuse features that are not of the kind it was trained on.
@@ -158,7 +160,8 @@ def load_detector(path: Path, trusted: Sequence[str] = ()) -> Detector:
     fold = parts.get("fold")
     if fold is not None and not is_fold(fold):
         raise InputError(f"{path}: fold: {shown(str(fold))}; expected K/n or none")
-    return Detector(network, topic, streams, path, fold)
+    corpus = parts.get("corpus")
+    return Detector(network, topic, streams, path, fold, corpus and _text(corpus, f"{path}: corpus"))
 
 
 def _mapping(of: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:

@@ -124,6 +124,14 @@ def test_a_key_that_came_later_leaves_the_names_of_runs_before_it() -> None:
     assert completed(before) == as_plain(composed())
 
 
+@pytest.mark.parametrize("experiment", ["guided", "paper", "demo"])
+@pytest.mark.parametrize(("modality", "fusion"), [("visual", "VisualOnly"), ("audio", "AudioOnly")])
+def test_a_stream_alone_has_its_fusion_whatever_the_experiment(experiment: str, modality: str, fusion: str) -> None:
+    found = composed(f"experiment={experiment}", f"modality={modality}")
+    assert found.fusion["_target_"].rpartition(".")[2] == fusion
+    assert composed(f"experiment={experiment}", f"modality={modality}", "fusion=concat").fusion["_target_"].endswith("Concatenation")  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "override", ["out=elsewhere", "logger=none", "data.root=moved", "study=table1", "trainer.accelerator=cpu"]
 )
