@@ -34,6 +34,10 @@ NEVER = {
     "data/": ("highlight_lit.models", "highlight_lit.training", "highlight_lit.evaluation"),
     "untrusted/": ("hydra", "omegaconf", "highlight_lit.training", "highlight_lit.inference"),
     "methods/": ("highlight_lit.training", "highlight_lit.runs", "highlight_lit.inference", "pytorch_lightning"),
+    # Clip labels are learnt from behind one door, `methods.videos_for`.
+    "training/": ("highlight_lit.methods.supervised",),
+    "inference/": ("highlight_lit.methods.supervised",),
+    "methods/recurrence/": ("highlight_lit.methods.supervised",),
     "media/": ("highlight_lit.training", "highlight_lit.runs", "pytorch_lightning"),
     "evaluation/": ("highlight_lit.models", "highlight_lit.training", "torch", "pytorch_lightning"),
 }
@@ -54,6 +58,18 @@ def test_imports_respect_the_walls(name: str) -> None:
     for folder, forbidden in NEVER.items():
         if name.startswith(folder):
             assert not [m for m in imports(name) for f in forbidden if m == f or m.startswith(f"{f}.")], name
+
+
+# Who may ask for labels of clips: what judges, what tells of a corpus, and what is supervised.
+LABELS = ("evaluation/", "data/corpus.py", "data/shards/", "data/importers/", "data/topics/counts.py", "methods/supervised/",
+          "training/outcome.py")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_labels_of_clips_are_asked_for_by_few(name: str) -> None:
+    calls = [node.func for node in ast.walk(ast.parse((PACKAGE / name).read_text())) if isinstance(node, ast.Call)]
+    asked = [f.lineno for f in calls if isinstance(f, ast.Attribute) and f.attr in ("labels", "labelled")]
+    assert not asked or name.startswith(LABELS), f"{name}: lines {asked}"
 
 
 @pytest.mark.parametrize("name", FILES)

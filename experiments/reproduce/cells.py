@@ -71,7 +71,7 @@ class Cell:
 def site(root: Path, most_topics: int | None) -> Site:
     """Open a corpus to run on.
 
-    A corpus in which no video of some topic is a positive by duration, such as TVSum, is trained by tags alone.
+    A corpus in which some topic has no positive or no negative by duration, such as TVSum or AVE, is trained by tags alone.
 
     Raises:
         InputError: It is no corpus, or has no labels.
@@ -79,8 +79,8 @@ def site(root: Path, most_topics: int | None) -> Site:
     corpus = Corpus(root)
     topics = corpus.topics[:most_topics]
     benchmark = benchmark_of(corpus, labelled_videos(corpus, topics[:1])).name
-    by_duration = [(RULES["duration"](corpus.tagged(topic), corpus.duration) == 1).any() for topic in topics]
-    overrides = () if all(by_duration) else ("data.rule=tag",)
+    by_duration = [set(RULES["duration"](corpus.tagged(topic), corpus.duration)) for topic in topics]
+    overrides = () if all({1, -1} <= kinds for kinds in by_duration) else ("data.rule=tag",)
     return Site(corpus, benchmark, topics, overrides, "synthetic" in corpus.manifest)
 
 
@@ -113,7 +113,8 @@ def cells_of(
     """
     found = []
     for system in systems:
-        words = [f"study={study.sweep}", *where.overrides, *profile.overrides, *given]
+        words = [f"study={study.sweep}", *where.overrides, *profile.overrides]
+        words += [*profile.benchmarks.get(where.benchmark, ()), *given]
         words += [f"{key}={value}" for key, value in system.items()]
         plain = _composed(study.name, tuple(words))
         for seed in range(profile.seeds):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from highlight_lit.evaluation.statistics import Difference, Interval, holm, paired_bootstrap, t_interval
+from highlight_lit.evaluation.statistics import Difference, Interval, holm, t_interval
 
 from .numbers import Block, Row
 
@@ -31,6 +31,10 @@ def _against(key: str, best: str, *others: str) -> list[tuple[System, System]]:
     return [({key: best}, {key: other}) for other in others]
 
 
+def _when(fusion: str, way: str) -> System:
+    return {"fusion": fusion, "data.audio": way}
+
+
 OURS, MINI = "highlight_net", "mini_net"
 CLAIMS = (
     Claim("Ours beats MINI-Net*", "table 1", "table1", [(_table1(OURS, "av"), _table1(MINI, "av"))]),
@@ -43,6 +47,8 @@ CLAIMS = (
     Claim("A smaller beta is better", "table 3", "table3", _against("beta", "1.0e-4", "1.0e-3", "1.0e-2", "1.0e-1")),
     Claim("The gate trains where noisy-or does not", "section 4", "pooling", _against("pooling", "softmax_gate", "noisy_or")),
     Claim("Our question: temporal context helps (T = 2 against none)", "section 1", "context", _against("context.T", "2", "0")),
+    Claim("Our question: low-rank fusion beats the visual stream alone", "section 2", "when", [(_when("low_rank", "as_is"), {"modality": "visual"})]),
+    Claim("Our question: what its audio gives is when", "section 2", "when", [(_when("low_rank", "as_is"), _when("low_rank", way)) for way in ("shuffled", "mean")]),
 )  # fmt: skip
 
 
@@ -100,11 +106,9 @@ def _finding(claim: Claim, block: Block, ours: Row, theirs: Row) -> Finding | No
     measure = block.primary
     by_seed = ours.by_seed(measure), theirs.by_seed(measure)
     both = [seed for seed in by_seed[0] if seed in by_seed[1]]
-    a, b = ours.videos(measure), theirs.videos(measure)
-    keys = list(a)
-    if not both or len(keys) < 2:
+    over_videos = ours.less(theirs, measure) if both else None
+    if over_videos is None:
         return None
-    over_videos = paired_bootstrap([a[k] for k in keys], [b[k] for k in keys], [topic for topic, _ in keys])
     over_seeds = t_interval([by_seed[0][seed] - by_seed[1][seed] for seed in both])
     return Finding(claim, block, ours, theirs, over_videos, over_seeds)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
@@ -104,6 +104,37 @@ def rank_curves(path: Path, curves: Sequence[Curve], xlabel: str, ylabels: Seque
             bottom, top = axes.get_ylim()
             axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(max(bottom, 0), min(top, 100)))
             axes.set_title(fill(curve.name, 36), parse_math=False)  # a corpus' name is text
+        panels[0][-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        figure.tight_layout()
+        save(figure, path)
+
+
+@dataclass(frozen=True)
+class Ways:
+    """What one corpus gives: by series and way its mean and 95 % bounds, and levels by name; all in percent."""
+
+    name: str
+    ways: Sequence[str]
+    series: Mapping[str, Sequence[tuple[float, float, float] | None]]
+    levels: Mapping[str, float]
+
+
+def ways_of_reading(path: Path, panels_of: Sequence[Ways], xlabel: str, ylabels: Sequence[str]) -> None:
+    """A panel a corpus: each series' mean with its interval over the ways, and levels as lines across."""
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(1, len(panels_of), figsize=(4.6 * len(panels_of), 3), squeeze=False)
+        for axes, of, ylabel in zip(panels[0], panels_of, ylabels, strict=True):
+            for number, (name, points) in enumerate(of.series.items()):
+                at = np.arange(len(of.ways)) + 0.14 * (number - (len(of.series) - 1) / 2)
+                there = [(x, point) for x, point in zip(at, points, strict=True) if point is not None]
+                mean, low, high = np.array([point for _, point in there]).reshape(-1, 3).T
+                axes.errorbar([x for x, _ in there], mean, [mean - low, high - mean], fmt=MARKS[number % len(MARKS)],
+                              color=CYCLE[number % len(CYCLE)], ms=4, lw=1.2, capsize=2, label=name)  # fmt: skip
+            for (name, level), dash in zip(of.levels.items(), ("-", "--", ":"), strict=False):
+                axes.axhline(level, color=GREY, ls=dash, lw=1.2, label=name)
+            axes.set_xticks(range(len(of.ways)), of.ways)
+            axes.set(xlabel=xlabel, ylabel=ylabel)
+            axes.set_title(fill(of.name, 44), parse_math=False)  # a corpus' name is text
         panels[0][-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         figure.tight_layout()
         save(figure, path)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from highlight_lit.evaluation.statistics import Interval, t_interval
+from highlight_lit.evaluation.statistics import Difference, Interval, paired_bootstrap, t_interval
 from highlight_lit.files import plain_name
 from highlight_lit.runs.ledger import read_record, run_dir
 
@@ -70,6 +70,15 @@ class Row:
                     values.setdefault((topic, video), []).append(math.nan if value is None else value)
         return {key: float(np.mean(of)) for key, of in values.items()}
 
+    def less(self, other: Row, measure: str) -> Difference | None:
+        """The mean less another system's, pairwise over videos, seeds averaged; None with fewer than two videos in both."""
+        ours, theirs = self.videos(measure), other.videos(measure)
+        keys = list(ours)
+        if ours.keys() != theirs.keys() or sum(not math.isnan(value) for value in ours.values()) < 2:
+            return None
+        topics = [topic for topic, _ in keys]
+        return paired_bootstrap([ours[k] for k in keys], [theirs[k] for k in keys], topics)
+
     def _keys(self, topic: str | None = None, seed: int | None = None) -> list[tuple[str, int]]:
         return [key for key in self.records if (topic is None or key[0] == topic) and (seed is None or key[1] == seed)]
 
@@ -126,9 +135,11 @@ class Block:
         return found
 
     def n_videos(self, topic: str) -> int | None:
-        """Videos a topic is judged by, None if no cell of it is there."""
+        """Videos a topic is judged by, those that are left out aside; None if no cell of it is there."""
         of_topic = [record for record in self.records if record["topic"] == topic]
-        return int(of_topic[0]["evaluation"]["measures"][self.primary]["n_videos"]) if of_topic else None
+        if not of_topic:
+            return None
+        return sum(v is not None for v in of_topic[0]["evaluation"]["measures"][self.primary]["videos"][topic].values())
 
     @property
     def commits(self) -> list[str]:

@@ -52,19 +52,19 @@ def write(
             "version": VERSION,
             "profile": said,
             "overrides": list(given),
-            "corpora": {where.corpus.fingerprint: _corpus(where) for where in sites},
+            "corpora": {where.corpus.fingerprint: _corpus(where, profile) for where in sites},
             "studies": cells,
         },
     )
 
 
-def _corpus(where: Site) -> dict[str, Any]:
+def _corpus(where: Site, profile: Profile) -> dict[str, Any]:
     return {
         "name": where.name,
         "benchmark": where.benchmark,
         "synthetic": where.synthetic,
         "topics": list(where.topics),
-        "overrides": list(where.overrides),
+        "overrides": [*where.overrides, *profile.benchmarks.get(where.benchmark, ())],
         "examples": [_example(where, topic) for topic in where.topics[:EXAMPLES]],
     }
 

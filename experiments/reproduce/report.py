@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.scores import read_scores
+from highlight_lit.evaluation.statistics import Interval
 from highlight_lit.files import cut_name, write_text
 
 from ..analyses import cost, gradients, planted
@@ -117,6 +118,11 @@ def _measured(study: Study, numbers: Sequence[Block], folder: Path) -> Iterator[
         figures.rank_curves(path, [_curve(block) for block in numbers], "rank R of the core tensor", [
             f"{block.primary} mAP (%)" for block in numbers])  # fmt: skip
         yield Figure(path, f"{study.about}; bands are 95 % intervals over seeds.")
+    if study.show == "ways":
+        path = folder / "figures" / f"{study.name}.svg"
+        figures.ways_of_reading(path, [_ways(block) for block in numbers], "audio is read", [
+            f"{block.primary} mAP (%)" for block in numbers])  # fmt: skip
+        yield Figure(path, f"{study.about}; bars are 95 % intervals over seeds.")
     for block in numbers:
         yield Heading(3, f"{study.title} on {tables.heading(block)}")
         yield tables.by_topic(block) if study.show == "topics" else tables.of_study(block)
@@ -131,10 +137,35 @@ def _curve(block: Block) -> figures.Curve:
     points = [(float(row.system["rank"]), row.mean(measure)) for row in block.rows]
     there = [(x, interval) for x, interval in points if interval is not None]
     chance = block.level("chance", measure)
-    bounds = [(i.mean, i.mean if i.n == 1 else i.low, i.mean if i.n == 1 else i.high) for _, i in there]
-    mean, low, high = ([100 * each[n] for each in bounds] for n in range(3))
+    mean, low, high = ([_bounds(interval)[n] for _, interval in there] for n in range(3))
     level = 100 * sum(chance.values()) / len(chance)
     return figures.Curve(tables.heading(block), [x for x, _ in there], mean, low, high, level)
+
+
+def _ways(block: Block) -> figures.Ways:
+    """A series a fusion, over the ways in which audio is read; each stream alone and chance are levels."""
+    measure, names = block.primary, block.study.names
+    ways: dict[str, None] = {}
+    series: dict[str, dict[str, tuple[float, float, float] | None]] = {}
+    levels = {}
+    for row in block.rows:
+        interval = row.mean(measure)
+        if "data.audio" in row.system:
+            fusion, way = (names[key].get(row.system[key], row.system[key]) for key in ("fusion", "data.audio"))
+            ways[way] = None
+            series.setdefault(fusion, {})[way] = interval and _bounds(interval)
+        elif interval is not None:
+            levels[row.label] = 100 * interval.mean
+    chance = block.level("chance", measure)
+    levels["chance"] = 100 * sum(chance.values()) / len(chance)
+    shown = {fusion: [points.get(way) for way in ways] for fusion, points in series.items()}
+    return figures.Ways(tables.heading(block), list(ways), shown, levels)
+
+
+def _bounds(interval: Interval) -> tuple[float, float, float]:
+    """Mean and bounds in percent; those of a single seed are its mean."""
+    low, high = (interval.mean, interval.mean) if interval.n == 1 else (interval.low, interval.high)
+    return 100 * interval.mean, 100 * low, 100 * high
 
 
 def _planted(out: Path, folder: Path) -> Iterator[Part]:

@@ -22,7 +22,7 @@ from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.errors import InputError
 
 HERE = Path(__file__).parents[1]  # experiments/
-SHOWN = ("rows", "topics", "curve", "gradients", "examples", "cost")
+SHOWN = ("rows", "ways", "topics", "curve", "gradients", "examples", "cost")
 # The column of the paper's tables that holds a benchmark's numbers.
 COLUMNS = {"youtube-highlights": "youtube_map", "tvsum": "tvsum_top5_map"}
 T = TypeVar("T")
@@ -39,6 +39,8 @@ class Study:
         show: How it is shown, one of `SHOWN`.
         sweep: File in conf/study with its cells, None where nothing is trained.
         label: How a system is called, a format of the sweep's keys.
+        alone: File in conf/study with cells that stand beside those of `sweep`; they are called by `names` alone.
+        against: The system that the others are compared with; empty if none is.
         names: By key, what a value is called in the label.
         paper: `file` in experiments/paper and `key`, its columns to the sweep's keys; empty if nothing was published.
         benchmarks: Whose corpora it runs on.
@@ -51,6 +53,8 @@ class Study:
     show: str
     sweep: str | None = None
     label: str = ""
+    alone: str | None = None
+    against: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     paper: Mapping[str, Any] = field(default_factory=dict)
     benchmarks: Sequence[str] = ()
@@ -61,16 +65,19 @@ class Study:
 
     def axes(self) -> dict[str, list[str]]:
         """The sweep's keys and values, seeds and topics aside."""
-        if self.sweep is None:
+        return self._axes("sweep", self.sweep)
+
+    def _axes(self, key: str, sweep: str | None) -> dict[str, list[str]]:
+        if sweep is None:
             return {}
         try:
-            params = _swept(self.sweep)
+            params = _swept(sweep)
         except HydraException as error:
-            raise InputError(f"studies/{self.name}.yaml: sweep: {self.sweep}: {str(error).splitlines()[0]}") from error
+            raise InputError(f"studies/{self.name}.yaml: {key}: {sweep}: {str(error).splitlines()[0]}") from error
         return {key: values.split(",") for key, values in params.items() if key not in ("seed", "topic")}
 
     def systems(self, only: Mapping[str, str] | None = None) -> list[System]:
-        """Every combination of the axes' values, those of `only` in place of the sweep's.
+        """Those that stand beside, then every combination of the axes' values, those of `only` in place of the sweep's.
 
         Raises:
             InputError: `only` names a key that the sweep does not have.
@@ -80,7 +87,8 @@ class Study:
             if key not in axes:
                 raise InputError(f"profile: only.{self.name}.{key}: no such key; the sweep has {', '.join(axes)}")
             axes[key] = str(values).split(",")
-        return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+        alone = _product(self._axes("alone", self.alone)) if self.alone else []
+        return [*alone, *_product(axes)]
 
     def called(self, system: System) -> str:
         """What a system is called in tables.
@@ -88,9 +96,12 @@ class Study:
         >>> Study("x", "X", "", "", "rows", label="R = {rank}").called({"rank": "8"})
         'R = 8'
         """
+        called = {key: self.names.get(key, {}).get(value, value) for key, value in system.items()}
+        if not all("{" + key + "}" in self.label for key in system):
+            return ", ".join(called.values())
         label = self.label
-        for key, value in system.items():
-            label = label.replace("{" + key + "}", self.names.get(key, {}).get(value, value))
+        for key, value in called.items():
+            label = label.replace("{" + key + "}", value)
         return label
 
     def published(self, system: System, benchmark: str) -> float | None:
@@ -101,6 +112,10 @@ class Study:
             if all(_same(row[column], system[key], self, key) for column, key in self.paper["key"].items()):
                 return float(row[COLUMNS[benchmark]])
         return None
+
+
+def _product(axes: Mapping[str, Sequence[str]]) -> list[System]:
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 
 @cache
@@ -140,6 +155,7 @@ class Profile:
         overrides: Of every cell, as on Hydra's command line.
         synthetic: Arguments of the synthetic corpora's plan.
         only: By study and key, the values to run in place of the sweep's.
+        benchmarks: By benchmark, overrides of every cell on its corpora, after `overrides`.
     """
 
     name: str
@@ -149,6 +165,7 @@ class Profile:
     overrides: Sequence[str]
     synthetic: Mapping[str, int]
     only: Mapping[str, Mapping[str, str]]
+    benchmarks: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def studies(folder: Path = HERE / "studies") -> list[Study]:

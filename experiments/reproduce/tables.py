@@ -52,22 +52,30 @@ def _short(block: Block) -> str:
 
 
 def of_study(block: Block) -> Table:
-    """Systems down, average, the paper's number where it gives any, and topics across, then the levels."""
+    """Systems down; average, the paper's number and the difference where there are any, topics across; then the levels."""
     measure, topics = block.primary, block.corpus["topics"]
-    published = any(row.paper is not None for row in block.rows)
-    paper = [[percent(row.paper)] if published else [] for row in block.rows]
+    extra: dict[str, list[str]] = {}
+    if any(row.paper is not None for row in block.rows):
+        extra["paper"] = [percent(row.paper) for row in block.rows]
+    if (other := block.row(block.study.against)) is not None:
+        extra[f"less {other.label}"] = [_less(row, other, measure) for row in block.rows]
     rows = [
         [row.label, cell(row.mean(measure)), *beside_it, *(cell(row.of_topic(measure, t)) for t in topics)]
-        for row, beside_it in zip(block.rows, paper, strict=True)
+        for row, *beside_it in zip(block.rows, *extra.values(), strict=True)
     ]
     beside = []
     for level, label in LEVELS.items():
         by_topic = block.level(level, measure)
         mean = float(np.mean([by_topic[t] for t in topics])) if set(topics) <= set(by_topic) else None
-        beside.append([label, percent(mean), *([""] if published else []), *(percent(by_topic.get(t)) for t in topics)])
-    columns = ["", "mean over topics", *(["paper"] if published else []), *topics]
+        beside.append([label, percent(mean), *("" for _ in extra), *(percent(by_topic.get(t)) for t in topics)])
+    columns = ["", "mean over topics", *extra, *topics]
     name = f"{block.study.name}-{block.corpus['benchmark']}"
     return Table(name, caption(block), columns, [*rows, *beside], frozenset({len(rows) - 1}))
+
+
+def _less(row: Row, other: Row, measure: str) -> str:
+    found = None if row is other or not row.by_seed(measure) else row.less(other, measure)
+    return HOLE if found is None else f"{100 * found.difference:+.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
 
 
 def caption(block: Block) -> str:
@@ -77,6 +85,10 @@ def caption(block: Block) -> str:
     seeds = sorted({seed for row in block.rows for seed in row.seeds})
     said = f"`{block.primary}` in percent ({block.measures[block.primary]}); mean over seeds {seeds[0]} to {seeds[-1]}"
     said += " ± half of its 95 % interval (Student's t)" if len(seeds) > 1 else ""
+    if (other := block.row(block.study.against)) is not None:
+        said += (
+            f"; less {other.label}: with its 95 % interval over videos (paired bootstrap within topics, seeds averaged)"
+        )
     said += f"; {videos} videos; {heading(block)}, contents {block.fingerprint[:12]}; "
     said += f"commit {', '.join(block.commits)}."
     if block.corpus["synthetic"]:

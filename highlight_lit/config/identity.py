@@ -26,6 +26,9 @@ _NOT_SCIENCE = (
       "use_distributed_sampler")),
 )  # fmt: skip
 
+# Keys that came later, with the value that runs had before: at that value a run has the name it always had.
+_SINCE = {"data.scale": "dimension"}
+
 
 def as_plain(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     """The configuration as plain dictionaries, every interpolation resolved; one that is plain already is copied.
@@ -49,7 +52,7 @@ def identity(config: Mapping[str, Any], corpus: str, ranks: int = 1) -> str:
     """Hexadecimal name of a run: two runs that compute the same thing have the same one.
 
     It is the hash of the resolved configuration without what does not change the result (folders, logging, progress,
-    device) and without what is null, and of the corpus' contents in place of its path.
+    device), without what is null and without later keys that say what was always done, and of the corpus' contents in place of its path.
 
     Args:
         config: A checked configuration, plain.
@@ -60,12 +63,25 @@ def identity(config: Mapping[str, Any], corpus: str, ranks: int = 1) -> str:
     for key in _NOT_SCIENCE:
         parent, _, last = key.rpartition(".")
         (science[parent] if parent else science).pop(last, None)
+    for key, before in _SINCE.items():
+        part, _, last = key.rpartition(".")
+        if science[part].get(last) == before:
+            del science[part][last]
     for part in ("trainer", "callbacks"):  # an argument that is left to Lightning is no other run
         science[part] = {key: value for key, value in science[part].items() if value is not None}
     text = json.dumps(
         {**science, "corpus": corpus, **({"ranks": ranks} if ranks > 1 else {})}, sort_keys=True, allow_nan=False
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def completed(config: dict[str, Any]) -> dict[str, Any]:
+    """A recorded configuration with the keys that came after it, at the value that runs had before; changed in place."""
+    for key, before in _SINCE.items():
+        part, _, last = key.rpartition(".")
+        if isinstance(node := config.get(part), dict):
+            node.setdefault(last, before)
+    return config
 
 
 def folded(seed: int) -> int:

@@ -15,6 +15,7 @@ from highlight_lit.data.audio_ways import AUDIO_WAYS, with_audio
 from highlight_lit.data.batches import BagLoader, Bags, Targets, make_bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.sampling import EpochPlan
+from highlight_lit.data.scales import SCALES, scaled
 from highlight_lit.data.statistics import statistics
 from highlight_lit.data.stores import Store
 from highlight_lit.data.stores.resident import ResidentStore
@@ -43,6 +44,7 @@ class HighlightData(pl.LightningDataModule):
         fold: K/n: train on all videos but the topic's K-th fold of n, and evaluate on that one, whatever the lists say;
             None: the lists. See `cross_fitted`.
         audio: One of `AUDIO_WAYS`, in which audio is read; `shuffled` by the seed.
+        scale: One of `SCALES`, what features are divided by.
 
     Raises:
         InputError: The corpus lacks a stream or the topic, or the topic has no positive or no negative video, or too few
@@ -66,10 +68,13 @@ class HighlightData(pl.LightningDataModule):
         split: str = "test",
         fold: str | None = None,
         audio: str = "as_is",
+        scale: str = "dimension",
     ) -> None:
         super().__init__()
         if audio not in AUDIO_WAYS:
             raise InputError(f"data.audio={audio}: expected one of {', '.join(AUDIO_WAYS)}")
+        if scale not in SCALES:
+            raise InputError(f"data.scale={scale}: expected one of {', '.join(SCALES)}")
         if fold is not None:
             if training != "lists":
                 raise InputError(
@@ -94,7 +99,7 @@ class HighlightData(pl.LightningDataModule):
             most = min(pairs, max(len(positive), len(negative)))
             self.held_out = EpochPlan(corpus.clips, positive, negative, tau=tau, pairs=most, seed=seed)
         self.plan = EpochPlan(corpus.clips, self.positive, self.negative, tau=tau, pairs=pairs, seed=seed)
-        self.split = split
+        self.split, self.scale = split, scale
         self._kind, self._readers = store, readers
         self._store: Store | None = None
         self._loader: BagLoader | None = None
@@ -165,8 +170,9 @@ class HighlightData(pl.LightningDataModule):
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def statistics(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """Mean and standard deviation of each stream over the training clips, (D,) each."""
-        return {name: statistics(self.corpus, self._videos, name) for name in self.streams}
+        """Mean over the training clips and scale of each stream's dimensions, (D,) each."""
+        found = {name: statistics(self.corpus, self._videos, name) for name in self.streams}
+        return {name: (mean, scaled(std, self.scale)) for name, (mean, std) in found.items()}
 
     def train_dataloader(self) -> BagLoader | FirstEpoch:
         """The epoch's bags, on the trainer's device; with several ranks, this rank's of each batch.

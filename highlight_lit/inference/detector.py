@@ -48,6 +48,7 @@ class Detector:
         source: Its checkpoint, or its folder.
         fold: The fold of the topic's videos that it was trained without, K/n; None: it was trained on the corpus' list.
         parts: What its file says of it, plain values: `model`, `loss`, `optimizer`, `streams`, `topic`, `fold`.
+        corpus: Fingerprint of the corpus that the fold is of; None without a fold, or where that is not known.
     """
 
     network: nn.Module
@@ -56,6 +57,7 @@ class Detector:
     source: Path
     fold: str | None = None
     parts: Mapping[str, Any] = field(default_factory=dict)
+    corpus: str | None = None
 
     def check(self, streams: Mapping[str, Stream], where: str) -> None:
         """Refuse features that are not of the kind it was trained on.
@@ -168,7 +170,9 @@ def load_detector(path: Path | str, trusted: Sequence[str] = ()) -> Detector:
     fold = parts.get("fold")
     if fold is not None and not is_fold(fold):
         raise InputError(f"{path}: fold: {shown(str(fold))}; expected K/n or none")
-    return Detector(network, topic, streams, path, fold, parts)
+    corpus = parts.get("corpus")
+    corpus = corpus and _text(corpus, f"{path}: corpus")
+    return Detector(network, topic, streams, path, fold, parts, corpus)
 
 
 def located(given: Path | str) -> Path:

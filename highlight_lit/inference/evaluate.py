@@ -51,7 +51,8 @@ def judged_on(corpus: Corpus, detectors: Sequence[Detector], split: str = "test"
     """The corpus with the lists that detectors are judged by: for those of a fold its videos alone, which they never saw.
 
     Raises:
-        InputError: Detectors of several folds, or of a fold and several topics; or another list than `test` is asked for.
+        InputError: Detectors of several folds, or of a fold and several topics; another list than `test` is asked for; or
+            the fold is of another corpus, whose videos may be among this one's under other folds.
     """
     folds = {(detector.topic, detector.fold) for detector in detectors}
     if all(fold is None for _, fold in folds):
@@ -65,6 +66,12 @@ def judged_on(corpus: Corpus, detectors: Sequence[Detector], split: str = "test"
         raise InputError(
             f"--split {split}: {detectors[0].source} was trained without a fold, and is judged on that alone"
         )
+    for detector in detectors:
+        if detector.corpus is not None and detector.corpus != corpus.fingerprint:
+            raise InputError(
+                f"{detector.source}: trained without fold {detector.fold} of another corpus, or of {corpus.root} before it was "
+                "changed; expected that corpus: in another, which videos it was trained on cannot be told"
+            )
     [(topic, fold)] = folds
     return cross_fitted(corpus, topic, str(fold))
 

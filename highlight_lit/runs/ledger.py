@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from highlight_lit import __version__
+from highlight_lit.config.identity import completed
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json
 from highlight_lit.locks import locked
@@ -65,6 +66,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     if not isinstance(record, dict) or record.get("format") != FORMAT or record.get("version") != VERSION:
         raise InputError(f"{path}: expected {FORMAT!r} version {VERSION}; move it away and run again")
     check(record, path)
+    completed(record["config"])
     return record
 
 

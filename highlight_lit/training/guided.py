@@ -25,7 +25,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.runs.ledger import run_dir
 
 Plain = dict[str, Any]
-_SHARED = ("rule", "training", "store", "readers", "root", "fold")  # what both stages know of the data
+_SHARED = ("rule", "training", "store", "readers", "root", "fold", "scale")  # what both stages know of the data
 
 
 def check_teacher(plain: Mapping[str, Any]) -> None:

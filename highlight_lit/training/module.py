@@ -43,6 +43,7 @@ class HighlightModule(pl.LightningModule):
         topic: What it detects the highlights of.
         seed: Of the steps.
         fold: The fold that it is trained without, K/n; None: the corpus' own lists.
+        corpus: Fingerprint of the corpus that the fold is of; None without one.
 
     Raises:
         InputError: A node whose class does not exist or does not take an argument; no streams.
@@ -57,6 +58,7 @@ class HighlightModule(pl.LightningModule):
         topic: str = "",
         seed: int = 0,
         fold: str | None = None,
+        corpus: str | None = None,
     ) -> None:
         super().__init__()
         if not streams:

@@ -183,9 +183,9 @@ def make_module(plain: Plain, corpus: Corpus) -> HighlightModule:
     check_network(plain["model"], streams, plain["data"]["pairs"], plain["tau"])
     seed = folded(plain["seed"])
     pl.seed_everything(seed, verbose=False)
-    module = HighlightModule(
-        plain["model"], plain["loss"], plain["optimizer"], streams, plain["topic"], seed, plain["data"].get("fold")
-    )
+    fold = plain["data"].get("fold")
+    of = None if fold is None else corpus.fingerprint
+    module = HighlightModule(plain["model"], plain["loss"], plain["optimizer"], streams, plain["topic"], seed, fold, of)
     embeddings: Any = getattr(module.network, "embeddings", plain["streams"])
     reads = set(embeddings)
     if reads != set(plain["streams"]):

@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from highlight_lit.config.build import build
-from highlight_lit.config.identity import as_plain, identity
+from highlight_lit.config.identity import as_plain, completed, identity
 from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.config.schema import check
 from highlight_lit.errors import InputError
@@ -65,6 +65,7 @@ def test_every_shipped_file_composes_and_its_network_can_be_built(group: str, op
         ),
         ("logger.mode=loud", "logger.mode=loud: expected online, offline, disabled or null"),
         ("+logger.wandb.projct=x", "logger.wandb.projct: no argument of"),
+        ("data.scale=pca", "data.scale=pca: expected one of dimension, stream"),
         ("data.validation=1", "data.validation=1: expected a share"),
         ("evaluate.split=train", "evaluate.split=train: expected one of test, val, all"),
         (
@@ -106,13 +107,29 @@ def test_seed_0_is_a_seed() -> None:
 
 
 SCIENCE = ["rank=4", "tau=20", "beta=0.01", "seed=3", "topic=cat", "modality=visual", "fusion=concat", "context.T=1",
-           "pooling=max", "loss=bce", "model.d=64", "optimizer=paper", "trainer.max_epochs=3", "data.rule=tag"]  # fmt: skip
+           "pooling=max", "loss=bce", "model.d=64", "optimizer=paper", "trainer.max_epochs=3", "data.rule=tag",
+           "data.scale=stream"]  # fmt: skip
 
 
 def test_runs_that_compute_something_else_have_another_name() -> None:
     names = {identity(as_plain(composed(*words)), "x") for words in [(), *itertools.combinations(SCIENCE, 1)]}
     assert len(names) == len(SCIENCE) + 1
     assert identity(as_plain(composed()), "x") != identity(as_plain(composed()), "another corpus")
+
+
+def test_a_key_that_came_later_leaves_the_names_of_runs_before_it() -> None:
+    before = as_plain(composed())
+    del before["data"]["scale"]
+    assert identity(before, "x") == identity(as_plain(composed()), "x")
+    assert completed(before) == as_plain(composed())
+
+
+@pytest.mark.parametrize("experiment", ["guided", "paper", "demo"])
+@pytest.mark.parametrize(("modality", "fusion"), [("visual", "VisualOnly"), ("audio", "AudioOnly")])
+def test_a_stream_alone_has_its_fusion_whatever_the_experiment(experiment: str, modality: str, fusion: str) -> None:
+    found = composed(f"experiment={experiment}", f"modality={modality}")
+    assert found.fusion["_target_"].rpartition(".")[2] == fusion
+    assert composed(f"experiment={experiment}", f"modality={modality}", "fusion=concat").fusion["_target_"].endswith("Concatenation")  # fmt: skip
 
 
 @pytest.mark.parametrize(

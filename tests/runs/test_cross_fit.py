@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from highlight_lit.cli import main
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.synthetic import Plan, synthesize
+from highlight_lit.errors import InputError
+from highlight_lit.inference.detector import load_detector
+from highlight_lit.inference.evaluate import evaluate
 from highlight_lit.runs.cross_fit import put_together
 from highlight_lit.runs.ledger import records
 
@@ -69,3 +76,43 @@ def test_a_checkpoint_of_a_fold_is_judged_on_that_fold_alone(
     assert "several folds" in capsys.readouterr().err
     assert main([*words, paths[0], "--split", "all"]) == 2
     assert "is judged on that alone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", ["benchmark", "videos"])
+def test_a_fold_of_another_corpus_is_refused_and_nothing_is_written(
+    quick_train: Callable[..., int], small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str
+) -> None:
+    assert quick_train("data.fold=1/2", "trainer.max_epochs=1") == 0
+    [path] = (tmp_path / "runs").glob("*/last.ckpt")
+    other = tmp_path / "other"
+    if change == "videos":
+        synthesize(other, Plan(topics=2, videos=20, rank=2, Dv=12, Da=8, seed=1))
+    else:
+        shutil.copytree(small_corpus, other)
+        manifest = json.loads((other / "manifest.json").read_text())
+        (other / "manifest.json").write_text(json.dumps({**manifest, "benchmark": "tvsum"}))
+    capsys.readouterr()
+    words = ["evaluate", "--corpus", str(other), "--checkpoint", str(path), "--out", str(tmp_path / "judged")]
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert f"{path}: trained without fold 1/2 of another corpus" in said.err
+    assert (said.err.count("\n"), said.out, (tmp_path / "judged").exists()) == (1, "", False)
+    with pytest.raises(InputError, match="of another corpus"):
+        evaluate(load_detector(path), other)
+
+
+def test_a_fold_that_does_not_name_its_corpus_is_judged_and_one_that_names_it_otherwise_than_in_text_is_refused(
+    quick_train: Callable[..., int], small_corpus: Path, tmp_path: Path
+) -> None:
+    assert quick_train("data.fold=1/2", "trainer.max_epochs=1") == 0
+    [path] = (tmp_path / "runs").glob("*/last.ckpt")
+    checkpoint = torch.load(path, weights_only=True)
+    assert checkpoint["hyper_parameters"]["corpus"] == Corpus(small_corpus).fingerprint
+    for corpus, good in ((None, True), (["x"], False)):
+        checkpoint["hyper_parameters"]["corpus"] = corpus
+        torch.save(checkpoint, path)
+        if good:
+            assert load_detector(path).corpus is None
+        else:
+            with pytest.raises(InputError, match="corpus: expected text"):
+                load_detector(path)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,6 +63,16 @@ def test_a_table_shows_each_mean_with_its_interval_beside_the_paper_and_the_leve
         assert said in table.caption
 
 
+def test_a_study_with_a_system_to_compare_with_shows_the_difference_and_its_interval() -> None:
+    study = replace(STUDY["table2"], against={"tau": "20"})
+    table = tables.of_study(Block(study, CORPUS, "f" * 64, [row("20", 0.5), row("60", 0.7)]))
+    assert table.columns[2:4] == ["paper", "less tau = 20"]
+    assert table.rows[0][3] == "–"
+    assert re.fullmatch(r"\+20\.\d \[\d+\.\d, \d+\.\d\]", table.rows[1][3])
+    assert len({len(line) for line in (table.columns, *table.rows)}) == 1
+    assert "less tau = 20: with its 95 % interval over videos" in table.caption
+
+
 def test_a_hole_is_shown_as_one_and_a_seed_without_a_topic_does_not_count() -> None:
     holed = row("20", 0.5, without=(("dog", 0), ("dog", 1), ("dog", 2), ("surf", 0)))
     half = row("60", 0.7, without=(("dog", 1),))
@@ -85,6 +97,14 @@ def test_what_is_made_up_says_so_and_never_stands_beside_the_paper() -> None:
         "SYNTHETIC"
         in tables.of_study(Block(STUDY["table2"], {**CORPUS, "synthetic": True}, "f" * 64, [row("60", 0.7)])).caption
     )
+
+
+def test_a_video_that_is_left_out_is_not_counted() -> None:
+    made = row("60", 0.7)
+    for of in made.records.values():
+        of["evaluation"]["measures"]["m"]["videos"]["dog"] = {"dog0": 0.5, "dog1": None}  # type: ignore[index,call-overload]
+    assert [block(made).n_videos(topic) for topic in ("dog", "surf")] == [1, 20]
+    assert "; 21 videos; " in tables.caption(block(made))
 
 
 def test_the_csv_holds_every_number_of_the_table() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from experiments.reproduce.cells import cells_of, site
 from experiments.reproduce.study import HERE, Profile, Study, paper_rows, profile, studies
+from highlight_lit.data.audio_ways import AUDIO_WAYS
 from highlight_lit.errors import InputError
 
 STUDIES = {study.name: study for study in studies()}
@@ -15,7 +16,7 @@ STUDIES = {study.name: study for study in studies()}
 
 def test_every_table_and_figure_of_the_supplement_has_a_study() -> None:
     assert list(STUDIES) == ["table1", "table2", "table3", "table4", "figure1", "figure2", "figure3",
-                             "context", "cost", "fusion", "loss", "pooling"]  # fmt: skip
+                             "context", "cost", "fusion", "loss", "pooling", "when"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [name for name, study in STUDIES.items() if study.sweep])
@@ -41,6 +42,21 @@ def test_every_number_of_a_table_of_the_paper_finds_its_system(name: str) -> Non
     for benchmark, column in (("youtube-highlights", "youtube_map"), ("tvsum", "tvsum_top5_map")):
         found = [study.published(system, benchmark) for system in study.systems()]
         assert sorted(found) == sorted(float(row[column]) for row in paper_rows(study.paper["file"]))  # type: ignore[type-var]
+
+
+def test_each_stream_alone_stands_beside_the_ways_to_read_audio() -> None:
+    study = STUDIES["when"]
+    called = [study.called(system) for system in study.systems({"fusion": "low_rank"})]
+    assert called == ["visual alone", "audio alone", *(f"low rank, audio {way}" for way in ("as it is", "centred", "as its mean", "shuffled"))]  # fmt: skip
+    assert study.against in study.systems()
+    assert study.axes()["data.audio"] == list(AUDIO_WAYS)
+
+
+def test_a_benchmark_can_have_settings_of_its_own(tiny: Path) -> None:
+    study, where = STUDIES["table4"], site(tiny / "corpus", None)
+    chosen = Profile("x", "", 1, 1, ["tau=30"], {}, {}, {"youtube-highlights": ["tau=8"], "ave": ["tau=9"]})
+    assert {cell.config["tau"] for cell in cells_of(study, study.systems(), where, chosen, [])} == {8}
+    assert {cell.config["tau"] for cell in cells_of(study, study.systems(), where, chosen, ["tau=7"])} == {7}
 
 
 def test_the_papers_headline_stands_beside_our_default() -> None:
