@@ -17,7 +17,7 @@ ONLY = {
     "xxhash": ("data/shards/",),
     "pytorch_lightning": ("data/datamodule.py", "training/", "runs/logging/", "inference/"),
     "av": ("media/",),
-    "huggingface_hub": ("hub.py",),
+    "huggingface_hub": ("inference/hub.py",),
     "safetensors": ("inference/model_folder.py", "untrusted/safetensors_files.py"),
     "onnxruntime": ("export/",),
 }

@@ -37,8 +37,8 @@ def run_export(args: argparse.Namespace) -> int:
             been written then.
     """
     from highlight_lit.files import not_an_input
-    from highlight_lit.hub import is_repository_name, push
     from highlight_lit.inference.detector import load_detector
+    from highlight_lit.inference.hub import is_repository_name, push
     from highlight_lit.runs.ledger import read_record
 
     if args.push_to_hub is not None and args.to != "safetensors":

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from highlight_lit.data.batches import Bags
 from highlight_lit.data.sampling import Draw
-from highlight_lit.data.statistics import statistics
 from highlight_lit.data.stores.resident import ResidentStore
 from highlight_lit.errors import Interrupted
 from highlight_lit.signals import Signals
@@ -168,10 +167,9 @@ def _fit_statistics(trainees: Sequence[Trainee], key: Any) -> None:
         if each.done:
             continue
         data = each.data
-        which = (key(each), data.positive.tobytes(), data.negative.tobytes())
+        which = (key(each), data.scale, data.positive.tobytes(), data.negative.tobytes())
         if which not in known:
-            videos = np.concatenate([data.positive, data.negative])
-            known[which] = {name: statistics(data.corpus, videos, name) for name in data.streams}
+            known[which] = data.statistics()
         each.module.fit_statistics(known[which])
 
 
