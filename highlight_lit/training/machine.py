@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -123,15 +125,18 @@ def needs(model: Mapping[str, Any], streams: Mapping[str, Mapping[str, Any]], pa
         InputError: Its class cannot be made, or not without memory.
     """
     widths = {name: stream["width"] for name, stream in streams.items()}
+    return _needs(json.dumps(model), widths.get("visual"), widths.get("audio"), pairs, tau)
+
+
+@functools.lru_cache(maxsize=64)  # the cells of a sweep are mostly alike
+def _needs(model: str, Dv: int | None, Da: int | None, pairs: int, tau: int) -> tuple[int, int]:
     asked = _Asked()  # type: ignore[no-untyped-call]
     with FakeTensorMode():  # tensors that are shapes alone
-        network = build(model, "model", Dv=widths.get("visual"), Da=widths.get("audio"))
+        network = build(json.loads(model), "model", Dv=Dv, Da=Da)
         weights = sum(parameter.numel() for parameter in network.parameters())
         if 4 * _WEIGHT_COPIES * weights > memory():
             return weights, 0
-        visual, audio = (
-            torch.empty(2 * pairs, tau, widths[name]) if name in widths else None for name in ("visual", "audio")
-        )
+        visual, audio = (None if width is None else torch.empty(2 * pairs, tau, width) for width in (Dv, Da))
         clips = torch.ones(2 * pairs, tau, dtype=torch.bool)
         with contextlib.suppress(Exception), asked:  # a class of the user's may look at numbers, which are not there
             network(visual, audio, clips, clips)
