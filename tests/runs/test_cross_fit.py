@@ -52,8 +52,9 @@ def test_a_mean_is_that_of_the_videos_and_not_of_the_folds() -> None:
 
 def test_folds_of_other_settings_or_seeds_are_not_mixed_and_what_lacks_a_fold_stays() -> None:
     one, two = (fold(number, 2, {str(number): 0.5}, 0.3, 0.1) for number in (1, 2))
-    other = fold(2, 2, {"x": 0.9}, 0.3, 0.1, rank=4)
+    other = fold(2, 2, {"x": 0.9}, 0.3, 0.1, tau=4)
     of_three = fold(1, 3, {"y": 0.1}, 0.3, 0.1)
+    two["config"] |= {"logger": {"csv": {}}, "study": "guided"}  # how loudly it ran is no other setting
     plain = {**fold(1, 2, {"z": 0.2}, 0.3, 0.1), "config": {"data": {"fold": None}}}
     found = put_together([one, other, of_three, plain, two])
     assert sorted(str(record["config"]["data"]["fold"]) for record in found) == ["1/3", "2 folds", "2/2", "None"]
