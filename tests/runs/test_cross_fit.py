@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
+from highlight_lit import HighlightDataModule, HighlightModule
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.synthetic import Plan, synthesize
@@ -117,3 +119,14 @@ def test_a_fold_that_does_not_name_its_corpus_is_judged_and_one_that_names_it_ot
         else:
             with pytest.raises(InputError, match="corpus: expected text"):
                 load_detector(path)
+
+
+def test_a_fold_trained_from_python_is_known_to_its_checkpoint(corpus: Corpus, tmp_path: Path) -> None:
+    data = HighlightDataModule(corpus, "topic01", fold="1/2", tau=4, pairs=2)
+    trainer = pl.Trainer(max_steps=1, logger=False, enable_progress_bar=False, enable_checkpointing=False)
+    trainer.fit(HighlightModule(streams=data.features, topic="topic01"), data)
+    trainer.save_checkpoint(tmp_path / "fold.ckpt")
+    detector = load_detector(tmp_path / "fold.ckpt")
+    assert (detector.fold, detector.corpus) == ("1/2", corpus.fingerprint)
+    trained = {corpus.ids[video].decode() for video in (*data.positive, *data.negative)}
+    assert trained.isdisjoint(evaluate(detector, corpus).report.measures["youtube/trapezoid"].videos["topic01"])
