@@ -40,7 +40,8 @@ def train(videos: SupervisedVideos, seed: int) -> HighlightNet:
     clips = [_rows(of.video) for of in videos.informative]
     targets = [torch.from_numpy(_ranks(of.label)) for of in videos.informative]
     labelled = [torch.cat([x, t[:, None]], 1) for x, t in zip(clips, targets, strict=True)]
-    network = _made(videos.training[0].video.widths, torch.cat(clips))
+    first = videos.training[0].video
+    network = _made(first.widths or (first.x.shape[1],), torch.cat(clips))
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=DECAY)
     loss, generator, steps = PairwiseRanking(), np.random.default_rng(seed), 0
     while steps < STEPS:
