@@ -137,7 +137,7 @@ def _evaluate_verb(parser: argparse.ArgumentParser) -> None:
     judged.add_argument(
         "--method",
         help="a method to compare with: smrs, quasi, mbf, cvs, kvs, desumnet, vesd, sum_gan, "
-        "recurrence, recurrence_change, recurrence_network, slstm, dpp or submodular",
+        "recurrence, recurrence_change, recurrence_network, slstm, dpp, submodular or labelled",
     )
     judged.add_argument("--scores", type=Path, help="csv with the columns video, start, end (seconds), score")
     parser.add_argument("--corpus", type=Path, metavar="DIR", required=True)

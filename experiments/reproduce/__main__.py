@@ -1,6 +1,6 @@
 """`highlight-lit reproduce`: every table and figure of the paper, from what the ledger holds after running what is missing.
 
-    highlight-lit reproduce --profile quick|full [--corpus DIR ...] [--out reproduce] [Hydra overrides]
+    highlight-lit reproduce --profile quick|full [--corpus DIR ...] [--folds N] [--out reproduce] [Hydra overrides]
 
 With no corpus given, three synthetic ones are made in the shapes of YouTube Highlights, TVSum and CoSum. The same command
 again goes on where it was stopped and never runs a cell twice; when nothing is missing it writes the report alone.
@@ -18,7 +18,7 @@ from pathlib import Path
 from highlight_lit.errors import InputError
 
 from . import plan
-from .cells import Cell, Site, cells_of, site, synthetic_roots, unique
+from .cells import Cell, Site, cells_of, cross_fitted, site, synthetic_roots, unique
 from .report import Missing, write_report
 from .runner import Stopped, missing, run
 from .study import Profile, Study, profile, studies
@@ -31,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--profile", default="quick")
     parser.add_argument("--corpus", action="append", type=Path, metavar="DIR", help="can be given several times")
     parser.add_argument("--study", action="append", help="these alone; can be given several times")
+    parser.add_argument(
+        "--folds", type=int, metavar="N", help="each corpus cross-fitted in N folds too, beside its lists"
+    )
     parser.add_argument("--out", type=Path, default=Path("reproduce"), help="folder of runs and report")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="cells at once")
     parser.add_argument("--allow-missing", action="store_true", help="exit with 0 although cells are missing")
@@ -65,6 +68,8 @@ def _reproduce(options: argparse.Namespace) -> int:
         # No CoSum features exist in public: table 4 then runs on the synthetic corpus, and says so.
         [root] = synthetic_roots(options.out / "corpora" / chosen.name, chosen, ["cosum"])
         sites.append(site(root, chosen.topics))
+    if options.folds is not None:
+        sites += [cross_fitted(where, options.folds) for where in sites]
     work = _work(wanted, sites, chosen, options.overrides)
     every = [cell for cells in work.values() for cell in cells]
     runs = out / "runs"
@@ -99,7 +104,7 @@ def _work(
         for where in sites:
             if where.benchmark in study.benchmarks:
                 systems = study.systems(chosen.only.get(study.sweep or ""))
-                work[study.name, where.corpus.fingerprint] = cells_of(study, systems, where, chosen, given)
+                work[study.name, where.key] = cells_of(study, systems, where, chosen, given)
     return work
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -18,10 +20,13 @@ from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.config.schema import check
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.synthetic import Plan, synthesize
+from highlight_lit.data.topics.folds import cross_fitted as folded
 from highlight_lit.data.topics.weak_labels import RULES
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import benchmark_of, labelled_videos
+from highlight_lit.training.guided import first_stage
 
+from .references import of_method
 from .study import Profile, Study, System
 
 # The benchmarks' shapes: topics and annotators.
@@ -38,6 +43,7 @@ class Site:
         topics: Those to run.
         overrides: What this corpus needs set.
         synthetic: Whether its videos are made up; said in every heading.
+        folds: How many folds it is cross-fitted in; None: its lists are what is trained and judged on.
     """
 
     corpus: Corpus
@@ -45,6 +51,12 @@ class Site:
     topics: tuple[str, ...]
     overrides: tuple[str, ...]
     synthetic: bool
+    folds: int | None = None
+
+    @property
+    def key(self) -> str:
+        """In the plan: a corpus, and how it is judged on."""
+        return self.corpus.fingerprint + (f"/{self.folds}" if self.folds else "")
 
     @property
     def name(self) -> str:
@@ -65,7 +77,8 @@ class Cell:
     @property
     def text(self) -> str:
         """In a line of progress."""
-        return f"{self.study}: {self.label}, {self.config['topic']}, seed {self.config['seed']}"
+        fold = f", fold {self.config['data']['fold']}" if self.config["data"]["fold"] else ""
+        return f"{self.study}: {self.label}, {self.config['topic']}{fold}, seed {self.config['seed']}"
 
 
 def site(root: Path, most_topics: int | None) -> Site:
@@ -82,6 +95,20 @@ def site(root: Path, most_topics: int | None) -> Site:
     by_duration = [set(RULES["duration"](corpus.tagged(topic), corpus.duration)) for topic in topics]
     overrides = () if all({1, -1} <= kinds for kinds in by_duration) else ("data.rule=tag",)
     return Site(corpus, benchmark, topics, overrides, "synthetic" in corpus.manifest)
+
+
+def cross_fitted(where: Site, folds: int) -> Site:
+    """The same corpus, each topic's videos judged in folds by what was not trained on them.
+
+    Raises:
+        InputError: No such number of folds, or a topic has fewer videos.
+    """
+    for topic in where.topics:
+        try:
+            folded(where.corpus, topic, f"1/{folds}")
+        except InputError as error:
+            raise InputError(f"--folds {folds}: {error}") from error
+    return replace(where, folds=folds)
 
 
 def synthetic_roots(folder: Path, profile: Profile, shapes: Collection[str] = tuple(SHAPES)) -> list[Path]:
@@ -112,18 +139,41 @@ def cells_of(
         InputError: A cell that cannot be composed: names the study and the override.
     """
     found = []
+    folds = [f"{number}/{where.folds}" for number in range(1, where.folds + 1)] if where.folds else [None]
+    words = [f"study={study.sweep}", *where.overrides, *profile.overrides]
+    words += [*profile.benchmarks.get(where.benchmark, ()), *given]
     for system in systems:
-        words = [f"study={study.sweep}", *where.overrides, *profile.overrides]
-        words += [*profile.benchmarks.get(where.benchmark, ()), *given]
-        words += [f"{key}={value}" for key, value in system.items()]
-        plain = _composed(study.name, tuple(words))
-        for seed in range(profile.seeds):
-            for topic in where.topics:
-                config = {**copy.deepcopy(plain), "seed": seed, "topic": topic}
-                config["data"]["root"] = str(where.corpus.root)
-                run_id = identity(config, where.corpus.fingerprint)
-                found.append(Cell(run_id, study.name, system, study.called(system), config))
+        left = _set_by(system.get("experiment"))
+        own = [word for word in words if word.partition("=")[0] not in left]
+        own += [f"{key}={value}" for key, value in system.items() if key != "method"]
+        plain = _composed(study.name, tuple(own))
+        if "method" in system:
+            plain = of_method(system["method"], plain)
+        for seed, topic, fold in itertools.product(range(profile.seeds), where.topics, folds):
+            config = {**copy.deepcopy(plain), "seed": seed, "topic": topic}
+            config["data"] |= {"root": str(where.corpus.root), "fold": fold}
+            run_id = identity(config, where.corpus.fingerprint)
+            if "method" not in config and (first := first_stage(config)):
+                names = [identity(run, where.corpus.fingerprint) for run in first]
+                run_id = identity({**config, "first_stage": names}, where.corpus.fingerprint)
+            found.append(Cell(run_id, study.name, system, study.called(system), config))
     return found
+
+
+@cache
+def _set_by(experiment: str | None) -> frozenset[str]:
+    """The keys that an experiment sets: what a profile or a user sets for all cells is not for these."""
+    path = CONFIG_DIR / "experiment" / f"{experiment}.yaml"
+    return frozenset(_leaves(yaml.safe_load(path.read_text()))) if path.is_file() else frozenset()
+
+
+def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Every key of a file of conf/, with dots; its defaults aside."""
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        elif key != "defaults":
+            yield f"{prefix}{key}"
 
 
 @cache

@@ -35,6 +35,14 @@ def _when(fusion: str, way: str) -> System:
     return {"fusion": fusion, "data.audio": way}
 
 
+def _guided(experiment: str, modality: str) -> System:
+    return {"experiment": experiment, "modality": modality}
+
+
+def _labelled(modality: str) -> System:
+    return {"method": "labelled", "modality": modality}
+
+
 OURS, MINI = "highlight_net", "mini_net"
 CLAIMS = (
     Claim("Ours beats MINI-Net*", "table 1", "table1", [(_table1(OURS, "av"), _table1(MINI, "av"))]),
@@ -49,6 +57,10 @@ CLAIMS = (
     Claim("Our question: temporal context helps (T = 2 against none)", "section 1", "context", _against("context.T", "2", "0")),
     Claim("Our question: low-rank fusion beats the visual stream alone", "section 2", "when", [(_when("low_rank", "as_is"), {"modality": "visual"})]),
     Claim("Our question: what its audio gives is when", "section 2", "when", [(_when("low_rank", "as_is"), _when("low_rank", way)) for way in ("shuffled", "mean")]),
+    Claim("Our question: guided beats bag labels, both streams", "no clip label", "guided", [(_guided("guided", "av"), _guided("none", "av"))]),
+    Claim("Our question: guided beats bag labels, the visual stream alone", "no clip label", "guided", [(_guided("guided", "visual"), _guided("none", "visual"))]),
+    Claim("Our question: guided, both streams beat the visual stream alone", "no clip label", "guided", [(_guided("guided", "av"), _guided("guided", "visual"))]),
+    Claim("Our question: with clip labels the same network is ahead of the guided one", "ceiling", "guided", [(_labelled(modality), _guided("guided", modality)) for modality in ("av", "visual")]),
 )  # fmt: skip
 
 
@@ -111,6 +123,14 @@ def _finding(claim: Claim, block: Block, ours: Row, theirs: Row) -> Finding | No
         return None
     over_seeds = t_interval([by_seed[0][seed] - by_seed[1][seed] for seed in both])
     return Finding(claim, block, ours, theirs, over_videos, over_seeds)
+
+
+def by_claim(found: Sequence[Finding]) -> list[list[Finding]]:
+    """The comparisons of each claim on each corpus."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for each in found:
+        groups.setdefault((each.claim.text, each.block.key), []).append(each)
+    return list(groups.values())
 
 
 def verdict_of(found: Sequence[Finding]) -> str:

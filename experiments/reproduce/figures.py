@@ -122,7 +122,7 @@ class Ways:
 def ways_of_reading(path: Path, panels_of: Sequence[Ways], xlabel: str, ylabels: Sequence[str]) -> None:
     """A panel a corpus: each series' mean with its interval over the ways, and levels as lines across."""
     with plt.rc_context(STYLE):
-        figure, panels = plt.subplots(1, len(panels_of), figsize=(4.6 * len(panels_of), 3), squeeze=False)
+        figure, panels = plt.subplots(1, len(panels_of), figsize=(4.2 * len(panels_of) + 3.2, 3), squeeze=False)
         for axes, of, ylabel in zip(panels[0], panels_of, ylabels, strict=True):
             for number, (name, points) in enumerate(of.series.items()):
                 at = np.arange(len(of.ways)) + 0.14 * (number - (len(of.series) - 1) / 2)

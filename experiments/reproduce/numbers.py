@@ -12,6 +12,7 @@ import numpy as np
 
 from highlight_lit.evaluation.statistics import Difference, Interval, paired_bootstrap, t_interval
 from highlight_lit.files import plain_name
+from highlight_lit.runs.cross_fit import put_together
 from highlight_lit.runs.ledger import read_record, run_dir
 
 from .study import Study
@@ -27,9 +28,10 @@ class Row:
         label: What it is called.
         system: What its sweep set.
         paper: The paper's number in [0, 1], None if it gives none.
-        records: By topic and seed; a cell that is missing is absent.
+        records: By topic and seed; one that is missing, or lacks a fold, is absent.
         topics, seeds: Those there should be.
-        ids: The run of each topic and seed.
+        ids: The runs of each topic and seed, one a fold.
+        missing: Of them, those that are not there.
     """
 
     label: str
@@ -38,12 +40,13 @@ class Row:
     topics: Sequence[str]
     seeds: Sequence[int]
     records: Mapping[tuple[str, int], Record] = field(repr=False)
-    ids: Mapping[tuple[str, int], str] = field(repr=False)
+    ids: Mapping[tuple[str, int], Sequence[str]] = field(repr=False)
+    missing: frozenset[str] = frozenset()
 
     @property
     def holes(self) -> int:
         """Cells that are missing."""
-        return len(self.topics) * len(self.seeds) - len(self.records)
+        return len(self.missing)
 
     def of_topic(self, measure: str, topic: str) -> Interval | None:
         """Mean over the seeds that are there, None without one."""
@@ -98,14 +101,19 @@ class Block:
     Attributes:
         study: The study.
         corpus: The plan's facts of the corpus.
-        fingerprint: Of the corpus.
+        key: Of the corpus in the plan: its fingerprint, and in how many folds it was cross-fitted.
         rows: Its systems.
     """
 
     study: Study
     corpus: Mapping[str, Any]
-    fingerprint: str
+    key: str
     rows: Sequence[Row]
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the corpus."""
+        return self.key.partition("/")[0]
 
     @property
     def records(self) -> list[Record]:
@@ -161,15 +169,15 @@ def blocks(out: Path, plan: Mapping[str, Any], known: Sequence[Study]) -> list[B
     read: dict[str, Record | None] = {}
     found = []
     for study in known:
-        for fingerprint, cells in plan["studies"].get(study.name, {}).items():
-            corpus = plan["corpora"][fingerprint]
+        for key, cells in plan["studies"].get(study.name, {}).items():
+            corpus = plan["corpora"][key]
             rows: dict[str, list[dict[str, Any]]] = {}
             for cell in cells:
                 rows.setdefault(cell["label"], []).append(cell)
                 if cell["id"] not in read:
                     read[cell["id"]] = _done(out / "runs", cell["id"])
             made = [_row(study, corpus, label, of, read) for label, of in rows.items()]
-            found.append(Block(study, corpus, fingerprint, made))
+            found.append(Block(study, corpus, key, made))
     return found
 
 
@@ -185,10 +193,15 @@ def _row(
     cells: Sequence[Mapping[str, Any]],
     read: Mapping[str, Record | None],
 ) -> Row:
-    there = {(cell["topic"], cell["seed"]): record for cell in cells if (record := read[cell["id"]]) is not None}
-    ids = {(cell["topic"], cell["seed"]): cell["id"] for cell in cells}
+    ids: dict[tuple[str, int], list[str]] = {}
+    for cell in cells:
+        ids.setdefault((cell["topic"], cell["seed"]), []).append(cell["id"])
+    found = {key: [record for name in of if (record := read[name]) is not None] for key, of in ids.items()}
+    whole = {key: put_together(of) for key, of in found.items() if len(of) == len(ids[key])}
+    there = {key: of[0] for key, of in whole.items() if len(of) == 1}
+    missing = frozenset(name for of in ids.values() for name in of if read[name] is None)
     system = cells[0]["system"]
-    # What is made up is never set beside the paper's number.
-    paper = None if corpus["synthetic"] else study.published(system, corpus["benchmark"])
+    # What is made up is never set beside the paper's number, nor is what is judged on other lists.
+    paper = None if corpus["synthetic"] or corpus.get("folds") else study.published(system, corpus["benchmark"])
     topics, seeds = (list(dict.fromkeys(cell[key] for cell in cells)) for key in ("topic", "seed"))
-    return Row(label, system, paper, topics, seeds, there, ids)
+    return Row(label, system, paper, topics, seeds, there, ids, missing)

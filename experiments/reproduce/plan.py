@@ -40,8 +40,8 @@ def write(
         given: The user's overrides.
     """
     cells: dict[str, dict[str, list[Any]]] = {study.name: {} for study in wanted}
-    for (study, fingerprint), of in work.items():
-        cells[study][fingerprint] = [
+    for (study, key), of in work.items():
+        cells[study][key] = [
             {"id": c.id, "system": dict(c.system), "label": c.label, "topic": c.config["topic"],
              "seed": c.config["seed"]} for c in of]  # fmt: skip
     said = {"name": profile.name, "about": profile.about, "seeds": profile.seeds, "overrides": list(profile.overrides)}
@@ -52,7 +52,7 @@ def write(
             "version": VERSION,
             "profile": said,
             "overrides": list(given),
-            "corpora": {where.corpus.fingerprint: _corpus(where, profile) for where in sites},
+            "corpora": {where.key: _corpus(where, profile) for where in sites},
             "studies": cells,
         },
     )
@@ -63,9 +63,10 @@ def _corpus(where: Site, profile: Profile) -> dict[str, Any]:
         "name": where.name,
         "benchmark": where.benchmark,
         "synthetic": where.synthetic,
+        "folds": where.folds,
         "topics": list(where.topics),
         "overrides": [*where.overrides, *profile.benchmarks.get(where.benchmark, ())],
-        "examples": [_example(where, topic) for topic in where.topics[:EXAMPLES]],
+        "examples": [] if where.folds else [_example(where, topic) for topic in where.topics[:EXAMPLES]],
     }
 
 

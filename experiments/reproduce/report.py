@@ -57,22 +57,41 @@ def write_report(out: Path) -> int:
     for part in parts:
         if isinstance(part, Table):
             write_text(folder / "tables" / f"{part.name}.tex", latex(part))
-    return len({row.ids[key] for block in numbers for row in block.rows for key in row.ids if key not in row.records})
+    return len({name for block in numbers for row in block.rows for name in row.missing})
 
 
 def _parts(
     made: dict[str, Any], known: Sequence[Study], numbers: Sequence[Block], out: Path, folder: Path
 ) -> Iterator[Part]:
     yield Heading(1, TITLE)
+    found = claims.findings(numbers)
+    yield from _opening(found)
     yield from _provenance(made)
     for study in known:
         yield Heading(2, study.title)
         yield Text(f"{study.about} ({study.source}).")
         yield from _shown(study, [block for block in numbers if block.study is study], out, folder)
     yield Heading(2, "Claims")
-    yield from _claims(numbers, out)
+    yield from _claims(found, out)
     yield Heading(2, "Notes on the supplement")
     yield Text((HERE / "paper" / "notes.md").read_text(encoding="utf-8").strip())
+
+
+def _opening(found: Sequence[claims.Finding]) -> Iterator[Part]:
+    """What holds, what does not, and what cannot be told, each claim by corpus."""
+    if not found:
+        return
+    said: dict[str, dict[str, list[str]]] = {"holds": {}, "does not hold": {}, "cannot be told": {}}
+    for of in claims.by_claim(found):
+        verdict = claims.verdict_of(of)
+        kind = verdict if verdict in said else "cannot be told"
+        said[kind].setdefault(of[0].claim.text, []).append(tables.short(of[0].block))
+    yield Heading(2, "What holds, what does not, what cannot be told")
+    yield Text(f"{len(found)} comparisons of claims, their p corrected together (Holm); each stands under Claims.")
+    for kind, of_kind in said.items():
+        lines = [f"- {text}: on {'; '.join(corpora)}" for text, corpora in of_kind.items()] or ["- nothing"]
+        yield Heading(3, kind[0].upper() + kind[1:])
+        yield Text("\n".join(lines))
 
 
 def _provenance(made: dict[str, Any]) -> Iterator[Part]:
@@ -83,11 +102,13 @@ def _provenance(made: dict[str, Any]) -> Iterator[Part]:
         f"Profile `{profile['name']}`: {profile['about']}. Seeds 0 to {profile['seeds'] - 1}; set for every cell: `{overrides}`."
     )
     lines = []
-    used = {fingerprint for cells in made["studies"].values() for fingerprint in cells}
-    for corpus in (corpus for fingerprint, corpus in made["corpora"].items() if fingerprint in used):
+    used = {key for cells in made["studies"].values() for key in cells}
+    for corpus in (corpus for key, corpus in made["corpora"].items() if key in used):
         kind = "SYNTHETIC videos in the shape of" if corpus["synthetic"] else "labels and measures of"
         extra = f"; set here: `{' '.join(corpus['overrides'])}`" if corpus["overrides"] else ""
-        lines.append(f"- {corpus['name']}: {kind} {corpus['benchmark']}; topics {', '.join(corpus['topics'])}{extra}")
+        lines.append(
+            f"- {corpus['name']}: {kind} {corpus['benchmark']}; topics {', '.join(corpus['topics'])}{tables.judged(corpus)}{extra}"
+        )
     yield Text("\n".join(lines))
 
 
@@ -202,7 +223,7 @@ def _examples(study: Study, numbers: Sequence[Block], out: Path, folder: Path) -
             for row in block.rows:
                 key = (example["topic"], 0)
                 if row.system["modality"] == "av" and key in row.records:
-                    scores = read_scores(out / "runs" / row.ids[key] / "scores.csv")[example["video"]]
+                    scores = read_scores(out / "runs" / row.ids[key][0] / "scores.csv")[example["video"]]
                     curves.append((row.label, scores.span, _scaled(scores.score)))
             if not curves:
                 continue
@@ -220,8 +241,7 @@ def _scaled(z: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((z - z.min()) / max(float(z.max() - z.min()), 1e-12))
 
 
-def _claims(numbers: Sequence[Block], out: Path) -> Iterator[Part]:
-    found = claims.findings(numbers)
+def _claims(found: Sequence[claims.Finding], out: Path) -> Iterator[Part]:
     if found:
         yield tables.of_claims(found)
     else:

@@ -96,11 +96,12 @@ def _drain(
 
 def _train(plain: dict[str, Any]) -> dict[str, Any]:
     """One cell, in a process of the pool; what it raises comes back as words."""
+    from experiments.reproduce.references import score
     from highlight_lit.training.train import train
 
     started = time.perf_counter()
     try:
-        record = train(plain)
+        record = score(plain) if "method" in plain else train(plain)
     except Exception as error:
         first = (str(error).splitlines() or [""])[0]
         return {"error": first if isinstance(error, InputError) else f"{type(error).__name__}: {first}"}

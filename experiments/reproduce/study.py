@@ -40,6 +40,7 @@ class Study:
         sweep: File in conf/study with its cells, None where nothing is trained.
         label: How a system is called, a format of the sweep's keys.
         alone: File in conf/study with cells that stand beside those of `sweep`; they are called by `names` alone.
+        methods: Methods of `highlight_lit.methods` that stand beside, by key (`method`, `modality`) the values as in a sweep.
         against: The system that the others are compared with; empty if none is.
         names: By key, what a value is called in the label.
         paper: `file` in experiments/paper and `key`, its columns to the sweep's keys; empty if nothing was published.
@@ -54,6 +55,7 @@ class Study:
     sweep: str | None = None
     label: str = ""
     alone: str | None = None
+    methods: Mapping[str, str] = field(default_factory=dict)
     against: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     paper: Mapping[str, Any] = field(default_factory=dict)
@@ -77,7 +79,7 @@ class Study:
         return {key: values.split(",") for key, values in params.items() if key not in ("seed", "topic")}
 
     def systems(self, only: Mapping[str, str] | None = None) -> list[System]:
-        """Those that stand beside, then every combination of the axes' values, those of `only` in place of the sweep's.
+        """Those that stand beside, and every combination of the axes' values, those of `only` in place of the sweep's.
 
         Raises:
             InputError: `only` names a key that the sweep does not have.
@@ -88,7 +90,9 @@ class Study:
                 raise InputError(f"profile: only.{self.name}.{key}: no such key; the sweep has {', '.join(axes)}")
             axes[key] = str(values).split(",")
         alone = _product(self._axes("alone", self.alone)) if self.alone else []
-        return [*alone, *_product(axes)]
+        beside = {key: str((only or {}).get(key, values)).split(",") for key, values in self.methods.items()}
+        methods = _product(beside) if beside else []
+        return [*alone, *_product(axes), *methods]
 
     def called(self, system: System) -> str:
         """What a system is called in tables.

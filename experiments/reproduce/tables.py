@@ -13,7 +13,7 @@ import numpy as np
 from highlight_lit.evaluation.statistics import Interval
 
 from ..analyses import cost
-from .claims import Finding, verdict_of
+from .claims import Finding, by_claim, verdict_of
 from .document import Table
 from .numbers import Block, Row
 from .study import paper_rows
@@ -42,13 +42,25 @@ def percent(value: float | None) -> str:
 def heading(block: Block) -> str:
     """A block's corpus in a heading: what is made up says so."""
     corpus = block.corpus
-    return f"a SYNTHETIC corpus in the shape of {corpus['benchmark']}" if corpus["synthetic"] else str(corpus["name"])
+    name = f"a SYNTHETIC corpus in the shape of {corpus['benchmark']}" if corpus["synthetic"] else str(corpus["name"])
+    return name + judged(corpus)
 
 
-def _short(block: Block) -> str:
+def judged(corpus: Mapping[str, Any]) -> str:
+    """On what a corpus' numbers are, where that is not its lists."""
+    return f", cross-fitted in {corpus.get('folds')} folds" if corpus.get("folds") else ""
+
+
+def _named(block: Block) -> str:
+    """A table of a block, as a file."""
+    return f"{block.study.name}-{block.corpus['benchmark']}" + ("-cross-fitted" if block.corpus.get("folds") else "")
+
+
+def short(block: Block) -> str:
     """The same in a line of a table."""
     corpus = block.corpus
-    return f"SYNTHETIC ({corpus['benchmark']})" if corpus["synthetic"] else str(corpus["name"])
+    name = f"SYNTHETIC ({corpus['benchmark']})" if corpus["synthetic"] else str(corpus["name"])
+    return name + judged(corpus)
 
 
 def of_study(block: Block) -> Table:
@@ -69,8 +81,7 @@ def of_study(block: Block) -> Table:
         mean = float(np.mean([by_topic[t] for t in topics])) if set(topics) <= set(by_topic) else None
         beside.append([label, percent(mean), *("" for _ in extra), *(percent(by_topic.get(t)) for t in topics)])
     columns = ["", "mean over topics", *extra, *topics]
-    name = f"{block.study.name}-{block.corpus['benchmark']}"
-    return Table(name, caption(block), columns, [*rows, *beside], frozenset({len(rows) - 1}))
+    return Table(_named(block), caption(block), columns, [*rows, *beside], frozenset({len(rows) - 1}))
 
 
 def _less(row: Row, other: Row, measure: str) -> str:
@@ -123,7 +134,7 @@ def by_topic(block: Block) -> Table:
         for level in (chance, annotators)
     ]
     return Table(
-        f"{block.study.name}-{block.corpus['benchmark']}",
+        _named(block),
         caption(block),
         columns,
         [*rows, mean],
@@ -160,14 +171,11 @@ def of_claims(found: Sequence[Finding]) -> Table:
     """Every comparison, with both intervals and its verdict; the claim's own verdict where it has several."""
     rows: list[list[str]] = []
     ends = set()
-    groups: dict[tuple[str, str], list[Finding]] = {}
-    for each in found:
-        groups.setdefault((each.claim.text, each.block.fingerprint), []).append(each)
-    for of in groups.values():
+    for of in by_claim(found):
         for each in of:
             v, s = each.videos, each.seeds
             over_seeds = f"{100 * s.low:+.1f} to {100 * s.high:+.1f}" if s.n > 1 else HOLE
-            claim = [f"{each.claim.text} ({each.claim.source})", _short(each.block)] if each is of[0] else ["", ""]
+            claim = [f"{each.claim.text} ({each.claim.source})", short(each.block)] if each is of[0] else ["", ""]
             rows.append([*claim, f"{each.ours.label} against {each.theirs.label}", f"{100 * v.difference:+.1f}",
                          f"{100 * v.low:+.1f} to {100 * v.high:+.1f}", over_seeds, f"{each.p:.3f}", each.verdict])  # fmt: skip
         if len(of) > 1:
@@ -175,8 +183,8 @@ def of_claims(found: Sequence[Finding]) -> Table:
         ends.add(len(rows) - 1)
     about = (
         "Difference of the means in points, first system less second: 95 % interval over videos (paired bootstrap within "
-        "topics, seeds averaged) and over seeds (Student's t); p over videos, corrected for all comparisons of this table "
-        "(Holm). A claim holds, or does not, where p < 0.05 and the interval over seeds excludes 0 on the same side."
+        "topics, seeds averaged) and over seeds (Student's t); p over videos, "
+        f"corrected for all {len(found)} comparisons of this table (Holm). A claim holds, or does not, where p < 0.05 and the interval over seeds excludes 0 on the same side."
     )
     columns = ["claim", "corpus", "comparison", "difference", "over videos", "over seeds", "p", "verdict"]
     return Table("claims", about, columns, rows, frozenset(ends))
@@ -205,7 +213,7 @@ def everything(blocks: Sequence[Block]) -> str:
     """Every number under every definition as csv, a line a study, corpus, system, measure and topic."""
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
-    out.writerow(["study", "corpus", "synthetic", "contents", "system", "measure", "topic", "mean", "std", "low", "high",
+    out.writerow(["study", "corpus", "synthetic", "contents", "folds", "system", "measure", "topic", "mean", "std", "low", "high",
                   "seeds", "videos", "paper", "chance", "annotators", "commits"])  # fmt: skip
     for block in blocks:
         for measure in block.measures if block.records else ():
@@ -226,6 +234,12 @@ def _line(
     videos = sum(block.n_videos(t) or 0 for t in topics)
     paper = row.paper if topic is None and measure == block.primary else None
     shown = ["" if x is None or math.isnan(x) else f"{x:.6f}" for x in (*numbers, paper, *beside)]
-    where = [block.study.name, block.corpus["name"], block.corpus["synthetic"], block.fingerprint[:12]]
+    where = [
+        block.study.name,
+        block.corpus["name"],
+        block.corpus["synthetic"],
+        block.fingerprint[:12],
+        block.corpus.get("folds"),
+    ]
     return [*where, row.label, measure, topic or "mean over topics", *shown[:4], interval.n if interval else 0, videos,
             *shown[4:], " ".join(block.commits)]  # fmt: skip

@@ -59,20 +59,29 @@ def identity(config: Mapping[str, Any], corpus: str, ranks: int = 1) -> str:
         corpus: `Corpus.fingerprint`.
         ranks: How many processes it is trained on, if what is dropped out depends on that; else 1.
     """
-    science = copy.deepcopy(dict(config))
-    for key in _NOT_SCIENCE:
-        parent, _, last = key.rpartition(".")
-        (science[parent] if parent else science).pop(last, None)
-    for key, before in _SINCE.items():
-        part, _, last = key.rpartition(".")
-        if science[part].get(last) == before:
-            del science[part][last]
-    for part in ("trainer", "callbacks"):  # an argument that is left to Lightning is no other run
-        science[part] = {key: value for key, value in science[part].items() if value is not None}
     text = json.dumps(
-        {**science, "corpus": corpus, **({"ranks": ranks} if ranks > 1 else {})}, sort_keys=True, allow_nan=False
+        {**science(config), "corpus": corpus, **({"ranks": ranks} if ranks > 1 else {})},
+        sort_keys=True,
+        allow_nan=False,
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def science(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a configuration, or of a record's, changes the result."""
+    found = copy.deepcopy(dict(config))
+    for key in _NOT_SCIENCE:
+        parent, _, last = key.rpartition(".")
+        if isinstance(node := found.get(parent) if parent else found, dict):
+            node.pop(last, None)
+    for key, before in _SINCE.items():
+        parent, _, last = key.rpartition(".")
+        if isinstance(node := found.get(parent), dict) and node.get(last) == before:
+            del node[last]
+    for parent in ("trainer", "callbacks"):  # an argument that is left to Lightning is no other run
+        if isinstance(node := found.get(parent), dict):
+            found[parent] = {key: value for key, value in node.items() if value is not None}
+    return found
 
 
 def completed(config: dict[str, Any]) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class HighlightData(pl.LightningDataModule):
             most = min(pairs, max(len(positive), len(negative)))
             self.held_out = EpochPlan(corpus.clips, positive, negative, tau=tau, pairs=most, seed=seed)
         self.plan = EpochPlan(corpus.clips, self.positive, self.negative, tau=tau, pairs=pairs, seed=seed)
-        self.split, self.scale = split, scale
+        self.split, self.scale, self.fold = split, scale, fold
         self._kind, self._readers = store, readers
         self._store: Store | None = None
         self._loader: BagLoader | None = None

@@ -104,6 +104,8 @@ _ALL = (
            "a clip's score is its marginal probability in its segment of 10 clips, given what was kept before"),
     Method("supervised.submodular", "SM", "full", False, "Gygli et al., CVPR 2015",
            "three objectives (interest, representation, coverage in time); ridge regression gives the interest"),
+    Method("supervised.labelled", "This network, with clip labels", "full", True, "this project",
+           "the guided network; a clip's target is the rank of its label in place of its teacher's"),
 )  # fmt: skip
 METHODS: dict[str, Method] = {method.name: method for method in _ALL}
 

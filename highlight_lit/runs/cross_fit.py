@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from highlight_lit.config.identity import science
 from highlight_lit.data.topics.folds import parse_fold
 
 Record = dict[str, Any]
@@ -40,9 +41,8 @@ def _fold(record: Record) -> str | None:
 
 
 def _key(record: Record, count: int) -> str:
-    """All that a run was set to, but for which of how many folds it is."""
-    config = copy.deepcopy(record["config"])
-    config.pop("out", None)
+    """All that changes a run's result, but for which of how many folds it is."""
+    config = science(record["config"])
     config["data"]["fold"] = count
     return json.dumps({**config, "corpus": record["corpus"]["fingerprint"]}, sort_keys=True)
 

@@ -96,8 +96,10 @@ class HighlightModule(pl.LightningModule):
                 embeddings[name].fit_statistics(mean, std)
 
     def setup(self, stage: str) -> None:
-        """Set the input standardisation from the data, where neither the caller nor a checkpoint does."""
+        """Set the input standardisation from the data, where neither the caller nor a checkpoint does; keep its fold in mind."""
         data = getattr(self.trainer, "datamodule", None)
+        if stage == "fit" and isinstance(data, HighlightData) and data.fold is not None:
+            self.hparams.update({"fold": data.fold, "corpus": data.corpus.fingerprint})
         fresh = stage == "fit" and self.trainer.ckpt_path is None and self.trainer.is_global_zero
         if fresh and not self._standardised and isinstance(data, HighlightData):
             self.fit_statistics(data.statistics())

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
+from highlight_lit import HighlightDataModule, HighlightModule
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.synthetic import Plan, synthesize
@@ -52,8 +54,9 @@ def test_a_mean_is_that_of_the_videos_and_not_of_the_folds() -> None:
 
 def test_folds_of_other_settings_or_seeds_are_not_mixed_and_what_lacks_a_fold_stays() -> None:
     one, two = (fold(number, 2, {str(number): 0.5}, 0.3, 0.1) for number in (1, 2))
-    other = fold(2, 2, {"x": 0.9}, 0.3, 0.1, rank=4)
+    other = fold(2, 2, {"x": 0.9}, 0.3, 0.1, tau=4)
     of_three = fold(1, 3, {"y": 0.1}, 0.3, 0.1)
+    two["config"] |= {"logger": {"csv": {}}, "study": "guided"}  # how loudly it ran is no other setting
     plain = {**fold(1, 2, {"z": 0.2}, 0.3, 0.1), "config": {"data": {"fold": None}}}
     found = put_together([one, other, of_three, plain, two])
     assert sorted(str(record["config"]["data"]["fold"]) for record in found) == ["1/3", "2 folds", "2/2", "None"]
@@ -116,3 +119,14 @@ def test_a_fold_that_does_not_name_its_corpus_is_judged_and_one_that_names_it_ot
         else:
             with pytest.raises(InputError, match="corpus: expected text"):
                 load_detector(path)
+
+
+def test_a_fold_trained_from_python_is_known_to_its_checkpoint(corpus: Corpus, tmp_path: Path) -> None:
+    data = HighlightDataModule(corpus, "topic01", fold="1/2", tau=4, pairs=2)
+    trainer = pl.Trainer(max_steps=1, logger=False, enable_progress_bar=False, enable_checkpointing=False)
+    trainer.fit(HighlightModule(streams=data.features, topic="topic01"), data)
+    trainer.save_checkpoint(tmp_path / "fold.ckpt")
+    detector = load_detector(tmp_path / "fold.ckpt")
+    assert (detector.fold, detector.corpus) == ("1/2", corpus.fingerprint)
+    trained = {corpus.ids[video].decode() for video in (*data.positive, *data.negative)}
+    assert trained.isdisjoint(evaluate(detector, corpus).report.measures["youtube/trapezoid"].videos["topic01"])

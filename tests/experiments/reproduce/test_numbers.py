@@ -7,14 +7,16 @@ import io
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from experiments.analyses import cost, planted
 from experiments.reproduce import claims, tables
-from experiments.reproduce.document import Heading, Table, Text, latex, page
+from experiments.reproduce.document import Figure, Heading, Table, Text, latex, page
 from experiments.reproduce.numbers import Block, Row, _row
+from experiments.reproduce.report import _opening
 from experiments.reproduce.study import studies
 from tests.tolerance import FUNCTION, assert_near
 
@@ -44,7 +46,16 @@ def row(tau: str, at: float, seeds: int = 3, without: tuple[tuple[str, int], ...
     }
     system = {"tau": tau}
     paper = STUDY["table2"].published(system, "youtube-highlights")
-    return Row(f"tau = {tau}", system, paper, CORPUS["topics"], range(seeds), there, {key: str(key) for key in keys})
+    return Row(
+        f"tau = {tau}",
+        system,
+        paper,
+        CORPUS["topics"],
+        range(seeds),
+        there,
+        {key: [str(key)] for key in keys},
+        frozenset(map(str, without)),
+    )
 
 
 def block(*rows: Row) -> Block:
@@ -105,6 +116,47 @@ def test_a_video_that_is_left_out_is_not_counted() -> None:
         of["evaluation"]["measures"]["m"]["videos"]["dog"] = {"dog0": 0.5, "dog1": None}  # type: ignore[index,call-overload]
     assert [block(made).n_videos(topic) for topic in ("dog", "surf")] == [1, 20]
     assert "; 21 videos; " in tables.caption(block(made))
+
+
+def test_folds_are_one_record_and_one_that_is_missing_leaves_a_hole() -> None:
+    cells = [
+        {"id": f"{seed}{k}", "system": {"tau": "60"}, "topic": "dog", "seed": seed} for seed in (0, 1) for k in (1, 2)
+    ]
+    read: dict[str, Any] = {}
+    for number, cell in enumerate(cells):
+        made = record("dog", {f"{cell['id']}{v}": number / 10 for v in range(3)})
+        config = {"data": {"fold": f"{cell['id'][1]}/2"}}
+        made |= {"config": config, "corpus": {"fingerprint": "f"}}
+        evaluation: Any = made["evaluation"]
+        for of in [evaluation, *evaluation["levels"].values()]:
+            of["measures"]["m"] |= {"labellings": 3, "without_positive": 0, "std": 0.1}
+        read[cell["id"]] = made
+    corpus = {**CORPUS, "topics": ["dog"], "folds": 2}
+    whole = _row(STUDY["table2"], corpus, "tau = 60", cells, read)
+    assert whole.by_seed("m") == {0: pytest.approx(0.05), 1: pytest.approx(0.25)}
+    assert (len(whole.videos("m")), whole.holes, whole.paper) == (6 * 2, 0, None)
+    holed = _row(STUDY["table2"], corpus, "tau = 60", cells, {**read, "12": None})
+    assert (list(holed.by_seed("m")), holed.holes) == ([0], 1)
+    found = Block(STUDY["table2"], corpus, "f" * 64 + "/2", [whole])
+    assert found.fingerprint == "f" * 64
+    assert tables.heading(found) == "real, cross-fitted in 2 folds"
+
+
+def test_the_report_opens_with_what_holds_what_does_not_and_what_cannot_be_told() -> None:
+    rows = [row("60", 0.7), row("20", 0.5), row("40", 0.5), row("80", 0.5)]
+    found = claims.findings([block(*rows), Block(STUDY["table2"], {**CORPUS, "name": "other"}, "e" * 64, rows[:2])])
+    said = [part.text for part in _opening(found) if not isinstance(part, Table | Figure)]
+    assert said[0] == "What holds, what does not, what cannot be told"
+    assert said[1].startswith("4 comparisons of claims, their p corrected together (Holm)")
+    assert said[2:] == [
+        "Holds",
+        "- tau = 60 is best: on real; other",
+        "Does not hold",
+        "- nothing",
+        "Cannot be told",
+        "- nothing",
+    ]
+    assert "all 4 comparisons" in tables.of_claims(found).caption
 
 
 def test_the_csv_holds_every_number_of_the_table() -> None:

@@ -101,6 +101,27 @@ def test_run_again_it_trains_nothing_and_says_the_same(unbroken: tuple[Path, End
     assert report(out) == before
 
 
+def test_lists_and_folds_and_a_method_stand_in_one_report(tiny: Path, tmp_path: Path) -> None:
+    profile = (tiny / "tiny.yaml").read_text().replace("topics: 2", "topics: 1").replace("seeds: 2", "seeds: 1")
+    (tmp_path / "folds.yaml").write_text(
+        profile.replace("only: {", "only: {guided: {experiment: none, modality: visual}, ")
+    )
+    words = ["--profile", str(tmp_path / "folds.yaml"), "--corpus", str(tiny / "corpus"), "--study", "guided",
+             "--folds", "2", "--out", str(tmp_path / "out"), "--workers", "2"]  # fmt: skip
+    ended = run_here([sys.executable, "-m", "experiments.reproduce", *words])
+    assert ended.returncode == 0, ended.stderr
+    assert "6 cells, 6 to run" in ended.stderr
+    text = (tmp_path / "out/folds/report/report.md").read_text()
+    for said in (
+        "; 8 videos; ",
+        "; 20 videos; ",
+        "with clip labels, visual alone",
+        "cross-fitted in 2 folds",
+    ):
+        assert said in text
+    assert "0 to run" in run_here([sys.executable, "-m", "experiments.reproduce", *words]).stderr
+
+
 @pytest.mark.parametrize("seed", [0])
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     command: Command, tmp_path: Path, unbroken: tuple[Path, Ended, float], whole: Path, seed: int
@@ -177,6 +198,7 @@ def test_a_damaged_record_is_named_and_nothing_is_lost(
     [
         (["--study", "table9"], "--study table9: no such study; expected one of table1"),
         (["rank=none"], "study table2: "),
+        (["--folds", "99"], "--folds 99: data.fold=1/99: topic=topic01: 20 videos"),
         (["topic=nosuch"], "topic=nosuch: topic is the profile's and the corpora's to say"),
         (["--corpus", "nowhere"], "nowhere/manifest.json: no such file"),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.reproduce.cells import cells_of, site
+from experiments.reproduce.cells import cells_of, cross_fitted, site
 from experiments.reproduce.study import HERE, Profile, Study, paper_rows, profile, studies
 from highlight_lit.data.audio_ways import AUDIO_WAYS
 from highlight_lit.errors import InputError
@@ -16,7 +16,7 @@ STUDIES = {study.name: study for study in studies()}
 
 def test_every_table_and_figure_of_the_supplement_has_a_study() -> None:
     assert list(STUDIES) == ["table1", "table2", "table3", "table4", "figure1", "figure2", "figure3",
-                             "context", "cost", "fusion", "loss", "pooling", "when"]  # fmt: skip
+                             "context", "cost", "fusion", "guided", "loss", "pooling", "when"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [name for name, study in STUDIES.items() if study.sweep])
@@ -111,3 +111,33 @@ def test_a_cell_that_cannot_compose_is_refused_by_study_and_override(tiny: Path)
     chosen = Profile("x", "", 1, 1, ["rank=none"], {}, {})
     with pytest.raises(InputError, match=r"study table2: .*rank=none.*rank"):
         cells_of(STUDIES["table2"], STUDIES["table2"].systems(), site(tiny / "corpus", 1), chosen, [])
+
+
+def test_what_an_experiment_sets_is_kept_and_other_cells_have_what_the_profile_sets(tiny: Path) -> None:
+    chosen = Profile("x", "", 1, 1, ["trainer.max_epochs=200", "data.pairs=7", "tau=9"], {}, {})
+    study = STUDIES["guided"]
+    cells = cells_of(study, study.systems(), site(tiny / "corpus", 1), chosen, ["data.pairs=8"])
+    found = {
+        cell.label: (
+            cell.config["trainer"].get("max_epochs"),
+            cell.config["data"].get("pairs"),
+            cell.config.get("tau"),
+        )
+        for cell in cells
+    }
+    for streams in ("visual and audio", "visual alone"):
+        assert found[f"guided, {streams}"] == (-1, 16, 9)
+        assert found[f"bag labels, {streams}"] == (200, 8, 9)
+        assert found[f"with clip labels, {streams}"] == (None, None, None)  # a method, which no trainer trains
+
+
+def test_a_cross_fitted_corpus_has_a_cell_a_fold_and_its_lists_keep_theirs(tiny: Path) -> None:
+    study, lists = STUDIES["table4"], site(tiny / "corpus", None)
+    folds = cross_fitted(lists, 3)
+    assert folds.key == f"{lists.key}/3"
+    one, other = (cells_of(study, study.systems(), where, profile("quick"), []) for where in (lists, folds))
+    assert (len(other), len({cell.id for cell in [*one, *other]})) == (3 * len(one), 4 * len(one))
+    assert [cell.config["data"]["fold"] for cell in other[:3]] == ["1/3", "2/3", "3/3"]
+    for count in (1, 21):
+        with pytest.raises(InputError, match=f"--folds {count}: "):
+            cross_fitted(lists, count)

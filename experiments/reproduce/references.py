@@ -1,0 +1,66 @@
+"""Methods as cells of a study: judged and recorded as a training is, in the same ledger."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from highlight_lit import methods
+from highlight_lit.config.identity import identity
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.topics.folds import cross_fitted
+from highlight_lit.evaluation.judge import judge, write_judgement
+from highlight_lit.evaluation.scores import write_scores
+from highlight_lit.runs import ledger
+
+Plain = dict[str, Any]
+
+
+def of_method(name: str, plain: Plain) -> Plain:
+    """What a method depends on, of a training's configuration.
+
+    Raises:
+        InputError: There is no such method.
+    """
+    data = {key: plain["data"][key] for key in ("root", "rule", "training", "fold")}
+    found = {key: plain[key] for key in ("study", "modality", "evaluate", "out")}
+    return {
+        **found,
+        "method": name,
+        "model": {"_target_": methods.find(name).module},
+        "data": data,
+        "trainer": {},
+        "callbacks": {},
+    }
+
+
+def score(plain: Plain) -> Plain:
+    """Run a method as `highlight_lit.training.train.train` does a training; what is done is not done again.
+
+    Raises:
+        InputError: The method cannot work on the topic's videos.
+    """
+    corpus, out, topic, seed = Corpus(Path(plain["data"]["root"])), Path(plain["out"]), plain["topic"], plain["seed"]
+    run_id = identity(plain, corpus.fingerprint)
+    with ledger.claimed(out, run_id, f"{topic} {plain['method']} seed {seed}") as folder:
+        if (done := ledger.read_record(folder)) is not None and done["status"] == "done":
+            return {**done, "skipped": True}
+        started, fold = time.perf_counter(), plain["data"]["fold"]
+        view = corpus if fold is None else cross_fitted(corpus, topic, fold)
+        options = {"modality": plain["modality"], **{key: plain["data"][key] for key in ("rule", "training")}}
+        scores = methods.score(plain["method"], view, topic, seed=seed, **options)
+        judgement = judge(view, [topic], scores, **plain["evaluate"])
+        write_scores(folder / "scores.csv", scores)
+        write_judgement(folder, judgement)
+        record = {
+            "id": run_id,
+            **{key: plain[key] for key in ("study", "topic", "modality", "seed")},
+            "config": plain,
+            "corpus": {"name": corpus.manifest["name"], "fingerprint": corpus.fingerprint},
+            "environment": ledger.environment(),
+            "status": "done", "seconds": time.perf_counter() - started, "epochs": 0, "steps": 0, "losses": {},
+            "evaluation": judgement.to_dict(),
+        }  # fmt: skip
+        ledger.write_record(folder, record)
+        return record
