@@ -51,7 +51,7 @@ check: setup ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 docs: setup ## Build the site of docs/ in build/site; a warning is an error
-	@$(BIN)/mkdocs build --quiet --strict --config-file docs/mkdocs.yml --site-dir ../build/site && echo build/site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file docs/mkdocs.yml --site-dir ../build/site && echo build/site/index.html
 
 dist: setup ## Build sdist and wheel in dist/, and look at them
 	@$(BIN)/python -m hatchling build -t sdist -t wheel -d dist && $(BIN)/twine check --strict dist/*

@@ -1,14 +1,17 @@
-"""What the site needs beside mkdocs' own plugins: formulas as MathML, and notebooks as pages, both without a script."""
+"""What the site needs beside mkdocs' own plugins: formulas as MathML, notebooks as pages, doctests of docstrings as code."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import griffe
 import latex2mathml.converter
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -31,6 +34,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Lead from other pages to a notebook's page."""
+    own = page.file.src_uri.removesuffix(".md") + ".ipynb"
+    return re.sub(
+        r"\]\(([\w./]+)\.ipynb\)",
+        lambda link: link[0] if own.endswith(f"{link[1]}.ipynb") else f"]({link[1]}.md)",
+        markdown,
+    )
+
+
 def _cell(cell: dict[str, Any]) -> str:
     """A cell and what it put out, as Markdown."""
     source = "".join(cell["source"])
@@ -44,3 +57,14 @@ def _cell(cell: dict[str, Any]) -> str:
         else:
             parts.append(f"```text\n{''.join(output.get('text') or data['text/plain']).rstrip()}\n```")
     return "\n\n".join(parts)
+
+
+class Examples(griffe.Extension):
+    """Doctests stand in docstrings as they are: each becomes a block of code."""
+
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Fence the doctests of an object's docstring."""
+        if obj.docstring is not None:
+            obj.docstring.value = re.sub(
+                r"^>>> .*(?:\n(?!\n).+)*", r"```pycon\n\g<0>\n```", obj.docstring.value, flags=re.M
+            )

@@ -232,7 +232,9 @@ def write_corpus(
         root: A folder that does not exist yet (or is empty).
         videos: In the order they are to have; read one at a time.
         streams: The streams every video has.
-        name, topics, facts: As for `write_manifest`.
+        name: Of the corpus, in tables.
+        topics: Tags that are topics; None: every tag.
+        **facts: Further ones for the manifest, such as `benchmark` or `source`.
         clip_seconds: Nominal length of a clip.
         shard_bytes: A shard is closed when its features reach this size.
 

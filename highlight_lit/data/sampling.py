@@ -49,7 +49,8 @@ class EpochPlan:
 
     Args:
         clips: (N,) clips of every video of the corpus.
-        positive, negative: Indices of the training videos; `negative` may be None.
+        positive: Indices of the positive training videos.
+        negative: Those of the negative ones, or None.
         tau: Clips in a bag, at least 1.
         pairs: Pairs of a positive and a negative in a batch, at least 1; the last batch may hold fewer.
         seed: Any whole number of at least 0.
