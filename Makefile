@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 comma := ,
 DEMO ?= demo
 PROFILE ?= quick
+LAUNCHER ?= processes
 REPRODUCE ?= reproduce
 RUNS ?= runs
 CONSTRAINTS ?= constraints.txt
@@ -31,9 +32,9 @@ $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 demo: setup ## Make a synthetic corpus, train a topic in three ways, show the table and a picture (in ./demo)
 	@$(BIN)/highlight-lit demo $(DEMO) --command $(BIN)/highlight-lit
 
-# CORPUS=DIR,DIR takes imported corpora, SET="KEY=VALUE ..." sets more, ARGS passes on what highlight-lit reproduce takes.
+# CORPUS=DIR,DIR takes imported corpora, LAUNCHER=stacked trains cells of one shape together, SET="KEY=VALUE ..." sets more, ARGS passes on what highlight-lit reproduce takes.
 reproduce-tables: setup ## Every table and figure of the paper (PROFILE=quick or full); goes on where it was stopped
-	@WANDB_SILENT=true $(BIN)/highlight-lit reproduce --profile $(PROFILE) --out $(REPRODUCE) \
+	@WANDB_SILENT=true $(BIN)/highlight-lit reproduce --profile $(PROFILE) --launcher $(LAUNCHER) --out $(REPRODUCE) \
 	    $(foreach corpus,$(subst $(comma), ,$(CORPUS)),--corpus $(corpus)) $(ARGS) $(SET)
 
 sync: setup ## Send the runs that were logged offline to W&B, of ./reproduce and ./runs (RUNS="DIR DIR")

@@ -20,7 +20,7 @@ from highlight_lit.errors import InputError
 from . import plan
 from .cells import Cell, Site, cells_of, cross_fitted, site, synthetic_roots, unique
 from .report import Missing, write_report
-from .runner import Stopped, missing, run
+from .runner import Stopped, missing, run, stack
 from .study import Profile, Study, profile, studies
 
 
@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, default=Path("reproduce"), help="folder of runs and report")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="cells at once")
+    parser.add_argument("--launcher", choices=("processes", "stacked"), default="processes",
+                        help="stacked: cells of one shape are trained together first, where that pays")  # fmt: skip
     parser.add_argument("--allow-missing", action="store_true", help="exit with 0 although cells are missing")
     parser.add_argument("overrides", nargs="*", help="of every cell, as for 'highlight-lit train'")
     options = parser.parse_args(arguments)
@@ -76,6 +78,8 @@ def _reproduce(options: argparse.Namespace) -> int:
     left = missing(list(unique(every)), runs)
     print(f"{len({cell.id for cell in every})} cells, {len(left)} to run, in {runs}", file=sys.stderr)
     plan.write(out, chosen, wanted, sites, work, options.overrides)
+    if options.launcher == "stacked":
+        stack(left, runs)
     failures = run(left, runs, options.workers)
     for text, error in failures.items():
         print(f"failed: {text}: {error}", file=sys.stderr)

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.runs.ledger import read_record, run_dir
 
 from .cells import Cell
@@ -44,6 +44,21 @@ def missing(cells: Sequence[Cell], out: Path) -> list[Cell]:
 def _done(out: Path, cell: Cell) -> bool:
     record = read_record(run_dir(out, cell.id))
     return record is not None and record["status"] == "done"
+
+
+def stack(cells: Sequence[Cell], out: Path) -> None:
+    """Train cells of one shape together, as `hydra/launcher=stacked` does; each is then run from the end of its training.
+
+    Raises:
+        Stopped: By a signal; what was trained has its checkpoints.
+    """
+    from highlight_lit.training.stacked.sweep import train_stacked
+
+    jobs = [({**cell.config, "out": str(out)}, ()) for cell in cells if "method" not in cell.config]
+    try:
+        train_stacked(jobs, None, "auto")
+    except Interrupted as stop:
+        raise Stopped(stop.signum) from stop
 
 
 def run(cells: Sequence[Cell], out: Path, workers: int) -> Failures:
@@ -96,8 +111,9 @@ def _drain(
 
 def _train(plain: dict[str, Any]) -> dict[str, Any]:
     """One cell, in a process of the pool; what it raises comes back as words."""
-    from experiments.reproduce.references import score
     from highlight_lit.training.train import train
+
+    from .references import score
 
     started = time.perf_counter()
     try:

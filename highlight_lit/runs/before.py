@@ -6,6 +6,7 @@ Importing PyTorch and Lightning takes seconds; a sweep that is done is shown in 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from highlight_lit.training.guided import first_stage
 _CLUSTERS = ("WORLD_SIZE", "SLURM_NTASKS", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE")  # ranks must agree: `train` asks them
 
 
-def done_before(config: DictConfig) -> dict[str, Any] | None:
+def done_before(config: DictConfig | Mapping[str, Any]) -> dict[str, Any] | None:
     """The record of the same run where it is done; None where it is not, or that takes a look at the machine.
 
     Raises:

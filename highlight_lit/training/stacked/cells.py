@@ -72,16 +72,17 @@ class Cell:
         )
 
 
-def cell_of(config: DictConfig, words: Sequence[str], corpora: dict[str, Corpus]) -> Cell | None:
+def cell_of(config: DictConfig | Mapping[str, Any], words: Sequence[str], corpora: dict[str, Corpus]) -> Cell | None:
     """A cell that is not done yet; None where it is, or where it cannot be run, of which its own run will tell.
 
     Args:
-        config: As Hydra gives it to a job.
+        config: As Hydra gives it to a job, or plain.
         words: The job's overrides.
         corpora: Those that are open, by their path.
     """
     try:
-        drop_left_arguments(config, words)
+        if isinstance(config, DictConfig):
+            drop_left_arguments(config, words)
         if done_before(config) is not None:
             return None
         check(config)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -26,7 +27,9 @@ CPU_WORK = 150_000_000
 _SHARE = 4  # of the device's free memory that batches of a stack may take: gradients and copies come on top
 
 
-def train_stacked(jobs: Sequence[tuple[DictConfig, Sequence[str]]], most: int | None, cpu: str) -> None:
+def train_stacked(
+    jobs: Sequence[tuple[DictConfig | Mapping[str, Any], Sequence[str]]], most: int | None, cpu: str
+) -> None:
     """Train the cells of a sweep that can be trained together; each then has the checkpoint of its end.
 
     A cell that cannot, or whose loss is no number, is left for its own run, and that is said.
