@@ -71,5 +71,6 @@ def set_labels(root: Path, labels: Mapping[str, Labels], durations: Mapping[str,
         entry = {"file": path.name, "bytes": path.stat().st_size, "digest": shard.digest()}
         shard.close()
         write_json(root / MANIFEST, {**manifest, **facts, "labels": entry})
-        for left in [*before, *root.glob(".labels-*.tmp"), *root.glob(f".{MANIFEST}.*.tmp")]:  # also by who was killed
-            (root / left).unlink(missing_ok=True)
+        # Of labels before, or of an import that was killed.
+        for left in [*(root / name for name in before), *root.glob(".labels-*.tmp"), *root.glob(f".{MANIFEST}.*.tmp")]:
+            left.unlink(missing_ok=True)
