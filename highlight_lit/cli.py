@@ -156,6 +156,9 @@ def _evaluate_verb(parser: argparse.ArgumentParser) -> None:
         help="list of the corpus that --checkpoint is judged on (default: test)",
     )
     parser.add_argument("--empty", choices=("zero", "leave_out"), default="zero", help="a video without a positive")
+    parser.add_argument(
+        "--summary", action="store_true", help="also the F1 of summaries of 15 %% against annotators, mean and best"
+    )
     parser.add_argument("--draws", type=int, default=200, help="random rankings behind chance (default: 200)")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="also write evaluation.json, evaluation.csv, scores.csv"

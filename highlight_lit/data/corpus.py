@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from highlight_lit.data.labels_file import LabelsFile
 from highlight_lit.data.manifest import MANIFEST, read_manifest, write_manifest
 from highlight_lit.data.shards import Shard, ShardWriter
 from highlight_lit.data.topics.tags import plain_tag
@@ -38,7 +39,7 @@ class Corpus:
         duration: (N,) seconds.
         split: (N,) "", "train", "val" or "test".
         clips: (N,) number of clips T_n.
-        fingerprint: Hexadecimal digest of what the shards hold now, and of the benchmark they are judged by: two corpora
+        fingerprint: Hexadecimal digest of what the shards, and labels beside them, hold now, and of the benchmark they are judged by: two corpora
             with the same one have the same contents.
         audio_way: Changes a video's audio rows as they are read; None: they are read as they are.
 
@@ -62,6 +63,11 @@ class Corpus:
             for name, parts in columns.items():
                 parts.append(shard.column(name))
             shard.close()
+        if (listed := self.manifest.get("labels")) is not None:
+            shard, digest = _listed_shard(self.root, listed)
+            shard.close()
+            self._labels = LabelsFile(shard)
+            contents.append(f"labels {digest}")
         self.fingerprint = hashlib.sha256("\n".join(contents).encode()).hexdigest()
         self.streams = self.shards[0].streams
         for shard in self.shards:
@@ -264,15 +270,14 @@ def write_shards(
     streams: Mapping[str, Stream],
     clip_seconds: float,
     shard_bytes: int = SHARD_BYTES,
-    name: str = "shard-{:05d}.h5",
 ) -> None:
-    """Write shards of videos into a folder, at least one; `name` takes their numbers."""
+    """Write shards of videos into a folder, at least one."""
     remaining = iter(videos)
     clip_bytes = sum(stream.width * np.dtype(stream.dtype).itemsize for stream in streams.values()) + 17
     video = next(remaining, None)
     number = 0
     while video is not None or number == 0:
-        with ShardWriter(root / name.format(number), streams, clip_seconds) as writer:
+        with ShardWriter(root / f"shard-{number:05d}.h5", streams, clip_seconds) as writer:
             while video is not None and writer.clips * clip_bytes < shard_bytes:
                 writer.add(video)
                 video = next(remaining, None)

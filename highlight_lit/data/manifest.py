@@ -15,13 +15,13 @@ FORMAT = "highlight-lit corpus"
 VERSION = 2  # version 1 had the SHA-256 of each shard's file in place of its digest
 
 
-def read_manifest(root: Path) -> dict[str, Any]:
-    """Read and check a corpus' manifest.
+def read_manifest(root: Path, name: Path | str = MANIFEST) -> dict[str, Any]:
+    """Read and check a corpus' manifest, or the one of another name in its folder.
 
     Raises:
         InputError: It is missing or not one of this format.
     """
-    path = root / MANIFEST
+    path = root / name
     manifest = read_json(path, "the manifest of a corpus (made by 'highlight-lit import', 'extract' or 'synthesize')")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError(f"{path}: expected {FORMAT!r} version {VERSION}")
@@ -42,6 +42,8 @@ def read_manifest(root: Path) -> dict[str, Any]:
         _check_entry(f"{path}: shards[{number}]", entry)
     if len({entry["file"] for entry in shards}) < len(shards):
         raise InputError(f"{path}: shards: a file is listed twice")
+    if (labels := manifest.get("labels")) is not None:  # in place of those in the shards: `data.labels_file`
+        _check_entry(f"{path}: labels", labels)
     return manifest
 
 

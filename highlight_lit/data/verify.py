@@ -23,7 +23,8 @@ def faults(root: Path) -> Iterator[str]:
     try:
         manifest = read_manifest(root)
         there = {path.name for path in root.iterdir()}
-        listed = [entry["file"] for entry in manifest["shards"]]
+        labels = [manifest["labels"]] if manifest.get("labels") is not None else []
+        listed = [entry["file"] for entry in [*manifest["shards"], *labels]]
         missing = [name for name in listed if name not in there]
         if found := bool(missing):
             yield f"{root}: {len(missing)} of {len(listed)} files that the manifest lists are not there: {a_few(missing)}"

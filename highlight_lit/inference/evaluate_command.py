@@ -12,12 +12,13 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.importers.labels import relabelled
 from highlight_lit.data.topics.counts import topics_of
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.judge import OUTPUTS, Judgement, judge, judge_several, write_judgement
+from highlight_lit.evaluation.judge import OUTPUTS, Judgement, judge, judge_several, labelled_videos, write_judgement
+from highlight_lit.evaluation.key_shots import key_shots
 from highlight_lit.evaluation.scores import ClipScores, matched, read_scores, write_scores
 from highlight_lit.files import not_an_input
 from highlight_lit.inference.detector import Detector, load_detector
 from highlight_lit.inference.evaluate import judged_on, scores_of
-from highlight_lit.inference.tables import Judged, of_checkpoints, of_system
+from highlight_lit.inference.tables import Judged, of_checkpoints, of_summaries, of_system
 from highlight_lit.methods import score
 from highlight_lit.text import a_few, say, say_table
 
@@ -51,10 +52,21 @@ def run(options: argparse.Namespace) -> int:
         scores = _of_method(options, corpus, topics)
     where = str(options.scores or options.method)
     judgement = judge(corpus, topics, scores, empty=options.empty, draws=options.draws, where=where)
-    say_table(of_system(judgement, str(corpus.manifest["name"])))
+    _show(options, corpus, topics, judgement, scores)
+    return 0
+
+
+def _show(
+    options: argparse.Namespace, corpus: Corpus, topics: Sequence[str], judgement: Judgement, scores: Scores
+) -> None:
+    """Print the tables of one system, and write what `--out` asks for."""
+    name = str(corpus.manifest["name"])
+    say_table(of_system(judgement, name))
+    if options.summary:
+        videos = labelled_videos(corpus, topics, options.split or "test")
+        say_table(of_summaries(key_shots(corpus, videos, scores, options.draws), name))
     if options.out is not None:
         _write(options.out, judgement, scores)
-    return 0
 
 
 def _note(line: str) -> None:
@@ -106,11 +118,10 @@ def _checkpoints(options: argparse.Namespace, corpus: Corpus) -> int:
         scores: Scores = {}
         for topic in topics:
             scores |= scores_of(of_topic[topic][0], corpus, split=split)
-        judgement = judge(corpus, topics, scores, **how)
-        say_table(of_system(judgement, name))
-        if options.out is not None:
-            _write(options.out, judgement, scores)
+        _show(options, corpus, topics, judge(corpus, topics, scores, **how), scores)
         return 0
+    if options.summary:
+        raise InputError("--summary: several checkpoints of a topic; expected one")
     names = _names([detector.source for topic in topics for detector in of_topic[topic]])
     judged: list[Judged] = []
     for topic in topics:

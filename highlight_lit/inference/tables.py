@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from highlight_lit.evaluation.judge import Judgement
+from highlight_lit.evaluation.key_shots import KeyShots
 from highlight_lit.evaluation.statistics import t_interval
+from highlight_lit.evaluation.summaries import SHARE
 from highlight_lit.text import shown
 
 
@@ -75,6 +77,16 @@ def of_checkpoints(judged: Sequence[Judged], corpus: str, alike: bool) -> Table:
         n = len(means)
         mean, variance, *levels = (sum(column) / n for column in zip(*means, strict=True))
         _add(table, "mean over topics", "", [("mean", _percent(mean)), *_levels(levels, math.sqrt(variance / n))])
+    return table
+
+
+def of_summaries(found: KeyShots, corpus: str) -> Table:
+    """A system as a summarizer, beside chance and each annotator against the others."""
+    title = f"F1 of summaries of {100 * SHARE:.0f} % in percent on {corpus}"
+    table = _table(title, "over annotators", ("videos", "system", "chance", "annotators"))
+    for name, place in (("summary/f1-mean", 0), ("summary/f1-max", 1)):
+        row = (_percent(of[place]) for of in (found.system, found.chance, found.annotators))
+        table.add_row(name, str(len(found.videos)), *row)
     return table
 
 

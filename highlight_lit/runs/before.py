@@ -5,6 +5,7 @@ Importing PyTorch and Lightning takes seconds; a sweep that is done is shown in 
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,12 +36,25 @@ def done_before(config: DictConfig | Mapping[str, Any]) -> dict[str, Any] | None
     if not one or any(name in os.environ for name in _CLUSTERS):
         return None
     try:
-        fingerprint = Corpus(Path(plain["data"]["root"])).fingerprint
+        root = Path(plain["data"]["root"])
+        fingerprint = _fingerprint(root, _state(root))
         first = [identity(run, fingerprint) for run in first_stage(plain)]
         run_id = identity({**plain, "first_stage": first} if first else plain, fingerprint)
-    except (AttributeError, KeyError, TypeError, ValueError, InputError):
+    except (AttributeError, KeyError, TypeError, ValueError, InputError, OSError):
         return None  # what cannot be used is refused by `train`, which says more of it
     record = ledger.read_record(ledger.run_dir(Path(plain["out"]), run_id))
     if record is None or record["status"] != "done":
         return None
     return {**record, "skipped": True}
+
+
+@functools.lru_cache(maxsize=4)
+def _fingerprint(root: Path, state: object) -> str:
+    """Of a corpus, which the cells of a sweep open once as long as its files are the same."""
+    return Corpus(root).fingerprint
+
+
+def _state(root: Path) -> tuple[tuple[str, int, int, int, int], ...]:
+    """What changes where a file of a folder is written or replaced."""
+    files = [(entry.name, entry.stat()) for entry in os.scandir(root)]
+    return tuple(sorted((name, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns) for name, at in files))

@@ -14,10 +14,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from highlight_lit.config.cells import CellLoader
 from highlight_lit.files import write_json
 from highlight_lit.runs import summary
 from highlight_lit.runs.jobs import alive, conducted
@@ -53,6 +55,8 @@ class Sweep(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Make the folder of notes, beside the results so that other machines see it."""
         Sweep.failures, Sweep.error = {}, None
+        if (hydra := GlobalHydra.instance().hydra) is not None:  # this sweep's
+            hydra.config_loader = CellLoader(hydra.config_loader)  # type: ignore[assignment]
         out, here = Path(config.out).resolve(), f".sweep-{socket.gethostname()}-"
         try:
             out.mkdir(parents=True, exist_ok=True)

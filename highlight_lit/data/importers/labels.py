@@ -1,33 +1,25 @@
 """Labels of one's own into a corpus that is there: `labels.csv`, whose rules `common.label_table` tells.
 
-The shards are made anew under other names, features as they are, and become the corpus' when its manifest is replaced:
-at any moment the corpus is whole, with its labels of before or with these.
+They go into a file beside the shards, which are not touched: `data.labels_file` tells how.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import re
-import shutil
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from highlight_lit.data.corpus import SHARD_BYTES, Corpus, write_shards
+from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.importers.common.label_table import lay, read_labels
 from highlight_lit.data.importers.common.source import Report
-from highlight_lit.data.manifest import MANIFEST, write_manifest
-from highlight_lit.data.video import Labels, Video
+from highlight_lit.data.labels_file import set_labels
+from highlight_lit.data.video import Labels
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few, say
 
 PURPOSE = "labels.csv (video,start,end,label) into a corpus that is there"
 OUT = ("--into", "the corpus that gets the labels")
-_MADE = re.compile(r"labelled-(\d+)-\d{5}\.h5")
-_KEPT = ("format", "version", "name", "topics", "shards", "benchmark")  # of the manifest: written anew
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -56,12 +48,14 @@ def import_corpus(
     there = int(corpus.labelled().sum())
     if there and not replace:
         raise InputError(f"{out}: {there} videos have labels already; --replace drops them all")
-    labels = lay(table, _durations(corpus), allow_unmatched, report)
+    durations = _durations(corpus)
+    labels = lay(table, durations, allow_unmatched, report)
     if there:
         report(f"{out}: the labels of {there} videos are replaced")
     tell_unjudged(corpus, labels, str(source), report)
     try:
-        _rewrite(corpus, labels, table.kind)
+        clock = corpus.manifest.get("clock") or "exact"
+        set_labels(out, labels, durations, benchmark=table.kind, clock=clock)
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror or error})") from error
     segments = sum(len(found.span) for found in labels.values())
@@ -105,41 +99,3 @@ def tell_unjudged(corpus: Corpus, labels: dict[str, Labels], where: str, report:
             f"{where}: {len(left)} labelled videos have no tag, or are not on the validation and test lists: they are not "
             f"judged: {a_few(left)}"
         )
-
-
-def _rewrite(corpus: Corpus, labels: dict[str, Labels], kind: str) -> None:
-    """Write the shards with these labels, and make them the corpus'."""
-    root, before = corpus.root.resolve(), {entry["file"] for entry in corpus.manifest["shards"]}
-    made = [found for path in root.iterdir() if (found := _MADE.fullmatch(path.name))]
-    for path in [root / found[0] for found in made if found[0] not in before]:  # of a run that was killed
-        path.unlink()
-    generation = 1 + max((int(found[1]) for found in made), default=0)
-    partial = root / ".labelled"
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        clip_seconds = corpus.shards[0].clip_seconds
-        name = f"labelled-{generation}-{{:05d}}.h5"
-        write_shards(partial, _videos(corpus, labels), corpus.streams, clip_seconds, SHARD_BYTES, name)
-        facts = {key: value for key, value in corpus.manifest.items() if key not in _KEPT}
-        write_manifest(
-            partial,
-            corpus.manifest["name"],
-            corpus.manifest["topics"],
-            **{"clock": "exact", **facts, "benchmark": kind},
-        )
-        Corpus(partial)
-        for path in partial.glob("*.h5"):
-            os.replace(path, root / path.name)
-        os.replace(partial / MANIFEST, root / MANIFEST)
-        for old in before:
-            (root / old).unlink(missing_ok=True)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _videos(corpus: Corpus, labels: dict[str, Labels]) -> Iterator[Video]:
-    for shard in corpus.shards:
-        for video in shard:
-            yield replace(video, labels=labels.get(video.id))
-        shard.close()

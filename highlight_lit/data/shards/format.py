@@ -11,7 +11,8 @@ offsets                          (N + 1,)                             video n ow
 id, duration, split              (N,)                                 UTF-8 bytes; seconds; index into SPLITS
 tag_name, tag_offsets, tag_index (K,), (N + 1,), (sum tags,)          video n has tags tag_name[tag_index[...]]
 title_bytes, title_offsets       (sum bytes,), (N + 1,)               titles, UTF-8
-label_offsets, _span, _score     (N + 1,), (sum S, 2), (sum S, A)     annotators' scores of segments in seconds
+label_offsets, _span, _score     (N + 1,), (sum S, 2), (sum S, A)     annotators' scores of segments in seconds;
+                                                                      NaN in columns that a video has no annotator for
 visual_sums, audio_sums,         (blocks,)                            XXH3-64 of every `BLOCK_ROWS` rows of the dataset;
 audio_mask_sums                                                       attributes `algorithm` and `block_rows` say so
 ================================ ==================================== =========================================

@@ -198,7 +198,9 @@ class Shard:
             which = self._owned("label_", "label_span", row)
             if which.start == which.stop:
                 return None
-            labels = Labels(self._file["label_span"][which], self._file["label_score"][which])
+            score = self._file["label_score"][which]
+            there = np.flatnonzero(~np.isnan(score).all(axis=0))  # the last ones may be of other videos' annotators
+            labels = Labels(self._file["label_span"][which], score[:, : there.max(initial=-1) + 1])
             if (fault := labels.fault()) is not None:
                 raise InputError(f"{self.path}: row {row}: {fault}")
             return labels

@@ -81,14 +81,8 @@ class ShardWriter:
             self._lists["audio_mask"].append((mask & (video.audio is not None)).astype(np.uint8))
         self._lists["span"].append(video.span.astype(np.float64))
         if video.labels is not None:
-            before = self._lists["label_score"]
-            if before and before[0].shape[1:] != video.labels.score.shape[1:]:
-                width = video.labels.score.shape[1:]
-                raise InputError(
-                    f"{self.path.name}: label_score: {width} beside {before[0].shape[1:]} of earlier videos"
-                )
             self._lists["label_span"].append(video.labels.span.astype(np.float64))
-            before.append(video.labels.score.astype(np.float32))
+            self._lists["label_score"].append(video.labels.score.astype(np.float32))
         self.ids[video.id] = None
         self._lists["duration"].append(video.duration)
         self._lists["split"].append(SPLITS.index(video.split))
@@ -126,6 +120,8 @@ class ShardWriter:
     def _index(self) -> dict[str, NDArray[Any]]:
         """What is not packed, by the name of its dataset."""
         lists = self._lists
+        annotators = max((len(score.T) for score in lists["label_score"]), default=0)
+        lists["label_score"] = [_padded(score, annotators) for score in lists["label_score"]]
         labels = {name: np.concatenate(lists[name]) for name in ("label_span", "label_score") if lists[name]}
         return {
             "span": np.concatenate(lists["span"]),
@@ -177,6 +173,11 @@ def _parts(file: IO[bytes], rows: int, stream: Stream) -> Iterable[NDArray[Any]]
     file.seek(0)
     for _ in range(0, rows, step):
         yield np.frombuffer(file.read(step * row_bytes), stream.dtype).reshape(-1, stream.width)
+
+
+def _padded(score: NDArray[np.float32], annotators: int) -> NDArray[np.float32]:
+    """(S, A) scores with columns of NaN in place of annotators that other videos have: `Shard.labels` drops them."""
+    return np.pad(score, ((0, 0), (0, annotators - score.shape[1])), constant_values=np.nan)
 
 
 def _close(file: IO[bytes]) -> None:

@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from highlight_lit.data.corpus import SHARD_BYTES, Corpus
+from highlight_lit.data.labels_file import LOCK
 from highlight_lit.data.manifest import MANIFEST, read_manifest, write_manifest
 from highlight_lit.data.shards import Shard, ShardWriter
 from highlight_lit.data.video import SPLITS, Stream
 from highlight_lit.errors import InputError
+from highlight_lit.locks import locked
 from highlight_lit.media.extraction.sidecar import Sidecar
 from highlight_lit.media.extraction.sources import SOURCES, SourceFile, read_sources, write_sources
 from highlight_lit.text import say
@@ -31,6 +33,7 @@ CLIP_SECONDS = 1.0
 PARTS = "parts"
 _LOCK = ".lock"
 _SCRATCH = ".run-"
+_BEFORE = Path(PARTS, ".manifest.json")  # of the corpus, while its shards are replaced
 
 
 @contextmanager
@@ -215,7 +218,6 @@ def pack(root: Path, streams: dict[str, Stream], now: Mapping[str, Sidecar]) -> 
         left.unlink(missing_ok=True)
     for left in (root / PARTS).glob(f"{_SCRATCH}*"):
         shutil.rmtree(left, ignore_errors=True)
-    judged = {key: value for key, value in _manifest(root).items() if key in ("benchmark", "clock")}  # of own labels
     shards = _packed(root)
     packed = {name for path in shards for name in _ids(Shard(path))}
     parts = sorted((root / PARTS).glob("[!.]*.h5"))
@@ -228,19 +230,25 @@ def pack(root: Path, streams: dict[str, Stream], now: Mapping[str, Sidecar]) -> 
         with scratch(root) as folder:
             for path in stale:
                 _write_shard(folder / path.name, [path], streams, now)
-            if stale:  # from here until the manifest is written anew, it would not be that of the shards
-                (root / MANIFEST).unlink(missing_ok=True)
-            for path in stale:
-                os.replace(folder / path.name, path)
-        write_sources(root / SOURCES, _sources(root))
-        write_manifest(root, root.name, **judged, extracted=True)
-    for path in [*parts, *(root / PARTS).glob("[!.]*.json")]:
+            with locked(root / LOCK, f"{root}: packing"):
+                if (
+                    stale and (root / MANIFEST).exists()
+                ):  # from here until it is written anew, it is not that of the shards
+                    os.replace(root / MANIFEST, root / _BEFORE)
+                for path in stale:
+                    os.replace(folder / path.name, path)
+                write_sources(root / SOURCES, _sources(root))
+                write_manifest(root, root.name, **_judged(root), extracted=True)
+    for path in [*parts, *(root / PARTS).glob("[!.]*.json"), root / _BEFORE]:
         path.unlink(missing_ok=True)
     return set().union(*changed.values())
 
 
-def _manifest(root: Path) -> dict[str, Any]:
-    return read_manifest(root) if (root / MANIFEST).exists() else {}
+def _judged(root: Path) -> dict[str, Any]:
+    """What the manifest, or the one before it, says of own labels."""
+    path = next((path for path in (root / MANIFEST, root / _BEFORE) if path.exists()), None)
+    manifest = read_manifest(root, path.relative_to(root)) if path is not None else {}
+    return {key: manifest[key] for key in ("benchmark", "clock", "labels") if manifest.get(key) is not None}
 
 
 def _changed(path: Path, now: Mapping[str, Sidecar]) -> set[str]:

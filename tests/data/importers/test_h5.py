@@ -217,7 +217,7 @@ def test_a_group_that_cannot_be_used_is_refused(refused: Any, videos: dict[str, 
     [
         ({"user_summary": np.ones((2, 99))}, "user_summary: shape (2, 99), expected (annotators, 100)"),
         ({"user_summary": np.full((2, 100), 2)}, "user_summary: expected 0 and 1 alone"),
-        ({"user_summary": np.ones((4, 100))}, "user_summary: 4 annotators, expected 3 as of the videos before"),
+        ({"user_summary": np.ones((1001, 100))}, "user_summary: 1001 annotators, expected at most 1000"),
         ({"picks": None}, "user_summary: shape (3, 100), expected (annotators, n_frames), and picks and n_frames"),
     ],
 )
@@ -225,6 +225,21 @@ def test_summaries_that_do_not_fit_are_refused(refused: Any, fields: dict[str, A
     line = refused({"a": eccv16(), "b": eccv16(**fields)}, "--labels", "user_summary", "--fps", "30")
     assert f"video 'b': {says}" in line
     assert "no video has user_summary" in refused({"a": mr_hisum()}, "--labels", "user_summary")
+
+
+@pytest.mark.parametrize("counts", [(3, 5), (5, 3), (15, 18, 1, 17)])
+def test_a_video_has_its_own_number_of_annotators(load: Any, counts: tuple[int, ...]) -> None:
+    """SumMe's have 15 to 18: none is refused, and none gets an annotator that it has not."""
+    videos = {f"v{place}": eccv16(annotators=count) for place, count in enumerate(counts)}
+    corpus, lines = load(videos, labels="user_summary", fps=30.0)
+    found = [corpus.labels(place) for place in range(len(counts))]
+    assert [of.score.shape[1] for of in found] == list(counts)
+    for of, summary in zip(found, (group["user_summary"] for group in videos.values()), strict=True):
+        assert (of.score[0] == (2 * summary[:, :15].sum(axis=1) >= 15)).all()  # the first clip's 15 frames
+    assert list(faults(corpus.root)) == []
+    assert any(f"user_summary: {min(counts)} to {max(counts)} annotators a video" in line for line in lines)
+    again = next(iter(corpus.shards[0]))  # as it is packed again
+    np.testing.assert_array_equal(again.labels.score, found[0].score)
 
 
 def test_rows_and_groups_without_a_partner_are_refused_unless_allowed(load: Any, refused: Any, tmp_path: Path) -> None:

@@ -283,14 +283,26 @@ def test_slices_tell_them_apart_alike(folder, clip):
     assert tags_of(folder) == {"a_x": ("dog",), "b_x": ("cat",)}
 
 
-def test_own_labels_stay_when_tags_are_mended(folder, decoded):
+@pytest.mark.parametrize("at", [None, "write_manifest", "write_sources", "_write_shard"])
+def test_own_labels_stay_when_tags_are_mended(folder, decoded, monkeypatch, at):
     extract(folder)
     root, table = folder.parent / "corpus", folder.parent / "labels.csv"
     table.write_text("video,start,end,label\nid-a,0,1,0.5\nid-a,1,1.9,3\n")
     assert main(["import", "labels", str(table), "--into", str(root)]) == 0
     (folder / "a.info.json").write_text(json.dumps({"id": "id-a", "title": "New", "tags": ["Surf"]}))
-    assert extract(folder).updated == 1
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    if at is not None:  # killed as the corpus is brought up to date
+        with monkeypatch.context() as patch:
+            patch.setattr(parts, at, stop)
+            with pytest.raises(KeyboardInterrupt):
+                extract(folder)
+    extract(folder)
     corpus = Corpus(root)
+    assert "surf" in corpus.topics
+    assert sorted(path.suffix for path in root.iterdir()) == [".h5", ".hdf5", ".json", ".json"]
     labels = corpus.labels(corpus.index("id-a"))
     assert labels.score[:, 0].tolist() == [0.5, 3]
     assert (corpus.manifest["benchmark"], corpus.manifest["extracted"], len(decoded)) == ("importance", True, 3)

@@ -19,6 +19,7 @@ from highlight_lit.text import a_few
 
 TOLERATED_ROWS = 2  # by which a video's arrays may differ
 MAX_FRAMES = 1 << 40
+MAX_ANNOTATORS = 1000  # of a video: the labels of all get as many columns as that of the most
 MAX_TITLE = 4 * MAX_LINE  # bytes
 
 
@@ -97,6 +98,8 @@ def _chosen(group: h5py.Group, frames: int, edges: NDArray[np.int64], where: str
         raise InputError(
             f"{where}: user_summary: shape {summary.shape}, expected (annotators, {frames or 'n_frames'}), and picks and n_frames"
         )
+    if len(summary) > MAX_ANNOTATORS:
+        raise InputError(f"{where}: user_summary: {len(summary)} annotators, expected at most {MAX_ANNOTATORS}")
     if not np.isin(summary, (0, 1)).all():
         raise InputError(f"{where}: user_summary: expected 0 and 1 alone")
     upto = np.concatenate([np.zeros((len(summary), 1)), np.cumsum(summary, axis=1)], axis=1)[:, edges]

@@ -1,0 +1,125 @@
+"""A system judged as a summarizer: `evaluation.summaries`' measure over labelled videos, beside chance and the annotators.
+
+Time is cut into units of `UNIT_S`. A unit scores what the clips or labelled segments under it do. Segments are those of KTS on
+the visual features. An annotator whose labels are 0 and 1 has chosen the summary; of any other labels it is made as a system's is.
+A system's scores are scaled to the video's range, since a knapsack needs numbers of at least 0.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highlight_lit.data.corpus import Corpus
+from highlight_lit.errors import InputError
+from highlight_lit.evaluation.benchmarks import LabelledVideo, to_segments
+from highlight_lit.evaluation.ranking import Bools, Floats, Integers
+from highlight_lit.evaluation.scores import ClipScores
+from highlight_lit.evaluation.summaries import SummaryF1, f1, summary_of
+from highlight_lit.methods.representatives.kts import segments as kts
+
+UNIT_S = 0.5
+MAX_UNITS = 1 << 17  # of a video: 18 hours
+PENALTY = 0.3  # of KTS on rows of length 1: some 44 segments a video of TVSum
+MAX_DRAWS = 20  # random scores of each video behind chance
+
+
+class KeyShots(NamedTuple):
+    """Means over topics of means over videos, each the mean over annotators and the best: in [0, 1]."""
+
+    system: SummaryF1
+    chance: SummaryF1
+    annotators: SummaryF1
+    videos: Mapping[str, SummaryF1]
+
+
+def key_shots(
+    corpus: Corpus, videos: Sequence[LabelledVideo], scores: Mapping[str, ClipScores], draws: int = MAX_DRAWS
+) -> KeyShots:
+    """Judge scores of clips as summaries of 15 %.
+
+    Args:
+        corpus: Whose visual features are cut into segments.
+        videos: Those to judge.
+        scores: By video id.
+        draws: Random scores behind chance; `MAX_DRAWS` at most are drawn.
+
+    Raises:
+        InputError: No visual features, a video of over `MAX_UNITS`, or no scores of one.
+    """
+    if "visual" not in corpus.streams:
+        raise InputError(f"{corpus.root}: no visual features; --summary needs them, which KTS cuts into segments")
+    found: dict[str, list[tuple[SummaryF1, SummaryF1, SummaryF1]]] = {}
+    each: dict[str, SummaryF1] = {}
+    for video in videos:
+        if video.id not in scores:
+            raise InputError(f"video {video.id!r}: no scores")
+        values = _judged(corpus, video, scores[video.id], min(draws, MAX_DRAWS))
+        each[video.id] = values[0]
+        found.setdefault(video.topic, []).append(values)
+    means = np.mean([np.mean(of, axis=0) for of in found.values()], axis=0)
+    system, chance, annotators = (SummaryF1(*row) for row in means.tolist())
+    return KeyShots(system, chance, annotators, each)
+
+
+def _judged(
+    corpus: Corpus, video: LabelledVideo, scores: ClipScores, draws: int
+) -> tuple[SummaryF1, SummaryF1, SummaryF1]:
+    """Of one video the system, chance, and each annotator against the others."""
+    units = math.ceil(video.duration / UNIT_S)
+    if units > MAX_UNITS:
+        raise InputError(f"video {video.id!r}: lasts {video.duration:.0f} s, over {MAX_UNITS * UNIT_S:.0f} s")
+    start = UNIT_S * np.arange(units)
+    grid = np.stack([start, start + UNIT_S], axis=1)
+    segments = _segments(corpus, video, units)
+    binary = bool(np.isin(video.score, (0, 1)).all())
+    theirs = np.stack([_chosen(_over(video.span, column, grid), segments, binary) for column in video.score.T])
+    rng = np.random.default_rng(zlib.crc32(f"{video.topic}/{video.id}".encode()))
+    clips = len(scores.span)
+    drawn = [_over(scores.span, rng.random(clips), grid) for _ in range(draws)]
+    chance = [_f1(summary_of(of, segments), theirs) for of in drawn]
+    alone = len(theirs) == 1
+    others = [_f1(own, theirs if alone else np.delete(theirs, at, axis=0)) for at, own in enumerate(theirs)]
+    system = _f1(summary_of(_scaled(_over(scores.span, scores.score, grid)), segments), theirs)
+    mean, best = np.mean(chance, axis=0)
+    return system, SummaryF1(float(mean), float(best)), SummaryF1(*np.mean(others, axis=0).tolist())
+
+
+def _chosen(labels: Floats, segments: Integers, binary: bool) -> Bools:
+    """An annotator's summary: what the labels choose if they are 0 and 1, else what a knapsack of them as they are does."""
+    if binary:
+        return labels >= 0.5
+    return summary_of(labels if labels.min() >= 0 else _scaled(labels), segments)
+
+
+def _f1(summary: Bools, theirs: Bools) -> SummaryF1:
+    values = f1(summary, theirs)
+    return SummaryF1(float(values.mean()), float(values.max()))
+
+
+def _over(span: NDArray[np.floating[Any]], score: NDArray[np.floating[Any]], grid: Floats) -> Floats:
+    """(units,) scores of clips or labelled segments carried over to units of time."""
+    return to_segments(span, score, grid)
+
+
+def _scaled(scores: Floats) -> Floats:
+    """Scores in [0, 1] over the video's range; all 0 where they are equal."""
+    low, high = scores.min(), scores.max()
+    return (scores / 2 - low / 2) / (high / 2 - low / 2) if high > low else np.zeros_like(scores)
+
+
+def _segments(corpus: Corpus, video: LabelledVideo, units: int) -> Integers:
+    """(m, 2) units: KTS on the visual rows of length 1, its cuts at the unit nearest to the clip's start."""
+    index = corpus.index(video.id)
+    assert index is not None
+    rows = corpus.rows(index, "visual").astype(np.float64)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    span = corpus.rows(index, "span")
+    cuts = [round(float(span[first, 0]) / UNIT_S) for first, _ in kts(rows, PENALTY)[1:]]
+    edges = np.unique([0, *(cut for cut in cuts if 0 < cut < units), units])
+    return np.stack([edges[:-1], edges[1:]], axis=1)
