@@ -164,6 +164,11 @@ def check(command: str) -> str:
         with pytest.raises(SystemExit) as ended, redirect_stdout(io.StringIO()):
             import_module(words[2]).main(["--help"])
         assert ended.value.code == 0
+    elif words[:2] == ["highlight-lit", "reproduce"]:
+        for option, name in zip(words[2::2], words[3::2], strict=True):
+            known = {"--profile": "profiles", "--study": "studies"}.get(option)
+            assert known is None or (ROOT / "experiments" / known / f"{name}.yaml").is_file(), command
+            assert known or option == "--corpus", command
     else:
         assert words[:1] == ["highlight-lit"], f"{command}: nothing here knows how to look at it"
         if words[1] not in HYDRA:

@@ -90,7 +90,9 @@ def audio_extractor(name: str, weights: Path | None = None, pca: Path | None = N
 
 def _named(weights: Path | None, option: str, name: str) -> Path:
     if weights is None:
-        raise InputError(f"{name}: needs its weights; expected {option} FILE (the README says where they are)")
+        raise InputError(
+            f"{name}: needs its weights; expected {option} FILE (the guide to own videos says where they are)"
+        )
     return weights
 
 
