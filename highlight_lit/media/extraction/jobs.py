@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from highlight_lit.config.launch import MULTIRUN, composed, launch
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json
-from highlight_lit.media.extraction.extract import ExtractorChoice, Report, extract_corpus, finish
+from highlight_lit.media.extraction.extract import ExtractorChoice, Report, extract_corpus, features_told, finish
 from highlight_lit.media.extraction.folder import Found, find_videos
 from highlight_lit.media.extraction.parts import check_root, held, known_videos
 from highlight_lit.media.extraction.sidecar import Row, read_csv
@@ -92,7 +92,7 @@ def run_jobs(words: Sequence[str]) -> tuple[Report, Path]:
         told = survey(plan.found, plan.rows, before, plan.allow_untagged)  # before any job begins
         jobs = plan.out / JOBS
         jobs.mkdir(exist_ok=True)
-    say(*(f"note: {note}" for note in told.notes), file=sys.stderr)
+    say(*features_told(streams), *(f"note: {note}" for note in told.notes), file=sys.stderr)
     report = Report()
     slices = range(1, plan.slices + 1)
     with notes_of_jobs(plan.out, jobs) as notes:
