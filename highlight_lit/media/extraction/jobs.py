@@ -92,7 +92,7 @@ def run_jobs(words: Sequence[str]) -> tuple[Report, Path]:
         told = survey(plan.found, plan.rows, before, plan.allow_untagged)  # before any job begins
         jobs = plan.out / JOBS
         jobs.mkdir(exist_ok=True)
-    say(*features_told(streams), *(f"note: {note}" for note in told.notes), file=sys.stderr)
+    say(*(f"note: {note}" for note in told.notes), file=sys.stderr)
     report = Report()
     slices = range(1, plan.slices + 1)
     with notes_of_jobs(plan.out, jobs) as notes:
@@ -104,6 +104,7 @@ def run_jobs(words: Sequence[str]) -> tuple[Report, Path]:
     with held(plan.out):
         now = survey(plan.found, plan.rows, known_videos(plan.out, streams), plan.allow_untagged)
     finish(plan.out, streams, now, report, set(now.ids.values()) - before.keys())
+    say(*features_told(streams), file=sys.stderr)
     return report, plan.out
 
 

@@ -49,7 +49,7 @@ class TimmVisual:
         self.name, self._network = name, network.eval().to(device())
         self._prepare = timm.data.create_transform(**config, is_training=False)
         tag = network.pretrained_cfg.get("tag") or "default"
-        self.version = version_of(tag if weights is None else "file", network, (FRAMES, sorted(config.items())))
+        self.version = version_of(tag, network, (FRAMES, sorted(config.items())))
         self.frames = Frames(per_clip=FRAMES, prepare=self._frame)
         if len(config["input_size"]) != 3 or config["input_size"][0] != 3:
             raise InputError(f"{name}: takes {tuple(config['input_size'])}; expected a network of RGB images")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from highlight_lit.errors import InputError
+from highlight_lit.files import sha256
 from highlight_lit.media.extractors.library import fetching, fill_from, imported, unknown, version_of
 from highlight_lit.media.extractors.weights import device
 from highlight_lit.media.io.clips import Frames
@@ -56,7 +57,7 @@ class TorchvisionVisual:
                 fill_from(network, weights)
         self.name, self.width = name, _cut_head(network)
         self._prepare = chosen.transforms()
-        self.version = version_of(chosen.name if weights is None else "file", network, self._prepare)
+        self.version = version_of(chosen.name if _published(chosen, weights) else "file", network, self._prepare)
         self._network = network.eval().to(device())
         self.frames = Frames(per_clip=FRAMES, prepare=self._frame)
 
@@ -71,6 +72,11 @@ class TorchvisionVisual:
         x = torch.from_numpy(clips).to(device()).transpose(1, 2)
         rows: NDArray[np.float32] = self._network(x).flatten(1).cpu().numpy()
         return rows
+
+
+def _published(chosen: Any, weights: Path | None) -> bool:
+    """Whether weights are torchvision's own: fetched, or a file with the digest that is in the name of theirs."""
+    return weights is None or sha256(weights).startswith(Path(chosen.url).stem.rpartition("-")[2])
 
 
 def _cut_head(network: nn.Module) -> int:

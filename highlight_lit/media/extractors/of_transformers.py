@@ -51,7 +51,7 @@ class TransformersAudio:
             self._prepare = library.AutoFeatureExtractor.from_pretrained(own, **how)
         self.name, self._kind, self._network = name, kind, network.eval().to(device())
         facts = {key: value for key, value in self._prepare.to_dict().items() if "version" not in key}
-        self.version = version_of(kind if weights is None else "folder", network, sorted(map(str, facts.items())))
+        self.version = version_of(kind, network, sorted(map(str, facts.items())))
         self.width = self(np.zeros((1, RATE))).shape[1]
 
     @torch.inference_mode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.error import URLError
 
 import numpy as np
@@ -15,7 +15,9 @@ import torch
 pytest.importorskip("av")
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
+from highlight_lit.files import sha256
 from highlight_lit.inference import raw_video
 from highlight_lit.media.extraction.features import extract_features
 from highlight_lit.media.extractors import audio_extractor, visual_extractor
@@ -40,9 +42,9 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
     monkeypatch.setattr("torch.hub.urlopen", refuse)
-    hub = pytest.importorskip("huggingface_hub")
-    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)  # else its clients try again for half a minute
-    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # else its clients try again for half a minute
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
 
 
 def frames(count: int) -> np.ndarray:
@@ -81,6 +83,22 @@ def test_torchvision_gives_what_its_network_has_before_the_classifier(r3d_file: 
     np.testing.assert_allclose(rows[0], expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(rows[1], rows[0], rtol=1e-4, atol=1e-5)  # a row does not hang on its batch
     assert extractor.version == visual_extractor("torchvision:r3d_18", r3d_file).version
+
+
+def test_a_copy_of_published_weights_is_what_the_library_fetches(
+    r3d_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchvision.models.video import R3D_18_Weights
+
+    def fetched(self: Any, **_: object) -> Any:
+        return torch.load(r3d_file, weights_only=True)
+
+    monkeypatch.setattr(R3D_18_Weights, "get_state_dict", fetched)
+    url = property(lambda self: f"https://weights/r3d_18-{sha256(r3d_file)[:8]}.pth")
+    monkeypatch.setattr(R3D_18_Weights, "url", url, raising=False)
+    versions = {visual_extractor("torchvision:r3d_18", weights).version for weights in (None, r3d_file)}
+    assert len(versions) == 1
+    assert versions.pop().startswith("KINETICS400_V1-")
 
 
 def test_other_weights_are_other_features(r3d_file: Path, tmp_path: Path) -> None:
@@ -161,7 +179,7 @@ def test_ast_gives_what_it_pools(networks_of_audio: Callable[[str], Path]) -> No
         expected = ASTModel.from_pretrained(networks_of_audio("ast")).eval()(**given).pooler_output.numpy()
     np.testing.assert_allclose(extractor(waves), expected, rtol=1e-4, atol=1e-5)
     assert (extractor.name, extractor.width) == ("hf:somebody/ast", 16)
-    assert extractor.version.startswith("folder-")
+    assert extractor.version.startswith("audio-spectrogram-transformer-")
 
 
 def test_clap_gives_its_embedding_of_audio_at_its_own_rate(networks_of_audio: Callable[[str], Path]) -> None:
@@ -206,8 +224,30 @@ def test_a_folder_of_videos_is_extracted_trained_on_and_scored_alike(
     assert [each.name for each in found if each is not None] == ["torchvision:r3d_18", "hf:me/ast"]
 
 
-# What a checkpoint names is a name, never a path or an address.
-def test_a_checkpoint_names_no_path_and_no_address(tmp_path: Path) -> None:
+def test_a_checkpoint_has_nothing_of_a_hub_fetched_and_no_folder_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Trained:
+        source = tmp_path / "last.ckpt"
+        streams: ClassVar = {"audio": Stream(16, f"hf:{tmp_path}", "1")}
+
+    with pytest.raises(InputError, match="trained on imported audio features"):
+        raw_video._extractors_of(Trained, None, None, None)  # type: ignore[arg-type]
+    library = need("transformers")
+    asked: list[bool] = []
+
+    def load(name: str, local_files_only: bool, trust_remote_code: bool) -> None:
+        asked.append(not local_files_only or trust_remote_code)
+        raise OSError("not kept here")
+
+    monkeypatch.setattr(library.AutoConfig, "from_pretrained", load)
+    Trained.streams["audio"] = Stream(16, "hf:nobody/nothing", "1")
+    with pytest.raises(InputError, match=r"fetch it once: hf download nobody/nothing"):
+        raw_video._extractors_of(Trained, None, None, None)  # type: ignore[arg-type]
+    assert asked == [False]
+
+
+def test_what_a_checkpoint_names_is_no_path_and_no_address() -> None:
     names = [
         "hf:../x",
         "hf:/etc/x",
