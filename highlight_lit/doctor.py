@@ -36,6 +36,11 @@ MOST_FAULTS = 100  # that are printed
 MOST_TOPICS = 40
 EXTRAS = {
     "av": "media: raw videos",
+    "torchvision": "extractors: networks of videos",
+    "timm": "extractors: networks of images",
+    "transformers": "extractors: networks of audio",
+    "onnxruntime": "export: ONNX",
+    "safetensors": "export: detectors that travel",
     "hydra-joblib-launcher": "joblib: cells in parallel on this machine",
     "hydra-submitit-launcher": "slurm: cells over a cluster",
 }
@@ -61,6 +66,11 @@ def report(corpus: Path | None) -> int:
         missing += version is None and package in NEEDED
         say(f"  {package:24} {version or 'not installed'}{purpose}")
     say(f"  {'device':24} {_device()}")
+    if not any(map(_version, ("torchvision", "timm", "transformers"))):
+        say(
+            "'extract' has classic features alone, which know nothing of what is shown: pip install"
+            " 'highlight-lit[extractors]' brings networks that were trained to"
+        )
     if corpus is not None:
         _check(corpus)
     return 1 if missing else 0

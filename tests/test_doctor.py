@@ -144,3 +144,21 @@ def test_many_faults_are_cut_with_a_count(
         assert len(lines) == doctor.MOST_FAULTS + 1
         assert lines[0] == "fault 0\\x1b"
         assert lines[-1] == f"highlight-lit: {tmp_path}: 5000 faults, the first 100 listed above"
+
+
+def test_doctor_suggests_networks_where_there_are_classic_features_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = doctor._version
+    for present, suggested in ((None, True), ("timm", False)):
+        monkeypatch.setattr(
+            doctor,
+            "_version",
+            lambda package, present=present: (
+                ("1.0" if package == present else None)
+                if package in ("torchvision", "timm", "transformers")
+                else there(package)
+            ),
+        )
+        assert doctor.report(None) == 0
+        assert ("pip install 'highlight-lit[extractors]'" in capsys.readouterr().out) == suggested

@@ -20,6 +20,9 @@ ONLY = {
     "huggingface_hub": ("inference/hub.py",),
     "safetensors": ("inference/model_folder.py", "untrusted/safetensors_files.py"),
     "onnxruntime": ("export/",),
+    "torchvision": ("media/extractors/of_torchvision.py",),
+    "timm": ("media/extractors/of_timm.py",),
+    "transformers": ("media/extractors/of_transformers.py",),
 }
 # What a folder must not import.
 NEVER = {

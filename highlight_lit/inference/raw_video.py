@@ -23,6 +23,7 @@ from highlight_lit.media.extractors import (
     stream_of,
     visual_extractor,
 )
+from highlight_lit.media.extractors.library import PREFIXES, is_plain
 
 if TYPE_CHECKING:
     from highlight_lit.inference.detector import Detector
@@ -73,18 +74,25 @@ def _extractors_of(
     """The extractors of the detector's streams, refused where their versions differ."""
     streams = detector.streams
     for name, known in (("visual", VISUAL), ("audio", AUDIO)):
-        if name in streams and streams[name].extractor not in known:
+        if name in streams and streams[name].extractor not in known and not _of_library(name, streams[name].extractor):
             raise InputError(
                 f"{detector.source}: trained on imported {name} features (extractor {streams[name].extractor!r}), which cannot "
                 "be computed from a video here; expected a checkpoint of a training on what 'highlight-lit extract' made; this "
                 "one scores features: highlight-lit score --features FILE ..., or --corpus DIR"
             )
     visual = visual_extractor(streams["visual"].extractor, visual_weights) if "visual" in streams else None
-    audio = audio_extractor(streams["audio"].extractor, audio_weights, audio_pca) if "audio" in streams else None
+    audio = None
+    if "audio" in streams:
+        audio = audio_extractor(streams["audio"].extractor, audio_weights, audio_pca, ask=False)
     for name, extractor in (("visual", visual), ("audio", audio)):
         if extractor is not None:
             _check_same(name, stream_of(extractor), streams[name])
     return visual, audio
+
+
+def _of_library(stream: str, extractor: str) -> bool:
+    """Whether a checkpoint names an extractor of another library for a stream, by a name and not a path."""
+    return extractor.partition(":")[0] in PREFIXES[stream] and is_plain(extractor)
 
 
 def _check_same(name: str, ours: Stream, trained: Stream) -> None:

@@ -38,8 +38,12 @@ def extract_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-untagged", action="store_true", help="go on where a row, a sidecar or a video found no partner"
     )
-    parser.add_argument("--visual", default="classic", help="classic (default), resnet3d34 or resnet3d34_spread")
-    parser.add_argument("--audio", default="classic", help="classic (default) or vggish")
+    parser.add_argument(
+        "--visual",
+        default="classic",
+        help="classic (default), torchvision:NAME, timm:NAME, resnet3d34 or resnet3d34_spread",
+    )
+    parser.add_argument("--audio", default="classic", help="classic (default), hf:NAME or vggish")
     weights_arguments(parser)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
     parser.add_argument("--slice", metavar="I/N", help="do every N-th video, from the I-th; pack later without it")
@@ -104,9 +108,14 @@ def _listed(kind: str, lines: Sequence[str]) -> None:
 def weights_arguments(parser: argparse.ArgumentParser) -> None:
     """Files of the extractors that need them."""
     parser.add_argument(
-        "--visual-weights", type=Path, metavar="FILE", help="weights of resnet3d34 and resnet3d34_spread"
+        "--visual-weights",
+        type=Path,
+        metavar="FILE",
+        help="weights of resnet3d34 and resnet3d34_spread, or a copy of torchvision's or timm's",
     )
-    parser.add_argument("--audio-weights", type=Path, metavar="FILE", help="weights of vggish")
+    parser.add_argument(
+        "--audio-weights", type=Path, metavar="FILE", help="weights of vggish, or a folder with hf:NAME"
+    )
     parser.add_argument("--audio-pca", type=Path, metavar="FILE", help="VGGish's PCA parameters (default: without)")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +60,18 @@ class ExtractorChoice:
         """The streams of a corpus made with them."""
         visual, audio = _extractors(self)
         return {"visual": stream_of(visual), "audio": stream_of(audio)}
+
+
+def features_told(streams: Mapping[str, Stream]) -> list[str]:
+    """Which features are used, and what `classic` knows nothing of, for people."""
+    used = ", ".join(f"{name} {of.extractor} {of.version} ({of.width} wide)" for name, of in streams.items())
+    lines = [f"features: {used}"]
+    if any(of.extractor == "classic" for of in streams.values()):
+        lines.append(
+            "note: classic knows nothing of what is shown or said; networks do: --visual torchvision:r2plus1d_18,"
+            " --audio hf:laion/clap-htsat-unfused (pip install 'highlight-lit[extractors]')"
+        )
+    return lines
 
 
 @dataclass(frozen=True)
@@ -157,6 +169,7 @@ def extract_corpus(
         known = known_videos(root, streams)
         surveyed = survey(found, rows, known, allow_untagged)
         if job is None:
+            say(*features_told(streams), file=sys.stderr)
             say(*(f"note: {note}" for note in surveyed.notes), file=sys.stderr)
         if slice_of is None or slice_of.startswith("1/"):  # what is wrong with a folder is of no slice
             report.failed += found.faults

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from highlight_lit.config.launch import MULTIRUN, composed, launch
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json
-from highlight_lit.media.extraction.extract import ExtractorChoice, Report, extract_corpus, finish
+from highlight_lit.media.extraction.extract import ExtractorChoice, Report, extract_corpus, features_told, finish
 from highlight_lit.media.extraction.folder import Found, find_videos
 from highlight_lit.media.extraction.parts import check_root, held, known_videos
 from highlight_lit.media.extraction.sidecar import Row, read_csv
@@ -104,6 +104,7 @@ def run_jobs(words: Sequence[str]) -> tuple[Report, Path]:
     with held(plan.out):
         now = survey(plan.found, plan.rows, known_videos(plan.out, streams), plan.allow_untagged)
     finish(plan.out, streams, now, report, set(now.ids.values()) - before.keys())
+    say(*features_told(streams), file=sys.stderr)
     return report, plan.out
 
 

@@ -35,8 +35,8 @@ class VisualExtractor(Extractor, Protocol):
 
     frames: Frames
 
-    def __call__(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(B, n, size, size, 3) RGB to (B, Dv)."""
+    def __call__(self, clips: NDArray[Any]) -> NDArray[np.float32]:
+        """(B, n, size, size, 3) RGB, or (B, n, ...) of what `frames.prepare` makes, to (B, Dv)."""
         ...
 
 
@@ -52,8 +52,8 @@ def visual_extractor(name: str, weights: Path | None = None) -> VisualExtractor:
     """Make a visual extractor.
 
     Args:
-        name: One of `VISUAL`.
-        weights: The checkpoint file of a network; None for `classic`.
+        name: One of `VISUAL`, or `torchvision:NAME` or `timm:NAME`.
+        weights: The checkpoint file of a network; None for `classic`, and for weights that its library fetches.
 
     Raises:
         InputError: Unknown name, weights missing or not its.
@@ -65,16 +65,27 @@ def visual_extractor(name: str, weights: Path | None = None) -> VisualExtractor:
 
         network = ResNet3d34SpreadVisual if name.endswith("_spread") else ResNet3d34Visual
         return network(_named(weights, "--visual-weights", name))
-    raise InputError(f"visual extractor {name!r}: unknown; expected {', '.join(VISUAL[:-1])} or {VISUAL[-1]}")
+    if name.startswith("torchvision:"):
+        from highlight_lit.media.extractors.of_torchvision import TorchvisionVisual
+
+        return TorchvisionVisual(name, weights)
+    if name.startswith("timm:"):
+        from highlight_lit.media.extractors.of_timm import TimmVisual
+
+        return TimmVisual(name, weights)
+    raise InputError(f"visual extractor {name!r}: unknown; expected {', '.join(VISUAL)}, torchvision:NAME or timm:NAME")
 
 
-def audio_extractor(name: str, weights: Path | None = None, pca: Path | None = None) -> AudioExtractor:
+def audio_extractor(
+    name: str, weights: Path | None = None, pca: Path | None = None, ask: bool = True
+) -> AudioExtractor:
     """Make an audio extractor.
 
     Args:
-        name: One of `AUDIO`.
-        weights: The checkpoint file of a network; None for `classic`.
+        name: One of `AUDIO`, or `hf:NAME`, or `hf:FOLDER` of one that is there: it is then known by the folder's name.
+        weights: The checkpoint file of a network, or the folder of `hf:NAME`; None for `classic`.
         pca: The file of VGGish's PCA step; None leaves it out.
+        ask: Whether the hub may be asked for `hf:NAME`, or a folder be looked for: not by the word of a file.
 
     Raises:
         InputError: Unknown name, weights missing or not its.
@@ -85,7 +96,14 @@ def audio_extractor(name: str, weights: Path | None = None, pca: Path | None = N
         from highlight_lit.media.extractors.vggish import VggishAudio
 
         return VggishAudio(_named(weights, "--audio-weights", name), pca)
-    raise InputError(f"audio extractor {name!r}: unknown; expected {' or '.join(AUDIO)}")
+    if name.startswith("hf:"):
+        from highlight_lit.media.extractors.of_transformers import TransformersAudio
+
+        folder = Path(name.removeprefix("hf:"))
+        if ask and weights is None and folder.is_dir():
+            name, weights = f"hf:{folder.resolve().name}", folder
+        return TransformersAudio(name, weights, ask)
+    raise InputError(f"audio extractor {name!r}: unknown; expected {', '.join(AUDIO)} or hf:NAME")
 
 
 def _named(weights: Path | None, option: str, name: str) -> Path:

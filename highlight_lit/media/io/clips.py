@@ -9,10 +9,10 @@ video.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import ceil
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import av
 import numpy as np
@@ -50,6 +50,7 @@ class Frames:
         per_clip: How many. An even number, if `consecutive`.
         size: Height and width in pixels.
         crop: True: the short side is scaled to `size` and the middle cut out; False: the frame is squeezed.
+        prepare: In place of `size` and `crop`: makes of a whole frame (h, w, 3) what the extractor takes of it.
         consecutive: False: evenly over the second, each the one on display in the middle of its share of it. True:
             the last `per_clip / 2` that start before the middle of the second, and the first `per_clip / 2` from it
             on; a second in which not as many start in each half, as at a low frame rate, in a gap of a variable one or
@@ -57,9 +58,10 @@ class Frames:
     """
 
     per_clip: int
-    size: int
+    size: int = 0
     crop: bool = False
     consecutive: bool = False
+    prepare: Callable[[NDArray[np.uint8]], NDArray[Any]] | None = None
 
 
 class Hold(Generic[Frame]):
@@ -103,13 +105,13 @@ class FrameClips:
         self.frames, self.aspect = frames, aspect
         self._hold = Hold[av.VideoFrame](0.5 / frames.per_clip, 1 / frames.per_clip)
         self._reformatter = VideoReformatter()
-        self._converted: tuple[av.VideoFrame, NDArray[np.uint8]] | None = None
-        self._even: list[NDArray[np.uint8]] = []
+        self._converted: tuple[av.VideoFrame, NDArray[Any]] | None = None
+        self._even: list[NDArray[Any]] = []
         half = frames.per_clip // 2
-        self._before, self._after = deque[NDArray[np.uint8]](maxlen=half), list[NDArray[np.uint8]]()
+        self._before, self._after = deque[NDArray[Any]](maxlen=half), list[NDArray[Any]]()
 
-    def push(self, piece: Piece) -> Iterator[NDArray[np.uint8]]:
-        """Add a frame; the clips that it completes, (n, size, size, 3) RGB."""
+    def push(self, piece: Piece) -> Iterator[NDArray[Any]]:
+        """Add a frame; the clips that it completes, (n, size, size, 3) RGB or of prepared frames."""
         assert isinstance(piece.frame, av.VideoFrame)
         taken = self._hold.push(piece.start, piece.frame)
         if taken:  # most frames are not on display at an instant
@@ -117,7 +119,7 @@ class FrameClips:
         if self.frames.consecutive:
             self._put_around_the_middle(piece.start, piece.frame)
 
-    def finish(self, end: float) -> Iterator[NDArray[np.uint8]]:
+    def finish(self, end: float) -> Iterator[NDArray[Any]]:
         """Yield the clips that are left when the video ends at `end` seconds; its last frame stays on display."""
         yield from self._collect(self._hold.until(float(clip_count(end))))
 
@@ -129,7 +131,7 @@ class FrameClips:
         elif into >= 0.5 - _ROUNDING and len(self._after) < self.frames.per_clip // 2:
             self._after.append(self._convert(frame))
 
-    def _collect(self, frames: list[av.VideoFrame]) -> Iterator[NDArray[np.uint8]]:
+    def _collect(self, frames: list[av.VideoFrame]) -> Iterator[NDArray[Any]]:
         for frame in frames:
             self._even.append(self._convert(frame))
             if len(self._even) == self.frames.per_clip:
@@ -138,12 +140,14 @@ class FrameClips:
                 for kept in (self._even, self._before, self._after):
                     kept.clear()
 
-    def _convert(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+    def _convert(self, frame: av.VideoFrame) -> NDArray[Any]:
         if self._converted is None or self._converted[0] is not frame:
             self._converted = (frame, self._scaled(frame))
         return self._converted[1]
 
-    def _scaled(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+    def _scaled(self, frame: av.VideoFrame) -> NDArray[Any]:
+        if self.frames.prepare is not None:
+            return self.frames.prepare(self._whole(frame))
         size = self.frames.size
         width, height = size, size
         if self.frames.crop:
@@ -155,6 +159,16 @@ class FrameClips:
         top, left = (height - size) // 2, (width - size) // 2
         pixels = np.asarray(small.to_ndarray(), np.uint8)
         return upright(pixels[top : top + size, left : left + size], frame)
+
+    def _whole(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+        """All of a frame as it is shown, its pixels square and none of them made up."""
+        wide = self.aspect > 1
+        width = frame.width if wide else max(1, round(frame.width * self.aspect))
+        height = max(1, round(frame.height / self.aspect)) if wide else frame.height
+        whole = self._reformatter.reformat(
+            frame, width=width, height=height, format="rgb24", interpolation=Interpolation.AREA, threads=1
+        )
+        return np.ascontiguousarray(upright(np.asarray(whole.to_ndarray(), np.uint8), frame))
 
 
 def upright(pixels: NDArray[np.uint8], frame: av.VideoFrame) -> NDArray[np.uint8]:

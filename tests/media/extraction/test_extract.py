@@ -290,8 +290,10 @@ def test_what_is_printed_is_one_line_a_video_whatever_its_name(tmp_path, clip, m
     assert done.stdout == f"{tmp_path / 'corpus'}: 4 videos extracted (0.1 min of video), 0 there before, 1 skipped\n"
     assert "\x1b" not in done.stderr
     assert "\u202e" not in done.stderr
-    assert all(line.startswith(("note: ", "[", "skipped: ")) for line in done.stderr.splitlines())
+    assert all(line.startswith(("features: ", "note: ", "[", "skipped: ")) for line in done.stderr.splitlines())
     assert "[red]d\\x1b[2J.mp4" in done.stderr
+    assert "features: visual classic 1 (512 wide), audio classic 2 (128 wide)" in done.stderr
+    assert "note: classic knows nothing of what is shown" in done.stderr
     assert made.command("verify", tmp_path / "corpus").returncode == 0
 
 

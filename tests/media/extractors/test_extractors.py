@@ -262,8 +262,11 @@ def test_nothing_in_a_weights_file_is_run(tmp_path):
         (lambda folder: visual_extractor("resnet3d34"), "--visual-weights"),
         (lambda folder: audio_extractor("vggish"), "--audio-weights"),
         (lambda folder: audio_extractor("vggish", folder / "none.pth"), "no such file"),
-        (lambda folder: visual_extractor("inception"), "expected classic, resnet3d34 or resnet3d34_spread"),
-        (lambda folder: audio_extractor("resnet3d34"), "expected classic or vggish"),
+        (
+            lambda folder: visual_extractor("inception"),
+            "expected classic, resnet3d34, resnet3d34_spread, torchvision:NAME or timm:NAME",
+        ),
+        (lambda folder: audio_extractor("resnet3d34"), "expected classic, vggish or hf:NAME"),
     ],
 )
 def test_an_extractor_that_cannot_be_made_says_what_it_needs(tmp_path, make, said):
