@@ -71,6 +71,14 @@ def _quoted(word: str, many: bool) -> str:
     """An override as Hydra can read it."""
     key, equals, value = word.partition("=")
     name = key.lstrip("+")
+    group, at, _ = name.lstrip("~").partition("@")
+    if at and (not group or group in (*NAMES, *NAMES_OR_NULL)):
+        meant = f"{group or name.strip('@~') or 'topic'}={value or '...'}"
+        raise InputError(
+            f"{word}: @ stands between a group of conf/ and where it goes; expected KEY=VALUE, as in {meant}"
+        )
+    if not name.lstrip("~"):
+        raise InputError(f"{word}: no key; expected KEY=VALUE, as in topic=dog")
     if equals and not key.startswith("~") and name in (*NAMES, *NAMES_OR_NULL):
         return f"{key}={_value(key, name, value, many)}"
     try:

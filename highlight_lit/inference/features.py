@@ -12,17 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.importers.common.source import MAX_ARRAY_BYTES, open_rows
+from highlight_lit.data.importers.common.source import ARRAY_ERRORS, MAX_ARRAY_BYTES, open_rows
 from highlight_lit.data.video import STREAMS, Stream
 from highlight_lit.errors import InputError
 from highlight_lit.files import open_regular
 from highlight_lit.text import a_few, shown
 
 _WHOLE = "features"  # the key of an archive that holds one array
-_ERRORS = (
-    OSError, ValueError, TypeError, EOFError, SyntaxError, KeyError, MemoryError, NotImplementedError, RuntimeError,
-    OverflowError, RecursionError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+_ERRORS = (*ARRAY_ERRORS, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -128,7 +125,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, key: st
         shape, _, dtype = read(file)
     if dtype.hasobject:
         raise InputError(f"{path}: {key}: pickled, which could run anything and is never read; expected a plain array")
-    if len(shape) != 2 or dtype.kind != "f" or 0 in shape or shape[0] * shape[1] * dtype.itemsize > info.file_size:
+    if len(shape) != 2 or dtype.kind != "f" or min(shape) < 1 or shape[0] * shape[1] * dtype.itemsize > info.file_size:
         raise InputError(f"{path}: {key}: {dtype} of shape {shape}; expected floating point (clips, width)")
     with archive.open(info) as file:
         rows: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)

@@ -61,6 +61,13 @@ def test_a_sweep_has_its_commas_and_each_of_its_names_is_text(flag: str) -> None
     assert prepared([flag, "topic=choice(dog,cat)"]) == ["topic=choice(dog,cat)", flag]
 
 
+def test_a_group_may_go_elsewhere() -> None:
+    assert prepared(["+fusion@other=low_rank", "optimizer@a.b=adamw"]) == [
+        "+fusion@other=low_rank",
+        "optimizer@a.b=adamw",
+    ]
+
+
 def test_flags_stand_anywhere() -> None:
     words = ["data.root=x", "--multirun", "topic=dog", "--cfg", "job", "seed=1,2"]
     assert prepared(words) == ["data.root=x", "topic=dog", "seed=1,2", "--multirun", "--cfg", "job"]
@@ -98,6 +105,12 @@ def test_a_value_that_stays_unclear_is_shown_with_a_quoting_that_a_shell_and_hyd
         (["dog"], "dog: expected KEY=VALUE; as in topic=dog"),
         (["rank=1,2"], "rank=1,2: several values; expected one, or -m for a run of each"),
         (["雪=1"], "雪=1: expected KEY=VALUE"),
+        *[([word], f"{word}: @ stands between a group of conf/ and where it goes; expected KEY=VALUE, as in topic=dog")
+          for word in ("@topic=dog", "+@topic=dog", "++@topic=dog", "topic@=dog", "topic@a=dog", "+topic@a.b=dog")],
+        (["~@topic"], "~@topic: @ stands between a group of conf/"),
+        (["@=x"], "@=x: @ stands between a group of conf/"),
+        (["=dog"], "=dog: no key; expected KEY=VALUE, as in topic=dog"),
+        (["+=dog"], "+=dog: no key"),
     ],
 )  # fmt: skip
 def test_a_word_that_is_no_override_is_named(words: list[str], says: str) -> None:

@@ -1,4 +1,4 @@
-"""Changed checkpoints, records and notes, read while every open file, process and socket is watched.
+"""Changed checkpoints, records, notes and data, read while every open file, process and socket is watched.
 
 A process of its own, since a watch cannot be taken off: `python -m tests.security.fuzz KIND FOLDER COUNT SEED` prints
 what came of it as JSON.
@@ -15,6 +15,7 @@ import sys
 import sysconfig
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from highlight_lit.runs import summary
 from highlight_lit.runs.ledger import RECORD, read_note, read_record
 from highlight_lit.training.callbacks.checkpoints import read_checkpoint, resumable
 from highlight_lit.training.train import make_module
+from tests.security import fuzz_data
 from tests.security.made import places
 
 resolved: list[object] = []
@@ -182,7 +184,11 @@ def _show(record: dict[str, Any], beside: dict[str, Any]) -> None:
             Console(file=io.StringIO(), width=120).print(summary.sweep_table(shown, 120))
 
 
-KINDS = {"checkpoints": checkpoints, "resumed": resumed, "records": records, "notes": notes}
+KINDS: dict[str, Callable[[Path], Callable[[random.Random], None]]] = {
+    "checkpoints": checkpoints, "resumed": resumed, "records": records, "notes": notes,
+    **{of.__name__: partial(of, change=change) for of in (fuzz_data.manifests, fuzz_data.sidecars)},
+    **{of.__name__: of for of in (fuzz_data.tables, fuzz_data.labels, fuzz_data.scores, fuzz_data.arrays)},
+}  # fmt: skip
 # What no file may make happen. Python's own files are opened by imports that are put off, and by nothing else.
 FORBIDDEN = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "os.spawn", "pty.spawn",
              "socket.", "ctypes.dlopen", "urllib.Request", "webbrowser.open", "os.putenv", "os.unsetenv", "os.kill")  # fmt: skip

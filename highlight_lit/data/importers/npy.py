@@ -31,7 +31,9 @@ _FROM_NPZ = "python -c \"import sys, numpy as np; [np.save(p[:-4], np.load(p)['f
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `import npy`."""
     add_dtype(parser)
-    parser.add_argument("--videos", type=Path, required=True, metavar="CSV", help="columns id, duration, tags")
+    parser.add_argument(
+        "--videos", type=Path, required=True, metavar="CSV", help="columns id, duration, tags (separated by ';')"
+    )
     parser.add_argument(
         "--labels", type=Path, metavar="FILE", help="labels.csv (video,start,end,label), or a corpus with labels"
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from highlight_lit.errors import InputError
+from highlight_lit.text import shown
 
 MAX_TAGS = 10_000  # of a video
 MAX_LINE = 500  # characters of a title or a tag
@@ -29,6 +30,23 @@ def plain_tag(tag: str) -> str:
     ('dog show', True)
     """
     return same_form(plain_line(tag)[:MAX_LINE].casefold())
+
+
+def comma_note(tags: Iterable[Sequence[str]], table: object) -> str | None:
+    """What to say of a table whose tags may have been separated by commas; None if none looks so.
+
+    Args:
+        tags: Of each row, whose cell was split at ';'.
+        table: Its name.
+    """
+    joined = [of[0] for of in tags if len(of) == 1 and "," in of[0]]
+    if not joined:
+        return None
+    rows = "1 row has" if len(joined) == 1 else f"{len(joined)} rows have"
+    return (
+        f"{table}: tags: {rows} a single tag with a comma in it, such as {shown(joined[0])}; ';' separates tags: write "
+        f"{shown(joined[0].replace(',', ';'))} if several are meant"
+    )
 
 
 def plain_tags(tags: Iterable[str], where: str) -> tuple[str, ...]:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from highlight_lit.csv_tables import read_table
-from highlight_lit.data.topics.tags import MAX_LINE, plain_line, plain_tags
+from highlight_lit.data.topics.tags import MAX_LINE, comma_note, plain_line, plain_tags
 from highlight_lit.data.topics.tags import same_form as same_form
 from highlight_lit.data.video import SPLITS
 from highlight_lit.errors import InputError
 from highlight_lit.files import MAX_NAME_BYTES, cut_name, open_regular, read_json
+from highlight_lit.text import say
 
 COLUMNS = ("video", "tags", "title", "duration", "split")
 MAX_SIDECAR_BYTES = 16 << 20  # yt-dlp writes some 1 MB without a video's comments
@@ -120,6 +122,8 @@ def read_csv(path: Path) -> list[Row]:
         rows[name] = Row(where, name, _csv_row(cells, where))
     if not rows:
         raise InputError(f"{path}: a header without rows; expected a row for each video")
+    if (note := comma_note((row.sidecar.tags for row in rows.values()), path)) is not None:
+        say(f"note: {note}", file=sys.stderr)
     return list(rows.values())
 
 

@@ -19,6 +19,9 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.importers import npz
 from highlight_lit.data.importers.common.npz import NpzRows
 from highlight_lit.data.verify import faults
+from highlight_lit.data.video import Stream
+from highlight_lit.errors import InputError
+from highlight_lit.inference.features import videos_of
 
 Array = np.ndarray[Any, Any]
 
@@ -210,3 +213,31 @@ def test_files_that_are_no_npz_or_lie_about_their_size_are_refused(source: Path,
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("features.npy", re.sub(rb"\(4, 2\), }   ", b"(1<<40,)}   ", header))
     assert "truncated or not a plain .npz" in refused()
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 3)}", "{'descr': '<f4', 'fortran_order': False, 'shape': (-1, -3)}",
+     "{'descr': '<f4', 'fortran_order': False, 'shape': (", "{'descr': '<f4', 'fortran_order': False, 'shape': (10**12, 3)}",
+     "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 3)}",
+     "{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4611686018427387904)}"],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["npz", "features npz", "features npy"])
+def test_a_header_that_claims_what_cannot_be_is_one_line(
+    source: Path, refused: Any, tmp_path: Path, recwarn: pytest.WarningsRecorder, header: str, kind: str
+) -> None:
+    text = header.encode() + b"\n"
+    made = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(12)
+    path = source / "slowfast_features/b.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("features.npy", made)
+    if kind == "npz":
+        assert "b.npz" in refused()
+        return
+    if kind == "features npy":
+        path = tmp_path / "b.npy"
+        path.write_bytes(made)
+    streams = {"visual": Stream(3, dtype="float32")}
+    with pytest.raises(InputError, match=path.name):
+        videos_of([path], streams)[0].read(streams)
+    assert not recwarn.list

@@ -87,7 +87,7 @@ class NpzRows:
                 f"{self._where}: {KEY}: pickled, which could run anything and is never read; if you trust where it is from: "
                 f"{_CONVERT} {shlex.quote(str(self._path))}"
             )
-        if len(self.shape) != 2 or 0 in self.shape or self.dtype.kind != "f":
+        if len(self.shape) != 2 or min(self.shape) < 1 or self.dtype.kind != "f":
             raise InputError(
                 f"{self._where}: {KEY}: {self.dtype} of shape {self.shape}, expected floating point (clips, width), at least one "
                 "clip"

@@ -118,7 +118,8 @@ def open_rows(path: Path, where: str) -> NDArray[Any]:
     with open_regular(path, f"an array of {where.rpartition(': ')[2]} features") as file:
         start = file.read(1)
     try:
-        rows: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+        with np.errstate(over="ignore"):  # of a shape beyond any file, which is refused for its size
+            rows: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     except ARRAY_ERRORS as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         if start == _PICKLE or "Python objects" in reason:
@@ -127,7 +128,7 @@ def open_rows(path: Path, where: str) -> NDArray[Any]:
                 f"{_CONVERT} {shlex.quote(str(path))}"
             ) from error
         raise InputError(f"{where}: {path.name}: truncated or not a plain .npy array ({reason})") from error
-    if rows.ndim != 2 or 0 in rows.shape or rows.dtype.kind != "f":
+    if rows.ndim != 2 or min(rows.shape) < 1 or rows.dtype.kind != "f":
         raise InputError(
             f"{where}: {path.name}: {rows.dtype} of shape {rows.shape}, expected floating point (clips, width), at least one clip"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,17 +12,19 @@ import numpy as np
 
 from highlight_lit.csv_tables import read_table
 from highlight_lit.data.importers.common.source import number, safe_id
-from highlight_lit.data.topics.tags import plain_tags
+from highlight_lit.data.topics.tags import comma_note, plain_tags
 from highlight_lit.data.video import SPLITS, Video
 from highlight_lit.errors import InputError
-from highlight_lit.text import a_few, shown
+from highlight_lit.text import a_few, say, shown
 
 
 def add_tags(parser: argparse.ArgumentParser) -> None:
     """Add `--tag` and `--videos`, of sources that say no tags themselves."""
     tags = parser.add_mutually_exclusive_group()
     tags.add_argument("--tag", help="the tag of all videos")
-    tags.add_argument("--videos", type=Path, metavar="CSV", help="columns id, tags; perhaps duration, title, split")
+    tags.add_argument(
+        "--videos", type=Path, metavar="CSV", help="columns id, tags (separated by ';'); perhaps duration, title, split"
+    )
 
 
 def add_choices(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +62,8 @@ def video_rows(path: Path, durations: bool) -> list[Video]:
         rows[name] = Video(name, duration, tags, np.empty((0, 2)), title=row.get("title", ""), split=split)
     if not rows:
         raise InputError(f"{path}: no video; expected a row for each")
+    if (note := comma_note((row.tags for row in rows.values()), path)) is not None:
+        say(f"note: {note}", file=sys.stderr)
     return list(rows.values())
 
 
