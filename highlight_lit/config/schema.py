@@ -10,10 +10,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from highlight_lit.data.audio_ways import AUDIO_WAYS
-from highlight_lit.data.scales import SCALES
 from highlight_lit.data.topics.folds import MAX_FOLDS, is_fold
 from highlight_lit.data.topics.weak_labels import RULES
+from highlight_lit.data.ways import AUDIO_WAYS, SCALES
 from highlight_lit.errors import InputError
 
 Check = tuple[Callable[[Any], bool], str]

@@ -171,7 +171,7 @@ def check(command: str) -> str:
             assert known or option == "--corpus", command
     else:
         assert words[:1] == ["highlight-lit"], f"{command}: nothing here knows how to look at it"
-        if words[1] not in HYDRA:
+        if words[1] not in HYDRA or (words[1] == "extract" and "-m" not in words):
             assert _parser(words[1:]).parse_args(words[1:]).run is not None
             return ""
         keys = [word.split(",")[0] for word in words[2:] if word != "-m"]
