@@ -7,17 +7,24 @@ import signal
 import sys
 from types import FrameType
 
+_STOPS = (signal.SIGTERM, signal.SIGINT)
+
 
 def main() -> int:
-    """Run the command line; returns its exit status."""
-    before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGINT)}
+    """Run the command line; returns its exit status.
+
+    A signal to stop that comes after that is not heeded: all is done, and Python's own end, interrupted, would leave
+    semaphores of its libraries behind and print a traceback.
+    """
+    for number in _STOPS:
+        signal.signal(number, _end)
     try:
         from highlight_lit.cli import main as command
 
         return command()
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in _STOPS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _end(signum: int, frame: FrameType | None) -> None:

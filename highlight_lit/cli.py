@@ -176,7 +176,3 @@ def _doctor(options: argparse.Namespace) -> int:
     from highlight_lit.doctor import report
 
     return report(options.corpus)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

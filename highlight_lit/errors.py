@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -14,7 +15,8 @@ from highlight_lit.text import one_line
 # A wrapper and a terminal both pass Ctrl-C on: a second signal so soon would only cut the tidying up short.
 REPEAT_S = 3.0
 _LATER_S = 0.02  # until a signal that came within an import is looked at again
-_IMPORT = "<frozen importlib._bootstrap>"  # the file of the frames of an import
+# The files of frames that lose what is raised in them: of an import, and of what is called when an object is gone.
+_LOST = ("<frozen importlib._bootstrap>", weakref.__file__)
 
 
 class InputError(ValueError):
@@ -53,9 +55,9 @@ class Interrupted(BaseException):
 
 
 def put_off(signum: int, frame: FrameType | None) -> bool:
-    """Have a signal come again in a moment, if Python is importing now.
+    """Have a signal come again in a moment, if Python is importing now, or clearing an object away.
 
-    An exception that is raised within an import may be lost, in a callback say, or be turned into another error.
+    An exception that is raised there is lost, as in a callback of a weak reference, or may be turned into another error.
 
     Args:
         signum: The signal.
@@ -64,7 +66,7 @@ def put_off(signum: int, frame: FrameType | None) -> bool:
     Returns:
         Whether it is put off.
     """
-    while frame is not None and frame.f_code.co_filename != _IMPORT:
+    while frame is not None and frame.f_code.co_filename not in _LOST and frame.f_code.co_name != "__del__":
         frame = frame.f_back
     if frame is not None:
         # Raised, not handled here: by then it may be blocked, or another's to handle, as while a process starts.

@@ -21,7 +21,7 @@ Ended = subprocess.CompletedProcess[str]
 
 def process(*words: str | Path, **environment: str) -> Ended:
     """Run the command line in a process of its own."""
-    command = [sys.executable, "-m", "highlight_lit.cli", *map(str, words)]
+    command = [sys.executable, "-m", "highlight_lit", *map(str, words)]
     env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(command, capture_output=True, text=True, env=env, timeout=300, check=False)
 

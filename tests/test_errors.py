@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+import weakref
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,6 +77,32 @@ def test_a_signal_within_an_import_waits_with_those_that_are_held_back(
         time.sleep(0.2)
         signal.signal(signal.SIGTERM, before)
     assert held == [signal.SIGTERM]
+
+
+@pytest.mark.parametrize("taken", [raised_signals, Signals])
+def test_a_signal_that_comes_while_an_object_is_cleared_away_is_not_lost(taken: Callable[[], Any]) -> None:
+    class Thing:
+        def __del__(self) -> None:
+            if self.__dict__.get("loud"):
+                signal.raise_signal(signal.SIGTERM)
+
+    for loud in (True, False):
+        thing = Thing()
+        thing.__dict__["loud"] = loud
+        if not loud:
+            weakref.finalize(thing, signal.raise_signal, signal.SIGTERM)
+        with pytest.raises(Interrupted), taken():  # noqa: PT012
+            del thing
+            time.sleep(5)
+
+
+def test_a_signal_that_comes_when_all_is_done_changes_nothing() -> None:
+    late = "import atexit, signal; atexit.register(signal.raise_signal, signal.SIGINT)"
+    code = (
+        f"import sys; {late}; sys.argv[1:] = ['--version']; from highlight_lit.__main__ import main; sys.exit(main())"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_a_signal_that_is_repeated_later_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,7 @@ def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(
         words = [f"data.root={small_corpus}", f"out={tmp_path / out}", "topic=topic01", "data.pairs=4", "tau=8",
                  "model.d=8", "trainer.max_epochs=300", "logger=none", "evaluate.draws=10", "trainer.accelerator=gpu",
                  "checkpoint.steps=20", f"data.store={store}"]  # fmt: skip
-        return subprocess.Popen([sys.executable, "-m", "highlight_lit.cli", "train", *words], stdout=subprocess.DEVNULL)
+        return subprocess.Popen([sys.executable, "-m", "highlight_lit", "train", *words], stdout=subprocess.DEVNULL)
 
     began = time.monotonic()
     assert start("unbroken", "resident").wait() == 0

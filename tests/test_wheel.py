@@ -57,7 +57,8 @@ def run(words: list[str], unpacked: Path, folder: Path) -> str:
 
 def test_the_wheel_has_one_package_with_configuration_and_studies_inside_and_no_tests(wheel: zipfile.ZipFile) -> None:
     names = [name for name in wheel.namelist() if ".dist-info/" not in name]
-    assert {name.split("/")[0] for name in names} == {"highlight_lit"}
+    assert {name.split("/")[0] for name in names} == {"highlight_lit", "hydra_plugins"}
+    assert [name for name in names if name.startswith("hydra_plugins")] == ["hydra_plugins/highlight_lit_stacked.py"]
     assert not [name for name in names if "test" in name or "__pycache__" in name or "/results/" in name]
     wanted = ["conf", *(f"experiments/{room}" for room in ("reproduce", "studies", "profiles", "paper", "analyses"))]
     for folder in wanted:

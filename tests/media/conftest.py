@@ -142,7 +142,7 @@ def seen_and_heard(path: Path) -> tuple[list[tuple[float, float]], NDArray[np.fl
 def command(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command line in another process."""
     return subprocess.run(
-        [sys.executable, "-m", "highlight_lit.cli", *map(str, words)],
+        [sys.executable, "-m", "highlight_lit", *map(str, words)],
         capture_output=True,
         text=True,
         cwd=cwd,

@@ -54,7 +54,7 @@ def test_a_run_that_is_done_is_not_done_again(
 
 
 def test_two_processes_that_want_the_same_run_train_it_once(small_corpus: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "highlight_lit.cli", "train", f"data.root={small_corpus}", "topic=topic01",
+    command = [sys.executable, "-m", "highlight_lit", "train", f"data.root={small_corpus}", "topic=topic01",
                f"out={tmp_path}", "data.pairs=4", "tau=8", "trainer.max_epochs=3", "logger=none"]  # fmt: skip
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate(timeout=300)[0] for process in both]

@@ -37,7 +37,7 @@ def test_the_recipe_makes_an_importer(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, rng.normal(size=(clips, 4)))
     for command in commands:
-        words = [sys.executable, "-m", *command.replace("highlight-lit", "highlight_lit.cli").split()]
+        words = [sys.executable, "-m", *command.replace("highlight-lit", "highlight_lit").split()]
         ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
                                env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
         assert ended.returncode == 0, ended.stderr

@@ -103,7 +103,7 @@ def test_killed_anywhere_it_leaves_whole_files_and_goes_on_from_them(tmp_path, c
         (videos / f"{number:02d}.mp4").write_bytes(clip)
     words = ["extract", str(videos), "--out", str(root), "--workers", "1"]
     run = subprocess.Popen(
-        [sys.executable, "-m", "highlight_lit.cli", *words], stderr=subprocess.DEVNULL, start_new_session=True
+        [sys.executable, "-m", "highlight_lit", *words], stderr=subprocess.DEVNULL, start_new_session=True
     )
     parts = root / "parts"
     while run.poll() is None and len(list(parts.glob("[!.]*.h5"))) < 3:
@@ -365,7 +365,7 @@ def test_workers_end_when_the_one_that_started_them_is_killed(tmp_path, clip):
     for number in range(40):
         (folder / f"{number}.mp4").write_bytes(clip)
     words = ["extract", str(folder), "--out", str(tmp_path / "corpus"), "--workers", "2"]
-    run = subprocess.Popen([sys.executable, "-m", "highlight_lit.cli", *words], stderr=subprocess.DEVNULL)
+    run = subprocess.Popen([sys.executable, "-m", "highlight_lit", *words], stderr=subprocess.DEVNULL)
     while run.poll() is None and not list((tmp_path / "corpus" / "parts").glob("[!.]*.h5")):
         time.sleep(0.01)
     workers = children(run.pid)

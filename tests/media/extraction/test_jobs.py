@@ -94,7 +94,7 @@ def test_a_job_that_ends_early_is_named_and_the_same_words_do_what_is_left(folde
 
 
 def test_two_commands_at_once_into_one_corpus_lose_and_double_nothing(folder, made):
-    command = [sys.executable, "-m", "highlight_lit.cli", *words(folder, "slices=2")]
+    command = [sys.executable, "-m", "highlight_lit", *words(folder, "slices=2")]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     ended = [(*run.communicate(), run.returncode) for run in both]
     assert all("Traceback" not in err for _, err, _ in ended)

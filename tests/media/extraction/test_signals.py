@@ -45,7 +45,7 @@ def started(verb: str, video: Path, out: Path, temporary: Path) -> subprocess.Po
     if verb == "reel":
         words = [
             "-m",
-            "highlight_lit.cli",
+            "highlight_lit",
             "reel",
             video,
             "--scores",

@@ -50,7 +50,7 @@ class Run:
         (folder / "tmp").mkdir(exist_ok=True)
         marked = {"HIGHLIGHT_LIT_TEST_MARK": self.mark, "TMPDIR": str(folder / "tmp"), "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "highlight_lit.cli", *words],
+            [sys.executable, "-m", "highlight_lit", *words],
             cwd=folder,
             env={**os.environ, **marked},
             stdout=subprocess.PIPE,
