@@ -7,6 +7,7 @@ the new ones.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from highlight_lit.data.video import Labels, Video
 from highlight_lit.files import write_json
 from highlight_lit.locks import locked
 
-_FILES = "labels-*.hdf5"  # not .h5: no shard of videos
+_FILE = re.compile(r"labels-\d{1,9}\.hdf5")  # not .h5: no shard of videos
 LOCK = ".labels.lock"  # held by who changes what the manifest lists as labels
 
 
@@ -62,7 +63,7 @@ def set_labels(root: Path, labels: Mapping[str, Labels], durations: Mapping[str,
     """
     with locked(root / LOCK, f"{root}: import of labels"):
         manifest = read_manifest(root)
-        before = [path.name for path in root.glob(_FILES)]
+        before = [path.name for path in root.glob("labels-*.hdf5") if _FILE.fullmatch(path.name)]
         path = next(root / name for n in range(len(before) + 1) if (name := f"labels-{n}.hdf5") not in before)
         with ShardWriter(path, {}, 1.0) as writer:
             for name, of_video in labels.items():

@@ -201,7 +201,7 @@ def _run(
     place: ClusterEnvironment,
 ) -> dict[str, Any]:  # fmt: skip
     """Fit, from the last checkpoint if there is one, and evaluate; the record, which rank 0 writes."""
-    found = resumable(folder, module)
+    found = resumable(folder, module, str(plain["trainer"]["precision"]))
     callbacks = make_callbacks(plain, folder, signals)
     last = next(each for each in callbacks if isinstance(each, LastCheckpoint))
     first = place.global_rank() == 0

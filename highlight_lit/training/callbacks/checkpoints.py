@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import signal
 import time
@@ -151,7 +152,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def resumable(folder: Path, module: pl.LightningModule) -> Path | None:
+def resumable(folder: Path, module: pl.LightningModule, precision: str = "32-true") -> Path | None:
     """The checkpoint that a run goes on from, None if there is none; what a killed writer left is removed.
 
     Raises:
@@ -165,7 +166,7 @@ def resumable(folder: Path, module: pl.LightningModule) -> Path | None:
     try:
         checkpoint = read_checkpoint(path)
         _refuse_swa(checkpoint, path)
-        check_state(checkpoint, module, path)
+        check_state(checkpoint, copy.deepcopy(module).double() if precision == "64-true" else module, path)
     except InputError as error:
         raise InputError(f"{error}; remove it to train from the start") from error
     return path

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ProgressBar
+from torch import nn
 
 from highlight_lit.config.build import build, drop_left_arguments
 from highlight_lit.config.identity import as_plain, identity
 from highlight_lit.config.schema import DATA, check
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.datamodule import HighlightData
-from highlight_lit.errors import InputError
+from highlight_lit.models.highlight_net import Embedding
 from highlight_lit.runs import ledger
 from highlight_lit.runs.before import done_before
 from highlight_lit.runs.names import cell_name
@@ -64,7 +64,12 @@ class Cell:
     def kind(self) -> str:
         """What cells that can be trained together have in common."""
         plain, loss = self.plain, build(self.plain["loss"], "loss")
-        of_loss = {name: value for name, value in plain["loss"].items() if name not in numbers(loss)}
+        # All that a loss has but its numbers: a switch that is set by one of them, say, must be the same.
+        of_loss = [
+            plain["loss"]["_target_"],
+            sorted(numbers(loss)),
+            repr({k: v for k, v in vars(loss).items() if k not in numbers(loss)}),
+        ]
         widths = {name: self.corpus.streams[name].width for name in plain["streams"]}
         trainer = [plain["trainer"][key] for key in ("precision", "accelerator")]
         return json.dumps(
@@ -73,27 +78,25 @@ class Cell:
 
 
 def cell_of(config: DictConfig | Mapping[str, Any], words: Sequence[str], corpora: dict[str, Corpus]) -> Cell | None:
-    """A cell that is not done yet; None where it is, or where it cannot be run, of which its own run will tell.
+    """A cell that is not done yet, None where it is.
 
     Args:
         config: As Hydra gives it to a job, or plain.
         words: The job's overrides.
         corpora: Those that are open, by their path.
+
+    Raises:
+        Exception: Whatever is wrong with it; its own run will say it in a line.
     """
-    try:
-        if isinstance(config, DictConfig):
-            drop_left_arguments(config, words)
-        if done_before(config) is not None:
-            return None
-        check(config)
-        plain = as_plain(config)
-        root = plain["data"]["root"]
-        corpus = corpora[root] = corpora.get(root) or Corpus(Path(root))
-        cell = Cell(cell_name(config, words), plain, corpus, identity(plain, corpus.fingerprint))
-        _ = cell.kind
-        return cell
-    except InputError:
+    if isinstance(config, DictConfig):
+        drop_left_arguments(config, words)
+    if done_before(config) is not None:
         return None
+    check(config)
+    plain = as_plain(config)
+    root = plain["data"]["root"]
+    corpus = corpora[root] = corpora.get(root) or Corpus(Path(root))
+    return Cell(cell_name(config, words), plain, corpus, identity(plain, corpus.fingerprint))
 
 
 def why_alone(plain: Mapping[str, Any]) -> str | None:
@@ -115,6 +118,8 @@ def why_alone(plain: Mapping[str, Any]) -> str | None:
         return f"data._target_={plain['data']['_target_']}"
     if plain["data"]["validation"]:
         return "data.validation"
+    if plain["data"]["store"] == "stream":
+        return "data.store=stream"
     if plain["compile"]:
         return "compile=true"
     if optimizer["algorithm"]["_target_"] not in [f"torch.optim.{name}" for name in ELEMENTWISE]:
@@ -152,7 +157,7 @@ class Trainee(Member):
         super().__init__(module, len(self.data.plan))
         self.total = plain["trainer"]["max_epochs"] * self.batches
         self.done, self.seconds = 0, 0.0
-        found = resumable(cell.folder, module)
+        found = resumable(cell.folder, module, plain["trainer"]["precision"])
         if found is not None:
             restore(self, read_checkpoint(found))
 
@@ -170,6 +175,13 @@ def device_of(cell: Cell) -> torch.device:
     return device
 
 
-def store_key(data: HighlightData, root: str) -> tuple[Any, ...]:
+def store_key(trainee: Trainee) -> tuple[Any, ...]:
     """What cells whose rows can lie in one store have in common."""
-    return (root, data.streams, data.corpus.audio_way)
+    given, data = trainee.cell.plain["data"], trainee.data
+    return (given["root"], data.streams, given["audio"], data.plan.seed if given["audio"] == "shuffled" else None)
+
+
+def changes_buffers(network: nn.Module) -> bool:
+    """Whether a network may have buffers that training changes, as BatchNorm's: all but the input standardisation."""
+    fixed = sum(2 for module in network.modules() if isinstance(module, Embedding))
+    return len(list(network.buffers())) > fixed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -48,21 +49,19 @@ class Group:
         self._stores: dict[Any, ResidentStore] = {}
         by_store: dict[Any, list[Trainee]] = {}
         for each in trainees:
-            by_store.setdefault(self._key(each), []).append(each)
+            by_store.setdefault(store_key(each), []).append(each)
         for key, of in by_store.items():
             data = of[0].data
             videos = np.unique(
                 np.concatenate([kind for each in of for kind in (each.data.positive, each.data.negative)])
             )
-            self._stores[key] = ResidentStore(data.corpus, videos, data.streams).to(device)
-        _fit_statistics(trainees, self._key)
+            readers = of[0].cell.plain["data"]["readers"]
+            self._stores[key] = ResidentStore(data.corpus, videos, data.streams, readers).to(device)
+        _fit_statistics(trainees)
         if plain["trainer"]["precision"] == "64-true":
             for each in trainees:
                 each.module.double()
         self._stack: Stack | None = Stack(trainees, device, self._autocast)
-
-    def _key(self, trainee: Trainee) -> Any:
-        return store_key(trainee.data, trainee.cell.plain["data"]["root"])
 
     def train(self) -> None:
         """Take all steps of all members, and leave each member's checkpoint.
@@ -102,7 +101,7 @@ class Group:
         draws = [next(self._draws[id(each)]) for each in self._members]
         kinds: dict[tuple[int, Any], list[int]] = {}
         for place, (draw, each) in enumerate(zip(draws, self._members, strict=True)):
-            kinds.setdefault((len(draw.video), self._key(each)), []).append(place)
+            kinds.setdefault((len(draw.video), store_key(each)), []).append(place)
         found: dict[int, tuple[list[int], list[Bags]]] = {}
         for (bags, key), places in kinds.items():
             of = [draws[place] for place in places]
@@ -160,14 +159,14 @@ def _draws(trainee: Trainee) -> Iterator[Draw]:
         yield from itertools.islice(trainee.data.plan.draws(number), batch if number == epoch else 0, None)
 
 
-def _fit_statistics(trainees: Sequence[Trainee], key: Any) -> None:
+def _fit_statistics(trainees: Sequence[Trainee]) -> None:
     """Set the input standardisation of members that begin; those of one training set share theirs."""
     known: dict[Any, Any] = {}
     for each in trainees:
         if each.done:
             continue
         data = each.data
-        which = (key(each), data.scale, data.positive.tobytes(), data.negative.tobytes())
+        which = (store_key(each), data.scale, data.positive.tobytes(), data.negative.tobytes())
         if which not in known:
             known[which] = data.statistics()
         each.module.fit_statistics(known[which])
@@ -177,5 +176,7 @@ def _seed(key: Sequence[int]) -> None:
     """Seed what a step draws, by its number and the members' seeds."""
     seed = int(np.random.SeedSequence(list(key)).generate_state(1)[0])
     torch.default_generator.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
     if torch.cuda.is_available():
         torch.cuda.manual_seed(seed)

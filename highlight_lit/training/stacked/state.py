@@ -29,7 +29,7 @@ def restore(trainee: Trainee, checkpoint: Plain) -> None:
     trainee.done = checkpoint["global_step"]
     trainee.optimizer = checkpoint["optimizer_states"][0]
     trainee.schedule = next(iter(checkpoint["lr_schedulers"]), None)
-    trainee.seconds = float(checkpoint["callbacks"].get("LastCheckpoint", {}).get("seconds", 0.0))
+    trainee.seconds = float(checkpoint.get("callbacks", {}).get("LastCheckpoint", {}).get("seconds", 0.0))
 
 
 def save(trainee: Trainee, members: int) -> None:

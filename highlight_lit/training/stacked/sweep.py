@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from omegaconf import DictConfig
 
@@ -19,11 +20,13 @@ from highlight_lit.runs import ledger
 from highlight_lit.signals import Signals
 from highlight_lit.text import a_few, say
 from highlight_lit.training.machine import needs
-from highlight_lit.training.stacked.cells import Cell, Trainee, cell_of, device_of, why_alone
+from highlight_lit.training.stacked.cells import Cell, Trainee, cell_of, changes_buffers, device_of, why_alone
 from highlight_lit.training.stacked.group import Group
 
 # Weights times clips of a batch up to which a CPU gains by stacking (experiments/results/stacked.md): beyond, it is busy.
 CPU_WORK = 150_000_000
+MAX_MEMBERS = 256  # at once: each holds a lock
+OWN_RUN = "its own run says what is wrong"
 _SHARE = 4  # of the device's free memory that batches of a stack may take: gradients and copies come on top
 
 
@@ -32,7 +35,7 @@ def train_stacked(
 ) -> None:
     """Train the cells of a sweep that can be trained together; each then has the checkpoint of its end.
 
-    A cell that cannot, or whose loss is no number, is left for its own run, and that is said.
+    A cell that cannot, or whose loss is not finite, is left for its own run, and that is said.
 
     Args:
         jobs: The configuration and overrides of each.
@@ -51,21 +54,28 @@ def train_stacked(
     alone: dict[str, list[Cell]] = {}
     kinds: dict[str, dict[str, Cell]] = {}
     for config, words in jobs:
-        cell = cell_of(config, words, corpora)
-        if cell is None:
-            continue
-        if (reason := why_alone(cell.plain)) is not None:
-            alone.setdefault(reason, []).append(cell)
-        else:
-            kinds.setdefault(cell.kind, {})[cell.run_id] = cell
+        cell = None
+        try:
+            cell = cell_of(config, words, corpora)
+            if cell is None:
+                continue
+            if (reason := why_alone(cell.plain)) is not None:
+                alone.setdefault(reason, []).append(cell)
+            else:
+                kinds.setdefault(cell.kind, {})[str(cell.folder)] = cell
+        except Exception:  # whatever is wrong with it
+            if cell is not None:
+                alone.setdefault(OWN_RUN, []).append(cell)
     with Signals() as signals:
         for of in kinds.values():
             cells = list(of.values())
-            reason = _pays_not(cells, cpu)
+            try:
+                reason, at_once = _pays_not(cells, cpu), min(most or MAX_MEMBERS, _fit(cells))
+            except Exception:
+                reason, at_once = OWN_RUN, 1
             if reason is not None:
                 alone.setdefault(reason, []).extend(cells)
                 continue
-            at_once = min(most or len(cells), _fit(cells[0]))
             for first in range(0, len(cells), at_once):
                 for reason, left in _train(cells[first : first + at_once], signals).items():
                     alone.setdefault(reason, []).extend(left)
@@ -82,7 +92,7 @@ def _pays_not(cells: Sequence[Cell], cpu: str) -> str | None:
         plain = cells[0].plain
         work = _needs(cells[0])[0] * 2 * plain["data"]["pairs"] * plain["tau"]
         if cpu == "never" or work > CPU_WORK:
-            return "one of them keeps a CPU busy, stacking does not pay; hydra.launcher.cpu=always does it all the same"
+            return "a CPU is busy with a cell, stacking does not pay; hydra.launcher.cpu=always does it all the same"
     return None
 
 
@@ -93,10 +103,22 @@ def _needs(cell: Cell) -> tuple[int, int]:
     return needs(plain["model"], streams, plain["data"]["pairs"], plain["tau"])
 
 
-def _fit(cell: Cell) -> int:
-    """How many cells like this one the device's memory takes at once."""
-    weights, batch = _needs(cell)
-    return max(1, room(device_of(cell)) * 2 // _SHARE // max(1, batch + 16 * weights))
+def _fit(cells: Sequence[Cell]) -> int:
+    """How many of these cells the device's memory takes at once, beside the rows of their corpora; at least 1."""
+    device = device_of(cells[0])
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # of the kind before: free memory is asked for
+    weights, batch = _needs(cells[0])
+    rows = {}
+    for cell in cells:
+        clip = sum(
+            of.width * np.dtype(of.dtype).itemsize
+            for name, of in cell.corpus.streams.items()
+            if name in cell.plain["streams"]
+        )
+        rows[cell.plain["data"]["root"], cell.plain["data"]["audio"]] = clip * int(cell.corpus.clips.sum())
+    left = room(device) - sum(rows.values())
+    return max(1, left * 2 // _SHARE // max(1, batch + 16 * weights))
 
 
 def _train(cells: Sequence[Cell], signals: Signals) -> dict[str, list[Cell]]:
@@ -108,15 +130,19 @@ def _train(cells: Sequence[Cell], signals: Signals) -> dict[str, list[Cell]]:
             cells, key=lambda cell: cell.run_id
         ):  # in one order, or two sweeps could wait for each other
             held.enter_context(ledger.claimed(Path(cell.plain["out"]), cell.run_id, cell.name))
-            with contextlib.suppress(InputError):  # which the cell's own run will meet again
-                trainee = Trainee(cell)
-                done = ledger.read_record(cell.folder)
-                if trainee.done < trainee.total and (done is None or done["status"] != "done"):
-                    by_steps.setdefault(trainee.done, []).append(trainee)
+            try:
+                trainee, done = Trainee(cell), ledger.read_record(cell.folder)
+            except InputError:  # which the cell's own run will meet again
+                left.setdefault(OWN_RUN, []).append(cell)
+                continue
+            if changes_buffers(trainee.module.network):
+                left.setdefault("its network has buffers, which training may change", []).append(cell)
+            elif trainee.done < trainee.total and (done is None or done["status"] != "done"):
+                by_steps.setdefault(trainee.done, []).append(trainee)
         device = device_of(cells[0])
         for of in by_steps.values():
             if len(of) == 1:
-                left.setdefault("no other has come as far", []).append(of[0].cell)
+                left.setdefault("no other is left to be trained with it", []).append(of[0].cell)
                 continue
             if reason := _together(of, device, signals):
                 left.setdefault(reason, []).extend(each.cell for each in of)
@@ -132,7 +158,7 @@ def _together(trainees: Sequence[Trainee], device: torch.device, signals: Signal
         group = Group(trainees, device, signals)
         group.train()
     except InputError:
-        return "one of them cannot be trained; its own run says why"
+        return OWN_RUN
     except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
         return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
     finally:

@@ -10,17 +10,18 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from highlight_lit.config.identity import as_plain
 from highlight_lit.config.launch import composed
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.models.highlight_net import HighlightNet
+from highlight_lit.models.losses import HingesL1
 from highlight_lit.runs.ledger import records
 from highlight_lit.signals import Signals
 from highlight_lit.training.callbacks.checkpoints import AtomicCheckpointIO, read_checkpoint
 from highlight_lit.training.progress import Progress
-from highlight_lit.training.stacked.cells import why_alone
+from highlight_lit.training.stacked.cells import cell_of, why_alone
 from highlight_lit.training.stacked.stack import Stack
 from highlight_lit.training.stacked.sweep import train_stacked
 from highlight_lit.training.train import train
@@ -84,8 +85,11 @@ def test_every_step_and_weight_of_a_member_is_that_of_its_cell_alone(
         train(cell("alone", *each)[0])
     alone = list(losses.values())
     losses.clear()
-    train_stacked([cell("stacked", *each) for each in words], None, "always")
+    jobs = [cell("stacked", *each) for each in words]
+    train_stacked(jobs, None, "always")
     stacked = list(losses.values())
+    for config, _ in jobs:
+        assert train(config)["stacked"] == len(CELLS)  # it ends as any run does
     assert [len(of) for of in alone] == [50, 50, 50]
     for of in alone:
         assert len([other for other in stacked if other == pytest.approx(of, rel=near, abs=0)]) == 1
@@ -141,7 +145,7 @@ def test_a_checkpoint_of_a_member_is_what_lightning_would_have_written(
         assert [entry["lr"] for entry in of[0]] == [entry["lr"] for entry in of[1]]
 
 
-def test_a_member_whose_loss_is_no_number_is_left_to_its_own_run_and_the_others_go_on(
+def test_a_member_whose_loss_is_not_finite_is_left_to_its_own_run_and_the_others_go_on(
     cell: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cells = [cell("runs", "topic=topic01", f"seed={seed}") for seed in (0, 1)]
@@ -187,6 +191,22 @@ def test_a_stack_that_is_stopped_goes_on_where_it_was(
     assert all(torch.equal(expected[run][name], found[run][name]) for run in expected for name in expected[run])
 
 
+class Switched(HingesL1):
+    """A loss with a switch that one of its numbers sets."""
+
+    def __init__(self, beta: float, m_s: float, m_var: float) -> None:
+        super().__init__(beta, m_s, m_var)
+        self.on = m_s > 0
+
+
+class Normed(HighlightNet):
+    """A network with statistics of its own, which training changes."""
+
+    def __init__(self, Dv: int, Da: int, d: int, fusion: Any, context: Any, pooling: Any) -> None:
+        super().__init__(Dv, Da, d, fusion, context, pooling)
+        self.norm = nn.BatchNorm1d(1)
+
+
 class Deciding(HighlightNet):
     """A network that looks at a number to decide what to do, which no stack can."""
 
@@ -206,6 +226,7 @@ class Deciding(HighlightNet):
         ("trainer.max_epochs=-1", "trainer.max_epochs is not set"),
         ("callbacks=[last,lr_monitor]", "callbacks: LearningRateMonitor"),
         ("data.validation=0.3", "data.validation"),
+        ("data.store=stream", None),
         ("compile=true", None),
         ("experiment=guided", "teacher.method=recurrence_change"),
         ("optimizer.algorithm._target_=torch.optim.Adafactor", None),
@@ -227,8 +248,32 @@ def test_cells_that_cannot_be_stacked_are_run_one_by_one_and_it_is_said_why(
     assert quick_train(*words, "model._target_=tests.training.stacked.test_stacked.Deciding", multirun=True) == 0
     assert "one by one: 2 cells (RuntimeError: vmap" in capsys.readouterr().err
     assert quick_train(*words, "hydra.launcher.cpu=never", multirun=True) == 0
-    assert "one by one: 2 cells (one of them keeps a CPU busy" in capsys.readouterr().err
+    assert "one by one: 2 cells (a CPU is busy with a cell" in capsys.readouterr().err
     assert [record.get("stacked", 1) for record in records(tmp_path / "runs")] == [1, 1, 1, 1]
+
+
+def test_cells_that_differ_in_more_than_numbers_are_no_stack(cell: Callable[..., Any]) -> None:
+    words = (
+        "topic=topic01",
+        "loss._target_=tests.training.stacked.test_stacked.Switched",
+        "loss.beta=1",
+        "loss.m_var=0.1",
+    )
+    kinds = [cell_of(*cell("runs", *words, f"loss.m_s={m_s}"), {}) for m_s in (0.5, 0.4, 0)]
+    assert len({of.kind for of in kinds if of is not None}) == 2
+
+
+def test_what_is_wrong_with_a_cell_is_left_to_its_own_run_and_the_others_are_trained(
+    cell: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = [cell("runs", "topic=topic01", f"seed={seed}") for seed in (0, 1)]
+    buffers = "model._target_=tests.training.stacked.test_stacked.Normed"
+    bad = [("model.d=-3",), ("trainer.accelerator=none",), (buffers,), (buffers, "seed=1"), ("topic=none",)]
+    train_stacked([*good, *(cell("runs", "topic=topic01", *words) for words in bad)], None, "always")
+    assert len(weights(tmp_path / "runs")) == 2
+    said = capsys.readouterr().err
+    assert "its own run says what is wrong" in said
+    assert "one by one: 2 cells (its network has buffers, which training may change)" in said
 
 
 def test_a_sweep_is_stacked_by_one_flag_and_done_once(
