@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import tomllib
+from argparse import ArgumentParser
 from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from highlight_lit.app.command import app_arguments, offered
 from highlight_lit.cli import main
 from highlight_lit.config.launch import composed
 from tests.docs.made import corpora, everything
@@ -161,6 +163,11 @@ def check(command: str) -> str:
         with pytest.raises(SystemExit) as ended, redirect_stdout(io.StringIO()):
             import_module(words[2]).main(["--help"])
         assert ended.value.code == 0
+    elif words[:2] == ["highlight-lit", "app"]:
+        parser = ArgumentParser()
+        app_arguments(parser)
+        options = parser.parse_args([str(path) for word in words[2:] for path in sorted(Path().glob(word)) or [word]])
+        assert offered(options.checkpoint, options.runs or Path("runs"))
     else:
         assert words[:1] == ["highlight-lit"], f"{command}: nothing here knows how to look at it"
         keys = [shortened(word).split(",")[0] if "=" in word else word for word in words[2:] if word != "-m"]
