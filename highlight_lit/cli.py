@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from highlight_lit import __version__
+from highlight_lit.app.command import app_arguments, run_app
 from highlight_lit.data import synthetic
 from highlight_lit.data.importers.commands import add_sources
 from highlight_lit.errors import InputError, Interrupted, raised_signals
@@ -111,6 +112,9 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     export = verbs.add_parser("export", help="a trained detector for another runtime, or as a folder that travels")
     export_arguments(export)
     export.set_defaults(run=run_export)
+    app = verbs.add_parser("app", help="a page on this machine: drop a video, see its scores and its reel")
+    app_arguments(app)
+    app.set_defaults(run=run_app)
     for name, purpose in MEDIA_VERBS.items():
         media.add_verb(name, verbs.add_parser(name, help=purpose))
     return parser

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "highlight_lit"
 ONLY = {
     "hydra": ("config/", "plugins/", "training/entry.py", "runs/sweep.py"),
     "wandb": ("runs/logging/tracking.py",),
+    "gradio": ("app/page.py",),
     "h5py": ("data/shards/", "data/importers/"),
     "xxhash": ("data/shards/",),
     "pytorch_lightning": ("data/datamodule.py", "training/", "runs/logging/", "inference/"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,9 @@ from highlight_lit.text import a_few, say
 
 if TYPE_CHECKING:
     from highlight_lit.inference.detector import Detector
+    from highlight_lit.inference.features import VideoFeatures
     from highlight_lit.inference.video_scores import VideoScores
+    from highlight_lit.media.output.segments import Segment
 
 HIGHLIGHT_SHARE, HIGHLIGHT_S = 0.25, 30.0  # of a video, and seconds at most, where --seconds says nothing
 ALL = "scores.csv"  # of several videos, as `train` and `evaluate` write theirs
@@ -133,15 +135,32 @@ def _of_videos(args: argparse.Namespace, detector: Detector) -> Found:
 
 
 def _of_features(args: argparse.Namespace, detector: Detector) -> Found:
-    import numpy as np
-
     from highlight_lit.inference.features import videos_of
-    from highlight_lit.inference.video_scores import scores_of_clips
 
     videos = videos_of(args.features, detector.streams)
-    length = 1.0 if args.clip_seconds is None else args.clip_seconds
     if args.clip_seconds is None:
         say("note: clips are taken as 1 s each; --clip-seconds says otherwise", file=sys.stderr)
+    for scores in scores_of_features(videos, detector, args.clip_seconds or 1.0):
+        yield _folder(args), scores.video, scores
+
+
+def scores_of_features(
+    videos: Iterable[VideoFeatures], detector: Detector, clip_seconds: float
+) -> Iterator[VideoScores]:
+    """Score videos by their features.
+
+    Args:
+        videos: As `videos_of` finds them.
+        detector: Trained.
+        clip_seconds: Length of a clip.
+
+    Raises:
+        InputError: A file that cannot be read, or features that this detector does not take.
+    """
+    import numpy as np
+
+    from highlight_lit.inference.video_scores import scores_of_clips
+
     for video in videos:
         where = f"--features {video.files[0][1]}"
         rows = video.read(detector.streams)
@@ -149,10 +168,10 @@ def _of_features(args: argparse.Namespace, detector: Detector) -> Found:
             logits = detector.logits(rows.get("visual"), rows.get("audio"))
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
-        start = length * np.arange(len(logits))
+        start = clip_seconds * np.arange(len(logits))
         audio_mask = np.full(len(logits), "audio" in rows)
-        span = np.stack([start, start + length], axis=1)
-        yield _folder(args), video.name, scores_of_clips(video.name, detector.topic, span, logits, audio_mask)
+        span = np.stack([start, start + clip_seconds], axis=1)
+        yield scores_of_clips(video.name, detector.topic, span, logits, audio_mask)
 
 
 def _of_corpus(args: argparse.Namespace, detector: Detector) -> Found:
@@ -176,12 +195,10 @@ def _of_corpus(args: argparse.Namespace, detector: Detector) -> Found:
 def _write(args: argparse.Namespace, folder: Path, stem: str, scores: VideoScores) -> None:
     """Write the files of a video."""
     from highlight_lit.media.output.scores_file import write_scores_csv, write_scores_json
-    from highlight_lit.media.output.segments import choose_segments
     from highlight_lit.media.output.timeline import draw_timeline
 
     written = _names(args, folder, stem)
-    seconds = min(HIGHLIGHT_S, HIGHLIGHT_SHARE * scores.duration) if args.seconds is None else args.seconds
-    highlights = choose_segments(scores.score, scores.span, seconds, args.shortest, args.merge, scores.logit)
+    highlights = highlights_of(scores, args.seconds, args.shortest, args.merge)
     write_scores_json(written[0], scores, highlights)
     write_scores_csv(written[1], scores)
     draw_timeline(written[2], scores, highlights)
@@ -191,6 +208,17 @@ def _write(args: argparse.Namespace, folder: Path, stem: str, scores: VideoScore
         video = next(path for path in args.video if path.stem == stem and (args.out or path.parent) == folder)
         write_page(written[3], video, scores, highlights)
     say(*written)
+
+
+def highlights_of(
+    scores: VideoScores, seconds: float | None = None, shortest: float = 3.0, merge: float = 2.0
+) -> list[Segment]:
+    """The segments that are marked: `choose_segments` of so many seconds, or of a quarter of the video, 30 s at most."""
+    from highlight_lit.media.output.segments import choose_segments
+
+    if seconds is None:
+        seconds = min(HIGHLIGHT_S, HIGHLIGHT_SHARE * scores.duration)
+    return choose_segments(scores.score, scores.span, seconds, shortest, merge, scores.logit)
 
 
 def _write_all(path: Path, several: Sequence[VideoScores]) -> None:

@@ -188,9 +188,8 @@ def run_reel(args: argparse.Namespace) -> int:
 def _segments(args: argparse.Namespace) -> list[Segment]:
     """The segments of the reel, their ends at shot changes where there are any nearby."""
     from highlight_lit.inference.raw_video import score_video
-    from highlight_lit.media.io.shots import shot_changes
     from highlight_lit.media.output.scores_file import check_same_video, read_scores
-    from highlight_lit.media.output.segments import choose_segments, snap_to_shots
+    from highlight_lit.media.output.segments import choose_segments
 
     if args.scores is not None:
         read = read_scores(args.scores, args.video, args.video_id)
@@ -203,8 +202,18 @@ def _segments(args: argparse.Namespace) -> list[Segment]:
         scored = score_video(args.video, detector, args.visual_weights, args.audio_weights, args.audio_pca)
         span, score, logit = scored.span, scored.score, scored.logit
     segments = choose_segments(score, span, args.seconds, args.shortest, args.merge, logit)
-    shots = shot_changes(args.video, [side for each in segments for side in (each.start, each.end)])
-    return snap_to_shots(segments, shots, min(args.seconds, span[-1, 1]), args.shortest, float(span[-1, 1]))
+    return at_shots(args.video, segments, float(span[-1, 1]), args.seconds, args.shortest)
+
+
+def at_shots(
+    video: Path, segments: Sequence[Segment], end: float, seconds: float, shortest: float = 3.0
+) -> list[Segment]:
+    """Segments of a video that ends at `end`, moved as `snap_to_shots` does to the shot changes that are in it."""
+    from highlight_lit.media.io.shots import shot_changes
+    from highlight_lit.media.output.segments import snap_to_shots
+
+    shots = shot_changes(video, [side for each in segments for side in (each.start, each.end)])
+    return snap_to_shots(segments, shots, min(seconds, end), shortest, end)
 
 
 Verb = tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]

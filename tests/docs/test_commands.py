@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import tomllib
+from argparse import ArgumentParser
 from contextlib import redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
@@ -17,6 +18,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from highlight_lit.app.command import app_arguments, offered
 from highlight_lit.cli import _parser, main
 from highlight_lit.config.launch import composed
 from tests.docs.made import corpora, everything
@@ -169,6 +171,11 @@ def check(command: str) -> str:
             known = {"--profile": "profiles", "--study": "studies"}.get(option)
             assert known is None or (ROOT / "experiments" / known / f"{name}.yaml").is_file(), command
             assert known or option == "--corpus", command
+    elif words[:2] == ["highlight-lit", "app"]:
+        parser = ArgumentParser()
+        app_arguments(parser)
+        options = parser.parse_args([str(path) for word in words[2:] for path in sorted(Path().glob(word)) or [word]])
+        assert offered(options.checkpoint, options.runs or Path("runs"))
     else:
         assert words[:1] == ["highlight-lit"], f"{command}: nothing here knows how to look at it"
         if words[1] not in HYDRA or (words[1] == "extract" and "-m" not in words):

@@ -16,9 +16,7 @@ from typing import Any
 import numpy as np
 
 from highlight_lit.files import write_text
-from highlight_lit.inference.raw_video import VideoScores
-from highlight_lit.media.io.decode import Source
-from highlight_lit.media.output.reel import cut_reel
+from highlight_lit.inference.video_scores import VideoScores
 from highlight_lit.media.output.scores_file import facts
 from highlight_lit.media.output.segments import Segment
 
@@ -28,19 +26,19 @@ _LARGEST = 40 << 20
 _PREVIEW_HEIGHT = 360
 
 
-def write_page(path: Path, video: Path, scores: VideoScores, highlights: Sequence[Segment]) -> None:
+def write_page(path: Path, video: Path | None, scores: VideoScores, highlights: Sequence[Segment]) -> None:
     """Write the page.
 
     Args:
         path: The new file.
-        video: Put into the page, encoded again if browsers do not play it or it is over 40 MB.
+        video: Put into the page, encoded again if browsers do not play it or it is over 40 MB; None: a curve alone.
         scores: Its scores.
         highlights: Its chosen segments.
 
     Raises:
         InputError: The video cannot be read or the page not written.
     """
-    kind, content = _playable(video, scores.duration)
+    kind, content = ("", b"") if video is None else _playable(video, scores.duration)
     data: dict[str, Any] = {
         **facts(scores, highlights),
         "spans": np.round(scores.span, 3).tolist(),
@@ -76,6 +74,9 @@ def _inert_json(value: Any) -> str:
 
 def _playable(video: Path, duration: float) -> tuple[str, bytes]:
     """A media type and bytes that browsers play."""
+    from highlight_lit.media.io.decode import Source  # PyAV, which a curve alone does not need
+    from highlight_lit.media.output.reel import cut_reel
+
     container = {".mp4": "mp4", ".m4v": "mp4", ".webm": "webm"}.get(video.suffix.lower())
     with Source(video) as source:
         codec = source.video.codec_context.name

@@ -216,6 +216,21 @@ def test_a_curve_whose_p_is_1_everywhere_can_be_read_and_p_stands_at_the_pointer
 
 
 @NEEDS_BROWSER
+def test_without_a_video_the_curve_stands_alone_and_a_click_moves_its_cursor(browser, tmp_path):
+    scores = dataclasses.replace(scored(Path("walk"), 12), level=np.zeros((12, 0), np.float32))
+    write_page(tmp_path / "page.html", None, scores, [Segment(2, 5, 0.9)])
+    browser.events.clear()
+    browser.ask("Page.navigate", url=(tmp_path / "page.html").as_uri())
+    browser.wait("document.readyState === 'complete' && document.getElementById('chart').width > 300")
+    assert browser.value("getComputedStyle(document.getElementById('video')).display") == "none"
+    assert browser.value("document.getElementById('level')") is None
+    box = browser.value("(b => [b.left, b.top, b.width])(document.getElementById('chart').getBoundingClientRect())")
+    browser.mouse(box[0] + 34 + 0.5 * (box[2] - 42), box[1] + 60, "mouseMoved", "mousePressed", "mouseReleased")
+    browser.wait("document.getElementById('chart').getAttribute('aria-valuetext').startsWith('0:06.0')")
+    assert [event for event in browser.events if event["method"] in ("Runtime.exceptionThrown", "Log.entryAdded")] == []
+
+
+@NEEDS_BROWSER
 def test_highlights_are_listed_and_marked_and_a_click_plays_them(browser, plain_page):
     browser.open(plain_page)
     data = browser.value("JSON.parse(document.getElementById('data').textContent).highlights")
