@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.inference.detector import load_detector
 from highlight_lit.methods.recurrence.recurrence_change import ranks, standard, teach
 from highlight_lit.methods.videos import view
+from highlight_lit.training.entry import main as train
 from highlight_lit.training.guided import targets
 from highlight_lit.training.module import HighlightModule
 
@@ -31,8 +33,20 @@ def guided_record(runs: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.fixture(scope="module")
+def first_stage(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of results with the runs of the first stage, which are the same in each test."""
+    out = tmp_path_factory.mktemp("guided") / "runs"
+    assert train([f"data.root={small_corpus}", f"out={out}", "topic=topic01", "tau=8", "model.d=8", "logger=none",
+                  "evaluate.draws=10", *GUIDED]) == 0  # fmt: skip
+    shutil.rmtree(out / guided_record(out)["id"])
+    return out
+
+
 @pytest.fixture
-def guided(quick_train: Train, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+def guided(quick_train: Train, first_stage: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    shutil.copytree(first_stage, tmp_path / "runs")
+
     def run(*words: str) -> dict[str, Any]:
         assert quick_train(*GUIDED, *words) == 0
         return guided_record(tmp_path / "runs")
@@ -85,8 +99,11 @@ def test_no_label_of_a_clip_is_read_before_the_detector_is_judged(
 
 
 def test_stopped_in_its_second_stage_it_ends_with_the_same_weights(
-    quick_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick_train: Train, first_stage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in ("whole", "cut"):
+        shutil.copytree(first_stage, tmp_path / name)
+
     def weights(runs: Path) -> dict[str, torch.Tensor]:
         path = runs / guided_record(runs)["id"] / "last.ckpt"
         found: dict[str, torch.Tensor] = torch.load(path, weights_only=True)["state_dict"]
@@ -146,7 +163,8 @@ def test_folds_of_a_sweep_are_one_row_of_its_table(
     assert not tested[0] & tested[1]
 
 
-def test_results_that_were_moved_are_gone_on_from(quick_train: Train, tmp_path: Path) -> None:
+def test_results_that_were_moved_are_gone_on_from(quick_train: Train, first_stage: Path, tmp_path: Path) -> None:
+    shutil.copytree(first_stage, tmp_path / "first")
     assert quick_train(*GUIDED, f"out={tmp_path / 'first'}") == 0
     (tmp_path / "first").rename(tmp_path / "moved")
     assert quick_train(*GUIDED, "seed=1", f"out={tmp_path / 'moved'}") == 0

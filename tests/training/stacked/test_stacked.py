@@ -202,8 +202,8 @@ class Switched(HingesL1):
 class Normed(HighlightNet):
     """A network with statistics of its own, which training changes."""
 
-    def __init__(self, Dv: int, Da: int, d: int, fusion: Any, context: Any, pooling: Any) -> None:
-        super().__init__(Dv, Da, d, fusion, context, pooling)
+    def __init__(self, Dv: int, Da: int, d: int, fusion: Any, context: Any, pooling: Any, dropout: float) -> None:
+        super().__init__(Dv, Da, d, fusion, context, pooling, dropout)
         self.norm = nn.BatchNorm1d(1)
 
 
