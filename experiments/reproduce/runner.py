@@ -9,10 +9,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from types import FrameType
 from typing import Any
 
@@ -91,22 +92,25 @@ def _drain(
 ) -> None:
     """Feed a pool until nothing waits, or until one of its processes dies, which breaks it."""
     under_way: dict[Future[dict[str, Any]], Cell] = {}
+    # Not `concurrent.futures.wait`: a signal that is raised there leaves futures locked, and the pool waits for them.
+    ended: SimpleQueue[Future[dict[str, Any]]] = SimpleQueue()
     while waiting or under_way:
         while waiting and len(under_way) < workers:
             cell = waiting.pop()
-            under_way[pool.submit(_train, {**cell.config, "out": str(out)})] = cell
-        ended, _ = wait(under_way, return_when=FIRST_COMPLETED)
-        for future in ended:
-            cell = under_way.pop(future)
-            try:
-                outcome = future.result()
-            except BrokenProcessPool:
-                failures[cell.text] = "its process died (killed, or out of memory)"
-                failures.update({other.text: failures[cell.text] for other in under_way.values()})
-                return
-            if "error" in outcome:
-                failures[cell.text] = outcome["error"]
-            progress.show(cell, outcome)
+            future = pool.submit(_train, {**cell.config, "out": str(out)})
+            under_way[future] = cell
+            future.add_done_callback(ended.put)
+        future = ended.get()
+        cell = under_way.pop(future)
+        try:
+            outcome = future.result()
+        except BrokenProcessPool:
+            failures[cell.text] = "its process died (killed, or out of memory)"
+            failures.update({other.text: failures[cell.text] for other in under_way.values()})
+            return
+        if "error" in outcome:
+            failures[cell.text] = outcome["error"]
+        progress.show(cell, outcome)
 
 
 def _train(plain: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def whole_video_logits(network: Callable[..., Any], bags: Bags) -> Tensor:
     """Logits z (T,) of the clips of a batch of one video, whole.
 
     Args:
-        network: Takes visual, audio, mask and heard.
+        network: Takes visual, audio, mask and audio_mask.
         bags: As `whole_video` or `bag_of_rows` make them.
     """
     z: Tensor = network(bags.visual, bags.audio, bags.mask, bags.audio_mask).z[0]
@@ -63,7 +63,7 @@ def bag_of_rows(
             rows["audio"] = torch.zeros(1, clips, streams["audio"].width)
         mask = np.full(clips, "audio" in found) if audio_mask is None else np.asarray(audio_mask, bool)
         if mask.shape != (clips,):
-            raise InputError(f"heard: shape {mask.shape}, expected ({clips},)")
+            raise InputError(f"audio_mask: shape {mask.shape}, expected ({clips},)")
         rows["audio_mask"] = torch.from_numpy(mask)[None]
     return make_bags(rows, torch.tensor([clips]), positive=0)
 

@@ -185,7 +185,7 @@ class HighlightModule(pl.LightningModule):
         self._log()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the measures in progress; weights that are no numbers are not kept."""
+        """Keep the measures in progress; weights that are not finite are not kept."""
         checkpoint["progress"] = self.progress.state_dict()
         self._log()
 

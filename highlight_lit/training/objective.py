@@ -14,7 +14,7 @@ from highlight_lit.models.highlight_net import Detection
 Objective = Callable[[nn.Module, nn.Module, Bags], dict[str, Tensor]]
 
 # What they brought stands in experiments/results/gpu.md; what a version of torch does not know is left out.
-WISHES: dict[str, Any] = {
+OPTIONS: dict[str, Any] = {
     # A step of so small a network is over before Python has started its kernels one by one; a graph starts them at once.
     "triton.cudagraphs": True,
     # Sums over the fusion's R products and softmax over four gates are spelled out and fused with what is around them.
@@ -45,6 +45,6 @@ def compiled() -> Objective:
     """`objective`, compiled when it is first called, and once for all networks of a kind."""
     torch._dynamo.config.cache_size_limit = MOST_VERSIONS  # torch 2.7 calls it recompile_limit too
     known = torch._inductor.list_options()
-    options = {name: value for name, value in WISHES.items() if name in known}
+    options = {name: value for name, value in OPTIONS.items() if name in known}
     made: Objective = torch.compile(objective, options=options)
     return made

@@ -214,8 +214,9 @@ def pack(root: Path, streams: dict[str, Stream], now: Mapping[str, Sidecar]) -> 
     Returns:
         Ids of the videos that were brought up to date.
     """
-    for left in [*root.glob(".shard-*.tmp"), *root.glob(".*.json.*.tmp"), *(root / PARTS).glob(".*.tmp")]:
-        left.unlink(missing_ok=True)
+    with locked(root / LOCK, f"{root}: packing"):  # or the manifest that labels are being written to would go
+        for left in [*root.glob(".shard-*.tmp"), *root.glob(".*.json.*.tmp"), *(root / PARTS).glob(".*.tmp")]:
+            left.unlink(missing_ok=True)
     for left in (root / PARTS).glob(f"{_SCRATCH}*"):
         shutil.rmtree(left, ignore_errors=True)
     shards = _packed(root)

@@ -11,10 +11,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from queue import SimpleQueue
 from types import FrameType
 from typing import TypeVar
 
@@ -119,35 +120,44 @@ def _run_pool(
     """Take items off `waiting` until it is empty, or until a process dies: then those in work become suspects."""
     with _pool(workers) as pool:
         running: dict[Future[Result], Item] = {}
+        done: SimpleQueue[Future[Result]] = SimpleQueue()
         while waiting or running:
             try:
                 while waiting and len(running) < workers:
-                    with _starting():
-                        running[pool.submit(work, waiting[-1])] = waiting[-1]
+                    running[_submit(pool, work, waiting[-1], done)] = waiting[-1]
                     waiting.pop()
             except BrokenProcessPool:
                 suspects += running.values()
                 return
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            broken = False
-            for future in done:
-                error = future.exception()
-                if isinstance(error, BrokenProcessPool):
-                    broken = True
-                    continue
-                item = running.pop(future)
-                yield item, error if isinstance(error, Exception) else future.result()
-            if broken:
+            future = done.get()
+            error = future.exception()
+            if isinstance(error, BrokenProcessPool):
                 suspects += running.values()
                 return
+            item = running.pop(future)
+            yield item, error if isinstance(error, Exception) else future.result()
+
+
+def _submit(
+    pool: ProcessPoolExecutor, work: Callable[[Item], Result], item: Item, done: SimpleQueue[Future[Result]]
+) -> Future[Result]:
+    """Have a process work on an item; the future is put into `done` when it has.
+
+    Not waited for by `concurrent.futures.wait`, which holds the futures' locks: a signal that is raised there would leave
+    them locked, and the pool waiting for them.
+    """
+    with _starting():
+        future = pool.submit(work, item)
+        future.add_done_callback(done.put)
+    return future
 
 
 def _run_alone(work: Callable[[Item], Result], item: Item) -> Result | Exception:
     with _pool(1) as pool:
+        done: SimpleQueue[Future[Result]] = SimpleQueue()
         try:
-            with _starting():
-                future = pool.submit(work, item)
-            return future.result()
+            _submit(pool, work, item, done)
+            return done.get().result()
         except BrokenProcessPool:
             return Crashed("the process died")
         except Exception as error:

@@ -1,4 +1,4 @@
-"""Choosing what goes into a reel: the seconds with the highest scores, in pieces that can be watched."""
+"""Choosing what goes into a reel: the seconds with the highest scores, in segments that can be watched."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def choose_segments(
         In the order of the video, their lengths summing to `seconds` or the video's length.
 
     Raises:
-        InputError: `seconds` is not above 0, `shortest` or `gap` is below 0 or no number, or the choice would take
+        InputError: `seconds` is not above 0, `shortest` or `gap` is below 0 or not finite, or the choice would take
             more than `MAX_STEPS` or `MAX_CHOICES`.
     """
     if not (np.isfinite(seconds) and seconds > 0):

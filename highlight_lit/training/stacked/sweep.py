@@ -126,9 +126,8 @@ def _train(cells: Sequence[Cell], signals: Signals) -> dict[str, list[Cell]]:
     left: dict[str, list[Cell]] = {}
     with contextlib.ExitStack() as held:
         by_steps: dict[int, list[Trainee]] = {}
-        for cell in sorted(
-            cells, key=lambda cell: cell.run_id
-        ):  # in one order, or two sweeps could wait for each other
+        # In one order, or two sweeps could wait for each other.
+        for cell in sorted(cells, key=lambda cell: cell.run_id):
             held.enter_context(ledger.claimed(Path(cell.plain["out"]), cell.run_id, cell.name))
             try:
                 trainee, done = Trainee(cell), ledger.read_record(cell.folder)
