@@ -1,7 +1,7 @@
 """Changed checkpoints, records, notes and data, read while every open file, process and socket is watched.
 
-A process of its own, since a watch cannot be taken off: `python -m tests.security.fuzz KIND FOLDER COUNT SEED` prints
-what came of it as JSON.
+A process of its own, since a watch cannot be taken off: `python -m tests.security.fuzz FOLDER COUNT SEED [KIND ...]`
+prints what came of each as a line of JSON.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import random
 import sys
 import sysconfig
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -219,28 +219,33 @@ def watch(folder: Path, touched: list[str]) -> None:
     sys.addaudithook(hook)
 
 
-def main(kind: str, folder: Path, count: int, seed: int) -> dict[str, Any]:
-    """Run so many cases; what came of them, what was wrong, and what was touched."""
-    os.chdir(folder)
+def main(root: Path, count: int, seed: int, kinds: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Run so many cases of each kind, in a folder of its name; what came of them, what was wrong, what was touched."""
     OmegaConf.register_new_resolver("canary", lambda *given: resolved.append(given))
-    case = KINDS[kind](folder)
-    ends, wrong, touched = Counter[str](), list[str](), list[str]()
-    for number in range(-3, count):
-        if number == 0:  # what is imported late has been
-            watch(folder, touched)
-        try:
-            case(random.Random(f"{seed} {number}"))
-            ends["right"] += 1
-        except InputError as error:
-            ends["refused"] += 1
-            if "\n" in str(error) or len(str(error)) > 2000:
-                wrong.append(f"{number}: {str(error)[:300]!r}")
-        except Exception as error:
-            wrong.append(f"{number}: {type(error).__name__}: {str(error)[:300]}")
-            if os.environ.get("HIGHLIGHT_LIT_TRACEBACK") == "1":
-                raise
-    return {"ends": ends, "wrong": wrong, "touched": touched, "resolved": len(resolved)}
+    everything = list[str]()
+    watch(root, everything)
+    for kind in kinds:
+        os.chdir(root / kind)
+        case = KINDS[kind](root / kind)
+        ends, wrong = Counter[str](), list[str]()
+        for number in range(-3, count):
+            if number == 0:  # what is imported late has been
+                everything.clear()
+                resolved.clear()
+            try:
+                case(random.Random(f"{seed} {number}"))
+                ends["right"] += 1
+            except InputError as error:
+                ends["refused"] += 1
+                if "\n" in str(error) or len(str(error)) > 2000:
+                    wrong.append(f"{number}: {str(error)[:300]!r}")
+            except Exception as error:
+                wrong.append(f"{number}: {type(error).__name__}: {str(error)[:300]}")
+                if os.environ.get("HIGHLIGHT_LIT_TRACEBACK") == "1":
+                    raise
+        yield {"kind": kind, "ends": ends, "wrong": wrong, "touched": list(everything), "resolved": len(resolved)}
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))))
+    for found in main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:] or KINDS):
+        print(json.dumps(found), flush=True)

@@ -1,6 +1,6 @@
 """Files of any content end in one line or a right result, and touch nothing beside a scratch folder.
 
-HIGHLIGHT_LIT_FUZZ sets how many cases there are of each kind; each kind has a process of its own.
+HIGHLIGHT_LIT_FUZZ sets how many cases there are of each kind.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from highlight_lit.training.entry import main as train
 from tests.security.fuzz import KINDS
 from tests.security.made import Checkpoint
 
@@ -24,31 +24,35 @@ CASES = int(os.environ.get("HIGHLIGHT_LIT_FUZZ", "200"))
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def scratch(tmp_path: Path, small_corpus: Path, sound: Checkpoint, quick_train: Callable[..., int]) -> Path:
-    """A folder with a sound checkpoint, a run that is done, and the corpus of both."""
-    folder = tmp_path / "scratch"
-    shutil.copytree(small_corpus, folder / "corpus")
-    torch.save(sound, folder / "sound.ckpt")
-    assert quick_train("optimizer=paper", f"data.root={folder / 'corpus'}") == 0
-    [run] = (tmp_path / "runs").glob("[!.]*")
-    shutil.move(run, folder / "run")
-    (folder / "run" / "last.ckpt").rename(folder / "run" / "sound.ckpt")
-    return folder
-
-
-def fuzzed(kind: str, folder: Path, count: int, seed: int) -> dict[str, Any]:
-    words = [sys.executable, "-m", "tests.security.fuzz", kind, str(folder), str(count), str(seed)]
+@pytest.fixture(scope="module")
+def fuzzed(small_corpus: Path, sound: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What came of each kind, from one process: folders with a sound checkpoint, a run that is done, and their corpus."""
+    root = tmp_path_factory.mktemp("fuzzed")
+    first = root / next(iter(KINDS))
+    shutil.copytree(small_corpus, first / "corpus")
+    torch.save(sound, first / "sound.ckpt")
+    words = ["topic=topic01", "data.pairs=4", "tau=8", "model.d=8", "trainer.max_epochs=2", "logger=none",
+             "evaluate.draws=10", "optimizer=paper", f"data.root={first / 'corpus'}", f"out={root / 'runs'}"]  # fmt: skip
+    assert train(words) == 0
+    [run] = (root / "runs").glob("[!.]*")
+    shutil.move(run, first / "run")
+    shutil.rmtree(root / "runs")
+    (first / "run" / "last.ckpt").rename(first / "run" / "sound.ckpt")
+    for kind in KINDS:
+        if not (root / kind).exists():
+            shutil.copytree(first, root / kind)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "tests.security.fuzz", str(root), str(CASES), "0"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return {found["kind"]: found for found in map(json.loads, done.stdout.splitlines())}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_changed_file_ends_in_one_line_or_a_right_result_and_touches_nothing(kind: str, scratch: Path) -> None:
-    found = fuzzed(kind, scratch, CASES, seed=0)
+def test_a_changed_file_ends_in_one_line_or_a_right_result_and_touches_nothing(
+    kind: str, fuzzed: dict[str, Any]
+) -> None:
+    found = fuzzed[kind]
     assert found["wrong"] == []
     assert found["touched"] == []
     assert found["resolved"] == 0
