@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from types import FrameType
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
+END_S = 4.0  # that Python's own end may take once a command was stopped
 
 
 def main() -> int:
@@ -21,10 +23,20 @@ def main() -> int:
     try:
         from highlight_lit.cli import main as command
 
-        return command()
+        status = command()
+        if status > 128:  # stopped: a library's thread may wait for a lock that was left
+            _end_within(END_S, status)
+        return status
     finally:
         for number in _STOPS:
             signal.signal(number, signal.SIG_IGN)
+
+
+def _end_within(seconds: float, status: int) -> None:
+    """End at the latest then, however Python's own end goes."""
+    timer = threading.Timer(seconds, os._exit, [status])
+    timer.daemon = True
+    timer.start()
 
 
 def _end(signum: int, frame: FrameType | None) -> None:

@@ -16,7 +16,7 @@ from highlight_lit.text import one_line
 REPEAT_S = 3.0
 _LATER_S = 0.02  # until a signal that came within an import is looked at again
 # The files of frames that lose what is raised in them: of an import, and of what is called when an object is gone.
-_LOST = ("<frozen importlib._bootstrap>", weakref.__file__)
+_LOST = {"<frozen importlib._bootstrap>", weakref.__file__}
 
 
 class InputError(ValueError):
@@ -52,6 +52,11 @@ class Interrupted(BaseException):
 
     def __str__(self) -> str:
         return f"stopped by {signal.Signals(self.signum).name}; {self.then}"
+
+
+def put_off_within(file: str) -> None:
+    """Have signals wait as long as a function of a file is at work, since what calls it cannot take an exception."""
+    _LOST.add(file)
 
 
 def put_off(signum: int, frame: FrameType | None) -> bool:

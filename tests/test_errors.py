@@ -96,6 +96,39 @@ def test_a_signal_that_comes_while_an_object_is_cleared_away_is_not_lost(taken: 
             time.sleep(5)
 
 
+def test_a_signal_that_comes_while_hdf5_writes_waits_for_the_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from highlight_lit.data.shards.sink import Sink
+
+    (tmp_path / "a").touch()
+    with Sink(tmp_path / "a") as sink, pytest.raises(Interrupted), raised_signals():  # noqa: PT012
+        data = Loud(b"abc")
+        assert sink.write(data) == 3
+        time.sleep(5)
+    assert (tmp_path / "a").read_bytes() == b"abc"
+
+
+class Loud(bytes):
+    """Bytes whose length is asked for as a signal comes."""
+
+    def __len__(self) -> int:
+        signal.raise_signal(signal.SIGTERM)
+        return super().__len__()
+
+
+def test_a_command_that_was_stopped_ends_though_a_library_waits_for_a_lock() -> None:
+    code = (
+        "import sys, threading, signal, highlight_lit.cli, highlight_lit.__main__ as program\n"
+        "program.END_S = 0.5\n"
+        "highlight_lit.cli.main = lambda: 143\n"
+        "threading.Thread(target=threading.Lock().__enter__).start()\n"
+        "lock = threading.Lock(); lock.acquire(); threading.Thread(target=lock.acquire).start()\n"
+        "sys.exit(program.main())"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 143
+
+
 def test_a_signal_that_comes_when_all_is_done_changes_nothing() -> None:
     late = "import atexit, signal; atexit.register(signal.raise_signal, signal.SIGINT)"
     code = (

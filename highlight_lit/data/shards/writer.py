@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
@@ -16,6 +15,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from highlight_lit.data.shards.format import ALGORITHM, BLOCK_ROWS, FORMAT, VERSION
+from highlight_lit.data.shards.sink import Sink
 from highlight_lit.data.video import SPLITS, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import atomic_write
@@ -102,7 +102,7 @@ class ShardWriter:
         """Write the file under its temporary name."""
         if not self.ids:
             raise InputError(f"{self.path.name}: no video was added")
-        with _Sink(self._temporary) as sink:
+        with Sink(self._temporary) as sink:
             with h5py.File(sink, "w", libver=("v110", "v110")) as file:
                 file.attrs.update({"format": FORMAT, "version": VERSION, "clip_seconds": self.clip_seconds})
                 for name, stream in self.streams.items():
@@ -183,33 +183,3 @@ def _padded(score: NDArray[np.float32], annotators: int) -> NDArray[np.float32]:
 def _close(file: IO[bytes]) -> None:
     with suppress(OSError):  # of what could not be written the error was raised before
         file.close()
-
-
-class _Sink(io.FileIO):
-    """The file that the HDF5 library writes to.
-
-    The library crashes the process when a write fails as it closes a file. So none does: the first error is kept in
-    `failed`, and what is written from then on is dropped; the file is not going to be kept.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "r+")
-        self.failed: OSError | None = None
-
-    def write(self, data: Any) -> int:
-        """Write all of it, unless a write has failed."""
-        done = 0
-        try:
-            while done < len(data) and self.failed is None:
-                done += super().write(data[done:]) or 0
-        except OSError as error:
-            self.failed = error
-        return len(data)
-
-    def truncate(self, size: int | None = None) -> int:
-        """Give the file a size, unless a write has failed."""
-        try:
-            return super().truncate(size) if self.failed is None else size or 0
-        except OSError as error:
-            self.failed = error
-            return size or 0
