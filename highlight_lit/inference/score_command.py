@@ -37,7 +37,9 @@ def score_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", required=True, type=Path, help="a trained detector")
     parser.add_argument("--out", type=Path, help="folder for the results (default: the video's; ./scores of a corpus)")
     parser.add_argument("--seconds", type=float, help="seconds of highlights to mark (default: a quarter, at most 30)")
-    parser.add_argument("--html", action="store_true", help="write a page with the raw video and its curve, too")
+    parser.add_argument(
+        "--html", action="store_true", help="write a page with the curve too, over the raw video where there is one"
+    )
     choosing_arguments(parser)
     trust_argument(parser)
     weights_arguments(parser)
@@ -86,8 +88,6 @@ def _check_options(args: argparse.Namespace) -> None:
         if not 0 < args.clip_seconds <= MAX_CLIP_S:
             raise InputError(f"--clip-seconds {args.clip_seconds}: expected seconds, over 0 and at most {MAX_CLIP_S:g}")
     if not args.video:
-        if args.html:
-            raise InputError("--html: plays a raw video; leave it out with --features and --corpus")
         if any((args.visual_weights, args.audio_weights, args.audio_pca)):
             raise InputError("--visual-weights, --audio-weights, --audio-pca: of raw videos alone; leave them out")
 
@@ -205,7 +205,7 @@ def _write(args: argparse.Namespace, folder: Path, stem: str, scores: VideoScore
     if args.html:
         from highlight_lit.media.output.page import write_page
 
-        video = next(path for path in args.video if path.stem == stem and (args.out or path.parent) == folder)
+        video = next((path for path in args.video if path.stem == stem and (args.out or path.parent) == folder), None)
         write_page(written[3], video, scores, highlights)
     say(*written)
 

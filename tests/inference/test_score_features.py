@@ -84,9 +84,12 @@ def test_scores_of_a_corpus_are_judged_as_its_checkpoint_is(
 
 def test_scoring_features_needs_no_pyav(checkpoint: str, own: Path, tmp_path: Path) -> None:
     code = "import sys; sys.modules['av'] = None\nfrom highlight_lit.cli import main\nsys.exit(main(sys.argv[1:]))"
-    words = ["score", "--features", str(own), "--checkpoint", checkpoint, "--out", str(tmp_path / "out")]
+    words = ["score", "--features", str(own), "--checkpoint", checkpoint, "--out", str(tmp_path / "out"), "--html"]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=os.environ)
     assert done.returncode == 0, done.stderr
+    pages = [path.read_text() for path in (tmp_path / "out").glob("*.html")]  # a curve alone
+    assert len(pages) == 2
+    assert all('"curve"' in page and '"kind": ""' in page for page in pages)
 
 
 def bad_files(folder: Path) -> dict[str, Path]:
@@ -134,7 +137,6 @@ def test_features_that_cannot_be_scored_are_one_line(
     [
         ([], "expected raw videos, or --features FILE"),
         (["a.mp4", "--corpus", "c"], "one of them"),
-        (["--features", "a.npy", "--html"], "--html"),
         (["--features", "a.npy", "--videos", "b"], "--videos"),
         (["--features", "a.npy", "--clip-seconds", "0"], "--clip-seconds"),
         (["a/x.mp4", "a/x.mkv"], "a second video"),
