@@ -87,9 +87,8 @@ def _check_options(args: argparse.Namespace) -> None:
             raise InputError("--clip-seconds: of --features alone; leave it out")
         if not 0 < args.clip_seconds <= MAX_CLIP_S:
             raise InputError(f"--clip-seconds {args.clip_seconds}: expected seconds, over 0 and at most {MAX_CLIP_S:g}")
-    if not args.video:
-        if any((args.visual_weights, args.audio_weights, args.audio_pca)):
-            raise InputError("--visual-weights, --audio-weights, --audio-pca: of raw videos alone; leave them out")
+    if not args.video and any((args.visual_weights, args.audio_weights, args.audio_pca)):
+        raise InputError("--visual-weights, --audio-weights, --audio-pca: of raw videos alone; leave them out")
 
 
 def _folder(args: argparse.Namespace) -> Path:
