@@ -25,8 +25,8 @@ $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 14) else f"highlight-lit needs Python 3.11 to 3.13, {sys.executable} is {v[0]}.{v[1]}; name one: make PYTHON=python3.12")'
 	@echo "Making the virtual environment in $(VENV) ($$($(PYTHON) --version)); this takes a minute or two ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --no-compile --constraint $(CONSTRAINTS) torch
-	@$(BIN)/python -m pip install --quiet --no-compile --constraint $(CONSTRAINTS) --editable '.[$(EXTRAS)]'
+	@$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) torch
+	@$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[$(EXTRAS)]'
 	@touch $@
 
 demo: setup ## Make a synthetic corpus, train a topic in three ways, show the table and a picture (in ./demo)

@@ -20,7 +20,7 @@ from highlight_lit.training.entry import main as train
 from tests.security.fuzz import KINDS
 from tests.security.made import Checkpoint
 
-CASES = int(os.environ.get("HIGHLIGHT_LIT_FUZZ", "200"))
+CASES = int(os.environ.get("HIGHLIGHT_LIT_FUZZ", "100"))
 ROOT = Path(__file__).parents[2]
 
 
