@@ -47,11 +47,14 @@ def card_of(detector: Detector, record: Mapping[str, Any] | None, repository: st
         return (
             "\n\n".join([*lines, "## What it reaches\n\nNo record of its run was at hand when it was exported."]) + "\n"
         )
-    return "\n\n".join([*lines, _measures(record), _origin(detector, record)]) + "\n"
+    return "\n\n".join([*lines, _measures(detector, record), _origin(detector, record)]) + "\n"
 
 
-def _measures(record: Mapping[str, Any]) -> str:
+def _measures(detector: Detector, record: Mapping[str, Any]) -> str:
     """Every measure beside its levels, in percent."""
+    kept = record.get("kept", {}).get("checkpoint", detector.source.name)
+    if kept != detector.source.name:
+        return f"## What it reaches\n\nNot judged: the run kept {_text(kept)}, of another epoch, and its measures are of that one."
     evaluation = record.get("evaluation")
     if evaluation is None:
         return "## What it reaches\n\nThe corpus has no labels of this topic to judge it by."

@@ -52,8 +52,6 @@ def run_export(args: argparse.Namespace) -> int:
     record = read_record(beside)
     if record is not None and record["status"] != "done":
         record = None
-    if record is not None and record.get("kept", {}).get("checkpoint", detector.source.name) != detector.source.name:
-        record = {key: value for key, value in record.items() if key != "evaluation"}  # that of the one that was kept
     out = args.out or detector.source.with_name(f"{detector.source.stem}{FORMS[args.to]}")
     not_an_input(out, detector.source)
     if args.to == "safetensors":
@@ -73,7 +71,7 @@ def run_export(args: argparse.Namespace) -> int:
         need("export", "--to onnx", "onnx", "onnxscript", "onnxruntime")
     with atomic_write(out) as temporary:
         apart = _write_graph(temporary, detector, args.to, record)
-    say(f"{out}: logits as the checkpoint's within {apart:.1g}, at {', '.join(map(str, CHECKED))} clips")
+    say(f"{out}: z and p as the checkpoint's within {apart:.1g}, at {', '.join(map(str, CHECKED))} clips")
     return 0
 
 
@@ -89,10 +87,10 @@ def _need_torch(what: str) -> None:
 
 
 def _write_graph(path: Path, detector: Any, form: str, record: Mapping[str, Any] | None) -> float:
-    """Write a graph and run it; by how much its outputs differ from the detector's at most, in units of the largest.
+    """Write a graph and run it; by how much its z and p differ from the detector's at most, in units of the largest.
 
     Raises:
-        InputError: It has no such form, or its outputs differ by more than `TOLERANCE`.
+        InputError: It has no such form, or its z or p differ by more than `TOLERANCE`.
     """
     from highlight_lit import __version__
     from highlight_lit.export import graph
@@ -121,6 +119,6 @@ def _write_graph(path: Path, detector: Any, form: str, record: Mapping[str, Any]
                     worst = max(worst, float(apart)) if np.isfinite(apart) else np.inf
     if not worst <= TOLERANCE:
         raise InputError(
-            f"{detector.source}: as {form} its logits differ by {worst:.1g}; expected {TOLERANCE:g} at most"
+            f"{detector.source}: as {form} its scores differ by {worst:.1g}; expected {TOLERANCE:g} at most"
         )
     return worst

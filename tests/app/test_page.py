@@ -61,14 +61,6 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def runs(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("trained") / "runs"
-    small = ["data.pairs=4", "tau=8", "model.d=8", "trainer.max_epochs=1", "logger=none", "evaluate.draws=10"]
-    assert main(["train", f"data.root={small_corpus}", f"out={out}", "topic=topic01", *small]) == 0
-    return out
-
-
-@pytest.fixture(scope="module")
 def walk(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     corpus = Corpus(small_corpus)
     path = tmp_path_factory.mktemp("features") / "walk.npz"

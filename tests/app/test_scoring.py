@@ -18,14 +18,6 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 
 
-@pytest.fixture(scope="module")
-def runs(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("trained") / "runs"
-    small = ["data.pairs=4", "tau=8", "model.d=8", "trainer.max_epochs=1", "logger=none", "evaluate.draws=10"]
-    assert main(["train", f"data.root={small_corpus}", f"out={out}", "topic=topic01", *small]) == 0
-    return out
-
-
 @pytest.fixture
 def features(tmp_path: Path, corpus: Corpus) -> Path:
     """One video's features in each form."""

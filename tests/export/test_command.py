@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from torch.torch_version import TorchVersion
 
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.export import graph
 from highlight_lit.export.command import OLDEST_TORCH
 from highlight_lit.inference.detector import Detector
 from highlight_lit.training.entry import main as train
@@ -39,7 +42,7 @@ def test_graphs_carry_what_is_needed_to_use_them_and_nothing_of_this_machine(
 ) -> None:
     for form, name in (("torch-export", "a.pt2"), ("onnx", "a.onnx")):
         assert main(["export", str(run), "--to", form, "--out", str(tmp_path / name)]) == 0
-        assert capfd.readouterr().out.startswith(f"{tmp_path / name}: logits as the checkpoint's within ")
+        assert capfd.readouterr().out.startswith(f"{tmp_path / name}: z and p as the checkpoint's within ")
         assert str(Path(__file__).parents[2]).encode() not in (tmp_path / name).read_bytes()
     session = ort.InferenceSession(tmp_path / "a.onnx")
     of_onnx = session.get_modelmeta().custom_metadata_map
@@ -130,14 +133,39 @@ def test_a_missing_extra_is_one_line_that_names_it(
 
 
 @graphs
+@pytest.mark.parametrize(
+    ("change", "apart"), [(lambda z, p: (z + 0.01, p), "0.01"), (lambda z, p: (z, p + 0.02), "0.02"), (lambda z, p: (z * np.nan, p), "inf")]
+)  # fmt: skip
 def test_a_graph_that_scores_otherwise_is_not_left(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    logits: Callable[..., np.ndarray] = Detector.logits
-    monkeypatch.setattr(Detector, "logits", lambda *given: logits(*given) + 0.01)
+    change: Callable[..., Any], apart: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    runner = graph.runner_of
+
+    def wrong(path: Path, form: str) -> Any:
+        right = runner(path, form)
+        return lambda values: change(*right(values))
+
+    monkeypatch.setattr(graph, "runner_of", wrong)
     assert main(["export", str(run), "--to", "torch-export", "--out", str(tmp_path / "a.pt2")]) == 2
-    assert "as torch-export its logits differ by 0.01" in capfd.readouterr().err
+    assert f"as torch-export its scores differ by {apart}" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_card_tells_measures_of_its_own_weights_alone(run: Path, tmp_path: Path) -> None:
+    record = json.loads((run / "record.json").read_text())
+    record["kept"] = {"checkpoint": "best.ckpt", "epoch": 0, "monitor": "train/loss", "value": 0.5}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "record.json").write_text(json.dumps(record))
+    for name in ("last.ckpt", "best.ckpt"):
+        shutil.copy(run / "last.ckpt", tmp_path / "run" / name)
+        words = ["export", str(tmp_path / "run" / name), "--to", "safetensors", "--out", str(tmp_path / name[:4])]
+        assert main(words) == 0
+    primary = record["evaluation"]["primary"]
+    assert primary in (tmp_path / "best" / "README.md").read_text()
+    card = (tmp_path / "last" / "README.md").read_text()
+    assert primary not in card
+    assert "Not judged: the run kept best.ckpt" in card
 
 
 def test_an_old_pytorch_is_one_line(

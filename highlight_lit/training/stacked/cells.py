@@ -159,6 +159,8 @@ class Trainee(Member):
         self.done, self.seconds = 0, 0.0
         found = resumable(cell.folder, module, plain["trainer"]["precision"])
         if found is not None:
+            if plain["trainer"]["precision"] == "64-true":
+                module.double()  # before, or the checkpoint's last digits would go
             restore(self, read_checkpoint(found))
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -90,7 +91,7 @@ class Group:
                 self._leave(everyone=due)
                 saved = time.monotonic() if due else saved
             if stop:
-                raise Interrupted(self.signals.received or 15)
+                raise Interrupted(self.signals.received or signal.SIGTERM)
 
     @property
     def _members(self) -> list[Trainee]:

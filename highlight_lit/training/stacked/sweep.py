@@ -89,9 +89,11 @@ def _pays_not(cells: Sequence[Cell], cpu: str) -> str | None:
     if len(cells) == 1:
         return "no other has a network of its shapes"
     if device_of(cells[0]).type == "cpu" and cpu != "always":
+        if cpu == "never":
+            return "hydra.launcher.cpu=never"
         plain = cells[0].plain
         work = _needs(cells[0])[0] * 2 * plain["data"]["pairs"] * plain["tau"]
-        if cpu == "never" or work > CPU_WORK:
+        if work > CPU_WORK:
             return "a CPU is busy with a cell, stacking does not pay; hydra.launcher.cpu=always does it all the same"
     return None
 
