@@ -6,7 +6,6 @@ import os
 import pickle
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -69,17 +68,16 @@ def test_a_key_that_is_not_there_is_refused_in_a_further_cell_too(loader: Config
         quick.load_sweep_config(master(loader), [*BASE, "nosuch=1"])
 
 
-def test_a_further_cell_takes_a_fraction_of_the_time(loader: ConfigLoader) -> None:
-    quick, of = CellLoader(loader), master(loader)
-
-    def took(load: Callable[[DictConfig, list[str]], DictConfig]) -> float:
-        begun = time.process_time()
-        for seed in range(5):
-            load(of, [*BASE, f"seed={seed}"])
-        return time.process_time() - begun
-
-    took(quick.load_sweep_config)
-    assert took(quick.load_sweep_config) < took(loader.load_sweep_config) / 5
+def test_hydra_composes_the_first_of_the_cells_that_differ_in_a_number_alone(
+    loader: ConfigLoader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hydra takes 0.1 s for a cell, a copy 0.01 s."""
+    quick, of, composed = CellLoader(loader), master(loader), []
+    compose = loader.load_sweep_config
+    monkeypatch.setattr(loader, "load_sweep_config", lambda *given: composed.append(given) or compose(*given))
+    for seed in range(5):
+        assert quick.load_sweep_config(of, [*BASE, f"seed={seed}"]).seed == seed
+    assert len(composed) == 1
 
 
 def test_done_before_imports_nothing_of_training(

@@ -62,10 +62,10 @@ def test_smrs_takes_no_longer_for_a_video_of_many_hours_than_for_512_clips() -> 
         x = np.random.default_rng(0).normal(size=(n, 16)).astype(np.float32)
         span = np.stack([np.arange(n), np.arange(1, n + 1)], 1).astype(np.float64)
         video = Clips("v", float(n), span, x)
-        started = time.perf_counter()
+        started = time.process_time()
         (scores,) = smrs.score(Videos("t", (), (), (), (video,)))
         assert scores.shape == (n,)
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     assert seconds(20_000) < 5 * seconds(600) + 1.0
 
