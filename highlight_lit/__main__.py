@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -9,6 +10,7 @@ import threading
 from types import FrameType
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
+COLLECT_AFTER = 20_000  # objects; after 700, as Python does, it goes through all of PyTorch's again and again while that is imported
 END_S = 4.0  # that Python's own end may take once a command was stopped
 
 
@@ -20,6 +22,7 @@ def main() -> int:
     """
     for number in _STOPS:
         signal.signal(number, _end)
+    gc.set_threshold(COLLECT_AFTER)
     try:
         from highlight_lit.cli import main as command
 
@@ -30,6 +33,7 @@ def main() -> int:
     finally:
         for number in _STOPS:
             signal.signal(number, signal.SIG_IGN)
+        gc.freeze()  # what is left goes with the process: to look through it would take a second
 
 
 def _end_within(seconds: float, status: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,12 @@ from highlight_lit.training.entry import main as train
 # How long an example takes says how busy the machine is, and nothing about the product.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+# What is imported stays: Python need not go through a million objects again and again to find that out.
+gc.set_threshold(20_000)
+# Under nohup, and in the background of a shell, signals are ignored, by every process that a test starts too.
+for _number in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 

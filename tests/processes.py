@@ -7,9 +7,13 @@ import gc
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+
+from tests import preloaded
 
 FAILED = 99  # exit status of work that raised
 
@@ -50,6 +54,34 @@ def exit_status(process: int) -> int:
     """Wait for a process; its exit status as shells give it, 128 and more for a signal."""
     code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
     return code if code >= 0 else 128 - code
+
+
+@cache
+def _preloaded() -> tuple[str, ...]:
+    """A Python that has imported PyTorch and Lightning; its server ends with this process, which holds its input."""
+    socket = Path(tempfile.mkdtemp(prefix="python-")) / "socket"
+    server = subprocess.Popen(
+        [sys.executable, preloaded.__file__, "serve", socket],
+        stdin=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    until(lambda: socket.exists() or server.poll() is not None)
+    assert server.poll() is None
+    return sys.executable, "-S", "-E", preloaded.__file__, "run", str(socket)
+
+
+def python(*words: object) -> list[str]:
+    """The command line of `python -m MODULE` or `python -c CODE`, begun in 0.1 s in place of 3: see `tests.preloaded`."""
+    return [*_preloaded(), *map(str, words)]
+
+
+def ended(*words: object, environment: dict[str, str] | None = None) -> tuple[int, list[str]]:
+    """Exit status of `highlight-lit`, and the lines it printed, where neither its start nor what it leaves matters."""
+    done = subprocess.run(
+        python("-P", "-m", "highlight_lit", *words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        timeout=300, env={**os.environ, **(environment or {})},
+    )  # fmt: skip
+    return done.returncode, done.stdout.splitlines()
 
 
 class Command:

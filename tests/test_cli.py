@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,13 +14,14 @@ from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.evaluation.judge import labelled_videos
 from highlight_lit.methods import METHODS
+from tests.processes import python
 
 Ended = subprocess.CompletedProcess[str]
 
 
 def process(*words: str | Path, **environment: str) -> Ended:
     """Run the command line in a process of its own."""
-    command = [sys.executable, "-m", "highlight_lit", *map(str, words)]
+    command = python("-m", "highlight_lit", *words)
     env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(command, capture_output=True, text=True, env=env, timeout=300, check=False)
 

@@ -6,10 +6,11 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.processes import python
 
 ROOT = Path(__file__).parents[1]
 SMALL = ("trainer.max_epochs=1", "tau=8", "data.pairs=4", "evaluate.draws=10", "logger=none")
@@ -44,7 +45,7 @@ def follow(recipe: str, folder: Path) -> list[str]:
             words += [word for word in SMALL if word.split("=")[0] not in command]
         words = [str(found) for word in words for found in (sorted(folder.glob(word)) if "*" in word else [word])]
         done = subprocess.run(
-            [sys.executable, "-m", "highlight_lit", *words], cwd=folder, capture_output=True, text=True, timeout=300,
+            python("-m", "highlight_lit", *words), cwd=folder, capture_output=True, text=True, timeout=300,
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder)},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -61,6 +62,6 @@ def test_each_recipe_of_the_guide_works(copy: Path) -> None:
     code = (
         "from experiments.reproduce.study import studies; print({s.name: len(s.systems()) for s in studies()}['width'])"
     )
-    shown = subprocess.run([sys.executable, "-c", code], cwd=copy, capture_output=True, text=True, check=True,
+    shown = subprocess.run(python("-c", code), cwd=copy, capture_output=True, text=True, check=True,
                            env={**os.environ, "PYTHONPATH": str(copy)})  # fmt: skip
     assert shown.stdout.strip() == "2"

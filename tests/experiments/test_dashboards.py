@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from experiments.dashboards import main, views, workspace
 from experiments.reproduce.study import studies
 from tests.experiments.wandb_server import Server
+from tests.processes import python
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,15 +26,15 @@ def run(words: list[str], **environment: str) -> subprocess.CompletedProcess[str
 
 
 def dashboards(what: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return run([sys.executable, "-m", "experiments.dashboards", what, str(folder)], **environment)
+    return run(python("-m", "experiments.dashboards", what, folder), **environment)
 
 
 @pytest.fixture(scope="module")
 def reproduction(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Table 2, its runs logged offline."""
     out = tmp_path_factory.mktemp("reproduction")
-    words = [sys.executable, "-m", "experiments.reproduce", "--profile", str(tiny / "tiny.yaml"), "--corpus",
-             str(tiny / "corpus"), "--study", "table2", "--out", str(out), "logger=wandb"]  # fmt: skip
+    words = python("-m", "experiments.reproduce", "--profile", str(tiny / "tiny.yaml"), "--corpus",
+             str(tiny / "corpus"), "--study", "table2", "--out", str(out), "logger=wandb")  # fmt: skip
     ended = run(words, WANDB_MODE="offline")
     assert ended.returncode == 0, ended.stderr
     return out

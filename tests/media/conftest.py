@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +12,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from tests.processes import python
 
 try:
     import av
@@ -142,7 +143,7 @@ def seen_and_heard(path: Path) -> tuple[list[tuple[float, float]], NDArray[np.fl
 def command(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command line in another process."""
     return subprocess.run(
-        [sys.executable, "-m", "highlight_lit", *map(str, words)],
+        python("-m", "highlight_lit", *words),
         capture_output=True,
         text=True,
         cwd=cwd,

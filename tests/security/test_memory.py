@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import subprocess
-import sys
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import torch
 
 from highlight_lit.errors import InputError
 from highlight_lit.training.callbacks.checkpoints import read_checkpoint
+from tests.processes import python
 
 Save = Callable[..., Path]
 MOST_MB = 600  # a sound checkpoint of this size takes some 400, of which PyTorch is most
@@ -96,7 +96,7 @@ def read_in_a_process(path: Path) -> tuple[int, float, int, str]:
     )
     words = [str(path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    with subprocess.Popen(python("-c", code, *words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, env=environment, cwd=Path(__file__).parents[2]) as process:  # fmt: skip
         assert process.stdout is not None
         said = process.stdout.read()

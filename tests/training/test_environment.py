@@ -17,7 +17,7 @@ from highlight_lit.locks import locked
 from highlight_lit.runs.ledger import records
 from highlight_lit.runs.logging import tracking
 from highlight_lit.training import machine
-from tests.processes import Command, forked, until
+from tests.processes import ended, forked, until
 
 Train = Callable[..., int]
 
@@ -47,7 +47,7 @@ def test_a_run_alone_does_not_heed_what_a_cluster_has_set(
 ) -> None:
     words = [f"data.root={small_corpus}", f"out={tmp_path}", "topic=topic01", "data.pairs=4", "tau=8", "model.d=8",
              "trainer.max_epochs=1", "evaluate.draws=10", "logger.mode=offline"]  # fmt: skip
-    status, said = Command("train", *words, environment=variables).ends()
+    status, said = ended("train", *words, environment=variables)
     assert (status, len(said)) == (0, 1)
     assert statuses(tmp_path) == ["done"]
     assert len(list(tmp_path.glob("wandb/offline-run-*"))) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.data.video import Stream
 from highlight_lit.runs.ledger import records
-from tests.processes import Command
+from tests.processes import Command, ended
 
 CLASSES = '''
 import torch
@@ -92,10 +93,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def train(corpus: Path, *words: str) -> tuple[int, list[str]]:
+def train(corpus: Path, *words: str, how: Callable[..., tuple[int, list[str]]] = ended) -> tuple[int, list[str]]:
     given = [f"data.root={corpus}", "topic=topic01", "data.pairs=4", "tau=8", "model.d=8", "trainer.max_epochs=2",
              "logger=none", "evaluate.draws=10"]  # fmt: skip
-    return Command("train", *given, *words).ends()
+    return how("train", *given, *words)
 
 
 OWN = {
@@ -128,12 +129,12 @@ def test_a_class_of_ones_own_trains_and_its_checkpoint_is_judged_if_it_is_truste
     checkpoint = f"runs/{record['id']}/last.ckpt"
     judge = ["evaluate", "--corpus", str(small_corpus), "--draws", "10", "--checkpoint", checkpoint]
     own = part.startswith(("fusion", "context", "pooling", "model"))
-    status, said = Command(*judge).ends()
+    status, said = ended(*judge)
     assert status == (2 if own else 0), said
     if own:
         assert len(said) == 1
         assert "--trust PACKAGE" in said[0]
-        assert Command(*judge, "--trust", "mine").ends()[0] == 0
+        assert ended(*judge, "--trust", "mine")[0] == 0
 
 
 def test_a_fusion_of_ones_own_scores_and_cuts_a_video_if_it_is_trusted(folder: Path) -> None:
@@ -154,10 +155,10 @@ def test_a_fusion_of_ones_own_scores_and_cuts_a_video_if_it_is_trusted(folder: P
     write_video(folder / "v.mp4", 6, lambda time: grey(20 + 40 * int(time)), audio_seconds=6)
     checkpoint = ["v.mp4", "--checkpoint", f"runs/{record['id']}/last.ckpt"]
     for words in (["score", *checkpoint], ["reel", *checkpoint, "--seconds", "3", "--out", "reel.mp4"]):
-        status, said = Command(*words).ends()
+        status, said = ended(*words)
         assert (status, len(said)) == (2, 1)
         assert "--trust PACKAGE" in said[0]
-        assert Command(*words, "--trust", "mine").ends()[0] == 0
+        assert ended(*words, "--trust", "mine")[0] == 0
     assert (folder / "reel.mp4").stat().st_size > 0
     [scores] = folder.glob("v*.json")
     clips = json.loads(scores.read_text())["clips"]
@@ -174,7 +175,7 @@ def test_a_sweep_of_workers_finds_it_too(small_corpus: Path, folder: Path) -> No
 def test_nothing_else_of_the_working_folder_is_imported(small_corpus: Path, folder: Path) -> None:
     for name in ("wandb", "yaml", "tensorboard_data", "sitecustomize", "h5py"):
         (folder / f"{name}.py").write_text("raise SystemExit('imported')")
-    status, said = train(small_corpus, "fusion._target_=mine.parts.Sum")
+    status, said = train(small_corpus, "fusion._target_=mine.parts.Sum", how=lambda *words: Command(*words).ends())
     assert status == 0, said
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from highlight_lit.evaluation.scores import read_scores
 from highlight_lit.inference.detector import load_detector
 from highlight_lit.runs.ledger import records
 from highlight_lit.training.module import HighlightModule
+from tests.processes import python
 from tests.tolerance import FUNCTION, rounding
 
 Train = Callable[..., int]
@@ -54,8 +54,8 @@ def test_a_run_that_is_done_is_not_done_again(
 
 
 def test_two_processes_that_want_the_same_run_train_it_once(small_corpus: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "highlight_lit", "train", f"data.root={small_corpus}", "topic=topic01",
-               f"out={tmp_path}", "data.pairs=4", "tau=8", "trainer.max_epochs=3", "logger=none"]  # fmt: skip
+    command = python("-m", "highlight_lit", "train", f"data.root={small_corpus}", "topic=topic01",
+                     f"out={tmp_path}", "data.pairs=4", "tau=8", "trainer.max_epochs=3", "logger=none")  # fmt: skip
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate(timeout=300)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]

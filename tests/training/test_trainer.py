@@ -20,7 +20,7 @@ from highlight_lit.inference.detector import load_detector
 from highlight_lit.runs.ledger import records
 from highlight_lit.training.callbacks.checkpoints import read_checkpoint
 from highlight_lit.training.module import HighlightModule
-from tests.processes import Command
+from tests.processes import ended
 
 Train = Callable[..., int]
 BATCHES = 2  # in an epoch of the small corpus, with data.pairs=4
@@ -98,7 +98,7 @@ def test_the_same_batches_again_and_again(trained: Any, monkeypatch: pytest.Monk
 
 def test_a_profile_is_shown(small_corpus: Path, tmp_path: Path) -> None:
     words = [f"data.root={small_corpus}", f"out={tmp_path}", "topic=topic01", "tau=8", "model.d=8", "debug=profile"]
-    status, said = Command("train", *words).ends()
+    status, said = ended("train", *words)
     assert status == 0
     assert any("run_training_batch" in line for line in said)
 

@@ -6,7 +6,6 @@ import os
 import pickle
 import struct
 import subprocess
-import sys
 import zipfile
 from collections import Counter, OrderedDict
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import nn
 
 from highlight_lit.errors import InputError
 from highlight_lit.untrusted.torch_files import read_tensors
+from tests.processes import python
 
 ROOT = Path(__file__).parents[2]
 
@@ -242,11 +242,7 @@ def test_a_file_that_unpacks_to_a_thousand_times_its_size_takes_no_memory(tmp_pa
         "print(peak_kb())"
     )
     peaks = [
-        int(
-            subprocess.run(
-                [sys.executable, "-c", code, path], capture_output=True, text=True, check=True, cwd=ROOT
-            ).stdout
-        )
+        int(subprocess.run(python("-c", code, path), capture_output=True, text=True, check=True, cwd=ROOT).stdout)
         for path in (plain, large)
     ]
     assert peaks[1] < peaks[0] + (64 << 10)

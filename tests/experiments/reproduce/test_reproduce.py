@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from experiments.reproduce import __main__ as reproduce
+from tests.processes import python
 
 ROOT = Path(__file__).parents[3]
 Command = Callable[..., list[str]]
@@ -26,13 +27,13 @@ Ended = subprocess.CompletedProcess[str]
 def run(words: list[str]) -> Ended:
     """Run to the end as a user does, from the checkout."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=300, env=environment)
+    return subprocess.run(python(*words), capture_output=True, text=True, cwd=ROOT, timeout=300, env=environment)
 
 
 def run_here(words: list[str]) -> Ended:
     """Run to the end in this process, which imports once for all tests; the cells have their own, as ever."""
     with redirect_stdout(io.StringIO()) as said, redirect_stderr(io.StringIO()) as complained:
-        status = reproduce.main(words[3:])  # behind python -m experiments.reproduce
+        status = reproduce.main(words[2:])  # behind -m experiments.reproduce
     return subprocess.CompletedProcess(words, status, said.getvalue(), complained.getvalue())
 
 
@@ -71,7 +72,7 @@ def whole(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def words_for(tiny: Path, out: Path, *studies: str) -> list[str]:
     named = [word for study in studies for word in ("--study", study)]
-    return [sys.executable, "-m", "experiments.reproduce", "--profile", str(tiny / "tiny.yaml"), "--corpus",
+    return ["-m", "experiments.reproduce", "--profile", str(tiny / "tiny.yaml"), "--corpus",
             str(tiny / "corpus"), *named, "--out", str(out), "--workers", "2"]  # fmt: skip
 
 
@@ -108,7 +109,7 @@ def test_lists_and_folds_and_a_method_stand_in_one_report(tiny: Path, tmp_path: 
     )
     words = ["--profile", str(tmp_path / "folds.yaml"), "--corpus", str(tiny / "corpus"), "--study", "guided",
              "--folds", "2", "--out", str(tmp_path / "out"), "--workers", "2"]  # fmt: skip
-    ended = run_here([sys.executable, "-m", "experiments.reproduce", *words])
+    ended = run_here(["-m", "experiments.reproduce", *words])
     assert ended.returncode == 0, ended.stderr
     assert "6 cells, 6 to run" in ended.stderr
     text = (tmp_path / "out/folds/report/report.md").read_text()
@@ -119,7 +120,7 @@ def test_lists_and_folds_and_a_method_stand_in_one_report(tiny: Path, tmp_path: 
         "cross-fitted in 2 folds",
     ):
         assert said in text
-    assert "0 to run" in run_here([sys.executable, "-m", "experiments.reproduce", *words]).stderr
+    assert "0 to run" in run_here(["-m", "experiments.reproduce", *words]).stderr
 
 
 @pytest.mark.parametrize("seed", [0])
@@ -128,7 +129,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
 ) -> None:
     lasts, moments = unbroken[2], random.Random(seed)
     for _ in range(5):
-        process = subprocess.Popen(command(), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(python(*command()), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(moments.uniform(0.3, 0.9) * lasts)
         process.kill()
         process.wait()
@@ -140,7 +141,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
 def test_a_signal_stops_it_with_its_own_status_and_no_process_stays(
     command: Command, tmp_path: Path, number: int
 ) -> None:
-    words = command("trainer.max_epochs=2000")
+    words = [sys.executable, *command("trainer.max_epochs=2000")]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                                start_new_session=True)  # fmt: skip
     while not list(tmp_path.glob("out/tiny/runs/.locks/*")):
