@@ -46,7 +46,17 @@ def test_types_reach_a_users_file(tmp_path: Path) -> None:
         "corpus: Corpus = Corpus('c')  # type: ignore[arg-type]\n"
         "scores: int = Detector.load('a.ckpt').score(None)\n"
     )
-    words = [sys.executable, "-m", "mypy", "--no-incremental", "--follow-imports=silent", "users.py"]
+    root = Path(__file__).parents[1]  # whose cache knows PyTorch from `make check`
+    words = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--config-file",
+        root / "pyproject.toml",
+        "--cache-dir",
+        root / ".mypy_cache",
+        "users.py",
+    ]
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "MYPYPATH": ""})
     assert done.returncode == 1, done.stderr
     assert "users.py:3" in done.stdout
