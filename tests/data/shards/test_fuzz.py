@@ -179,7 +179,7 @@ def test_random_edits_end_in_a_clean_error_or_in_correct_rows(shard: Path, tmp_p
 def test_verify_says_in_one_line_each_what_is_wrong_with_forged_shards(
     shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verify, "VERIFY_TIMEOUT_S", 20.0)
+    monkeypatch.setattr(verify, "VERIFY_TIMEOUT_S", 5.0)
     whole = shard.read_bytes()
     places = blocks(whole)
     assert len(places) > 20

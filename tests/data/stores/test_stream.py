@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
 from tests.data.shards.forge import as_other_tools, as_version_1, forge_rows
+from tests.processes import python
 
 STREAMS = ("visual", "audio")
 
@@ -254,7 +254,7 @@ def test_a_process_with_a_read_that_hangs_ends(corpus: Corpus) -> None:
         "sys.exit(main(['train', 'data.root=' + sys.argv[1], 'topic=topic01', 'out=' + sys.argv[1] + '-runs', 'tau=8',\n"
         "               'data.pairs=4', 'model.d=8', 'data.store=stream', 'logger=none', 'trainer.max_epochs=100']))"
     )
-    ended = subprocess.run([sys.executable, "-c", code, corpus.root], capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(python("-c", code, corpus.root), capture_output=True, text=True, timeout=120)
     assert ended.returncode == 2
     assert "shard-00000.h5: a read has not come back within 1 s" in ended.stderr
     assert "Traceback" not in ended.stderr
