@@ -54,17 +54,17 @@ def key_shots(
     """
     if "visual" not in corpus.streams:
         raise InputError(f"{corpus.root}: no visual features; --summary needs them, which KTS cuts into segments")
-    found: dict[str, list[tuple[SummaryF1, SummaryF1, SummaryF1]]] = {}
-    each: dict[str, SummaryF1] = {}
+    by_topic: dict[str, list[tuple[SummaryF1, SummaryF1, SummaryF1]]] = {}
+    by_video: dict[str, SummaryF1] = {}
     for video in videos:
         if video.id not in scores:
             raise InputError(f"video {video.id!r}: no scores")
         values = _judged(corpus, video, scores[video.id], min(draws, MAX_DRAWS))
-        each[video.id] = values[0]
-        found.setdefault(video.topic, []).append(values)
-    means = np.mean([np.mean(of, axis=0) for of in found.values()], axis=0)
+        by_video[video.id] = values[0]
+        by_topic.setdefault(video.topic, []).append(values)
+    means = np.mean([np.mean(of_topic, axis=0) for of_topic in by_topic.values()], axis=0)
     system, chance, annotators = (SummaryF1(*row) for row in means.tolist())
-    return KeyShots(system, chance, annotators, each)
+    return KeyShots(system, chance, annotators, by_video)
 
 
 def _judged(
@@ -82,7 +82,7 @@ def _judged(
     rng = np.random.default_rng(zlib.crc32(f"{video.topic}/{video.id}".encode()))
     clips = len(scores.span)
     drawn = [_over(scores.span, rng.random(clips), grid) for _ in range(draws)]
-    chance = [_f1(summary_of(of, segments), theirs) for of in drawn]
+    chance = [_f1(summary_of(random_scores, segments), theirs) for random_scores in drawn]
     alone = len(theirs) == 1
     others = [_f1(own, theirs if alone else np.delete(theirs, at, axis=0)) for at, own in enumerate(theirs)]
     system = _f1(summary_of(_scaled(_over(scores.span, scores.score, grid)), segments), theirs)
