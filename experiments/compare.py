@@ -38,16 +38,14 @@ def main(words: Sequence[str] | None = None) -> int:
     options = parser.parse_args(words)
     try:
         done = [record for record in records(options.runs) if record["status"] == "done" and "evaluation" in record]
-        ours, theirs = (
-            _videos(put_together(_chosen(done, setting)), setting) for setting in (options.ours, options.theirs)
-        )
+        ours, theirs = (_videos(put_together(_chosen(done, keys)), keys) for keys in (options.ours, options.theirs))
         shared = sorted(ours.keys() & theirs.keys())
         if len(shared) < len(ours) or len(shared) < len(theirs):
             raise InputError(
                 f"{options.runs}: {len(ours)} and {len(theirs)} videos, {len(shared)} in both; expected the same topics"
             )
         means = [[float(np.mean(videos[key])) for key in shared] for videos in (ours, theirs)]
-        difference = paired_bootstrap(means[0], means[1], [topic for topic, _ in shared])
+        test = paired_bootstrap(means[0], means[1], [topic for topic, _ in shared])
     except InputError as error:
         say(f"experiments.compare: {error}", file=sys.stderr)
         return 2
@@ -57,7 +55,7 @@ def main(words: Sequence[str] | None = None) -> int:
         spread = f" ({100 * np.std(seeds, ddof=1):.1f} over {len(seeds)} seeds)" if len(seeds) > 1 else ""
         say(f"{' '.join(setting)}: {100 * float(np.mean(seeds)):.1f}{spread}")
     say(
-        f"difference {100 * difference.difference:+.1f} [{100 * difference.low:.1f}, {100 * difference.high:.1f}], {difference.videos} videos, p {difference.p:.4f}"
+        f"difference {100 * test.difference:+.1f} [{100 * test.low:.1f}, {100 * test.high:.1f}], {test.videos} videos, p {test.p:.4f}"
     )
     return 0
 
@@ -95,8 +93,8 @@ def _videos(chosen: Sequence[Mapping[str, Any]], setting: Sequence[str]) -> Vide
                 values[record["topic"], video].append(value)
     if (
         not values
-        or len({tuple(seeds_of_topic) for seeds_of_topic in seeds.values()}) > 1
-        or any(len(set(seeds_of_topic)) < len(seeds_of_topic) for seeds_of_topic in seeds.values())
+        or len({tuple(of_topic) for of_topic in seeds.values()}) > 1
+        or any(len(set(of_topic)) < len(of_topic) for of_topic in seeds.values())
     ):
         raise InputError(
             f"{' '.join(setting)}: {len(chosen)} runs; expected one a topic and seed, the same seeds for each topic"

@@ -77,12 +77,11 @@ class Table:
             for name, measure in chance.measures.items()
         }
         self._add("chance", "Chance", "levels", [values], 0.0)
-        for name, level in (("middle", levels.middle), ("annotators", levels.annotators)):
+        others = (("middle", "Middle of the video", levels.middle), ("annotators", "Annotators", levels.annotators))
+        for name, title, level in others:
             report = level(self.benchmark, self.videos)
             values = {m: {t: or_none(v) for t, v in measure.topics.items()} for m, measure in report.measures.items()}
-            self._add(
-                name, {"middle": "Middle of the video", "annotators": "Annotators"}[name], "levels", [values], 0.0
-            )
+            self._add(name, title, "levels", [values], 0.0)
 
     def method(self, method: Method) -> None:
         """Run a method of `highlight_lit.methods`, topic after topic."""

@@ -43,11 +43,9 @@ Moments = tuple[Floats, Floats]  # mean and deviation of each dimension over tra
 # What is done to a clip's features (T, D) before all methods.
 PREPARATIONS: dict[str, Callable[[Rows, Moments], NDArray[Any]]] = {
     "unit": lambda x, _: unit(x),
-    "centred": lambda x, moments: unit(x - moments[0]),
-    "standardised": lambda x, moments: unit((x - moments[0]) / np.maximum(moments[1], TINY)),
-    "standardised, floored": lambda x, moments: unit(
-        (x - moments[0]) / np.maximum(moments[1], max(moments[1].mean(), TINY))
-    ),
+    "centred": lambda x, m: unit(x - m[0]),
+    "standardised": lambda x, m: unit((x - m[0]) / np.maximum(m[1], TINY)),
+    "standardised, floored": lambda x, m: unit((x - m[0]) / np.maximum(m[1], max(m[1].mean(), TINY))),
 }
 JUDGES = ("recurrence", "mbf", "cvs", "kvs")  # of the preparation
 # Constants of a method's module, and the values that are compared.

@@ -36,11 +36,8 @@ def measured(corpus: Path, out: Path, seeds: int, words: Sequence[str]) -> dict[
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     whole, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     done = list(records(out))
-    measures = [
-        record["evaluation"]["measures"][record["evaluation"]["primary"]]["mean"]
-        for record in done
-        if "evaluation" in record
-    ]
+    evaluations = [record["evaluation"] for record in done if "evaluation" in record]
+    measures = [evaluation["measures"][evaluation["primary"]]["mean"] for evaluation in evaluations]
     return {
         "cells": len(done),
         "stacked": max(record.get("stacked", 1) for record in done),

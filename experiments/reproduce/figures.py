@@ -166,9 +166,8 @@ def gradient_surfaces(path: Path) -> None:
             axes.clabel(levels, fmt="%g", fontsize=7)
             axes.set(xlabel="score $p_1$", ylabel="score $p_2$", title=name)
         figure.colorbar(image, ax=list(panels[:2]), label="$|dL/dp_1|$, positive bag of two clips", shrink=0.9)
-        for (name, gradient), colour, dash in zip(
-            gradients.in_long_bag(p).items(), CYCLE, ("-", "--", ":"), strict=False
-        ):
+        curves = gradients.in_long_bag(p).items()
+        for (name, gradient), colour, dash in zip(curves, CYCLE, ("-", "--", ":"), strict=False):
             panels[2].semilogy(p, np.maximum(60 * gradient, 1e-12), dash, color=colour, lw=1.6, label=name)
         panels[2].set(xlabel="score p of every clip", ylabel="$60\\,|dL/dz_1|$", ylim=(1e-12, 100),
                       title="a positive bag of 60 clips")  # fmt: skip

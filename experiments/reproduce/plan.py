@@ -44,18 +44,13 @@ def write(
         cells[study][key] = [
             {"id": c.id, "system": dict(c.system), "label": c.label, "topic": c.config["topic"],
              "seed": c.config["seed"]} for c in cells_of_study]  # fmt: skip
-    profile_facts = {
-        "name": profile.name,
-        "about": profile.about,
-        "seeds": profile.seeds,
-        "overrides": list(profile.overrides),
-    }
+    facts = {"name": profile.name, "about": profile.about, "seeds": profile.seeds, "overrides": list(profile.overrides)}
     write_json(
         out / FILE,
         {
             "format": FORMAT,
             "version": VERSION,
-            "profile": profile_facts,
+            "profile": facts,
             "overrides": list(overrides),
             "corpora": {where.key: _corpus(where, profile) for where in sites},
             "studies": cells,

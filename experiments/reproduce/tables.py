@@ -85,12 +85,8 @@ def of_study(block: Block) -> Table:
 
 
 def _less(row: Row, other: Row, measure: str) -> str:
-    difference = None if row is other or not row.by_seed(measure) else row.less(other, measure)
-    return (
-        HOLE
-        if difference is None
-        else f"{100 * difference.difference:+.1f} [{100 * difference.low:.1f}, {100 * difference.high:.1f}]"
-    )
+    test = None if row is other or not row.by_seed(measure) else row.less(other, measure)
+    return HOLE if test is None else f"{100 * test.difference:+.1f} [{100 * test.low:.1f}, {100 * test.high:.1f}]"
 
 
 def caption(block: Block) -> str:
@@ -98,23 +94,19 @@ def caption(block: Block) -> str:
     counts = [block.n_videos(topic) for topic in block.corpus["topics"]]
     videos = sum(count for count in counts if count is not None)
     seeds = sorted({seed for row in block.rows for seed in row.seeds})
-    caption_text = (
-        f"`{block.primary}` in percent ({block.measures[block.primary]}); mean over seeds {seeds[0]} to {seeds[-1]}"
-    )
-    caption_text += " ± half of its 95 % interval (Student's t)" if len(seeds) > 1 else ""
+    text = f"`{block.primary}` in percent ({block.measures[block.primary]}); mean over seeds {seeds[0]} to {seeds[-1]}"
+    text += " ± half of its 95 % interval (Student's t)" if len(seeds) > 1 else ""
     if (other := block.row(block.study.against)) is not None:
-        caption_text += (
+        text += (
             f"; less {other.label}: with its 95 % interval over videos (paired bootstrap within topics, seeds averaged)"
         )
-    caption_text += f"; {videos} videos; {heading(block)}, contents {block.fingerprint[:12]}; "
-    caption_text += f"commit {', '.join(block.commits)}."
+    text += f"; {videos} videos; {heading(block)}, contents {block.fingerprint[:12]}; "
+    text += f"commit {', '.join(block.commits)}."
     if block.corpus["synthetic"]:
-        caption_text += " Made-up videos: no number of the paper stands beside them."
+        text += " Made-up videos: no number of the paper stands beside them."
     if block.holes:
-        caption_text += (
-            f" {block.holes} cells are missing: {HOLE} where nothing can be said, else the mean of the whole seeds."
-        )
-    return caption_text
+        text += f" {block.holes} cells are missing: {HOLE} where nothing can be said, else the mean of the whole seeds."
+    return text
 
 
 def by_topic(block: Block) -> Table:
@@ -183,11 +175,9 @@ def of_claims(findings: Sequence[Finding]) -> Table:
         for finding in comparisons:
             v, s = finding.videos, finding.seeds
             over_seeds = f"{100 * s.low:+.1f} to {100 * s.high:+.1f}" if s.n > 1 else HOLE
-            claim = (
-                [f"{finding.claim.text} ({finding.claim.source})", short(finding.block)]
-                if finding is comparisons[0]
-                else ["", ""]
-            )
+            claim = ["", ""]
+            if finding is comparisons[0]:
+                claim = [f"{finding.claim.text} ({finding.claim.source})", short(finding.block)]
             rows.append([*claim, f"{finding.ours.label} against {finding.theirs.label}", f"{100 * v.difference:+.1f}",
                          f"{100 * v.low:+.1f} to {100 * v.high:+.1f}", over_seeds, f"{finding.p:.3f}", finding.verdict])  # fmt: skip
         if len(comparisons) > 1:

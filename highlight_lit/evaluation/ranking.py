@@ -66,9 +66,7 @@ def _ties(scores: ArrayLike, positive: ArrayLike) -> _Ties:
 
 def _expected(ties: _Ties) -> tuple[Integers, Floats, Floats]:
     """Each place's index, its probability of a positive, and the positives expected before it if so."""
-    start, size, hits, before = (
-        np.repeat(column, ties.size) for column in (ties.start, ties.size, ties.hits, ties.before)
-    )
+    start, size, hits, before = (np.repeat(x, ties.size) for x in (ties.start, ties.size, ties.hits, ties.before))
     offset = np.arange(len(start)) - np.repeat(np.cumsum(ties.size) - ties.size, ties.size)
     earlier = before + offset * (hits - 1) / np.maximum(size - 1, 1)
     return start + offset, hits / size, earlier
@@ -142,7 +140,7 @@ def top_average_precision(scores: ArrayLike, positive: ArrayLike, k: int = 5) ->
         return math.nan
     cut = min(k, int(ties.size.sum()))
     last = int(np.searchsorted(ties.start, cut - 1, side="right")) - 1
-    start, size, hits, before = (int(column[last]) for column in (ties.start, ties.size, ties.hits, ties.before))
+    start, size, hits, before = (int(x[last]) for x in (ties.start, ties.size, ties.hits, ties.before))
     above, kept = _trapezoid_area(ties[:last]), cut - start
     value = 0.0
     for t in range(max(0, kept - (size - hits)), min(kept, hits) + 1):

@@ -169,7 +169,4 @@ def score(
     chosen = find(method)
     videos = videos_for(chosen, corpus, topic, modality=modality, rule=rule, training=training)
     scores = chosen.score(videos, seed)
-    return {
-        video.id: ClipScores(video.span, clip_scores)
-        for video, clip_scores in zip(videos.evaluation, scores, strict=True)
-    }
+    return {video.id: ClipScores(video.span, z) for video, z in zip(videos.evaluation, scores, strict=True)}

@@ -114,20 +114,18 @@ class Features:
             InputError: It has no clip, or a feature is not finite.
         """
         parts, sizes = [], []
-        video_id = self._corpus.ids[video].decode()
+        id_ = self._corpus.ids[video].decode()
         for name in self._streams:
             rows, there = self._rows(video, name)
             centred = (rows.astype(np.float64) - self._mean[name]) * there[:, None]
             if len(centred) == 0 or not np.isfinite(centred).all():
-                raise InputError(
-                    f"{self._corpus.root}: video {video_id!r}: {name}: expected a clip or more, all finite"
-                )
+                raise InputError(f"{self._corpus.root}: video {id_!r}: {name}: expected a clip or more, all finite")
             parts.append(unit(centred) / np.sqrt(len(self._streams)))
             length = np.linalg.norm(centred, axis=1)
             sizes.append(length / max(float(length[there].mean()) if there.any() else 0.0, TINY))
         x, size = np.concatenate(parts, axis=1).astype(np.float32), np.stack(sizes, axis=1).astype(np.float32)
         widths = tuple(part.shape[1] for part in parts)
-        return Clips(video_id, float(self._corpus.duration[video]), self._corpus.rows(video, "span"), x, widths, size)
+        return Clips(id_, float(self._corpus.duration[video]), self._corpus.rows(video, "span"), x, widths, size)
 
 
 def view(

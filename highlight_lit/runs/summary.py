@@ -44,12 +44,9 @@ def line(record: dict[str, Any], words: Sequence[str] | None = None) -> str:
 def _learned(record: dict[str, Any]) -> str:
     """What a run without labels has to show: how it tells the bags apart."""
     losses = record["losses"]
-    accuracies = {
-        "bag accuracy": losses.get("train/bag_accuracy"),
-        "on videos held out": losses.get("val/bag_accuracy"),
-    }
+    right = {"bag accuracy": losses.get("train/bag_accuracy"), "on videos held out": losses.get("val/bag_accuracy")}
     parts = [f"loss {losses['train/loss']:.4f}"] if losses.get("train/loss") is not None else []
-    parts += [f"{name} {_percent(accuracy)} %" for name, accuracy in accuracies.items() if accuracy is not None]
+    parts += [f"{name} {_percent(accuracy)} %" for name, accuracy in right.items() if accuracy is not None]
     return "".join(f", {part}" for part in parts)
 
 

@@ -64,9 +64,7 @@ class ExtractorChoice:
 
 def features_lines(streams: Mapping[str, Stream]) -> list[str]:
     """Which features are used, and what `classic` knows nothing of, for people."""
-    used = ", ".join(
-        f"{name} {stream.extractor} {stream.version} ({stream.width} wide)" for name, stream in streams.items()
-    )
+    used = ", ".join(f"{name} {s.extractor} {s.version} ({s.width} wide)" for name, s in streams.items())
     lines = [f"features: {used}"]
     if any(stream.extractor == "classic" for stream in streams.values()):
         lines.append(

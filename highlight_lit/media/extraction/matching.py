@@ -118,9 +118,8 @@ class _Beside:
         """The sidecars of no video: neither of one that is taken, nor of one that is left out, nor of a playlist."""
         left_out = [path for paths in self._listing.left_out.values() for path in paths]
         known = {(path.parent, same_form(path.stem)) for path in left_out}
-        known |= {
-            (path.parent, same_form(whole_name(path.name))) for path in self._listing.left_out.get(UNFINISHED, [])
-        }
+        unfinished = self._listing.left_out.get(UNFINISHED, [])
+        known |= {(path.parent, same_form(whole_name(path.name))) for path in unfinished}
         for folder, names in self._listing.sidecars.items():
             for name in names:
                 path = folder / name
@@ -172,12 +171,12 @@ def _match_rows(videos: Sequence[Path], rows: Sequence[Row], matches: Matches) -
     return row_of
 
 
-def _give(row_of: dict[Path, Row], path: Path, row: Row) -> None:
-    if path in row_of:
+def _give(taken: dict[Path, Row], path: Path, row: Row) -> None:
+    if path in taken:
         raise InputError(
-            f"{row.where}: {row.name!r} names {path}, as does {row_of[path].where}; expected one row a video"
+            f"{row.where}: {row.name!r} names {path}, as does {taken[path].where}; expected one row a video"
         )
-    row_of[path] = row
+    taken[path] = row
 
 
 class _Index:
