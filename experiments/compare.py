@@ -38,24 +38,24 @@ def main(words: Sequence[str] | None = None) -> int:
     options = parser.parse_args(words)
     try:
         done = [record for record in records(options.runs) if record["status"] == "done" and "evaluation" in record]
-        ours, theirs = (_videos(put_together(_chosen(done, asked)), asked) for asked in (options.ours, options.theirs))
+        ours, theirs = (_videos(put_together(_chosen(done, keys)), keys) for keys in (options.ours, options.theirs))
         shared = sorted(ours.keys() & theirs.keys())
         if len(shared) < len(ours) or len(shared) < len(theirs):
             raise InputError(
                 f"{options.runs}: {len(ours)} and {len(theirs)} videos, {len(shared)} in both; expected the same topics"
             )
-        means = [[float(np.mean(of[key])) for key in shared] for of in (ours, theirs)]
-        found = paired_bootstrap(means[0], means[1], [topic for topic, _ in shared])
+        means = [[float(np.mean(videos[key])) for key in shared] for videos in (ours, theirs)]
+        test = paired_bootstrap(means[0], means[1], [topic for topic, _ in shared])
     except InputError as error:
         say(f"experiments.compare: {error}", file=sys.stderr)
         return 2
-    for asked, of in ((options.ours, ours), (options.theirs, theirs)):
-        per_seed = np.array([of[key] for key in shared])  # (videos, seeds)
+    for setting, videos in ((options.ours, ours), (options.theirs, theirs)):
+        per_seed = np.array([videos[key] for key in shared])  # (videos, seeds)
         seeds = [_mean(shared, column) for column in per_seed.T]
         spread = f" ({100 * np.std(seeds, ddof=1):.1f} over {len(seeds)} seeds)" if len(seeds) > 1 else ""
-        say(f"{' '.join(asked)}: {100 * float(np.mean(seeds)):.1f}{spread}")
+        say(f"{' '.join(setting)}: {100 * float(np.mean(seeds)):.1f}{spread}")
     say(
-        f"difference {100 * found.difference:+.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}], {found.videos} videos, p {found.p:.4f}"
+        f"difference {100 * test.difference:+.1f} [{100 * test.low:.1f}, {100 * test.high:.1f}], {test.videos} videos, p {test.p:.4f}"
     )
     return 0
 
@@ -65,11 +65,11 @@ def _mean(keys: Sequence[tuple[str, str]], values: Any) -> float:
     topics: dict[str, list[float]] = defaultdict(list)
     for (topic, _), value in zip(keys, values, strict=True):
         topics[topic].append(float(value))
-    return float(np.mean([np.mean(of) for of in topics.values()]))
+    return float(np.mean([np.mean(values) for values in topics.values()]))
 
 
-def _chosen(done: Sequence[dict[str, Any]], asked: Sequence[str]) -> list[dict[str, Any]]:
-    return [record for record in done if all(_is(record["config"], *each.partition("=")[::2]) for each in asked)]
+def _chosen(done: Sequence[dict[str, Any]], setting: Sequence[str]) -> list[dict[str, Any]]:
+    return [record for record in done if all(_is(record["config"], *word.partition("=")[::2]) for word in setting)]
 
 
 def _is(config: Mapping[str, Any], key: str, value: str) -> bool:
@@ -81,25 +81,25 @@ def _is(config: Mapping[str, Any], key: str, value: str) -> bool:
     return str(node) == value or (key.endswith("_target_") and str(node).rpartition(".")[2] == value)
 
 
-def _videos(chosen: Sequence[Mapping[str, Any]], asked: Sequence[str]) -> Videos:
+def _videos(chosen: Sequence[Mapping[str, Any]], setting: Sequence[str]) -> Videos:
     """Values of the primary measure by topic and video, one a seed."""
-    found: Videos = defaultdict(list)
+    values: Videos = defaultdict(list)
     seeds: dict[str, list[int]] = defaultdict(list)
     for record in sorted(chosen, key=lambda record: record["seed"]):
         evaluation = record["evaluation"]
         seeds[record["topic"]].append(record["seed"])
         for video, value in evaluation["measures"][evaluation["primary"]]["videos"][record["topic"]].items():
             if value is not None:
-                found[record["topic"], video].append(value)
+                values[record["topic"], video].append(value)
     if (
-        not found
-        or len({tuple(of) for of in seeds.values()}) > 1
-        or any(len(set(of)) < len(of) for of in seeds.values())
+        not values
+        or len({tuple(of_topic) for of_topic in seeds.values()}) > 1
+        or any(len(set(of_topic)) < len(of_topic) for of_topic in seeds.values())
     ):
         raise InputError(
-            f"{' '.join(asked)}: {len(chosen)} runs; expected one a topic and seed, the same seeds for each topic"
+            f"{' '.join(setting)}: {len(chosen)} runs; expected one a topic and seed, the same seeds for each topic"
         )
-    return found
+    return values
 
 
 if __name__ == "__main__":

@@ -61,32 +61,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def views(made: Mapping[str, Any], known: Sequence[Study], project: str) -> list[dict[str, Any]]:
+def views(planned: Mapping[str, Any], known: Sequence[Study], project: str) -> list[dict[str, Any]]:
     """What the views of a reproduction are: a curve or bars for each benchmark, and the runs, best first.
 
     Args:
-        made: The plan.
+        planned: The plan.
         known: The studies.
         project: In W&B.
     """
-    found = []
+    wanted = []
     for study in known:
-        cells = made["studies"].get(study.name, {})
+        cells = planned["studies"].get(study.name, {})
         if not cells:
             continue
         keys = list(study.axes())
-        measures = sorted({BENCHMARKS[made["corpora"][corpus]["benchmark"]].primary.name for corpus in cells})
+        measures = sorted({BENCHMARKS[planned["corpora"][corpus]["benchmark"]].primary.name for corpus in cells})
         numeric = len(keys) == 1 and all(_is_number(value) for value in study.axes()[keys[0]])
         panels = [
             {"kind": "curve" if numeric else "bars", "y": measure, "x": CONFIG_KEYS.get(keys[0], keys[0]),
              "logarithmic": keys[0] in LOGARITHMIC}
             for measure in measures
         ]  # fmt: skip
-        runs = sorted({cell["id"] for of in cells.values() for cell in of})
+        runs = sorted({cell["id"] for cells_of_corpus in cells.values() for cell in cells_of_corpus})
         columns = [*(CONFIG_KEYS.get(key, key) for key in keys), "topic", "seed"]
-        found.append({"name": _plain(f"{study.title}: {study.about}"), "project": project, "panels": panels, "runs": runs,
+        wanted.append({"name": _plain(f"{study.title}: {study.about}"), "project": project, "panels": panels, "runs": runs,
                       "best_first": measures[0], "columns": columns})  # fmt: skip
-    return found
+    return wanted
 
 
 def views_of_runs(folder: Path, project: str) -> list[dict[str, Any]]:
@@ -100,7 +100,7 @@ def views_of_runs(folder: Path, project: str) -> list[dict[str, Any]]:
     for record in ledger.records(folder):
         if record["status"] == "done":
             by_study.setdefault(record["study"] or folder.resolve().name, []).append(record)
-    found = []
+    wanted = []
     for study, records in sorted(by_study.items()):
         measures = sorted({record["evaluation"]["primary"] for record in records if "evaluation" in record})
         measures = measures or ["train/loss"]
@@ -110,10 +110,10 @@ def views_of_runs(folder: Path, project: str) -> list[dict[str, Any]]:
             for measure in measures
             for key in keys
         ]
-        found.append({"name": _plain(f"{study}: by {' '.join(keys)}"), "project": project, "panels": panels,
+        wanted.append({"name": _plain(f"{study}: by {' '.join(keys)}"), "project": project, "panels": panels,
                       "runs": sorted(record["id"] for record in records), "best_first": measures[0],
                       "columns": [*(CONFIG_KEYS.get(key, key) for key in keys), "topic", "seed"]})  # fmt: skip
-    return found
+    return wanted
 
 
 def _plain(name: str) -> str:
@@ -136,9 +136,9 @@ def make_views(folders: Sequence[Path], runs: Sequence[Path], project: str) -> i
         InputError: W&B refuses, or cannot be reached.
     """
     key, package = _key(), find_spec("wandb_workspaces") is not None
-    made = [(folder, views(plan.read(folder), studies(), project)) for folder in folders]
-    made += [(folder, views_of_runs(folder, project)) for folder in runs]
-    for folder, wanted in made:
+    views_by_folder = [(folder, views(plan.read(folder), studies(), project)) for folder in folders]
+    views_by_folder += [(folder, views_of_runs(folder, project)) for folder in runs]
+    for folder, wanted in views_by_folder:
         file = folder / "dashboards.json"
         if key and package:
             _save_all(wanted, file)
@@ -153,10 +153,10 @@ def _save_all(wanted: Sequence[dict[str, Any]], file: Path) -> None:
     """Save those that `file` does not have an address of, and write the address of each beside it as it is made."""
     kept = read_json(file, "the views of a reproduction") if file.is_file() else []
     urls = {json.dumps({**view, "url": None}): view["url"] for view in kept if view.get("url")}
-    made = [{**view, "url": urls.get(json.dumps({**view, "url": None}))} for view in wanted]
-    for view in made:
+    with_urls = [{**view, "url": urls.get(json.dumps({**view, "url": None}))} for view in wanted]
+    for view in with_urls:
         view["url"] = view["url"] or save(view)
-        write_json(file, made)
+        write_json(file, with_urls)
         print(f"{view['name']}: {view['url']}")
 
 
@@ -200,12 +200,12 @@ def save(view: Mapping[str, Any]) -> str:
     import wandb
 
     try:
-        made = workspace(view, str(wandb.Api().default_entity))
-        made.save()
-        return str(made.url)
+        saved = workspace(view, str(wandb.Api().default_entity))
+        saved.save()
+        return str(saved.url)
     except Exception as error:  # of W&B, of the network, of its models' validation: they share no class
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"W&B does not take the view {view['name']!r}: {said}") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"W&B does not take the view {view['name']!r}: {reason}") from error
 
 
 def sync(folders: Sequence[Path]) -> int:

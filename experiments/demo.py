@@ -59,16 +59,16 @@ def _call(*words: str) -> None:
 
 def table(runs: Path) -> None:
     """Print mAP of each modality beside chance and the ceiling."""
-    of = {record["modality"]: record["evaluation"] for record in records(runs) if record["status"] == "done"}
-    name = of["av"]["primary"]
-    chance = of["av"]["levels"]["chance"]["measures"][name]
-    rows = [(label, of[modality]["measures"][name]["mean"]) for modality, label in SYSTEMS.items()]
+    by_modality = {record["modality"]: record["evaluation"] for record in records(runs) if record["status"] == "done"}
+    name = by_modality["av"]["primary"]
+    chance = by_modality["av"]["levels"]["chance"]["measures"][name]
+    rows = [(label, by_modality[modality]["measures"][name]["mean"]) for modality, label in SYSTEMS.items()]
     rows += [
         ("chance", chance["mean"]),
-        ("middle of the video", of["av"]["levels"]["middle"]["measures"][name]["mean"]),
+        ("middle of the video", by_modality["av"]["levels"]["middle"]["measures"][name]["mean"]),
     ]
-    rows += [("annotators (ceiling)", of["av"]["levels"]["annotators"]["measures"][name]["mean"])]
-    videos = of["av"]["measures"][name]["n_videos"]
+    rows += [("annotators (ceiling)", by_modality["av"]["levels"]["annotators"]["measures"][name]["mean"])]
+    videos = by_modality["av"]["measures"][name]["n_videos"]
     print(f"\n{TOPIC}, {videos} videos, mAP ({name}) in percent\n")
     for label, value in rows:
         print(f"  {label:22} {100 * value:5.1f}  {'#' * round(40 * value)}")

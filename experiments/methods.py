@@ -73,14 +73,15 @@ class Table:
         """Add chance, the middle of the video and the annotators."""
         chance = levels.chance(self.benchmark, self.videos)
         values: Values = {
-            name: {topic: or_none(spread.mean) for topic, spread in of.topics.items()}
-            for name, of in chance.measures.items()
+            name: {topic: or_none(spread.mean) for topic, spread in measure.topics.items()}
+            for name, measure in chance.measures.items()
         }
         self._add("chance", "Chance", "levels", [values], 0.0)
-        for name, level in (("middle", levels.middle), ("annotators", levels.annotators)):
+        others = (("middle", "Middle of the video", levels.middle), ("annotators", "Annotators", levels.annotators))
+        for name, title, level in others:
             report = level(self.benchmark, self.videos)
-            found = {m: {t: or_none(v) for t, v in of.topics.items()} for m, of in report.measures.items()}
-            self._add(name, {"middle": "Middle of the video", "annotators": "Annotators"}[name], "levels", [found], 0.0)
+            values = {m: {t: or_none(v) for t, v in measure.topics.items()} for m, measure in report.measures.items()}
+            self._add(name, title, "levels", [values], 0.0)
 
     def method(self, method: Method) -> None:
         """Run a method of `highlight_lit.methods`, topic after topic."""
@@ -90,7 +91,7 @@ class Table:
             videos = self._view(method, topic)
             for seed, values in enumerate(seeds):
                 scores = method.score(videos, seed)
-                clips = {v.id: (v.span, of) for v, of in zip(videos.evaluation, scores, strict=True)}
+                clips = {v.id: (v.span, clip_scores) for v, clip_scores in zip(videos.evaluation, scores, strict=True)}
                 labelled = [video for video in self.videos if video.topic == topic]
                 segments = {v.id: to_segments(*clips[v.id], v.span) for v in labelled}
                 for name, of_measure in evaluate(self.benchmark, labelled, segments).measures.items():
@@ -112,8 +113,8 @@ class Table:
             for seed, values in enumerate(seeds):
                 record = self._train(name, topic, seed)
                 seconds += record["seconds"]
-                for measure, of in record["evaluation"]["measures"].items():
-                    values.setdefault(measure, {})[topic] = of["topics"][topic]
+                for measure, report in record["evaluation"]["measures"].items():
+                    values.setdefault(measure, {})[topic] = report["topics"][topic]
         self._add(name, NETWORKS[name], "weak", seeds, seconds)
 
     def _train(self, name: str, topic: str, seed: int) -> dict[str, Any]:
@@ -227,11 +228,11 @@ def as_csv(table: dict[str, Any]) -> str:
 def run(table: Table, names: Sequence[str], out: Path, name: str) -> None:
     """Run methods and networks, cheapest kinds first, and write what is done after each."""
     table.levels()
-    for each in names:
-        if each in NETWORKS:
-            table.network(each)
+    for method_name in names:
+        if method_name in NETWORKS:
+            table.network(method_name)
         else:
-            table.method(find(each))
+            table.method(find(method_name))
         done = table.to_dict()
         write_json(out / f"{name}.json", done)
         write_text(out / f"{name}.csv", as_csv(done))

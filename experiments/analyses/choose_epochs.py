@@ -35,16 +35,16 @@ def main() -> int:
     parser.add_argument("--draws", type=int, default=3, metavar="N", help="random hold-outs of one video in N")
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_args()
-    found: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    curves: dict[int, list[tuple[float, float]]] = defaultdict(list)
     for topic in Corpus(options.corpus).topics:
         for draw in range(options.draws):
             words = [f"data.root={options.corpus}", f"topic={topic}", f"seed={draw}", *options.overrides,
                      f"data.validation={1 / options.draws}", f"trainer.max_epochs={options.epochs}",
                      f"trainer.check_val_every_n_epoch={options.every}", "logger=none"]  # fmt: skip
             for epoch, value in held_out_curve(words).items():
-                found[epoch].append(value)
+                curves[epoch].append(value)
     print("epochs  held-out loss  accuracy")
-    for epoch, values in found.items():
+    for epoch, values in curves.items():
         loss, accuracy = np.mean(values, axis=0)
         print(f"{epoch:6d}  {loss:13.3f}  {accuracy:8.3f}")
     return 0
@@ -57,8 +57,8 @@ def held_out_curve(words: list[str]) -> dict[int, tuple[float, float]]:
     with tempfile.TemporaryDirectory() as out:
         record = train({**config, "out": out})
         history = read_checkpoint(Path(out) / record["id"] / NAME)["progress"]["history"]
-    looked = [each for each in history if "val/loss" in each]
-    return {each["epoch"] + 1: (each["val/loss"], each["val/bag_accuracy"]) for each in looked}
+    looked = [entry for entry in history if "val/loss" in entry]
+    return {entry["epoch"] + 1: (entry["val/loss"], entry["val/bag_accuracy"]) for entry in looked}
 
 
 if __name__ == "__main__":

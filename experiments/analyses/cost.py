@@ -30,8 +30,8 @@ def measured(out: Path) -> dict[str, Any]:
     path = out / FILE
     if not path.is_file():
         write_json(path, measure())
-    found: dict[str, Any] = read_json(path, "a measurement of cost")
-    return found
+    measurement: dict[str, Any] = read_json(path, "a measurement of cost")
+    return measurement
 
 
 def measure() -> dict[str, Any]:

@@ -65,4 +65,4 @@ def _reaching(pooling: Pooling, p: Floats, clips: int) -> Floats:
 def vanished(clips: int = 60) -> dict[str, float]:
     """Share of p in (0, 1) at which the gradient on the whole bag's logits, clips times |dL/dz_1|, is below `VANISHED`."""
     p = (np.arange(1000) + 0.5) / 1000
-    return {name: float((clips * of < VANISHED).mean()) for name, of in in_long_bag(p, clips).items()}
+    return {name: float((clips * gradient < VANISHED).mean()) for name, gradient in in_long_bag(p, clips).items()}

@@ -30,6 +30,7 @@ from highlight_lit.inference.detector import Detector
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.train import make_data, make_module
 
+from ..benchmarks.bench import optimizer_of
 from .settle_methods import area, constants
 
 TOPIC = synthetic.topic_name(0)
@@ -45,10 +46,10 @@ ROWS = (  # what is planted, the network, and what to set for it
 )
 
 
-def planted(root: Path, what: str) -> Corpus:
+def planted(root: Path, cue: str) -> Corpus:
     """A corpus with one thing planted, made if it is not there."""
     if not root.exists():
-        with constants(synthetic, {"CUES": PLANTED[what]}):
+        with constants(synthetic, {"CUES": PLANTED[cue]}):
             synthetic.synthesize(root, PLAN)
     return Corpus(root)
 
@@ -66,13 +67,13 @@ def areas(corpus: Corpus, overrides: Sequence[str], seed: int, steps: Sequence[i
 
 
 def _area(corpus: Corpus, detector: Detector) -> float:
-    found = []
+    areas_of_videos = []
     for video, z in detector.score_corpus(corpus, corpus.evaluation_videos(TOPIC)).items():
         labels = corpus.labels(video)
         assert labels is not None
         highlight = labels.score[:, 0] > 0
-        found.append(area(z[highlight], z[~highlight]))
-    return float(np.mean(found))
+        areas_of_videos.append(area(z[highlight], z[~highlight]))
+    return float(np.mean(areas_of_videos))
 
 
 def main() -> int:
@@ -82,18 +83,17 @@ def main() -> int:
     print("| planted in | network | " + " | ".join(f"{step} steps" for step in STEPS) + " |")
     print("|---" * (len(STEPS) + 2) + "|")
     with tempfile.TemporaryDirectory() as folder:
-        for what, title, overrides in ROWS:
-            corpus = planted(Path(folder) / what, what)
+        for cue, title, overrides in ROWS:
+            corpus = planted(Path(folder) / cue, cue)
             seeds = [areas(corpus, overrides, seed, STEPS) for seed in range(2)]
-            cells = [", ".join(f"{100 * value:.0f}" for value in of) for of in zip(*seeds, strict=True)]
-            print(f"| {what} | {title} | " + " | ".join(cells) + " |", flush=True)
+            cells = [", ".join(f"{100 * value:.0f}" for value in column) for column in zip(*seeds, strict=True)]
+            print(f"| {cue} | {title} | " + " | ".join(cells) + " |", flush=True)
     return 0
 
 
 def trained(module: HighlightModule, store: Store, plan: EpochPlan, epochs: int) -> Iterator[int]:
     """Train without a trainer around it, for as long as the next epoch is asked for; how many are done, from 1."""
-    made = module.configure_optimizers()
-    optimizer = made["optimizer"] if isinstance(made, dict) else made
+    optimizer = optimizer_of(module)
     for epoch in range(epochs):
         module.train()
         for bags in store.batches(plan.draws(epoch), plan.tau):

@@ -27,8 +27,8 @@ def measured(out: Path) -> list[dict[str, float]]:
     path = out / FILE
     if not path.is_file():
         write_json(path, [{"R": R, "left": fit(R)} for R in RANKS])
-    found: list[dict[str, float]] = read_json(path, "fits of a planted core")
-    return found
+    fits: list[dict[str, float]] = read_json(path, "fits of a planted core")
+    return fits
 
 
 def fit(R: int, seed: int = 0) -> float:

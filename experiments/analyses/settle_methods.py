@@ -43,9 +43,9 @@ Moments = tuple[Floats, Floats]  # mean and deviation of each dimension over tra
 # What is done to a clip's features (T, D) before all methods.
 PREPARATIONS: dict[str, Callable[[Rows, Moments], NDArray[Any]]] = {
     "unit": lambda x, _: unit(x),
-    "centred": lambda x, of: unit(x - of[0]),
-    "standardised": lambda x, of: unit((x - of[0]) / np.maximum(of[1], TINY)),
-    "standardised, floored": lambda x, of: unit((x - of[0]) / np.maximum(of[1], max(of[1].mean(), TINY))),
+    "centred": lambda x, m: unit(x - m[0]),
+    "standardised": lambda x, m: unit((x - m[0]) / np.maximum(m[1], TINY)),
+    "standardised, floored": lambda x, m: unit((x - m[0]) / np.maximum(m[1], max(m[1].mean(), TINY))),
 }
 JUDGES = ("recurrence", "mbf", "cvs", "kvs")  # of the preparation
 # Constants of a method's module, and the values that are compared.
@@ -73,7 +73,7 @@ class HeldOut:
         tagged = np.flatnonzero(corpus.tagged(topic) & (corpus.split == "train"))
         positive, negative = corpus.weak_labels(topic, rule, "lists")
         self.held_positive, self.held_negative, self.held_tagged = (
-            generator.permutation(of)[draw::share] for of in (positive, negative, tagged)
+            generator.permutation(videos)[draw::share] for videos in (positive, negative, tagged)
         )
         self.positive = np.setdiff1d(positive, self.held_positive)
         self.negative = np.setdiff1d(negative, self.held_negative)
@@ -82,13 +82,13 @@ class HeldOut:
 
     def clips(self, videos: Indices, preparation: str, moments: Moments) -> list[Clips]:
         """Videos' clips, prepared."""
-        found = []
+        clips = []
         for video in (int(v) for v in videos):
             x = PREPARATIONS[preparation](self.corpus.rows(video, "visual").astype(np.float32), moments)
             span = self.corpus.rows(video, "span")
             name = self.corpus.ids[video].decode()
-            found.append(Clips(name, float(self.corpus.duration[video]), span, x.astype(np.float32)))
-        return found
+            clips.append(Clips(name, float(self.corpus.duration[video]), span, x.astype(np.float32)))
+        return clips
 
     def moments(self, videos: Indices) -> Moments:
         """Mean and deviation of some videos' clips."""
@@ -99,8 +99,8 @@ class HeldOut:
         """What a method without clip labels learns from; to score, held-out videos joined in pairs."""
         moments = self.moments(np.concatenate([self.positive, self.negative]))
         positive, negative, tagged, held_positive, held_negative = (
-            tuple(self.clips(of, preparation, moments))
-            for of in (self.positive, self.negative, self.tagged, self.held_positive, self.held_negative)
+            tuple(self.clips(videos, preparation, moments))
+            for videos in (self.positive, self.negative, self.tagged, self.held_positive, self.held_negative)
         )
         joined = [
             _joined(*pair, swap=bool(number % 2))
@@ -188,22 +188,22 @@ def settle(corpus: Corpus, rule: str, draws: int) -> Iterator[tuple[str, str, li
                 areas.append(separation(videos.evaluation, find(name).score(videos)))
         for name, areas in by.items():
             yield f"preparation by {name}", preparation, areas
-        found = np.mean(list(by.values()), axis=0).tolist()
-        yield "preparation", preparation, found
-        if np.mean(found) > best_mean:
-            best, best_mean = preparation, float(np.mean(found))
+        areas_of_all = np.mean(list(by.values()), axis=0).tolist()
+        yield "preparation", preparation, areas_of_all
+        if np.mean(areas_of_all) > best_mean:
+            best, best_mean = preparation, float(np.mean(areas_of_all))
     for name, settings in GRID.items():
         method = find(name)
         full = method.supervision == "full"
-        seen = [part.supervised(best) if full else part.weak(best) for part in parts]
+        videos_of_parts = [part.supervised(best) if full else part.weak(best) for part in parts]
         for setting in settings:
-            found = []
-            for number, (part, videos) in enumerate(zip(parts, seen, strict=True)):
+            measures = []
+            for number, (part, videos) in enumerate(zip(parts, videos_of_parts, strict=True)):
                 with constants(importlib.import_module(method.module), setting):
                     scores = method.score(videos, number % draws)
                 judged = agreement(corpus, part.topic, videos.evaluation, scores) if full else None
-                found.append(separation(videos.evaluation, scores) if judged is None else judged)
-            yield name, " ".join(f"{key.lower()} {value}" for key, value in setting.items()), found
+                measures.append(separation(videos.evaluation, scores) if judged is None else judged)
+            yield name, " ".join(f"{key.lower()} {value}" for key, value in setting.items()), measures
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -72,16 +72,16 @@ def main() -> int:
         parser.error("--megabytes: expected at least 1000: reading is measured beyond the first batches of an epoch")
     quiet()
     began = time.monotonic()
-    made = {"when": datetime.now(UTC).date().isoformat(), "environment": environment()}
+    header = {"when": datetime.now(UTC).date().isoformat(), "environment": environment()}
     rows: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         steps = [*data_rows(Path(folder), options), *([] if options.only else fit_rows(Path(folder), options))]
         for number, step in enumerate(steps, 1):
             name, row = step()
-            said = ", ".join(f"{key} {value:,.3f}" for key, value in row.items() if isinstance(value, float))
-            say(f"[{number}/{len(steps)}, {time.monotonic() - began:.0f} s] {name}: {said}")
+            numbers = ", ".join(f"{key} {value:,.3f}" for key, value in row.items() if isinstance(value, float))
+            say(f"[{number}/{len(steps)}, {time.monotonic() - began:.0f} s] {name}: {numbers}")
             rows[name] = row
-            write_json(options.out, {**made, "seconds": time.monotonic() - began, "rows": rows})
+            write_json(options.out, {**header, "seconds": time.monotonic() - began, "rows": rows})
     say(f"saved in {options.out}")
     return 0
 
@@ -164,7 +164,7 @@ def fit_against_bare_loop(
     clips = epochs * 2 * data.plan.pairs_an_epoch * config["tau"]
     pairs = [(fit(module, data, epochs, *where), _bare(module, batches, epochs, *where)) for _ in range(rounds + 1)][1:]
     fitted, bare = (statistics.median(clips / seconds for seconds in side) for side in zip(*pairs, strict=True))
-    low, ratio, high = np.quantile([other / one for one, other in pairs], [0.25, 0.5, 0.75]).tolist()
+    low, ratio, high = np.quantile([bare_s / fit_s for fit_s, bare_s in pairs], [0.25, 0.5, 0.75]).tolist()
     return {"fit": fitted, "bare loop": bare, "ratio": ratio, "lower quartile": low, "upper quartile": high}
 
 
@@ -180,10 +180,16 @@ def fit(
     return clock.seconds
 
 
+def optimizer_of(module: HighlightModule) -> torch.optim.Optimizer:
+    """A module's optimizer, made anew, without its schedule."""
+    configured = module.configure_optimizers()
+    optimizer: torch.optim.Optimizer = configured["optimizer"] if isinstance(configured, dict) else configured
+    return optimizer
+
+
 def _bare(module: HighlightModule, batches: Sequence[Bags], epochs: int, device: torch.device, precision: str) -> float:
     """The same network, loss and optimizer in the plainest loop, over an epoch's batches that stay in memory."""
-    network, loss, made = module.network.to(device).train(), module.loss, module.configure_optimizers()
-    optimizer = made["optimizer"] if isinstance(made, dict) else made
+    network, loss, optimizer = module.network.to(device).train(), module.loss, optimizer_of(module)
     batches = [Bags._make(part if part is None else part.to(device) for part in batch) for batch in batches]
     synchronize(device)
     started = time.perf_counter()

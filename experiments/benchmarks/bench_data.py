@@ -103,21 +103,21 @@ def reading(root: Path, readers: int, rounds: int, pairs: int = 256) -> dict[str
 
 def _epochs(store: StreamStore, warm: list[Draw], draws: list[Draw], tau: int) -> list[float]:
     """Seconds that the store takes for some batches, and for the same once more."""
-    asked: list[float] = []  # when each epoch's first batch was
+    requested: list[float] = []  # when each epoch's first batch was
 
     def flow() -> Iterator[Draw]:
         yield from warm
         for _ in range(3):  # the last is asked for once all of the second has been read, but for what is ahead of it
-            asked.append(time.perf_counter())
+            requested.append(time.perf_counter())
             yield from draws
 
     batches = store.batches(flow(), tau)
     for _ in range(len(warm) + len(draws)):
         next(batches)
-    first = time.perf_counter() - asked[0]
+    first = time.perf_counter() - requested[0]
     for _ in draws:
         next(batches)
-    second = time.perf_counter() - asked[1]
+    second = time.perf_counter() - requested[1]
     batches.close()  # type: ignore[attr-defined]
     return [first, second]
 
@@ -152,12 +152,12 @@ _Reads = dict[tuple[Path, str], list[tuple[int, int, int]]]  # file, stream -> w
 
 def _begins(corpus: Corpus) -> dict[tuple[Path, str], int]:
     """The byte at which each stream of each shard begins."""
-    found: dict[tuple[Path, str], int] = {}
+    begins: dict[tuple[Path, str], int] = {}
     for shard in corpus.shards:
         shard.close()
         with h5py.File(shard.path, locking=False) as file:
-            found |= {(shard.path, name): file[name].id.get_offset() for name in STREAMS}
-    return found
+            begins |= {(shard.path, name): file[name].id.get_offset() for name in STREAMS}
+    return begins
 
 
 def _places(
@@ -190,8 +190,8 @@ def _plain(memory: dict[str, NDArray[np.float16]], reads: _Reads) -> None:
 def peak_memory(root: Path) -> float:
     """MiB of resident memory, at its peak, of a process that streams a corpus: the statistics, then 40 batches of 64 pairs."""
     code = "import sys; from experiments.benchmarks.bench_data import _stream; _stream(sys.argv[1])"
-    said = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
-    return float(said.stdout)
+    child = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
+    return float(child.stdout)
 
 
 def _stream(root: str) -> None:

@@ -86,13 +86,13 @@ def main() -> int:
     if not torch.cuda.is_available():
         print("make bench-gpu: no CUDA device on this machine; expected one", file=sys.stderr)
         return 2
-    made = {"when": datetime.now(UTC).date().isoformat(), "environment": environment()}
+    header = {"when": datetime.now(UTC).date().isoformat(), "environment": environment()}
     rows: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, row in measure(Path(folder), Size(), torch.device("cuda")):
             print(name, ", ".join(f"{key} {value:,.4g}" for key, value in row.items()), sep=": ", flush=True)
             rows[name] = row
-            write_json(options.out, {**made, "rows": rows})
+            write_json(options.out, {**header, "rows": rows})
     print(f"saved in {options.out}")
     return 0
 
@@ -110,15 +110,15 @@ def measure(folder: Path, size: Size, device: torch.device) -> Iterator[tuple[st
     yield from ways(root, size, device, top)
     settings = {name: words for name, words in SETTINGS.items() if device.type == "cuda" or "compile" not in name}
     for name, words in settings.items():
-        given = (*_words(size), f"data.readers={THREADS}", *words)
+        overrides = (*_words(size), f"data.readers={THREADS}", *words)
         yield (
             f"fit, resident, {name}",
-            bench.fit_against_bare_loop(root, size.measured, 3, "resident", *given, device=device),
+            bench.fit_against_bare_loop(root, size.measured, 3, "resident", *overrides, device=device),
         )
         yield f"busy, {name}", {"share": busy(root, size, device, *words)}
         if name != next(iter(settings)):
             continue  # what reads and what trains all is measured in the fastest setting alone
-        fit = bench.fit_against_bare_loop(root, size.streamed, 2, "stream", *given, device=device)
+        fit = bench.fit_against_bare_loop(root, size.streamed, 2, "stream", *overrides, device=device)
         yield f"fit, stream, {name}", fit
         yield f"stream against the slowest of three, {name}", slowest(root, size, device, fit)
         yield f"whole training, {name}", whole(folder, size, device, *words)
@@ -185,11 +185,11 @@ def ways(root: Path, size: Size, device: torch.device, top: Ceilings) -> Iterato
         torch.set_float32_matmul_precision("high" if dtype == "tf32" else "highest")
         loss = partial(_loss, module, batch, dtype == "bfloat16")
         with Count() as count:
-            _step(loss, module.configure_optimizers())()
+            _step(loss, bench.optimizer_of(module))()
         if compiles:
             module.objective = compiled()
         try:
-            took = seconds(_step(loss, module.configure_optimizers()), device)
+            took = seconds(_step(loss, bench.optimizer_of(module)), device)
         except RuntimeError as error:  # one way that a version of torch does not take must not cost the other rows
             print(f"step, {name}: not run: {str(error).splitlines()[0]}", file=sys.stderr)
             continue
@@ -206,14 +206,7 @@ def ways(root: Path, size: Size, device: torch.device, top: Ceilings) -> Iterato
         })  # fmt: skip
 
 
-def _optimizer(made: Any) -> torch.optim.Optimizer:
-    """The optimizer of what `configure_optimizers` gives."""
-    return made["optimizer"] if isinstance(made, dict) else made
-
-
-def _step(loss: Callable[[], torch.Tensor], made: Any) -> Step:
-    optimizer = _optimizer(made)
-
+def _step(loss: Callable[[], torch.Tensor], optimizer: torch.optim.Optimizer) -> Step:
     def step() -> None:
         optimizer.zero_grad()
         loss().backward()

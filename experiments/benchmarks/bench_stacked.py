@@ -36,11 +36,12 @@ def measured(corpus: Path, out: Path, seeds: int, words: Sequence[str]) -> dict[
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     whole, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     done = list(records(out))
-    measures = [of["evaluation"]["measures"][of["evaluation"]["primary"]]["mean"] for of in done if "evaluation" in of]
+    evaluations = [record["evaluation"] for record in done if "evaluation" in record]
+    measures = [evaluation["measures"][evaluation["primary"]]["mean"] for evaluation in evaluations]
     return {
         "cells": len(done),
-        "stacked": max(of.get("stacked", 1) for of in done),
-        "training": round(sum(of["seconds"] for of in done), 2),
+        "stacked": max(record.get("stacked", 1) for record in done),
+        "training": round(sum(record["seconds"] for record in done), 2),
         "command": round(whole, 2),
         "processor": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 2),
         "measure": round(100 * sum(measures) / max(1, len(measures)), 2),
@@ -59,15 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         corpus = options.corpus or Path(folder, "corpus")
         if options.corpus is None:
             synthesize(corpus, Plan(topics=options.topics, videos=60, Dv=512, Da=128))
-        found = {
+        by_way = {
             way: measured(corpus, Path(folder, way), options.seeds, [*options.set, *words])
             for way, words in WAYS.items()
         }
-    alone, stacked = found.values()
+    alone, stacked = by_way.values()
     ratio = {
         f"times faster, {part}": round(alone[part] / stacked[part], 2) for part in ("training", "command", "processor")
     }
-    print(json.dumps({**found, **ratio, "set": options.set}))
+    print(json.dumps({**by_way, **ratio, "set": options.set}))
     return 0
 
 

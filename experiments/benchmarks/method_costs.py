@@ -45,7 +45,7 @@ def seconds(method: Method, training: tuple[tuple[Clips, ...], tuple[Clips, ...]
     positive, negative = training
     videos: Any = Videos("topic", positive, negative, positive, (video,))
     if method.supervision == "full":
-        labelled = tuple(Labelled(of, (np.arange(len(of)) % 4 == 0).astype(np.float64)) for of in positive)
+        labelled = tuple(Labelled(clips, (np.arange(len(clips)) % 4 == 0).astype(np.float64)) for clips in positive)
         videos = SupervisedVideos("topic", labelled, (video,))
     started = time.process_time()
     method.score(videos)
@@ -56,11 +56,11 @@ def measured(method: Method, lengths: Sequence[int], generator: np.random.Genera
     """CPU seconds of a method whatever the video's length, then for a video of each length."""
     positive = tuple(made(f"p{number}", 50, generator) for number in range(20))
     negative = tuple(made(f"n{number}", 100, generator) for number in range(50))
-    one, *videos = (made(f"e{length}", length, generator) for length in (1, *lengths))
+    single_clip, *videos = (made(f"e{length}", length, generator) for length in (1, *lengths))
     module = importlib.import_module(method.module)
-    fixed = seconds(method, (positive, negative), one)
+    fixed = seconds(method, (positive, negative), single_clip)
     with constants(module, {"STEPS": 1} if hasattr(module, "STEPS") else {}):
-        least = seconds(method, (positive, negative), one)
+        least = seconds(method, (positive, negative), single_clip)
         return [fixed, *(max(seconds(method, (positive, negative), video) - least, 0.0) for video in videos)]
 
 

@@ -46,8 +46,8 @@ class Count(TorchDispatchMode):
             moved = sum(_bytes(x) for x in [*read, *wrote])
             self.bytes += moved
             if (which := _PRODUCTS.get(call.overloadpacket)) is not None:
-                one, other = (args[at] for at in which)
-                self.operations += 2 * one.numel() * other.shape[-1]
+                left, right = (args[at] for at in which)
+                self.operations += 2 * left.numel() * right.shape[-1]
                 self.product_bytes += moved
         return result
 
@@ -74,9 +74,9 @@ def ceilings(device: torch.device, size: int, megabytes: int) -> Ceilings:
     """Measure both: products of `size` by `size`, and a copy of so many megabytes on the device (read and written)."""
     rates = {}
     for name, dtype, tf32 in (("float32", torch.float32, False), ("tf32", torch.float32, True), ("bfloat16", torch.bfloat16, False)):  # fmt: skip
-        one, other = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+        left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
         torch.set_float32_matmul_precision("high" if tf32 else "highest")
-        rates[name] = 2 * size**3 / seconds(lambda one=one, other=other: one @ other, device)  # type: ignore[misc]
+        rates[name] = 2 * size**3 / seconds(lambda left=left, right=right: left @ right, device)  # type: ignore[misc]
     torch.set_float32_matmul_precision("highest")
     source = torch.ones(megabytes * 10**6 // 4, device=device)
     target = torch.empty_like(source)

@@ -100,7 +100,7 @@ def _wanted(names: Sequence[str] | None) -> list[Study]:
 
 
 def _work(
-    wanted: Sequence[Study], sites: Sequence[Site], chosen: Profile, given: Sequence[str]
+    wanted: Sequence[Study], sites: Sequence[Site], chosen: Profile, overrides: Sequence[str]
 ) -> dict[tuple[str, str], list[Cell]]:
     """Cells by study and corpus."""
     work = {}
@@ -108,7 +108,7 @@ def _work(
         for where in sites:
             if where.benchmark in study.benchmarks:
                 systems = study.systems(chosen.only.get(study.sweep or ""))
-                work[study.name, where.key] = cells_of(study, systems, where, chosen, given)
+                work[study.name, where.key] = cells_of(study, systems, where, chosen, overrides)
     return work
 
 

@@ -124,7 +124,7 @@ def synthetic_roots(folder: Path, profile: Profile, shapes: Collection[str] = tu
 
 
 def cells_of(
-    study: Study, systems: Sequence[System], where: Site, profile: Profile, given: Sequence[str]
+    study: Study, systems: Sequence[System], where: Site, profile: Profile, overrides: Sequence[str]
 ) -> list[Cell]:
     """A study's cells on a corpus, a list a seed, topics and systems within.
 
@@ -133,15 +133,15 @@ def cells_of(
         systems: Of the study.
         where: The corpus.
         profile: Its seeds and overrides.
-        given: The user's overrides, which win over the profile's.
+        overrides: The user's, which win over the profile's.
 
     Raises:
         InputError: A cell that cannot be composed: names the study and the override.
     """
-    found = []
+    cells = []
     folds = [f"{number}/{where.folds}" for number in range(1, where.folds + 1)] if where.folds else [None]
     words = [f"study={study.sweep}", *where.overrides, *profile.overrides]
-    words += [*profile.benchmarks.get(where.benchmark, ()), *given]
+    words += [*profile.benchmarks.get(where.benchmark, ()), *overrides]
     for system in systems:
         left = _set_by(system.get("experiment"))
         own = [word for word in words if word.partition("=")[0] not in left]
@@ -156,8 +156,8 @@ def cells_of(
             if "method" not in config and (first := first_stage(config)):
                 names = [identity(run, where.corpus.fingerprint) for run in first]
                 run_id = identity({**config, "first_stage": names}, where.corpus.fingerprint)
-            found.append(Cell(run_id, study.name, system, study.called(system), config))
-    return found
+            cells.append(Cell(run_id, study.name, system, study.called(system), config))
+    return cells
 
 
 @cache
@@ -190,5 +190,5 @@ def _composed(study: str, words: tuple[str, ...]) -> dict[str, Any]:
 
 def unique(cells: Sequence[Cell]) -> Iterator[Cell]:
     """Each run once, those of seed 0 first: a sweep cut short has whole seeds."""
-    seen = {cell.id: cell for cell in reversed(cells)}
-    return iter(sorted(seen.values(), key=lambda cell: (cell.config["seed"], cell.study)))
+    by_id = {cell.id: cell for cell in reversed(cells)}
+    return iter(sorted(by_id.values(), key=lambda cell: (cell.config["seed"], cell.study)))

@@ -98,9 +98,9 @@ class Finding:
 
 def findings(blocks: Sequence[Block]) -> list[Finding]:
     """Every comparison for which both systems have a whole seed."""
-    found = list(_compared(blocks))
-    adjusted = holm([each.videos.p for each in found]) if found else ()
-    return [replace(each, p=float(p)) for each, p in zip(found, adjusted, strict=True)]
+    compared = list(_compared(blocks))
+    adjusted = holm([finding.videos.p for finding in compared]) if compared else ()
+    return [replace(finding, p=float(p)) for finding, p in zip(compared, adjusted, strict=True)]
 
 
 def _compared(blocks: Sequence[Block]) -> Iterator[Finding]:
@@ -125,17 +125,17 @@ def _finding(claim: Claim, block: Block, ours: Row, theirs: Row) -> Finding | No
     return Finding(claim, block, ours, theirs, over_videos, over_seeds)
 
 
-def by_claim(found: Sequence[Finding]) -> list[list[Finding]]:
+def by_claim(compared: Sequence[Finding]) -> list[list[Finding]]:
     """The comparisons of each claim on each corpus."""
     groups: dict[tuple[str, str], list[Finding]] = {}
-    for each in found:
-        groups.setdefault((each.claim.text, each.block.key), []).append(each)
+    for finding in compared:
+        groups.setdefault((finding.claim.text, finding.block.key), []).append(finding)
     return list(groups.values())
 
 
-def verdict_of(found: Sequence[Finding]) -> str:
+def verdict_of(compared: Sequence[Finding]) -> str:
     """Of a claim on one corpus: holds if every comparison does, does not if any does not."""
-    verdicts = [each.verdict for each in found]
+    verdicts = [finding.verdict for finding in compared]
     if all(verdict == "holds" for verdict in verdicts):
         return "holds"
     if "does not hold" in verdicts:

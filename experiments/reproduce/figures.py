@@ -123,18 +123,18 @@ def ways_of_reading(path: Path, panels_of: Sequence[Ways], xlabel: str, ylabels:
     """A panel a corpus: each series' mean with its interval over the ways, and levels as lines across."""
     with plt.rc_context(STYLE):
         figure, panels = plt.subplots(1, len(panels_of), figsize=(4.2 * len(panels_of) + 3.2, 3), squeeze=False)
-        for axes, of, ylabel in zip(panels[0], panels_of, ylabels, strict=True):
-            for number, (name, points) in enumerate(of.series.items()):
-                at = np.arange(len(of.ways)) + 0.14 * (number - (len(of.series) - 1) / 2)
+        for axes, ways, ylabel in zip(panels[0], panels_of, ylabels, strict=True):
+            for number, (name, points) in enumerate(ways.series.items()):
+                at = np.arange(len(ways.ways)) + 0.14 * (number - (len(ways.series) - 1) / 2)
                 there = [(x, point) for x, point in zip(at, points, strict=True) if point is not None]
                 mean, low, high = np.array([point for _, point in there]).reshape(-1, 3).T
                 axes.errorbar([x for x, _ in there], mean, [mean - low, high - mean], fmt=MARKS[number % len(MARKS)],
                               color=CYCLE[number % len(CYCLE)], ms=4, lw=1.2, capsize=2, label=name)  # fmt: skip
-            for (name, level), dash in zip(of.levels.items(), ("-", "--", ":"), strict=False):
+            for (name, level), dash in zip(ways.levels.items(), ("-", "--", ":"), strict=False):
                 axes.axhline(level, color=GREY, ls=dash, lw=1.2, label=name)
-            axes.set_xticks(range(len(of.ways)), of.ways)
+            axes.set_xticks(range(len(ways.ways)), ways.ways)
             axes.set(xlabel=xlabel, ylabel=ylabel)
-            axes.set_title(fill(of.name, 44), parse_math=False)  # a corpus' name is text
+            axes.set_title(fill(ways.name, 44), parse_math=False)  # a corpus' name is text
         panels[0][-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         figure.tight_layout()
         save(figure, path)
@@ -166,8 +166,9 @@ def gradient_surfaces(path: Path) -> None:
             axes.clabel(levels, fmt="%g", fontsize=7)
             axes.set(xlabel="score $p_1$", ylabel="score $p_2$", title=name)
         figure.colorbar(image, ax=list(panels[:2]), label="$|dL/dp_1|$, positive bag of two clips", shrink=0.9)
-        for (name, of), colour, dash in zip(gradients.in_long_bag(p).items(), CYCLE, ("-", "--", ":"), strict=False):
-            panels[2].semilogy(p, np.maximum(60 * of, 1e-12), dash, color=colour, lw=1.6, label=name)
+        curves = gradients.in_long_bag(p).items()
+        for (name, gradient), colour, dash in zip(curves, CYCLE, ("-", "--", ":"), strict=False):
+            panels[2].semilogy(p, np.maximum(60 * gradient, 1e-12), dash, color=colour, lw=1.6, label=name)
         panels[2].set(xlabel="score p of every clip", ylabel="$60\\,|dL/dz_1|$", ylim=(1e-12, 100),
                       title="a positive bag of 60 clips")  # fmt: skip
         panels[2].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
@@ -193,8 +194,8 @@ def cost_curves(path: Path, cost: dict[str, Any]) -> None:
             panels[1][column].axhline(full, color=ORANGE, ls="--", lw=1.2, label="full core, d = 128")
             for row, (key, xlabel) in enumerate((("d", "width d"), ("R", "rank R"))):
                 axes = panels[row][column]
-                x = [each[key] for each in (cost["low_rank"] if key == "d" else ranks)]
-                axes.set_xticks(x, [str(each) for each in x])
+                x = [measurement[key] for measurement in (cost["low_rank"] if key == "d" else ranks)]
+                axes.set_xticks(x, [str(value) for value in x])
                 axes.set_yscale("log", base=10)
                 axes.minorticks_off()
                 axes.set(xlabel=xlabel, ylabel=label)

@@ -71,7 +71,7 @@ class Row:
                 of_topic = self.records[topic, seed]["evaluation"]["measures"][measure]["videos"][topic]
                 for video, value in of_topic.items():
                     values.setdefault((topic, video), []).append(math.nan if value is None else value)
-        return {key: float(np.mean(of)) for key, of in values.items()}
+        return {key: float(np.mean(of_seeds)) for key, of_seeds in values.items()}
 
     def less(self, other: Row, measure: str) -> Difference | None:
         """The mean less another system's, pairwise over videos, seeds averaged; None with fewer than two videos in both."""
@@ -133,14 +133,14 @@ class Block:
     @property
     def measures(self) -> dict[str, str]:
         """Description of each measure by name."""
-        return {name: of["description"] for name, of in self.records[0]["evaluation"]["measures"].items()}
+        return {name: measure["description"] for name, measure in self.records[0]["evaluation"]["measures"].items()}
 
     def level(self, name: str, measure: str) -> dict[str, float]:
         """Chance, middle or annotators by topic, of the topics with a record."""
-        found = {}
+        by_topic = {}
         for record in self.records:
-            found[record["topic"]] = float(record["evaluation"]["levels"][name]["measures"][measure]["mean"])
-        return found
+            by_topic[record["topic"]] = float(record["evaluation"]["levels"][name]["measures"][measure]["mean"])
+        return by_topic
 
     def n_videos(self, topic: str) -> int | None:
         """Videos a topic is judged by, those that are left out aside; None if no cell of it is there."""
@@ -156,8 +156,8 @@ class Block:
 
     def row(self, system: Mapping[str, str]) -> Row | None:
         """The row of a system, None if it is not in this block or has no whole seed."""
-        found = [row for row in self.rows if dict(row.system) == dict(system)]
-        return found[0] if found and self.records and found[0].by_seed(self.primary) else None
+        rows = [row for row in self.rows if dict(row.system) == dict(system)]
+        return rows[0] if rows and self.records and rows[0].by_seed(self.primary) else None
 
 
 def blocks(out: Path, plan: Mapping[str, Any], known: Sequence[Study]) -> list[Block]:
@@ -167,7 +167,7 @@ def blocks(out: Path, plan: Mapping[str, Any], known: Sequence[Study]) -> list[B
         InputError: A record is damaged or of another version.
     """
     read: dict[str, Record | None] = {}
-    found = []
+    all_blocks = []
     for study in known:
         for key, cells in plan["studies"].get(study.name, {}).items():
             corpus = plan["corpora"][key]
@@ -176,9 +176,9 @@ def blocks(out: Path, plan: Mapping[str, Any], known: Sequence[Study]) -> list[B
                 rows.setdefault(cell["label"], []).append(cell)
                 if cell["id"] not in read:
                     read[cell["id"]] = _done(out / "runs", cell["id"])
-            made = [_row(study, corpus, label, of, read) for label, of in rows.items()]
-            found.append(Block(study, corpus, key, made))
-    return found
+            block_rows = [_row(study, corpus, label, cells_of_row, read) for label, cells_of_row in rows.items()]
+            all_blocks.append(Block(study, corpus, key, block_rows))
+    return all_blocks
 
 
 def _done(runs: Path, run_id: str) -> Record | None:
@@ -196,10 +196,10 @@ def _row(
     ids: dict[tuple[str, int], list[str]] = {}
     for cell in cells:
         ids.setdefault((cell["topic"], cell["seed"]), []).append(cell["id"])
-    found = {key: [record for name in of if (record := read[name]) is not None] for key, of in ids.items()}
-    whole = {key: put_together(of) for key, of in found.items() if len(of) == len(ids[key])}
-    there = {key: of[0] for key, of in whole.items() if len(of) == 1}
-    missing = frozenset(name for of in ids.values() for name in of if read[name] is None)
+    present = {key: [record for name in names if (record := read[name]) is not None] for key, names in ids.items()}
+    whole = {key: put_together(records) for key, records in present.items() if len(records) == len(ids[key])}
+    there = {key: records[0] for key, records in whole.items() if len(records) == 1}
+    missing = frozenset(name for names in ids.values() for name in names if read[name] is None)
     system = cells[0]["system"]
     # What is made up is never set beside the paper's number, nor is what is judged on other lists.
     paper = None if corpus["synthetic"] or corpus.get("folds") else study.published(system, corpus["benchmark"])

@@ -27,7 +27,7 @@ def write(
     wanted: Sequence[Study],
     sites: Sequence[Site],
     work: Mapping[tuple[str, str], Sequence[Cell]],
-    given: Sequence[str],
+    overrides: Sequence[str],
 ) -> None:
     """Write what is to be run and shown.
 
@@ -37,21 +37,21 @@ def write(
         wanted: The studies.
         sites: The corpora.
         work: Cells by study and corpus.
-        given: The user's overrides.
+        overrides: The user's.
     """
     cells: dict[str, dict[str, list[Any]]] = {study.name: {} for study in wanted}
-    for (study, key), of in work.items():
+    for (study, key), cells_of_study in work.items():
         cells[study][key] = [
             {"id": c.id, "system": dict(c.system), "label": c.label, "topic": c.config["topic"],
-             "seed": c.config["seed"]} for c in of]  # fmt: skip
-    said = {"name": profile.name, "about": profile.about, "seeds": profile.seeds, "overrides": list(profile.overrides)}
+             "seed": c.config["seed"]} for c in cells_of_study]  # fmt: skip
+    facts = {"name": profile.name, "about": profile.about, "seeds": profile.seeds, "overrides": list(profile.overrides)}
     write_json(
         out / FILE,
         {
             "format": FORMAT,
             "version": VERSION,
-            "profile": said,
-            "overrides": list(given),
+            "profile": facts,
+            "overrides": list(overrides),
             "corpora": {where.key: _corpus(where, profile) for where in sites},
             "studies": cells,
         },
@@ -73,13 +73,13 @@ def _corpus(where: Site, profile: Profile) -> dict[str, Any]:
 def _example(where: Site, topic: str) -> dict[str, Any]:
     """A video for figure 3: of those to evaluate on, the first whose highlights cover nearest to a fifth of it."""
     rule = BENCHMARKS[where.benchmark].primary.rule
-    found = []
+    examples = []
     for video in where.corpus.evaluation_videos(topic):
         labels = where.corpus.labels(int(video))
         if labels is not None:
             positive = rule(labels.score).mean(axis=1) >= 0.5
-            found.append((abs(float(positive.mean()) - 0.2), int(video), labels.span[positive]))
-    _, video, spans = min(found, key=lambda each: each[:2])
+            examples.append((abs(float(positive.mean()) - 0.2), int(video), labels.span[positive]))
+    _, video, spans = min(examples, key=lambda example: example[:2])
     return {"topic": topic, "video": where.corpus.ids[video].decode(), "highlights": _joined(spans)}
 
 
@@ -100,7 +100,7 @@ def read(out: Path) -> dict[str, Any]:
     Raises:
         InputError: It is missing, damaged or of another version.
     """
-    found = read_json(out / FILE, "the plan of a reproduction")
-    if not isinstance(found, dict) or (found.get("format"), found.get("version")) != (FORMAT, VERSION):
+    plan = read_json(out / FILE, "the plan of a reproduction")
+    if not isinstance(plan, dict) or (plan.get("format"), plan.get("version")) != (FORMAT, VERSION):
         raise InputError(f"{out / FILE}: expected {FORMAT!r} version {VERSION}")
-    return found
+    return plan

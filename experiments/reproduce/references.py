@@ -24,9 +24,9 @@ def of_method(name: str, plain: Plain) -> Plain:
         InputError: There is no such method.
     """
     data = {key: plain["data"][key] for key in ("root", "rule", "training", "fold")}
-    found = {key: plain[key] for key in ("study", "modality", "evaluate", "out")}
+    settings = {key: plain[key] for key in ("study", "modality", "evaluate", "out")}
     return {
-        **found,
+        **settings,
         "method": name,
         "model": {"_target_": methods.find(name).module},
         "data": data,

@@ -46,11 +46,11 @@ def write_report(out: Path) -> int:
     Raises:
         InputError: The plan or a record is damaged, or a file cannot be written.
     """
-    made = plan.read(out)
-    known = [study for study in studies() if study.name in made["studies"]]
-    numbers = blocks(out, made, known)
+    planned = plan.read(out)
+    known = [study for study in studies() if study.name in planned["studies"]]
+    numbers = blocks(out, planned, known)
     folder = out / "report"
-    parts = list(_parts(made, known, numbers, out, folder))
+    parts = list(_parts(planned, known, numbers, out, folder))
     write_text(folder / "report.md", markdown(parts, folder))
     write_text(folder / "report.html", page(TITLE, parts))
     write_text(folder / "numbers.csv", tables.everything(numbers))
@@ -61,49 +61,49 @@ def write_report(out: Path) -> int:
 
 
 def _parts(
-    made: dict[str, Any], known: Sequence[Study], numbers: Sequence[Block], out: Path, folder: Path
+    planned: dict[str, Any], known: Sequence[Study], numbers: Sequence[Block], out: Path, folder: Path
 ) -> Iterator[Part]:
     yield Heading(1, TITLE)
-    found = claims.findings(numbers)
-    yield from _opening(found)
-    yield from _provenance(made)
+    findings = claims.findings(numbers)
+    yield from _opening(findings)
+    yield from _provenance(planned)
     for study in known:
         yield Heading(2, study.title)
         yield Text(f"{study.about} ({study.source}).")
         yield from _shown(study, [block for block in numbers if block.study is study], out, folder)
     yield Heading(2, "Claims")
-    yield from _claims(found, out)
+    yield from _claims(findings, out)
     yield Heading(2, "Notes on the supplement")
     yield Text((HERE / "paper" / "notes.md").read_text(encoding="utf-8").strip())
 
 
-def _opening(found: Sequence[claims.Finding]) -> Iterator[Part]:
+def _opening(findings: Sequence[claims.Finding]) -> Iterator[Part]:
     """What holds, what does not, and what cannot be told, each claim by corpus."""
-    if not found:
+    if not findings:
         return
-    said: dict[str, dict[str, list[str]]] = {"holds": {}, "does not hold": {}, "cannot be told": {}}
-    for of in claims.by_claim(found):
-        verdict = claims.verdict_of(of)
-        kind = verdict if verdict in said else "cannot be told"
-        said[kind].setdefault(of[0].claim.text, []).append(tables.short(of[0].block))
+    by_verdict: dict[str, dict[str, list[str]]] = {"holds": {}, "does not hold": {}, "cannot be told": {}}
+    for comparisons in claims.by_claim(findings):
+        verdict = claims.verdict_of(comparisons)
+        kind = verdict if verdict in by_verdict else "cannot be told"
+        by_verdict[kind].setdefault(comparisons[0].claim.text, []).append(tables.short(comparisons[0].block))
     yield Heading(2, "What holds, what does not, what cannot be told")
-    yield Text(f"{len(found)} comparisons of claims, their p corrected together (Holm); each stands under Claims.")
-    for kind, of_kind in said.items():
+    yield Text(f"{len(findings)} comparisons of claims, their p corrected together (Holm); each stands under Claims.")
+    for kind, of_kind in by_verdict.items():
         lines = [f"- {text}: on {'; '.join(corpora)}" for text, corpora in of_kind.items()] or ["- nothing"]
         yield Heading(3, kind[0].upper() + kind[1:])
         yield Text("\n".join(lines))
 
 
-def _provenance(made: dict[str, Any]) -> Iterator[Part]:
-    profile = made["profile"]
-    last = {word.partition("=")[0]: word for word in (*profile["overrides"], *made["overrides"])}
+def _provenance(planned: dict[str, Any]) -> Iterator[Part]:
+    profile = planned["profile"]
+    last = {word.partition("=")[0]: word for word in (*profile["overrides"], *planned["overrides"])}
     overrides = " ".join(last.values()) or "none"
     yield Text(
         f"Profile `{profile['name']}`: {profile['about']}. Seeds 0 to {profile['seeds'] - 1}; set for every cell: `{overrides}`."
     )
     lines = []
-    used = {key for cells in made["studies"].values() for key in cells}
-    for corpus in (corpus for key, corpus in made["corpora"].items() if key in used):
+    used = {key for cells in planned["studies"].values() for key in cells}
+    for corpus in (corpus for key, corpus in planned["corpora"].items() if key in used):
         kind = "SYNTHETIC videos in the shape of" if corpus["synthetic"] else "labels and measures of"
         extra = f"; set here: `{' '.join(corpus['overrides'])}`" if corpus["overrides"] else ""
         lines.append(
@@ -241,9 +241,9 @@ def _scaled(z: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((z - z.min()) / max(float(z.max() - z.min()), 1e-12))
 
 
-def _claims(found: Sequence[claims.Finding], out: Path) -> Iterator[Part]:
-    if found:
-        yield tables.of_claims(found)
+def _claims(findings: Sequence[claims.Finding], out: Path) -> Iterator[Part]:
+    if findings:
+        yield tables.of_claims(findings)
     else:
         yield Text("No comparison could be made: its cells are missing.")
     shares = gradients.vanished()

@@ -179,8 +179,8 @@ def studies(folder: Path = HERE / "studies") -> list[Study]:
         InputError: A file that is not one: names the file and the key.
     """
     order = {"table": 0, "figure": 1}
-    found = [_read(path, Study) for path in sorted(folder.glob("*.yaml"))]
-    return sorted(found, key=lambda study: (order.get(study.name[:-1], 2), study.name))
+    known = [_read(path, Study) for path in sorted(folder.glob("*.yaml"))]
+    return sorted(known, key=lambda study: (order.get(study.name[:-1], 2), study.name))
 
 
 def profile(name: str) -> Profile:
@@ -198,16 +198,16 @@ def profile(name: str) -> Profile:
 
 def _read(path: Path, kind: type[T]) -> T:
     try:
-        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path}: not readable as YAML ({str(error).splitlines()[0]})") from error
-    if not isinstance(said, dict):
+    if not isinstance(document, dict):
         raise InputError(f"{path}: expected keys and values")
     keys = {f.name: f for f in fields(kind) if f.name != "name"}
-    for key in said:
+    for key in document:
         if key not in keys:
             raise InputError(f"{path}: {key}: no such key; expected {', '.join(keys)}")
     for key, f in keys.items():
-        if key not in said and f.default is MISSING and f.default_factory is MISSING:
+        if key not in document and f.default is MISSING and f.default_factory is MISSING:
             raise InputError(f"{path}: {key}: missing")
-    return kind(name=path.stem, **said)
+    return kind(name=path.stem, **document)

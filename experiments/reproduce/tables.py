@@ -85,8 +85,8 @@ def of_study(block: Block) -> Table:
 
 
 def _less(row: Row, other: Row, measure: str) -> str:
-    found = None if row is other or not row.by_seed(measure) else row.less(other, measure)
-    return HOLE if found is None else f"{100 * found.difference:+.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+    test = None if row is other or not row.by_seed(measure) else row.less(other, measure)
+    return HOLE if test is None else f"{100 * test.difference:+.1f} [{100 * test.low:.1f}, {100 * test.high:.1f}]"
 
 
 def caption(block: Block) -> str:
@@ -94,19 +94,19 @@ def caption(block: Block) -> str:
     counts = [block.n_videos(topic) for topic in block.corpus["topics"]]
     videos = sum(count for count in counts if count is not None)
     seeds = sorted({seed for row in block.rows for seed in row.seeds})
-    said = f"`{block.primary}` in percent ({block.measures[block.primary]}); mean over seeds {seeds[0]} to {seeds[-1]}"
-    said += " ± half of its 95 % interval (Student's t)" if len(seeds) > 1 else ""
+    text = f"`{block.primary}` in percent ({block.measures[block.primary]}); mean over seeds {seeds[0]} to {seeds[-1]}"
+    text += " ± half of its 95 % interval (Student's t)" if len(seeds) > 1 else ""
     if (other := block.row(block.study.against)) is not None:
-        said += (
+        text += (
             f"; less {other.label}: with its 95 % interval over videos (paired bootstrap within topics, seeds averaged)"
         )
-    said += f"; {videos} videos; {heading(block)}, contents {block.fingerprint[:12]}; "
-    said += f"commit {', '.join(block.commits)}."
+    text += f"; {videos} videos; {heading(block)}, contents {block.fingerprint[:12]}; "
+    text += f"commit {', '.join(block.commits)}."
     if block.corpus["synthetic"]:
-        said += " Made-up videos: no number of the paper stands beside them."
+        text += " Made-up videos: no number of the paper stands beside them."
     if block.holes:
-        said += f" {block.holes} cells are missing: {HOLE} where nothing can be said, else the mean of the whole seeds."
-    return said
+        text += f" {block.holes} cells are missing: {HOLE} where nothing can be said, else the mean of the whole seeds."
+    return text
 
 
 def by_topic(block: Block) -> Table:
@@ -149,7 +149,7 @@ def _printed(block: Block) -> dict[str, list[float]]:
     same = [topic[:3] == row["topic"][:3].lower() for topic, row in zip(topics, rows, strict=False)]
     if block.corpus["synthetic"] or len(topics) != len(rows) or not all(same):
         return {}
-    return {row.label: [float(each[row.label]) for each in rows] for row in block.rows}
+    return {row.label: [float(printed_row[row.label]) for printed_row in rows] for row in block.rows}
 
 
 def printed_table4() -> Table:
@@ -167,24 +167,26 @@ def printed_table4() -> Table:
     return Table("table4-paper", about, ["topic", *names], shown, frozenset({len(topics) - 1}))
 
 
-def of_claims(found: Sequence[Finding]) -> Table:
+def of_claims(findings: Sequence[Finding]) -> Table:
     """Every comparison, with both intervals and its verdict; the claim's own verdict where it has several."""
     rows: list[list[str]] = []
     ends = set()
-    for of in by_claim(found):
-        for each in of:
-            v, s = each.videos, each.seeds
+    for comparisons in by_claim(findings):
+        for finding in comparisons:
+            v, s = finding.videos, finding.seeds
             over_seeds = f"{100 * s.low:+.1f} to {100 * s.high:+.1f}" if s.n > 1 else HOLE
-            claim = [f"{each.claim.text} ({each.claim.source})", short(each.block)] if each is of[0] else ["", ""]
-            rows.append([*claim, f"{each.ours.label} against {each.theirs.label}", f"{100 * v.difference:+.1f}",
-                         f"{100 * v.low:+.1f} to {100 * v.high:+.1f}", over_seeds, f"{each.p:.3f}", each.verdict])  # fmt: skip
-        if len(of) > 1:
-            rows.append(["", "", "all of these", "", "", "", "", verdict_of(of)])
+            claim = ["", ""]
+            if finding is comparisons[0]:
+                claim = [f"{finding.claim.text} ({finding.claim.source})", short(finding.block)]
+            rows.append([*claim, f"{finding.ours.label} against {finding.theirs.label}", f"{100 * v.difference:+.1f}",
+                         f"{100 * v.low:+.1f} to {100 * v.high:+.1f}", over_seeds, f"{finding.p:.3f}", finding.verdict])  # fmt: skip
+        if len(comparisons) > 1:
+            rows.append(["", "", "all of these", "", "", "", "", verdict_of(comparisons)])
         ends.add(len(rows) - 1)
     about = (
         "Difference of the means in points, first system less second: 95 % interval over videos (paired bootstrap within "
         "topics, seeds averaged) and over seeds (Student's t); p over videos, "
-        f"corrected for all {len(found)} comparisons of this table (Holm). A claim holds, or does not, where p < 0.05 and the interval over seeds excludes 0 on the same side."
+        f"corrected for all {len(findings)} comparisons of this table (Holm). A claim holds, or does not, where p < 0.05 and the interval over seeds excludes 0 on the same side."
     )
     columns = ["claim", "corpus", "comparison", "difference", "over videos", "over seeds", "p", "verdict"]
     return Table("claims", about, columns, rows, frozenset(ends))

@@ -287,7 +287,7 @@ def evaluate(
     scores = {video.id: _scores_of(video, segment_scores) for video in videos}
     measures = {}
     for measure in benchmark.measures:
-        values = {t: {v.id: measure(v, scores[v.id], empty) for v in of} for t, of in topics.items()}
+        values = {t: {v.id: measure(v, scores[v.id], empty) for v in members} for t, members in topics.items()}
         counts = np.array([measure.labellings(video) for video in videos])
         labellings, without = (int(n) for n in counts.sum(axis=0))
         measures[measure.name] = MeasureReport(measure.name, measure.description, values, labellings, without)

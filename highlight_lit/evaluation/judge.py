@@ -40,7 +40,7 @@ def labelled_videos(corpus: Corpus, topics: Sequence[str], split: str = "test") 
     Raises:
         InputError: An unknown topic, or one without a labelled video.
     """
-    found = []
+    labelled = []
     for topic in topics:
         videos = [int(video) for video in corpus.evaluation_videos(topic, split)]
         of_topic = [(video, labels) for video in videos if (labels := corpus.labels(video)) is not None]
@@ -51,8 +51,8 @@ def labelled_videos(corpus: Corpus, topics: Sequence[str], split: str = "test") 
             )
         for video, labels in of_topic:
             name, duration = corpus.ids[video].decode(), float(corpus.duration[video])
-            found.append(LabelledVideo(name, topic, duration, labels.span, labels.score))
-    return found
+            labelled.append(LabelledVideo(name, topic, duration, labels.span, labels.score))
+    return labelled
 
 
 def benchmark_of(corpus: Corpus, videos: Sequence[LabelledVideo]) -> Benchmark:

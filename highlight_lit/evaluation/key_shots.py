@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
@@ -54,17 +53,17 @@ def key_shots(
     """
     if "visual" not in corpus.streams:
         raise InputError(f"{corpus.root}: no visual features; --summary needs them, which KTS cuts into segments")
-    found: dict[str, list[tuple[SummaryF1, SummaryF1, SummaryF1]]] = {}
-    each: dict[str, SummaryF1] = {}
+    by_topic: dict[str, list[tuple[SummaryF1, SummaryF1, SummaryF1]]] = {}
+    by_video: dict[str, SummaryF1] = {}
     for video in videos:
         if video.id not in scores:
             raise InputError(f"video {video.id!r}: no scores")
         values = _judged(corpus, video, scores[video.id], min(draws, MAX_DRAWS))
-        each[video.id] = values[0]
-        found.setdefault(video.topic, []).append(values)
-    means = np.mean([np.mean(of, axis=0) for of in found.values()], axis=0)
+        by_video[video.id] = values[0]
+        by_topic.setdefault(video.topic, []).append(values)
+    means = np.mean([np.mean(of_topic, axis=0) for of_topic in by_topic.values()], axis=0)
     system, chance, annotators = (SummaryF1(*row) for row in means.tolist())
-    return KeyShots(system, chance, annotators, each)
+    return KeyShots(system, chance, annotators, by_video)
 
 
 def _judged(
@@ -78,14 +77,14 @@ def _judged(
     grid = np.stack([start, start + UNIT_S], axis=1)
     segments = _segments(corpus, video, units)
     binary = bool(np.isin(video.score, (0, 1)).all())
-    theirs = np.stack([_chosen(_over(video.span, column, grid), segments, binary) for column in video.score.T])
+    theirs = np.stack([_chosen(to_segments(video.span, column, grid), segments, binary) for column in video.score.T])
     rng = np.random.default_rng(zlib.crc32(f"{video.topic}/{video.id}".encode()))
     clips = len(scores.span)
-    drawn = [_over(scores.span, rng.random(clips), grid) for _ in range(draws)]
-    chance = [_f1(summary_of(of, segments), theirs) for of in drawn]
+    drawn = [to_segments(scores.span, rng.random(clips), grid) for _ in range(draws)]
+    chance = [_f1(summary_of(random_scores, segments), theirs) for random_scores in drawn]
     alone = len(theirs) == 1
     others = [_f1(own, theirs if alone else np.delete(theirs, at, axis=0)) for at, own in enumerate(theirs)]
-    system = _f1(summary_of(_scaled(_over(scores.span, scores.score, grid)), segments), theirs)
+    system = _f1(summary_of(_scaled(to_segments(scores.span, scores.score, grid)), segments), theirs)
     mean, best = np.mean(chance, axis=0)
     return system, SummaryF1(float(mean), float(best)), SummaryF1(*np.mean(others, axis=0).tolist())
 
@@ -100,11 +99,6 @@ def _chosen(labels: Floats, segments: Integers, binary: bool) -> Bools:
 def _f1(summary: Bools, theirs: Bools) -> SummaryF1:
     values = f1(summary, theirs)
     return SummaryF1(float(values.mean()), float(values.max()))
-
-
-def _over(span: NDArray[np.floating[Any]], score: NDArray[np.floating[Any]], grid: Floats) -> Floats:
-    """(units,) scores of clips or labelled segments carried over to units of time."""
-    return to_segments(span, score, grid)
 
 
 def _scaled(scores: Floats) -> Floats:

@@ -66,8 +66,8 @@ class Chance:
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON; NaN becomes None."""
         measures = {
-            name: {**of.overall.to_dict(), "topics": {topic: s.to_dict() for topic, s in of.topics.items()}}
-            for name, of in self.measures.items()
+            name: {**measure.overall.to_dict(), "topics": {topic: s.to_dict() for topic, s in measure.topics.items()}}
+            for name, measure in self.measures.items()
         }
         head = {"benchmark": self.benchmark, "primary": self.primary, "draws": self.draws, "seed": self.seed}
         return {**head, "measures": measures}

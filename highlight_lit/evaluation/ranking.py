@@ -17,6 +17,8 @@ before it in the group hold (j - 1)(q - 1) / (g - 1) positives on average.
 
 Where no item is positive, every function returns NaN: what that counts for is the protocol's decision, not
 the ranking's.
+
+Each definition is a `Precision` at the end of this file; `benchmarks` makes measures of a label rule and a definition.
 """
 
 from __future__ import annotations
@@ -64,7 +66,7 @@ def _ties(scores: ArrayLike, positive: ArrayLike) -> _Ties:
 
 def _expected(ties: _Ties) -> tuple[Integers, Floats, Floats]:
     """Each place's index, its probability of a positive, and the positives expected before it if so."""
-    start, size, hits, before = (np.repeat(of, ties.size) for of in (ties.start, ties.size, ties.hits, ties.before))
+    start, size, hits, before = (np.repeat(x, ties.size) for x in (ties.start, ties.size, ties.hits, ties.before))
     offset = np.arange(len(start)) - np.repeat(np.cumsum(ties.size) - ties.size, ties.size)
     earlier = before + offset * (hits - 1) / np.maximum(size - 1, 1)
     return start + offset, hits / size, earlier
@@ -138,7 +140,7 @@ def top_average_precision(scores: ArrayLike, positive: ArrayLike, k: int = 5) ->
         return math.nan
     cut = min(k, int(ties.size.sum()))
     last = int(np.searchsorted(ties.start, cut - 1, side="right")) - 1
-    start, size, hits, before = (int(of[last]) for of in (ties.start, ties.size, ties.hits, ties.before))
+    start, size, hits, before = (int(x[last]) for x in (ties.start, ties.size, ties.hits, ties.before))
     above, kept = _trapezoid_area(ties[:last]), cut - start
     value = 0.0
     for t in range(max(0, kept - (size - hits)), min(kept, hits) + 1):
@@ -176,10 +178,9 @@ def average_precision_at_k(scores: ArrayLike, positive: ArrayLike, k: int = 5) -
     return float(np.sum((probability * (earlier + 1) / (index + 1))[:k])) / min(k, positives)
 
 
-def _found(hits: Bools) -> tuple[Floats, Floats]:
-    """Positives among the first i items, and the precision there, for i = 1..m along the last axis."""
-    found = np.cumsum(hits, axis=-1, dtype=np.float64)
-    return found, found / np.arange(1, hits.shape[-1] + 1)
+def _precision(hits: Bools) -> Floats:
+    """Precision P_i at each place i = 1..m, along the last axis."""
+    return np.asarray(np.cumsum(hits, axis=-1, dtype=np.float64) / np.arange(1, hits.shape[-1] + 1))
 
 
 def _ratio(area: Floats, divisor: ArrayLike, positives: ArrayLike) -> Floats:
@@ -197,14 +198,14 @@ def ranked_trapezoid(hits: Bools, positives: ArrayLike) -> Floats:
     Returns:
         (...) numbers in [0, 1], NaN where there are no positives.
     """
-    _, precision = _found(hits)
+    precision = _precision(hits)
     previous = np.concatenate([np.ones_like(precision[..., :1]), precision[..., :-1]], axis=-1)
     return _ratio(np.sum(hits * (previous + precision), axis=-1) / 2, positives, positives)
 
 
 def ranked_step(hits: Bools, positives: ArrayLike) -> Floats:
     """`average_precision(..., "step")` of many orders at once; as `ranked_trapezoid`."""
-    return _ratio(np.sum(hits * _found(hits)[1], axis=-1), positives, positives)
+    return _ratio(np.sum(hits * _precision(hits), axis=-1), positives, positives)
 
 
 def ranked_top(hits: Bools, positives: ArrayLike, k: int = 5) -> Floats:

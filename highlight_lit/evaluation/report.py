@@ -42,7 +42,7 @@ class MeasureReport:
     @property
     def topics(self) -> dict[str, float]:
         """Mean over the videos of each topic; NaN for a topic whose videos are all left out."""
-        return {topic: float(mean_present(np.array(list(of.values())))) for topic, of in self.videos.items()}
+        return {topic: float(mean_present(np.array(list(values.values())))) for topic, values in self.videos.items()}
 
     @property
     def value(self) -> float:
@@ -71,7 +71,7 @@ class Report:
                 "description": report.description,
                 "mean": or_none(report.value),
                 "topics": {topic: or_none(value) for topic, value in report.topics.items()},
-                "videos": {t: {v: or_none(x) for v, x in of.items()} for t, of in report.videos.items()},
+                "videos": {t: {v: or_none(x) for v, x in videos.items()} for t, videos in report.videos.items()},
                 "n_videos": sum(map(len, report.videos.values())),
                 "labellings": report.labellings,
                 "without_positive": report.without_positive,

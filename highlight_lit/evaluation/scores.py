@@ -73,12 +73,12 @@ def _number(text: str) -> float:
 
 def write_scores(path: Path, scores: Mapping[str, ClipScores]) -> None:
     """Write scores as the csv that `read_scores` reads."""
-    clips = [
-        (video, *span, score) for video, of in scores.items() for span, score in zip(of.span, of.score, strict=True)
+    rows = [
+        (video, f"{start:.3f}", f"{end:.3f}", repr(float(score)))
+        for video, clips in scores.items()
+        for (start, end), score in zip(clips.span, clips.score, strict=True)
     ]
-    write_csv(
-        path, ("video", "start", "end", "score"), [(v, f"{s:.3f}", f"{e:.3f}", repr(float(p))) for v, s, e, p in clips]
-    )
+    write_csv(path, COLUMNS, rows)
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -102,17 +102,17 @@ def matched(
     Raises:
         InputError: None of the videos is in the corpus, or clips run past a video's end: they are another video's.
     """
-    found: dict[str, ClipScores] = {}
+    kept: dict[str, ClipScores] = {}
     unknown = {name: None for name in scores if corpus.index(name) is None}
     by_form = {_form(name.decode()): name.decode() for name in corpus.ids} if unknown else {}
-    for name, of in scores.items():
+    for name, clip_scores in scores.items():
         own = by_form.get(_form(name)) if name in unknown else name
-        if own in found:
+        if own in kept:
             raise InputError(f"{where}: video {own!r}: occurs twice, in two Unicode forms; expected one of them")
         if own is not None:
-            found[own] = of
+            kept[own] = clip_scores
     strange = [name for name in unknown if _form(name) not in by_form]
-    if not found:
+    if not kept:
         raise InputError(
             f"{where}: none of its {len(scores)} videos is in {corpus.root}: {a_few(strange)}; "
             f"expected ids as {corpus.ids[0].decode()!r}"
@@ -121,13 +121,13 @@ def matched(
         report(
             f"{where}: {len(strange)} of {len(scores)} videos are not in {corpus.root} and are left out: {a_few(strange)}"
         )
-    short = [name for name, of in found.items() if not _reaches_the_end(name, of, corpus, where)]
+    short = [name for name, clip_scores in kept.items() if not _reaches_the_end(name, clip_scores, corpus, where)]
     if short:
         report(
             f"{where}: {len(short)} videos have scores up to before their end alone; what comes later gets that of the nearest "
             f"clip: {a_few(short)}"
         )
-    return found
+    return kept
 
 
 def _form(name: str) -> str:

@@ -81,8 +81,8 @@ def scores_of(
 ) -> dict[str, ClipScores]:
     """Scores of the labelled videos of some topics, by default the detector's own, on one of the corpus' lists."""
     names = [video.id for video in labelled_videos(corpus, topics or [detector.topic], split)]
-    found = [index for name in dict.fromkeys(names) if (index := corpus.index(name)) is not None]
+    indices = [index for name in dict.fromkeys(names) if (index := corpus.index(name)) is not None]
     return {
         corpus.ids[video].decode(): ClipScores(corpus.rows(video, "span"), z)
-        for video, z in detector.score_corpus(corpus, np.array(found)).items()
+        for video, z in detector.score_corpus(corpus, np.array(indices)).items()
     }

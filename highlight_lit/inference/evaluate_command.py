@@ -18,7 +18,7 @@ from highlight_lit.evaluation.scores import ClipScores, matched, read_scores, wr
 from highlight_lit.files import not_an_input
 from highlight_lit.inference.detector import Detector, load_detector
 from highlight_lit.inference.evaluate import judged_on, scores_of
-from highlight_lit.inference.tables import Judged, of_checkpoints, of_summaries, of_system
+from highlight_lit.inference.tables import Judged, checkpoints_table, summaries_table, system_table
 from highlight_lit.methods import score
 from highlight_lit.text import a_few, say, say_table
 
@@ -61,10 +61,10 @@ def _show(
 ) -> None:
     """Print the tables of one system, and write what `--out` asks for."""
     name = str(corpus.manifest["name"])
-    say_table(of_system(judgement, name))
+    say_table(system_table(judgement, name))
     if options.summary:
         videos = labelled_videos(corpus, topics, options.split or "test")
-        say_table(of_summaries(key_shots(corpus, videos, scores, options.draws), name))
+        say_table(summaries_table(key_shots(corpus, videos, scores, options.draws), name))
     if options.out is not None:
         _write(options.out, judgement, scores)
 
@@ -75,25 +75,25 @@ def _note(line: str) -> None:
 
 def _topics(corpus: Corpus, rule: str | None = None, training: str = "lists") -> list[str]:
     """The topics that can be judged: with labels and, for a method that learns by a rule, with videos to learn from."""
-    found = topics_of(corpus, training)
-    judged = found.judged > 0
+    counts = topics_of(corpus, training)
+    judged = counts.judged > 0
     if rule is not None:
-        judged &= found.trainable(rule)
-    topics = [name for name, possible in zip(found.names, judged, strict=True) if possible]
+        judged &= counts.trainable(rule)
+    topics = [name for name, possible in zip(counts.names, judged, strict=True) if possible]
     if not topics:
         lacking = "labelled video" if rule is None else f"labelled video, and positives and negatives (--rule {rule}),"
         raise InputError(f"{corpus.root}: no topic with a {lacking} to evaluate on; expected a corpus with labels")
-    if left := [name for name in found.names if name not in set(topics)]:
+    if left := [name for name in counts.names if name not in set(topics)]:
         _note(f"{len(left)} topics of {corpus.root} have nothing to evaluate on and are left out: {a_few(left)}")
     return topics
 
 
 def _of_method(options: argparse.Namespace, corpus: Corpus, topics: Sequence[str]) -> Scores:
     """Scores of a method, topic by topic."""
-    given = {key: getattr(options, key) for key in ("modality", "rule", "training", "seed")}
+    settings = {key: getattr(options, key) for key in ("modality", "rule", "training", "seed")}
     scores: Scores = {}
     for topic in topics:
-        scores |= score(options.method, corpus, topic, **given)
+        scores |= score(options.method, corpus, topic, **settings)
     return scores
 
 
@@ -132,7 +132,7 @@ def _checkpoints(options: argparse.Namespace, corpus: Corpus) -> int:
             if options.out is not None:
                 _write(options.out / names[detector.source], judgement, scores)
     alike = all(_alike(of_topic[topic]) for topic in topics)
-    say_table(of_checkpoints(judged, name, alike))
+    say_table(checkpoints_table(judged, name, alike))
     if not alike:
         _note("checkpoints of one topic are of different settings: no mean is taken over them")
     return 0

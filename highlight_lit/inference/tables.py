@@ -24,7 +24,7 @@ class Judged:
     judgement: Judgement
 
 
-def of_system(judgement: Judgement, corpus: str) -> Table:
+def system_table(judgement: Judgement, corpus: str) -> Table:
     """Every measure of the benchmark: the system beside chance, middle and annotators; the primary one by topic."""
     report, chance = judgement.report, judgement.chance
     topics = list(report.measures[report.primary].topics)
@@ -47,7 +47,7 @@ def of_system(judgement: Judgement, corpus: str) -> Table:
     return table
 
 
-def of_checkpoints(judged: Sequence[Judged], corpus: str, alike: bool) -> Table:
+def checkpoints_table(judged: Sequence[Judged], corpus: str, alike: bool) -> Table:
     """Several checkpoints of a topic: the primary measure of each, their mean if they are alike, and the levels.
 
     Args:
@@ -59,11 +59,11 @@ def of_checkpoints(judged: Sequence[Judged], corpus: str, alike: bool) -> Table:
     table = _table(f"{report.primary} in percent on {corpus}", "topic", ("videos", "checkpoint", "system"))
     table.columns[2].justify = "left"
     means: list[list[float]] = []
-    for topic in dict.fromkeys(of.topic for of in judged):
-        of_topic = [of for of in judged if of.topic == topic]
+    for topic in dict.fromkeys(checkpoint.topic for checkpoint in judged):
+        of_topic = [checkpoint for checkpoint in judged if checkpoint.topic == topic]
         judgement = of_topic[0].judgement
-        values = [of.judgement.report.value for of in of_topic]
-        lines = [(of.name, _percent(value)) for of, value in zip(of_topic, values, strict=True)]
+        values = [checkpoint.judgement.report.value for checkpoint in of_topic]
+        lines = [(checkpoint.name, _percent(value)) for checkpoint, value in zip(of_topic, values, strict=True)]
         if alike and len(values) > 1:
             interval = t_interval(values)
             lines.append((f"mean of {len(values)} (standard deviation)", _spread(interval.mean, interval.std)))
@@ -80,13 +80,13 @@ def of_checkpoints(judged: Sequence[Judged], corpus: str, alike: bool) -> Table:
     return table
 
 
-def of_summaries(found: KeyShots, corpus: str) -> Table:
+def summaries_table(summaries: KeyShots, corpus: str) -> Table:
     """A system as a summarizer, beside chance and each annotator against the others."""
     title = f"F1 of summaries of {100 * SHARE:.0f} % in percent on {corpus}"
     table = _table(title, "over annotators", ("videos", "system", "chance", "annotators"))
     for name, place in (("summary/f1-mean", 0), ("summary/f1-max", 1)):
-        row = (_percent(of[place]) for of in (found.system, found.chance, found.annotators))
-        table.add_row(name, str(len(found.videos)), *row)
+        row = (_percent(level[place]) for level in (summaries.system, summaries.chance, summaries.annotators))
+        table.add_row(name, str(len(summaries.videos)), *row)
     return table
 
 

@@ -1,6 +1,6 @@
-"""From raw video to features, scores and a highlight reel: the optional part that decodes video (extra `media`).
+"""Raw video: clips and features out of it, and a highlight reel cut from it. Decoding needs the extra `media`.
 
-`decode` reads a file, `clips` cuts it into one-second clips by timestamps, `extractors` turn clips into rows,
-`extract` makes a corpus of a folder, `scoring` scores one video, `segments` chooses what goes into a reel and
-`reel` cuts it.
+`io` decodes a file and cuts it into one-second clips by timestamps, `extractors` turn clips into rows of features,
+`extraction` makes a corpus of a folder, `output` writes score files, chooses a reel's segments (`segments`) and cuts
+the reel. `inference.raw_video` scores one video.
 """

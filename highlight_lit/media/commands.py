@@ -63,8 +63,8 @@ def run_extract(args: argparse.Namespace) -> int:
     if args.workers < 1:
         raise InputError(f"--workers {args.workers}: expected at least 1")
     rows = read_csv(args.tags) if args.tags is not None else []
-    found = find_videos(args.videos)
-    report = extract_corpus(found, args.out, choice, rows, args.workers, args.slice, args.allow_untagged)
+    listing = find_videos(args.videos)
+    report = extract_corpus(listing, args.out, choice, rows, args.workers, args.slice, args.allow_untagged)
     if args.slice is not None:
         say(f"slice {args.slice}: run 'extract' again without --slice when all slices are done", file=sys.stderr)
     return _say(report, args.out)
@@ -142,9 +142,9 @@ def _inputs(args: argparse.Namespace) -> list[Path | None]:
 def reel_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `reel`."""
     parser.add_argument("video", type=Path, help="the video; after -- for odd names")
-    given = parser.add_mutually_exclusive_group(required=True)
-    given.add_argument("--checkpoint", type=Path, help="a trained detector")
-    given.add_argument(
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--checkpoint", type=Path, help="a trained detector")
+    source.add_argument(
         "--scores",
         type=Path,
         metavar="FILE",
@@ -212,7 +212,7 @@ def at_shots(
     from highlight_lit.media.io.shots import shot_changes
     from highlight_lit.media.output.segments import snap_to_shots
 
-    shots = shot_changes(video, [side for each in segments for side in (each.start, each.end)])
+    shots = shot_changes(video, [side for segment in segments for side in (segment.start, segment.end)])
     return snap_to_shots(segments, shots, min(seconds, end), shortest, end)
 
 

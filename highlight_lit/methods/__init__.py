@@ -1,4 +1,4 @@
-"""Methods to compare with that are not a network of the trainer: one file each, behind one interface.
+"""Methods to compare with, other than the networks that `train` trains: one file each, behind one interface.
 
 A method's module has `score(videos, seed) -> list of (T,) scores`, one a video to evaluate. `videos` is a `Videos`, which
 holds no clip label and leads to none; methods of `supervised`, and they alone, get `SupervisedVideos`.
@@ -17,8 +17,6 @@ from highlight_lit.errors import InputError
 from highlight_lit.evaluation.scores import ClipScores
 from highlight_lit.methods.numerics import Floats
 from highlight_lit.methods.videos import Videos, view
-
-SUPERVISIONS = ("none", "unsupervised", "topic tags", "weak", "full")
 
 
 @dataclass(frozen=True)
@@ -69,8 +67,8 @@ class Method:
         if seed >= 1 << 32:  # most generators take no more bits
             seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
         scores: list[Floats] = self.load().score(videos, seed)
-        for video, of in zip(videos.evaluation, scores, strict=True):
-            if of.shape != (len(video),) or not np.isfinite(of).all():
+        for video, clip_scores in zip(videos.evaluation, scores, strict=True):
+            if clip_scores.shape != (len(video),) or not np.isfinite(clip_scores).all():
                 raise InputError(f"{self.name}: video {video.id!r}: its scores are not {len(video)} finite numbers")
         return scores
 
@@ -168,7 +166,7 @@ def score(
     Raises:
         InputError: An unknown method, modality or topic, or videos that the method cannot work on.
     """
-    found = find(method)
-    videos = videos_for(found, corpus, topic, modality=modality, rule=rule, training=training)
-    scores = found.score(videos, seed)
-    return {video.id: ClipScores(video.span, of) for video, of in zip(videos.evaluation, scores, strict=True)}
+    chosen = find(method)
+    videos = videos_for(chosen, corpus, topic, modality=modality, rule=rule, training=training)
+    scores = chosen.score(videos, seed)
+    return {video.id: ClipScores(video.span, z) for video, z in zip(videos.evaluation, scores, strict=True)}

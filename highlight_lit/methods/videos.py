@@ -88,8 +88,8 @@ class Features:
     def __init__(self, corpus: Corpus, streams: Sequence[str], training: NDArray[np.intp]) -> None:
         for name in streams:
             if name not in corpus.streams:
-                has = ", ".join(corpus.streams) or "labels alone"
-                raise InputError(f"{corpus.root}: {name}: no such stream; the corpus has {has}")
+                available = ", ".join(corpus.streams) or "labels alone"
+                raise InputError(f"{corpus.root}: {name}: no such stream; the corpus has {available}")
         self._corpus, self._streams = corpus, streams
         self._mean = {name: self._mean_of(name, training) for name in streams}
 
@@ -114,18 +114,18 @@ class Features:
             InputError: It has no clip, or a feature is not finite.
         """
         parts, sizes = [], []
-        name_of = self._corpus.ids[video].decode()
+        id_ = self._corpus.ids[video].decode()
         for name in self._streams:
             rows, there = self._rows(video, name)
             centred = (rows.astype(np.float64) - self._mean[name]) * there[:, None]
             if len(centred) == 0 or not np.isfinite(centred).all():
-                raise InputError(f"{self._corpus.root}: video {name_of!r}: {name}: expected a clip or more, all finite")
+                raise InputError(f"{self._corpus.root}: video {id_!r}: {name}: expected a clip or more, all finite")
             parts.append(unit(centred) / np.sqrt(len(self._streams)))
             length = np.linalg.norm(centred, axis=1)
             sizes.append(length / max(float(length[there].mean()) if there.any() else 0.0, TINY))
         x, size = np.concatenate(parts, axis=1).astype(np.float32), np.stack(sizes, axis=1).astype(np.float32)
         widths = tuple(part.shape[1] for part in parts)
-        return Clips(name_of, float(self._corpus.duration[video]), self._corpus.rows(video, "span"), x, widths, size)
+        return Clips(id_, float(self._corpus.duration[video]), self._corpus.rows(video, "span"), x, widths, size)
 
 
 def view(
@@ -145,7 +145,7 @@ def view(
     """
     if modality not in STREAMS:
         raise InputError(f"modality={modality}: expected one of {', '.join(STREAMS)}")
-    positive, negative = (_at_most(of) for of in corpus.weak_labels(topic, rule, training))
+    positive, negative = (_at_most(listed) for listed in corpus.weak_labels(topic, rule, training))
     tagged = _at_most(np.flatnonzero(corpus.tagged(topic) & training_set(corpus.split, training)))
     evaluation = corpus.evaluation_videos(topic)
     if len(evaluation) == 0:
@@ -153,7 +153,7 @@ def view(
     features = Features(corpus, STREAMS[modality], np.concatenate([positive, negative]))
     wanted = np.unique(np.concatenate([positive, negative, tagged, evaluation]))
     clips = {int(video): features.clips(int(video)) for video in wanted}
-    kinds = (tuple(clips[int(video)] for video in of) for of in (positive, negative, tagged, evaluation))
+    kinds = (tuple(clips[int(video)] for video in kind) for kind in (positive, negative, tagged, evaluation))
     return Videos(topic, *kinds)
 
 

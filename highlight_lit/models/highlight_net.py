@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple, cast
 
 import torch
@@ -80,12 +80,8 @@ class HighlightNet(nn.Module):
         self.head = Float32Linear(d, 1)  # W_p, b_p
         initial_bias = getattr(self.pooling, "initial_bias", None)
         nn.init.constant_(self.head.bias, initial_bias(tau) if initial_bias else 0.0)
-        self.embeddings = nn.ModuleDict()
-        for stream, width in (("visual", Dv), ("audio", Da)):
-            if stream in getattr(self.fusion, "streams", ("visual", "audio")):
-                if width is None:
-                    raise ValueError(f"{type(self.fusion).__name__} reads the {stream} stream: its width is missing")
-                self.embeddings[stream] = Embedding(width, d, dropout)
+        streams = getattr(self.fusion, "streams", ("visual", "audio"))
+        self.embeddings = make_embeddings(type(self.fusion).__name__, streams, Dv, Da, d, dropout)
 
     def forward(self, visual: Tensor | None, audio: Tensor | None, mask: Tensor, audio_mask: Tensor) -> Detection:
         """Detect highlights in a batch of bags.
@@ -190,6 +186,23 @@ class Float32Linear(nn.Linear):
         """Map (..., d) to (..., outputs) in the type of the weights."""
         with torch.autocast(x.device.type, enabled=False):
             return super().forward(x.to(self.weight.dtype))
+
+
+def make_embeddings(
+    reader: str, streams: Collection[str], Dv: int | None, Da: int | None, d: int, dropout: float
+) -> nn.ModuleDict:
+    """An `Embedding` for each of the streams that a network reads, by the stream's name.
+
+    Raises:
+        ValueError: the width of such a stream is None; the message begins with `reader`.
+    """
+    embeddings = nn.ModuleDict()
+    for stream, width in (("visual", Dv), ("audio", Da)):
+        if stream in streams:
+            if width is None:
+                raise ValueError(f"{reader} reads the {stream} stream: its width is missing")
+            embeddings[stream] = Embedding(width, d, dropout)
+    return embeddings
 
 
 def embed(

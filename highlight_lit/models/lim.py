@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from highlight_lit.models.highlight_net import Detection, Embedding, Float32Linear, embed
+from highlight_lit.models.highlight_net import Detection, Float32Linear, embed, make_embeddings
 from highlight_lit.models.losses import split_pairs
 
 GROUP = 8  # pairs that share one unit of weight: one valid pair in eight is expected
@@ -52,12 +52,7 @@ class Lim(nn.Module):
         super().__init__()
         if not streams or not set(streams) <= {"visual", "audio"}:
             raise ValueError(f"streams: expected visual, audio or both, got {list(streams)}")
-        self.embeddings = nn.ModuleDict()
-        for stream, width in (("visual", Dv), ("audio", Da)):
-            if stream in streams:
-                if width is None:
-                    raise ValueError(f"LIM reads the {stream} stream: its width is missing")
-                self.embeddings[stream] = Embedding(width, d, dropout)
+        self.embeddings = make_embeddings("LIM", streams, Dv, Da, d, dropout)
         inputs = d * len(self.embeddings)
         self.f = nn.Sequential(nn.Linear(inputs, d), nn.ReLU(), Float32Linear(d, 1))
         self.h = nn.Sequential(nn.Linear(2 * inputs, d), nn.ReLU(), Float32Linear(d, 1))
@@ -77,8 +72,8 @@ class Lim(nn.Module):
         Raises:
             ValueError: a stream that the network reads is None.
         """
-        found = (embed(self.embeddings, "visual", visual), embed(self.embeddings, "audio", audio, audio_mask))
-        f = torch.cat([part for part in found if part is not None], -1)  # (B, tau, inputs)
+        embedded = (embed(self.embeddings, "visual", visual), embed(self.embeddings, "audio", audio, audio_mask))
+        f = torch.cat([part for part in embedded if part is not None], -1)  # (B, tau, inputs)
         z = self.f(f).squeeze(-1).masked_fill(~mask, 0.0)  # (B, tau)
         uniform = mask / mask.sum(-1, keepdim=True)
         alpha = self._h(f) if self.training and len(mask) % 2 == 0 else uniform

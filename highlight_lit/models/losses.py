@@ -80,18 +80,10 @@ class HingesL1(MarginLoss):
     """
 
     def forward(self, detection: Detection, label: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Add up the loss.
-
-        Args:
-            detection: of B = 2P bags, in pairs.
-            label: 1 for a positive bag, 0 for a negative, (B,).
-            mask: True at clips that exist, (B, tau).
+        """Add up the loss; arguments and errors are those of `MarginLoss.parts`.
 
         Returns:
             `loss`, and its parts: `bce`, and the means over the pairs of `score_margin` and `variance_margin`.
-
-        Raises:
-            ValueError: the number of bags is odd.
         """
         parts = self.parts(detection, label, mask)
         return {
@@ -109,18 +101,10 @@ class Sparsity(MarginLoss):
     """
 
     def forward(self, detection: Detection, label: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Add up the loss.
-
-        Args:
-            detection: of B = 2P bags, in pairs.
-            label: 1 for a positive bag, 0 for a negative, (B,).
-            mask: True at clips that exist, (B, tau).
+        """Add up the loss; arguments and errors are those of `MarginLoss.parts`.
 
         Returns:
             `loss`, and its parts: `bce`, `score_margin`, `variance_margin`, and `sparsity`, which is |p+|_1.
-
-        Raises:
-            ValueError: the number of bags is odd.
         """
         parts = self.parts(detection, label, mask)
         score_margin, variance_margin = parts.X_s.mean(), parts.X_var.mean()

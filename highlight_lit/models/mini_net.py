@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from highlight_lit.models.highlight_net import Detection, Embedding, Float32Linear, embed
+from highlight_lit.models.highlight_net import Detection, Embedding, Float32Linear, embed, make_embeddings
 from highlight_lit.models.losses import bag_cross_entropy, split_pairs
 from highlight_lit.models.pooling import masked_softmax, weighted_sum
 
@@ -57,16 +58,12 @@ class MiniNet(nn.Module):
             raise ValueError(f"streams: expected visual, audio or both, got {list(streams)}")
         if d % 4:
             raise ValueError(f"d: must be a multiple of 4, got {d}")
-        self.embeddings = nn.ModuleDict()
-        for stream, width in (("visual", Dv), ("audio", Da)):
-            if stream in streams:
-                if width is None:
-                    raise ValueError(f"MINI-Net reads the {stream} stream: its width is missing")
-                # The released network drops no audio at its entry.
-                both = len(set(streams)) == 2
-                self.embeddings[stream] = Embedding(width, d, 0.0 if both and stream == "audio" else dropout)
-        self.body: nn.Module = _Heads(d, dropout) if len(self.embeddings) == 2 else _Perceptron(d, dropout)
-        self.scores: nn.Module = _Scores(d) if len(self.embeddings) == 2 else _GatedScores(d)
+        self.embeddings = make_embeddings("MINI-Net", streams, Dv, Da, d, dropout)
+        both = len(self.embeddings) == 2
+        if both:  # the released network drops no audio at its entry
+            cast(Embedding, self.embeddings["audio"]).dropout.p = 0.0
+        self.body: nn.Module = _Heads(d, dropout) if both else _Perceptron(d, dropout)
+        self.scores: nn.Module = _Scores(d) if both else _GatedScores(d)
         self.classifier = Float32Linear(d, 2)
 
     def forward(self, visual: Tensor | None, audio: Tensor | None, mask: Tensor, audio_mask: Tensor) -> Detection:

@@ -74,12 +74,8 @@ class GatedScores(nn.Module):
         return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
-class SoftmaxGate(Pooling):
-    """`alpha = softmax_j(gated scores)`, `p_hat = sigmoid(W_p sum_j alpha_j c_j + b_p)` (supplement, eq. 5).
-
-    As alpha sums to one and the head is linear, z_hat is the alpha-weighted mean of the clips' own logits, however
-    many clips there are.
-    """
+class _Gated(Pooling):
+    """A pooling whose weights come from `GatedScores`."""
 
     def __init__(self, d: int) -> None:
         """Draw the gate.
@@ -89,6 +85,14 @@ class SoftmaxGate(Pooling):
         """
         super().__init__(d)
         self.scores = GatedScores(d)
+
+
+class SoftmaxGate(_Gated):
+    """`alpha = softmax_j(gated scores)`, `p_hat = sigmoid(W_p sum_j alpha_j c_j + b_p)` (supplement, eq. 5).
+
+    As alpha sums to one and the head is linear, z_hat is the alpha-weighted mean of the clips' own logits, however
+    many clips there are.
+    """
 
     def forward(self, c: Tensor, mask: Tensor, head: Head) -> tuple[Tensor, Tensor]:
         """Pool a bag; see `Pooling.forward`."""
@@ -96,17 +100,8 @@ class SoftmaxGate(Pooling):
         return head(weighted_sum(alpha, c)).squeeze(-1), alpha
 
 
-class SigmoidGate(Pooling):
+class SigmoidGate(_Gated):
     """`alpha_j = sigmoid(gated score)`, not normalised: each clip's weight stands alone, and logits add up."""
-
-    def __init__(self, d: int) -> None:
-        """Draw the gate.
-
-        Args:
-            d: width of the clip states.
-        """
-        super().__init__(d)
-        self.scores = GatedScores(d)
 
     def forward(self, c: Tensor, mask: Tensor, head: Head) -> tuple[Tensor, Tensor]:
         """Pool a bag; see `Pooling.forward`."""

@@ -32,8 +32,8 @@ def done_before(config: DictConfig | Mapping[str, Any]) -> dict[str, Any] | None
     check(config)
     plain = as_plain(config)
     trainer = plain["trainer"]
-    one = trainer.get("devices") == 1 and trainer.get("num_nodes", 1) in (1, None)
-    if not one or any(name in os.environ for name in _CLUSTERS):
+    alone = trainer.get("devices") == 1 and trainer.get("num_nodes", 1) in (1, None)
+    if not alone or any(name in os.environ for name in _CLUSTERS):
         return None
     try:
         root = Path(plain["data"]["root"])

@@ -23,16 +23,16 @@ def put_together(records: Sequence[Record]) -> list[Record]:
     Args:
         records: Of runs that are done and evaluated.
     """
-    found = [record for record in records if _fold(record) is None]
+    together = [record for record in records if _fold(record) is None]
     sets: dict[str, dict[int, Record]] = defaultdict(dict)
     for record in records:
         if (fold := _fold(record)) is not None:
             number, count = parse_fold(fold)
             sets[_key(record, count)][number] = record
-    for key, of in sets.items():
-        folds, count = [of[number] for number in sorted(of)], json.loads(key)["data"]["fold"]
-        found += [_joined(folds, count)] if len(folds) == count else folds
-    return found
+    for key, by_number in sets.items():
+        folds, count = [by_number[number] for number in sorted(by_number)], json.loads(key)["data"]["fold"]
+        together += [_joined(folds, count)] if len(folds) == count else folds
+    return together
 
 
 def _fold(record: Record) -> str | None:
@@ -67,9 +67,9 @@ def _measure(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """A measure over the videos of all folds."""
     videos: dict[str, dict[str, float | None]] = defaultdict(dict)
     for part in parts:
-        for topic, of in part["videos"].items():
-            videos[topic].update(of)
-    topics = {topic: _mean(list(of.values())) for topic, of in videos.items()}
+        for topic, values in part["videos"].items():
+            videos[topic].update(values)
+    topics = {topic: _mean(list(values.values())) for topic, values in videos.items()}
     totals = {key: sum(part[key] for part in parts) for key in ("n_videos", "labellings", "without_positive")}
     return {**parts[0], **totals, "videos": dict(videos), "topics": topics, "mean": _mean(list(topics.values()))}
 
@@ -86,7 +86,7 @@ def _chance(parts: Sequence[dict[str, Any]], counts: Sequence[int]) -> dict[str,
 
 
 def _present(measure: dict[str, Any]) -> int:
-    return sum(value is not None for of in measure["videos"].values() for value in of.values())
+    return sum(value is not None for values in measure["videos"].values() for value in values.values())
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

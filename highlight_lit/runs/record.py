@@ -67,13 +67,13 @@ def _fault(value: object, shape: Shape, key: str) -> str | None:
         if not isinstance(value, dict):
             return f"{key}: expected a mapping"
         shapes = dict.fromkeys(value, shape.shape) if isinstance(shape, Each) else shape
-        for name, of in shapes.items():
+        for name, inner_shape in shapes.items():
             inner = f"{key}.{shown(name.removesuffix('?'))}".removeprefix(".")
             if (plain_name := name if isinstance(shape, Each) else name.removesuffix("?")) not in value:
                 if name.endswith("?"):
                     continue
                 return f"{inner}: missing"
-            if (fault := _fault(value[plain_name], of, inner)) is not None:
+            if (fault := _fault(value[plain_name], inner_shape, inner)) is not None:
                 return fault
         return None
     types = shape if isinstance(shape, tuple) else (shape,)
@@ -81,7 +81,7 @@ def _fault(value: object, shape: Shape, key: str) -> str | None:
         large = key != "seed" and isinstance(value, int | float) and abs(value) > MAX_NUMBER
         return f"{key}: expected a number of at most {MAX_NUMBER:g}" if large else None
     names = {int: "a whole number", float: "a number", str: "text", NoneType: "null", dict: "a mapping"}
-    return f"{key}: expected {' or '.join(names[each] for each in types)}"
+    return f"{key}: expected {' or '.join(names[kind] for kind in types)}"
 
 
 def _check_measures(evaluation: Mapping[str, Any], topic: str, path: Path) -> None:
@@ -92,6 +92,6 @@ def _check_measures(evaluation: Mapping[str, Any], topic: str, path: Path) -> No
     for name, measure in measures.items():
         if topic not in measure["topics"] or topic not in measure["videos"]:
             raise InputError(f"{path}: evaluation.measures.{shown(name)}: topic {shown(topic)} is missing")
-        for level, of in levels.items():
-            if name not in of["measures"]:
+        for level, report in levels.items():
+            if name not in report["measures"]:
                 raise InputError(f"{path}: evaluation.levels.{shown(level)}: measure {shown(name)} is missing")

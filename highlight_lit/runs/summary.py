@@ -36,17 +36,17 @@ def line(record: dict[str, Any], words: Sequence[str] | None = None) -> str:
         return f"{cell}: {took}{_learned(record)}, no labels to evaluate on; next: {_next(record, where)}"
     name = evaluation["primary"]
     levels = evaluation["levels"]
-    found = evaluation["measures"][name]["mean"]
+    value = evaluation["measures"][name]["mean"]
     chance, middle = (levels[level]["measures"][name]["mean"] for level in ("chance", "middle"))
-    return f"{cell}: {name} {_percent(found)} (chance {_percent(chance)}, middle {_percent(middle)}), {took}; {where}"
+    return f"{cell}: {name} {_percent(value)} (chance {_percent(chance)}, middle {_percent(middle)}), {took}; {where}"
 
 
 def _learned(record: dict[str, Any]) -> str:
     """What a run without labels has to show: how it tells the bags apart."""
     losses = record["losses"]
-    said = {"bag accuracy": losses.get("train/bag_accuracy"), "on videos held out": losses.get("val/bag_accuracy")}
+    right = {"bag accuracy": losses.get("train/bag_accuracy"), "on videos held out": losses.get("val/bag_accuracy")}
     parts = [f"loss {losses['train/loss']:.4f}"] if losses.get("train/loss") is not None else []
-    parts += [f"{name} {_percent(found)} %" for name, found in said.items() if found is not None]
+    parts += [f"{name} {_percent(accuracy)} %" for name, accuracy in right.items() if accuracy is not None]
     return "".join(f", {part}" for part in parts)
 
 
@@ -137,7 +137,7 @@ def _average(
         for record in records:
             if _system(record, varied) == system:
                 by_seed[record["seed"]][record["topic"]] = _value(record, name)
-        whole = [sum(of.values()) / len(topics) for of in by_seed.values() if len(of) == len(topics)]
+        whole = [sum(by_topic.values()) / len(topics) for by_topic in by_seed.values() if len(by_topic) == len(topics)]
         cells.append(_seeds(whole))
     videos, chance, spread, middle, annotators = zip(*(levels[topic] for topic in topics), strict=True)
     n = len(topics)
@@ -187,9 +187,9 @@ def varied_keys(records: Records) -> list[str]:
     """The keys in which the runs differ, topics and seeds aside; one that follows another is left out."""
     settings = [_settings(record) for record in records]
     columns: dict[str, tuple[str, ...]] = {}
-    keys = dict.fromkeys(key for of in settings for key in of)
+    keys = dict.fromkeys(key for setting in settings for key in setting)
     for key in sorted(keys, key=lambda key: key.count(".")):
-        column = tuple(str(of.get(key)) for of in settings)
+        column = tuple(str(setting.get(key)) for setting in settings)
         if len(set(column)) > 1 and column not in columns.values():
             columns[key] = column
     # modality sets streams and fusion, model sets its own arguments

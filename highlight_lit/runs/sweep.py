@@ -57,15 +57,15 @@ class Sweep(Callback):
         Sweep.failures, Sweep.error = {}, None
         if (hydra := GlobalHydra.instance().hydra) is not None:  # this sweep's
             hydra.config_loader = CellLoader(hydra.config_loader)  # type: ignore[assignment]
-        out, here = Path(config.out).resolve(), f".sweep-{socket.gethostname()}-"
+        out, prefix = Path(config.out).resolve(), f".sweep-{socket.gethostname()}-"
         try:
             out.mkdir(parents=True, exist_ok=True)
-            os.environ[_NOTES] = tempfile.mkdtemp(prefix=f"{here}{os.getpid()}-", dir=out)
+            os.environ[_NOTES] = tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=out)
             share(config.hydra.overrides.task)
         except OSError:
             return  # Hydra only warns of what a callback raises; it writes to the same folder next, and that is heard
         for left in out.glob(".sweep-*"):
-            owner = re.fullmatch(rf"{re.escape(here)}(\d+)-[^-]*", left.name)
+            owner = re.fullmatch(rf"{re.escape(prefix)}(\d+)-[^-]*", left.name)
             if owner is not None and not alive(int(owner[1])):  # it was killed
                 shutil.rmtree(left, ignore_errors=True)
         if not config.hydra.launcher._target_.endswith(
@@ -114,8 +114,8 @@ class Sweep(Callback):
         if judged:
             metric = config.optimized_metric
             direction = config.hydra.sweeper.get("direction") or ("minimize" if "loss" in metric else "maximize")
-            found = (min if direction == "minimize" else max)(judged, key=lambda record: record["value"])
-            say(f"best of {len(judged)} by {metric}: {found['value']:.6g} with {found['overrides']}")
+            best = (min if direction == "minimize" else max)(judged, key=lambda record: record["value"])
+            say(f"best of {len(judged)} by {metric}: {best['value']:.6g} with {best['overrides']}")
         if any("evaluation" in record for record in done):
             say("", summary.heading(done))
             say_table(summary.sweep_table(done, columns()))

@@ -19,7 +19,7 @@ from highlight_lit.data.shards import ShardWriter
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.media.extraction.features import extract_features
-from highlight_lit.media.extraction.folder import Found
+from highlight_lit.media.extraction.folder import Listing
 from highlight_lit.media.extraction.parts import (
     CLIP_SECONDS,
     PARTS,
@@ -62,11 +62,11 @@ class ExtractorChoice:
         return {"visual": stream_of(visual), "audio": stream_of(audio)}
 
 
-def features_told(streams: Mapping[str, Stream]) -> list[str]:
+def features_lines(streams: Mapping[str, Stream]) -> list[str]:
     """Which features are used, and what `classic` knows nothing of, for people."""
-    used = ", ".join(f"{name} {of.extractor} {of.version} ({of.width} wide)" for name, of in streams.items())
+    used = ", ".join(f"{name} {s.extractor} {s.version} ({s.width} wide)" for name, s in streams.items())
     lines = [f"features: {used}"]
-    if any(of.extractor == "classic" for of in streams.values()):
+    if any(stream.extractor == "classic" for stream in streams.values()):
         lines.append(
             "note: classic knows nothing of what is shown or said; networks do: --visual torchvision:r2plus1d_18,"
             " --audio hf:laion/clap-htsat-unfused (pip install 'highlight-lit[extractors]')"
@@ -136,7 +136,7 @@ def take_slice(videos: Sequence[Path], which: str) -> list[Path]:
 
 
 def extract_corpus(
-    found: Found,
+    listing: Listing,
     root: Path,
     choice: ExtractorChoice,
     rows: Sequence[Row] = (),
@@ -148,7 +148,7 @@ def extract_corpus(
     """Extract videos into the corpus `root`, which may exist and then grows.
 
     Args:
-        found: The videos, and the sidecars beside them.
+        listing: The videos, and the sidecars beside them.
         root: The corpus' folder.
         choice: The extractors.
         rows: Of a table of tags.
@@ -163,16 +163,16 @@ def extract_corpus(
     """
     streams = choice.streams()
     check_root(root)
-    mine = set(found.videos if slice_of is None else take_slice(found.videos, slice_of))
+    mine = set(listing.videos if slice_of is None else take_slice(listing.videos, slice_of))
     report = Report()
     with held(root):
         known = known_videos(root, streams)
-        surveyed = survey(found, rows, known, allow_untagged)
+        surveyed = survey(listing, rows, known, allow_untagged)
         if job is None:
-            say(*features_told(streams), file=sys.stderr)
+            say(*features_lines(streams), file=sys.stderr)
             say(*(f"note: {note}" for note in surveyed.notes), file=sys.stderr)
         if slice_of is None or slice_of.startswith("1/"):  # what is wrong with a folder is of no slice
-            report.failed += found.faults
+            report.failed += listing.faults
         report.failed += [(path, reason) for path, reason in surveyed.faults.items() if path in mine]
         say(*(f"[left out] {reason}" for _, reason in report.failed), file=sys.stderr)
         to_do = {path: name for path, name in surveyed.ids.items() if path in mine and name not in known}
@@ -250,7 +250,7 @@ def _duration_remark(sidecar: Sidecar, duration: float) -> str:
 
 def _work(tasks: list[Task], workers: int, report: Report) -> None:
     """Do the tasks, saying how far it is: with each that is skipped, at the end, and otherwise about once a second."""
-    start = told = time.monotonic()
+    start = reported = time.monotonic()
     with closing(run_all(extract_one, tasks, min(workers, len(tasks)))) as results:
         for count, (task, result) in enumerate(results, start=1):
             if isinstance(result, tuple):
@@ -258,17 +258,17 @@ def _work(tasks: list[Task], workers: int, report: Report) -> None:
                 report.seconds += result[0]
                 if result[1]:
                     report.notes.append((task.path, result[1]))
-                said = f"{task.path.name}" + (f": {result[1]}" if result[1] else "")
+                line = f"{task.path.name}" + (f": {result[1]}" if result[1] else "")
             else:
                 known = isinstance(result, InputError)
                 reason = str(result) if known else f"{task.path}: {type(result).__name__}: {result}"
                 report.failed.append((task.path, reason))
-                said = f"skipped: {reason}"
+                line = f"skipped: {reason}"
             now = time.monotonic()
-            if said.startswith("skipped: ") or count == len(tasks) or now - told >= PROGRESS_S:
-                told = now
+            if line.startswith("skipped: ") or count == len(tasks) or now - reported >= PROGRESS_S:
+                reported = now
                 left = (now - start) / count * (len(tasks) - count)
-                say(f"[{count}/{len(tasks)}, {_clock(left)} left] {said}", file=sys.stderr)
+                say(f"[{count}/{len(tasks)}, {_clock(left)} left] {line}", file=sys.stderr)
 
 
 def _clock(seconds: float) -> str:

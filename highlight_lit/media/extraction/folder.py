@@ -46,7 +46,7 @@ _MARK_BYTES = 4096  # at the end of an mp4's head, where its comment is
 
 
 @dataclass
-class Found:
+class Listing:
     """What is in the files and folders given.
 
     Attributes:
@@ -73,7 +73,7 @@ class Found:
         return lines
 
 
-def find_videos(given: Iterable[Path]) -> Found:
+def find_videos(paths: Iterable[Path]) -> Listing:
     """Look through files and folders for videos.
 
     Folders are walked in the order of their names. Links to folders are followed after all else, each folder once, so
@@ -83,30 +83,30 @@ def find_videos(given: Iterable[Path]) -> Found:
     Raises:
         InputError: A name that is not there, or nothing found.
     """
-    given = list(given)
+    paths = list(paths)
     walk = _Walk()
-    for path in given:
+    for path in paths:
         if path.is_dir():
             walk.folder(path)
         elif path.exists():
             walk.take(path)
         else:
             raise InputError(f"{path}: no such file or folder; expected videos")
-    found = walk.finish()
-    if not found.videos and not found.faults:
-        rest = "; ".join(found.notes())
+    listing = walk.finish()
+    if not listing.videos and not listing.faults:
+        rest = "; ".join(listing.notes())
         raise InputError(
-            f"{a_few(map(str, given))}: no video in there; expected files such as .mp4, .mkv, .webm"
+            f"{a_few(map(str, paths))}: no video in there; expected files such as .mp4, .mkv, .webm"
             + f" ({rest})" * bool(rest)
         )
-    return found
+    return listing
 
 
 class _Walk:
     """Goes through folders, each once."""
 
     def __init__(self) -> None:
-        self.found = Found()
+        self.listing = Listing()
         self._folders: set[tuple[int, int]] = set()
         self._files: set[str] = set()
         self._folder_links: deque[Path] = deque()
@@ -115,7 +115,7 @@ class _Walk:
     def take(self, path: Path) -> None:
         """Take a file that was named itself."""
         if not self._known(os.path.realpath(path)):
-            self.found.videos.append(path)
+            self.listing.videos.append(path)
 
     def _known(self, real: str) -> bool:
         if real in self._files:
@@ -135,13 +135,13 @@ class _Walk:
                 with os.scandir(path) as entries:
                     listed = sorted(entries, key=lambda entry: entry.name)
             except OSError as error:
-                self.found.faults.append((path, f"{path}: folder cannot be read ({error.strerror})"))
+                self.listing.faults.append((path, f"{path}: folder cannot be read ({error.strerror})"))
                 continue
             self._folders.add((status.st_dev, status.st_ino))
             within = self._look(path, listed)
             waiting += reversed(within)
 
-    def finish(self) -> Found:
+    def finish(self) -> Listing:
         """Follow the links that were met, and give what was found."""
         while self._folder_links:
             path = self._folder_links.popleft()
@@ -149,24 +149,24 @@ class _Walk:
             if (status.st_dev, status.st_ino) in self._folders:
                 self._leave_out(TWICE, path)
             else:
-                self.found.followed.append(path)
+                self.listing.followed.append(path)
                 self.folder(path)
         for path in self._file_links:
             if self._known(os.path.realpath(path)):
                 self._leave_out(TWICE, path)
             else:
-                self.found.videos.append(path)
-        return self.found
+                self.listing.videos.append(path)
+        return self.listing
 
     def _leave_out(self, reason: str, path: Path) -> None:
-        self.found.left_out.setdefault(reason, []).append(path)
+        self.listing.left_out.setdefault(reason, []).append(path)
 
     def _look(self, folder: Path, listed: list[os.DirEntry[str]]) -> list[Path]:
         """Sort what is in a folder; the folders within it."""
         names = {entry.name for entry in listed}
         real = os.path.realpath(folder)
         within = []
-        sidecars = self.found.sidecars.setdefault(folder, [])
+        sidecars = self.listing.sidecars.setdefault(folder, [])
         for entry in listed:
             path = folder / entry.name
             is_folder = _is_folder(entry)
@@ -183,7 +183,7 @@ class _Walk:
             elif path.suffix.lower() in ENDINGS:
                 self._video(path, entry, os.path.join(real, entry.name))
             elif not path.suffix and entry.is_symlink() and not path.exists():  # a folder of a disk that is not there
-                self.found.faults.append((path, f"{path}: a link to nothing; expected a folder"))
+                self.listing.faults.append((path, f"{path}: a link to nothing; expected a folder"))
         return within
 
     def _video(self, path: Path, entry: os.DirEntry[str], real: str) -> None:
@@ -192,14 +192,14 @@ class _Walk:
             with open_regular(path, "a video") as file:
                 own = path.suffix.lower() == ".mp4" and _has_mark(file.fileno())
         except InputError as error:
-            self.found.faults.append((path, str(error)))
+            self.listing.faults.append((path, str(error)))
             return
         if own:
             self._leave_out(OWN, path)
         elif entry.is_symlink():
             self._file_links.append(path)
         elif not self._known(real):
-            self.found.videos.append(path)
+            self.listing.videos.append(path)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -17,8 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 from highlight_lit.config.launch import MULTIRUN, composed, launch
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json
-from highlight_lit.media.extraction.extract import ExtractorChoice, Report, extract_corpus, features_told, finish
-from highlight_lit.media.extraction.folder import Found, find_videos
+from highlight_lit.media.extraction.extract import ExtractorChoice, Report, extract_corpus, features_lines, finish
+from highlight_lit.media.extraction.folder import Listing, find_videos
 from highlight_lit.media.extraction.parts import check_root, held, known_videos
 from highlight_lit.media.extraction.sidecar import Row, read_csv
 from highlight_lit.media.extraction.survey import survey
@@ -33,7 +33,7 @@ JOBS = ".jobs"  # in the corpus' folder, as conf/extract.yaml says: what Hydra a
 class Plan:
     """What the configuration asks for."""
 
-    found: Found
+    listing: Listing
     out: Path
     choice: ExtractorChoice
     rows: list[Row]
@@ -48,23 +48,23 @@ def plan_of(config: DictConfig) -> Plan:
     Raises:
         InputError: A value of another kind, or what it names is not there.
     """
-    given = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(given, dict)
-    videos = given["videos"] if isinstance(given["videos"], list) else [given["videos"]]
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    videos = values["videos"] if isinstance(values["videos"], list) else [values["videos"]]
     for key in ("workers", "slices"):
-        if not isinstance(given[key], int) or given[key] < 1:
-            raise InputError(f"{key}={given[key]}: expected a whole number of at least 1")
-    if not isinstance(given["allow_untagged"], bool):
-        raise InputError(f"allow_untagged={given['allow_untagged']}: expected true or false")
-    files = {key: _path(given[key]) for key in ("visual_weights", "audio_weights", "audio_pca")}
+        if not isinstance(values[key], int) or values[key] < 1:
+            raise InputError(f"{key}={values[key]}: expected a whole number of at least 1")
+    if not isinstance(values["allow_untagged"], bool):
+        raise InputError(f"allow_untagged={values['allow_untagged']}: expected true or false")
+    files = {key: _path(values[key]) for key in ("visual_weights", "audio_weights", "audio_pca")}
     return Plan(
-        found=find_videos([Path(str(name)) for name in videos]),
-        out=Path(str(given["out"])),
-        choice=ExtractorChoice(str(given["visual"]), str(given["audio"]), **files),
-        rows=read_csv(Path(str(given["tags"]))) if given["tags"] is not None else [],
-        workers=given["workers"],
-        slices=given["slices"],
-        allow_untagged=given["allow_untagged"],
+        listing=find_videos([Path(str(name)) for name in videos]),
+        out=Path(str(values["out"])),
+        choice=ExtractorChoice(str(values["visual"]), str(values["audio"]), **files),
+        rows=read_csv(Path(str(values["tags"]))) if values["tags"] is not None else [],
+        workers=values["workers"],
+        slices=values["slices"],
+        allow_untagged=values["allow_untagged"],
     )
 
 
@@ -89,10 +89,10 @@ def run_jobs(words: Sequence[str]) -> tuple[Report, Path]:
     check_root(plan.out)
     with held(plan.out):  # whoever comes later, and finds no more than the folder of jobs, may use it
         before = known_videos(plan.out, streams)
-        told = survey(plan.found, plan.rows, before, plan.allow_untagged)  # before any job begins
+        before_jobs = survey(plan.listing, plan.rows, before, plan.allow_untagged)  # before any job begins
         jobs = plan.out / JOBS
         jobs.mkdir(exist_ok=True)
-    say(*(f"note: {note}" for note in told.notes), file=sys.stderr)
+    say(*(f"note: {note}" for note in before_jobs.notes), file=sys.stderr)
     report = Report()
     slices = range(1, plan.slices + 1)
     with notes_of_jobs(plan.out, jobs) as notes:
@@ -102,9 +102,9 @@ def run_jobs(words: Sequence[str]) -> tuple[Report, Path]:
         if failure is not None:
             raise failure
     with held(plan.out):
-        now = survey(plan.found, plan.rows, known_videos(plan.out, streams), plan.allow_untagged)
+        now = survey(plan.listing, plan.rows, known_videos(plan.out, streams), plan.allow_untagged)
     finish(plan.out, streams, now, report, set(now.ids.values()) - before.keys())
-    say(*features_told(streams), file=sys.stderr)
+    say(*features_lines(streams), file=sys.stderr)
     return report, plan.out
 
 
@@ -152,7 +152,7 @@ def _slice(config: DictConfig, notes: Path, name: str) -> None:
     try:
         plan = plan_of(config)
         report = extract_corpus(
-            plan.found,
+            plan.listing,
             plan.out,
             plan.choice,
             plan.rows,
@@ -184,8 +184,8 @@ def _read_note(path: Path, which: str) -> dict[str, Any]:
 
 def _add(report: Report, note: dict[str, Any]) -> None:
     """Add a slice's note to the report of all."""
-    for each in fields(report):
-        value = note[each.name]
+    for field in fields(report):
+        value = note[field.name]
         if isinstance(value, list):
             value = [(Path(path), text) for path, text in value]
-        setattr(report, each.name, getattr(report, each.name) + value)
+        setattr(report, field.name, getattr(report, field.name) + value)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from highlight_lit.errors import InputError
-from highlight_lit.media.extraction.folder import SIDECAR, UNFINISHED, Found, whole_name
+from highlight_lit.media.extraction.folder import SIDECAR, UNFINISHED, Listing, whole_name
 from highlight_lit.media.extraction.sidecar import Row, Sidecar, is_playlist, read_info_json, same_form
 from highlight_lit.text import a_few
 
@@ -43,16 +43,16 @@ class Matches:
     by_table: bool = False
 
 
-def match(found: Found, rows: Sequence[Row]) -> Matches:
+def match(listing: Listing, rows: Sequence[Row]) -> Matches:
     """Give each video its row or its sidecar; a row counts where there are both.
 
     Raises:
         InputError: A row that names several videos, or a video that several rows name.
     """
     matches = Matches(by_table=bool(rows))
-    of_rows = _match_rows(found.videos, rows, matches)
-    beside = _Beside(found)
-    for path in found.videos:
+    of_rows = _match_rows(listing.videos, rows, matches)
+    beside = _Beside(listing)
+    for path in listing.videos:
         sidecar = beside.sidecar(path)
         try:
             if path in of_rows:
@@ -81,18 +81,18 @@ def sidecar_of(video: Path) -> Sidecar | None:
     Raises:
         InputError: There is one, but it cannot be read.
     """
-    path = _Beside(Found()).sidecar(video)
+    path = _Beside(Listing()).sidecar(video)
     return None if path is None else read_info_json(path)
 
 
 class _Beside:
     """The sidecars of folders, by the names of their videos."""
 
-    def __init__(self, found: Found) -> None:
-        self._found = found
+    def __init__(self, listing: Listing) -> None:
+        self._listing = listing
         self._folders: dict[Path, dict[str, list[Path]]] = {}
         self._taken: set[Path] = set()
-        self._videos = {(path.parent, same_form(path.stem)) for path in found.videos}
+        self._videos = {(path.parent, same_form(path.stem)) for path in listing.videos}
 
     def sidecar(self, video: Path) -> Path | None:
         """The sidecar beside a video or, if the video is a link, beside what it leads to."""
@@ -106,7 +106,7 @@ class _Beside:
 
     def _in(self, folder: Path, stem: str) -> Path | None:
         if folder not in self._folders:
-            names = self._found.sidecars.get(folder)
+            names = self._listing.sidecars.get(folder)
             self._folders[folder] = _by_name(folder, _sidecars_in(folder) if names is None else names)
         same = self._folders[folder].get(same_form(stem).casefold(), [])
         exact = [path for path in same if _stem(path) == same_form(stem)]
@@ -116,10 +116,11 @@ class _Beside:
 
     def orphans(self) -> Iterator[Path]:
         """The sidecars of no video: neither of one that is taken, nor of one that is left out, nor of a playlist."""
-        left_out = [path for paths in self._found.left_out.values() for path in paths]
+        left_out = [path for paths in self._listing.left_out.values() for path in paths]
         known = {(path.parent, same_form(path.stem)) for path in left_out}
-        known |= {(path.parent, same_form(whole_name(path.name))) for path in self._found.left_out.get(UNFINISHED, [])}
-        for folder, names in self._found.sidecars.items():
+        unfinished = self._listing.left_out.get(UNFINISHED, [])
+        known |= {(path.parent, same_form(whole_name(path.name))) for path in unfinished}
+        for folder, names in self._listing.sidecars.items():
             for name in names:
                 path = folder / name
                 if path not in self._taken and (folder, _stem(path)) not in known and not is_playlist(path):
@@ -134,11 +135,11 @@ def _sidecars_in(folder: Path) -> list[str]:
 
 
 def _by_name(folder: Path, names: Iterable[str]) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {}
+    sidecars: dict[str, list[Path]] = {}
     for name in names:
         path = folder / name
-        found.setdefault(_stem(path).casefold(), []).append(path)
-    return found
+        sidecars.setdefault(_stem(path).casefold(), []).append(path)
+    return sidecars
 
 
 def _stem(sidecar: Path) -> str:
@@ -149,31 +150,33 @@ def _match_rows(videos: Sequence[Path], rows: Sequence[Row], matches: Matches) -
     """The row of each video that has one; rows of none go into `matches`."""
     index = _Index(videos)
     shared = _shared_folder([_parts(name) for row in rows if _ABSOLUTE.match(name := _slashes(row.name))])
-    of: dict[Path, Row] = {}
+    row_of: dict[Path, Row] = {}
     unsure: list[tuple[Row, list[Path]]] = []
     for row in rows:
         candidates = index.find(row.name, shared)
         if len(candidates) > 1:
             unsure.append((row, candidates))
         elif candidates:
-            _give(of, candidates[0], row)
+            _give(row_of, candidates[0], row)
         else:
             matches.rows.append(row)
     for row, candidates in unsure:  # a row that says less than others may still be clear once these have theirs
-        rest = [path for path in candidates if path not in of]
+        rest = [path for path in candidates if path not in row_of]
         if len(rest) != 1:
             raise InputError(
                 f"{row.where}: {row.name!r} names {len(candidates)} videos ({a_few(map(str, candidates), 3)});"
                 " expected one: write folders and ending, too"
             )
-        _give(of, rest[0], row)
-    return of
+        _give(row_of, rest[0], row)
+    return row_of
 
 
-def _give(of: dict[Path, Row], path: Path, row: Row) -> None:
-    if path in of:
-        raise InputError(f"{row.where}: {row.name!r} names {path}, as does {of[path].where}; expected one row a video")
-    of[path] = row
+def _give(taken: dict[Path, Row], path: Path, row: Row) -> None:
+    if path in taken:
+        raise InputError(
+            f"{row.where}: {row.name!r} names {path}, as does {taken[path].where}; expected one row a video"
+        )
+    taken[path] = row
 
 
 class _Index:
@@ -196,13 +199,13 @@ class _Index:
         """
         for text in dict.fromkeys((name, _slashes(name))):  # a backslash may be part of a name
             parts = _parts(text)
-            if found := self._ending_with(parts):
-                return found
+            if videos := self._ending_with(parts):
+                return videos
             if _ABSOLUTE.match(text):
-                if found := self._same_file(text, parts):
-                    return found
-                if found := self._ending_with(parts[shared:]):
-                    return found
+                if videos := self._same_file(text, parts):
+                    return videos
+                if videos := self._ending_with(parts[shared:]):
+                    return videos
         return []
 
     def _ending_with(self, wanted: Parts) -> list[Path]:
@@ -213,13 +216,13 @@ class _Index:
         for fold in (str, str.casefold):
             folded = tuple(map(fold, wanted))
             for shorten in (str, _without_ending):
-                found = []
+                ending = []
                 for path, parts in known.items():
                     own = tuple(map(fold, (*parts[-len(wanted) : -1], shorten(parts[-1]))))
                     if own == folded:
-                        found.append(path)
-                if found:
-                    return found
+                        ending.append(path)
+                if ending:
+                    return ending
         return []
 
     def _same_file(self, text: str, parts: Parts) -> list[Path]:

@@ -171,10 +171,10 @@ def known_videos(root: Path, streams: dict[str, Stream]) -> dict[str, Known]:
 
 
 def _sources(root: Path) -> dict[str, SourceFile]:
-    found = read_sources(root / SOURCES)
+    sources = read_sources(root / SOURCES)
     for path in (root / PARTS).glob("[!.]*.json"):
-        found.update(read_sources(path))
-    return found
+        sources.update(read_sources(path))
+    return sources
 
 
 def _ids(shard: Shard) -> list[str]:
@@ -255,14 +255,14 @@ def _judged(root: Path) -> dict[str, Any]:
 def _changed(path: Path, now: Mapping[str, Sidecar]) -> set[str]:
     """Ids of the videos of a shard of which something else is known now."""
     shard = Shard(path)
-    found = set()
+    changed = set()
     for row, (name, tags, split) in enumerate(zip(_ids(shard), _tags(shard), shard.column("split"), strict=True)):
         if (known := now.get(name)) is not None:
             same = (known.tags, known.split) == (tags, SPLITS[split])
             if not same or known.title != shard.title(row):
-                found.add(name)
+                changed.add(name)
     shard.close()
-    return found
+    return changed
 
 
 def _write_shard(path: Path, sources: list[Path], streams: dict[str, Stream], now: Mapping[str, Sidecar]) -> None:

@@ -86,23 +86,23 @@ def is_playlist(path: Path) -> bool:
 
 
 def _info(path: Path) -> Any:
-    what = "what yt-dlp writes about a video"
-    with open_regular(path, what) as file:
+    content = "what yt-dlp writes about a video"
+    with open_regular(path, content) as file:
         size = file.seek(0, 2)
     if size > MAX_SIDECAR_BYTES:
         raise InputError(
             f"{path}: {size >> 20} MiB, over the {MAX_SIDECAR_BYTES >> 20} MiB that are read of a sidecar;"
             " leave out its comments, or give the tags with --tags"
         )
-    return read_json(path, what)
+    return read_json(path, content)
 
 
 def _field(info: dict[str, Any], key: str, kind: type | tuple[type, ...], path: Path) -> Any:
     value = info.get(key)
     if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
         expected = "text" if kind is str else "a list of texts" if kind is list else "a number"
-        found = "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else f"{value!r:.40}"
-        raise InputError(f"{path}: {key}: {found} is not {expected}")
+        actual = "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else f"{value!r:.40}"
+        raise InputError(f"{path}: {key}: {actual} is not {expected}")
     return value
 
 

@@ -50,9 +50,9 @@ def read_sources(path: Path) -> dict[str, SourceFile]:
         return {}
     written = read_json(path, "the files of a corpus' videos")
     try:
-        found = {name: SourceFile(*source) for name, source in written.items()}
-        if all(isinstance(name, str) and isinstance(size, int) for name, size in found.values()):
-            return found
+        sources = {name: SourceFile(*source) for name, source in written.items()}
+        if all(isinstance(name, str) and isinstance(size, int) for name, size in sources.values()):
+            return sources
     except (AttributeError, TypeError):
         pass
     raise InputError(f"{path}: expected a name and a size for each id; without it, files are not told apart")

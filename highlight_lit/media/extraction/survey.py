@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from highlight_lit.errors import InputError
-from highlight_lit.media.extraction.folder import SIDECAR, Found
+from highlight_lit.media.extraction.folder import SIDECAR, Listing
 from highlight_lit.media.extraction.matching import Matches, match
 from highlight_lit.media.extraction.parts import Known
 from highlight_lit.media.extraction.sidecar import Row, Sidecar, plain_id, read_info_json
@@ -41,11 +41,11 @@ class Survey:
 _AGAIN = "Give their table (--tags CSV, tags=CSV with -m) or sidecars again"
 
 
-def survey(found: Found, rows: Sequence[Row], known: Mapping[str, Known], allow_untagged: bool = False) -> Survey:
+def survey(listing: Listing, rows: Sequence[Row], known: Mapping[str, Known], allow_untagged: bool = False) -> Survey:
     """Look at all videos, rows and sidecars.
 
     Args:
-        found: Videos and sidecars.
+        listing: Videos and sidecars.
         rows: Of a table of tags.
         known: The videos in the corpus, by id.
         allow_untagged: Only note what found no partner.
@@ -54,10 +54,10 @@ def survey(found: Found, rows: Sequence[Row], known: Mapping[str, Known], allow_
         InputError: A row, a sidecar or a video found no partner, or videos would lose the tags that they have; where
             no video has a row or a sidecar, having no tags is a choice. Or a row that names several videos.
     """
-    matches = match(found, rows)
-    result = Survey(faults=dict(matches.faults), notes=found.notes())
+    matches = match(listing, rows)
+    result = Survey(faults=dict(matches.faults), notes=listing.notes())
     first: dict[str, Path] = {}
-    for path, name in _ids(found, matches, known):
+    for path, name in _ids(listing, matches, known):
         if (fault := _fault(path, name, known.get(name))) is not None:
             result.faults[path] = fault
         elif first.setdefault(name, path) != path:
@@ -84,7 +84,7 @@ def survey(found: Found, rows: Sequence[Row], known: Mapping[str, Known], allow_
     return result
 
 
-def _ids(found: Found, matches: Matches, known: Mapping[str, Known]) -> Iterator[tuple[Path, str]]:
+def _ids(listing: Listing, matches: Matches, known: Mapping[str, Known]) -> Iterator[tuple[Path, str]]:
     """The id of each video: its sidecar's, else its name; one that is in the corpus keeps the id it has there.
 
     Several without a sidecar's id that have one name are told apart by their folders.
@@ -93,21 +93,21 @@ def _ids(found: Found, matches: Matches, known: Mapping[str, Known]) -> Iterator
     for name, video in known.items():
         if video.source is not None:
             by_source.setdefault(video.source, []).append(name)
-    paths = [path for path in found.videos if path not in matches.faults]
-    given = {path: plain_id(matches.sidecars.get(path, Sidecar()).id) for path in paths}
-    told = _told_apart([path for path in paths if not given[path]], {*filter(None, given.values())})
-    apart_ids = {*told.values()}
+    paths = [path for path in listing.videos if path not in matches.faults]
+    stated = {path: plain_id(matches.sidecars.get(path, Sidecar()).id) for path in paths}
+    by_folder = _told_apart([path for path in paths if not stated[path]], {*filter(None, stated.values())})
+    apart_ids = {*by_folder.values()}
     for path in paths:
-        name, apart = plain_id(path.stem), told.get(path, "")
+        name, apart = plain_id(path.stem), by_folder.get(path, "")
         source = _source(path) if by_source else None
         ids = [] if source is None else by_source.get(source, [])
         if len(ids) > 1:  # of one name and size, told apart by their folders
-            ids = [each for each in ids if each in _ids_by_folder(path)]
-        ids = [each for each in ids if each == apart or each not in apart_ids]
+            ids = [video_id for video_id in ids if video_id in _ids_by_folder(path)]
+        ids = [video_id for video_id in ids if video_id == apart or video_id not in apart_ids]
         if apart and name in known and known[name].source not in (None, source):
             name = apart  # what has the name in the corpus is another of them
-        new = given[path] or apart or name
-        yield path, next((each for each in (given[path], apart, *ids, name) if each in known), new)
+        new = stated[path] or apart or name
+        yield path, next((video_id for video_id in (stated[path], apart, *ids, name) if video_id in known), new)
 
 
 def _told_apart(paths: Sequence[Path], taken: set[str]) -> dict[Path, str]:
@@ -121,17 +121,17 @@ def _told_apart(paths: Sequence[Path], taken: set[str]) -> dict[Path, str]:
     for path in paths:
         named.setdefault(plain_id(path.stem), []).append(path)
     taken = taken | named.keys()
-    told: dict[Path, str] = {}
+    ids_of: dict[Path, str] = {}
     for same in named.values():
         folders = len({path.parent for path in same})
         by_depth = [_ids_by_folder(path) or [plain_id(path.stem)] for path in same]
         for depth in range(max(map(len, by_depth)) if folders > 1 else 0):
             ids = [names[min(depth, len(names) - 1)] for names in by_depth]
             if len(set(ids)) == folders and not taken & set(ids):
-                told |= zip(same, ids, strict=True)
+                ids_of |= zip(same, ids, strict=True)
                 taken |= set(ids)
                 break
-    return told
+    return ids_of
 
 
 def _ids_by_folder(path: Path) -> list[str]:

@@ -149,7 +149,7 @@ class Source:
 
     def pieces_from(self, start: float) -> Iterator[Piece]:
         """As `pieces`, from a key frame at or before `start` seconds: for reading part of a long file."""
-        found = self._seek(max(0.0, start - 1.0))
+        certain = self._seek(max(0.0, start - 1.0))
         expected, begun = {stream.index: start for stream in self._streams}, set[int]()
         for index, frame in self._frames():
             piece = self._timed(index, frame, expected[index])
@@ -157,8 +157,8 @@ class Source:
             before = expected[index] if index in begun else min(start, piece.start)
             bounds.check_time(self.path, before, piece.start)
             begun.add(index)
-            if not found and isinstance(frame, av.VideoFrame):
-                found = True
+            if not certain and isinstance(frame, av.VideoFrame):
+                certain = True
                 if piece.start > start + 1e-3:  # landed too late, as may happen in a container without an index
                     self._reopen()
                     yield from self.pieces()

@@ -27,11 +27,11 @@ def shot_changes(path: Path, around: Sequence[float], reach: float = 0.75) -> li
     Raises:
         InputError: The video cannot be read.
     """
-    found: set[float] = set()
+    changes: set[float] = set()
     with Source(path) as source:
         for window_start, window_end in _windows(around, reach):
-            found.update(_in_window(source, window_start, window_end))
-    return sorted(found)
+            changes.update(_in_window(source, window_start, window_end))
+    return sorted(changes)
 
 
 def _windows(around: Sequence[float], reach: float) -> list[tuple[float, float]]:

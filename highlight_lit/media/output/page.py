@@ -47,8 +47,8 @@ def write_page(path: Path, video: Path | None, scores: VideoScores, highlights: 
         "levels": np.round(scores.level.ravel().astype(float), 1).tolist(),
         "kind": kind,
     }
-    for told, each in zip(data["highlights"], highlights, strict=True):
-        told["within"] = round(scores.mean_within(each.start, each.end), 4)
+    for highlight, segment in zip(data["highlights"], highlights, strict=True):
+        highlight["within"] = round(scores.mean_within(segment.start, segment.end), 4)
     template = files("highlight_lit.media").joinpath("page.html").read_text(encoding="utf-8")
     script = template.split("<script>")[1].split("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -79,8 +79,8 @@ def facts(scores: VideoScores, highlights: Sequence[Segment]) -> dict[str, Any]:
         "topic": scores.topic,
         "duration": round(scores.duration, 3),
         "highlights": [
-            {"start": round(each.start, 3), "end": round(each.end, 3), "score": round(each.score, 6)}
-            for each in highlights
+            {"start": round(segment.start, 3), "end": round(segment.end, 3), "score": round(segment.score, 6)}
+            for segment in highlights
         ],
     }
 
@@ -163,8 +163,8 @@ def _csv_rows(path: Path, video: Path, video_id: str | None) -> tuple[str, list[
     likely = [video_id] if video_id is not None else [video.name, video.stem, *([*names] if len(names) == 1 else [])]
     wanted = next((name for name in likely if name in names), None)
     if names and wanted is None:
-        given = "--video-id is needed: it has" if video_id is None else f"--video-id {video_id}: not among"
-        raise InputError(f"{path}: {given} the {len(names)} videos {a_few(names)}")
+        fault = "--video-id is needed: it has" if video_id is None else f"--video-id {video_id}: not among"
+        raise InputError(f"{path}: {fault} the {len(names)} videos {a_few(names)}")
     rows: list[Row] = []
     for line, row in _table(path):
         if row.get(_VIDEO, "") == wanted and len(rows) <= MAX_CLIPS:
@@ -218,6 +218,6 @@ def _number(path: Path, where: str, key: str, value: object) -> float:
             number = float("inf")
         if isfinite(number) and abs(number) <= MAX_SCORE:
             return number
-    said = "missing" if value is None else str(value)
-    said = said if len(said) <= 30 else f"{said[:30]}..."
-    raise InputError(f"{path}: {where}: {key}: {said}; expected a number between -{MAX_SCORE:g} and {MAX_SCORE:g}")
+    actual = "missing" if value is None else str(value)
+    actual = actual if len(actual) <= 30 else f"{actual[:30]}..."
+    raise InputError(f"{path}: {where}: {key}: {actual}; expected a number between -{MAX_SCORE:g} and {MAX_SCORE:g}")

@@ -55,10 +55,10 @@ def draw_timeline(path: Path, scores: VideoScores, highlights: Sequence[Segment]
         curve = panels[0]
         at = np.concatenate([scores.span[:1, 0], scores.span.mean(1), scores.span[-1:, 1]])
         score = np.pad(scores.within, 1, mode="edge")
-        for number, each in enumerate(highlights):
+        for number, segment in enumerate(highlights):
             label = "highlight" if number == 0 else None
             for axes in panels:
-                axes.axvspan(each.start, each.end, color=_MARK, alpha=0.3, linewidth=0, label=label)
+                axes.axvspan(segment.start, segment.end, color=_MARK, alpha=0.3, linewidth=0, label=label)
         curve.fill_between(at, score, color=_CURVE, alpha=0.12, linewidth=0)
         curve.plot(at, score, color=_CURVE, linewidth=1.6, label="score within the video")
         curve.set(ylim=(0, 1.02), ylabel="score", yticks=(0, 0.5, 1), yticklabels=("lowest", "", "highest"))

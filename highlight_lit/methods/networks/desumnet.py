@@ -37,7 +37,7 @@ class TopicClassifier(nn.Module):
 def score(videos: Videos, seed: int = 0) -> list[Floats]:
     """Scores (T,), at least 0, of each video to evaluate."""
     axes = principal_axes(videos.positive + videos.negative)
-    positive, negative = ([axes(video) for video in of] for of in (videos.positive, videos.negative))
+    positive, negative = ([axes(video) for video in side] for side in (videos.positive, videos.negative))
     with seeded(seed):
         network = train(positive, negative, seed)
         return [saliency(network, axes(video)) for video in videos.evaluation]

@@ -75,6 +75,14 @@ def windows(
         yield x, mask
 
 
+def passes(
+    videos: Sequence[Tensor], generator: np.random.Generator, tau: int, batch: int, steps: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of `windows` for `steps` steps or more: as many passes over the videos as it takes, each whole."""
+    for _ in range(-(-steps // -(-len(videos) // batch))):
+        yield from windows(videos, generator, tau, batch)
+
+
 class BiLSTM(nn.Module):
     """A bidirectional LSTM and a linear map: padded clips (B, tau, D) to (B, tau, outputs)."""
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from highlight_lit.methods.networks.learning import BiLSTM, principal_axes, seeded, to_numpy, whole, windows
+from highlight_lit.methods.networks.learning import BiLSTM, passes, principal_axes, seeded, to_numpy, whole
 from highlight_lit.methods.numerics import Floats
 from highlight_lit.methods.videos import Videos
 
@@ -77,16 +77,13 @@ def train(clips: list[Tensor], seed: int) -> SumGan:
         (network.decoder, network.clip),
         (network.discriminator, network.judge),
     ]
-    optimizers = [torch.optim.Adam([p for part in of for p in part.parameters()], RATE) for of in parts]
-    steps = 0
-    while steps < STEPS:
-        for x, mask in windows(clips, generator, TAU, BATCH):
-            for losses, optimizer in zip((_selector_loss, _decoder_loss, _discriminator_loss), optimizers, strict=True):
-                network.zero_grad()
-                losses(network, x, mask).backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 5.0)
-                optimizer.step()
-            steps += 1
+    optimizers = [torch.optim.Adam([p for module in part for p in module.parameters()], RATE) for part in parts]
+    for x, mask in passes(clips, generator, TAU, BATCH, STEPS):
+        for loss, optimizer in zip((_selector_loss, _decoder_loss, _discriminator_loss), optimizers, strict=True):
+            network.zero_grad()
+            loss(network, x, mask).backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 5.0)
+            optimizer.step()
     return network.eval()
 
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from highlight_lit.methods.networks.learning import BiLSTM, principal_axes, seeded, to_numpy, whole, windows
+from highlight_lit.methods.networks.learning import BiLSTM, passes, principal_axes, seeded, to_numpy, whole
 from highlight_lit.methods.numerics import Floats
 from highlight_lit.methods.videos import Videos
 
@@ -54,7 +54,7 @@ class Vesd(nn.Module):
 def score(videos: Videos, seed: int = 0) -> list[Floats]:
     """Attention logits (T,) of each video to evaluate."""
     axes = principal_axes(videos.positive + videos.tagged)
-    web, raw = ([axes(video) for video in of] for of in (videos.positive, videos.tagged or videos.positive))
+    web, raw = ([axes(video) for video in kind] for kind in (videos.positive, videos.tagged or videos.positive))
     with seeded(seed):
         network = train(web, raw, seed)
         with torch.no_grad():
@@ -68,15 +68,12 @@ def train(web: list[Tensor], raw: list[Tensor], seed: int) -> Vesd:
     optimizer = torch.optim.Adam(network.parameters(), RATE)
     prior = (torch.zeros(CODE), torch.ones(CODE))
     for clips, attentive in ((web, False), (raw, True)):
-        steps = 0
-        while steps < STEPS:
-            for x, mask in windows(clips, generator, TAU, BATCH):
-                z = network.attend(x, mask) if attentive else torch.zeros(mask.shape)
-                weight = F.softmax(z.masked_fill(~mask, -torch.inf), -1)
-                optimizer.zero_grad()
-                network.loss(x, mask, weight, prior).backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                steps += 1
+        for x, mask in passes(clips, generator, TAU, BATCH, STEPS):
+            z = network.attend(x, mask) if attentive else torch.zeros(mask.shape)
+            weight = F.softmax(z.masked_fill(~mask, -torch.inf), -1)
+            optimizer.zero_grad()
+            network.loss(x, mask, weight, prior).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
         if not attentive:
             prior = _prior(network, web)
     return network.eval()

@@ -27,15 +27,15 @@ def score(videos: Videos, seed: int = 0) -> list[Floats]:
 
 def teach(videos: Videos, pupils: Sequence[Clips]) -> list[Floats]:
     """Scores (T,) of the clips of some of a topic's videos."""
-    positive, negative = ([_comparable(video) for video in of] for of in (videos.positive, videos.negative))
-    found = []
+    positive, negative = ([_comparable(video) for video in side] for side in (videos.positive, videos.negative))
+    scores = []
     for video in pupils:
         own = _comparable(video)
         recurrence = closeness(own, [v for v in positive if v.id != own.id]) - closeness(
             own, [v for v in negative if v.id != own.id]
         )
-        found.append(standard(smooth(recurrence)) + standard(smooth(change(video))))
-    return found
+        scores.append(standard(smooth(recurrence)) + standard(smooth(change(video))))
+    return scores
 
 
 def change(video: Clips) -> Floats:

@@ -34,9 +34,8 @@ def score(videos: Videos, seed: int = 0) -> list[Floats]:
 @lru_cache(maxsize=1)
 def pseudo_labels(videos: Videos) -> tuple[Tensor, Tensor]:
     """Clips called highlights, and the others: (n, D), (m, D), neither empty; found once for all seeds."""
-    found = [recurrence(video, videos) for video in videos.positive]
     clips = np.concatenate([video.x for video in videos.positive])
-    values = np.concatenate(found)
+    values = np.concatenate([recurrence(video, videos) for video in videos.positive])
     best = values >= np.median(values)
     rest = [clips[~best], *(video.x for video in videos.negative)]
     return rows(clips[best]), rows(np.concatenate(rest))

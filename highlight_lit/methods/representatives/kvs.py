@@ -26,7 +26,7 @@ def score(videos: Videos, seed: int = 0) -> list[Floats]:
         from sklearn.svm import LinearSVC
     except ImportError:
         raise InputError("kvs needs scikit-learn: pip install 'highlight-lit[methods]'") from None
-    positive, negative = (_means(of) for of in (videos.positive, videos.negative))
+    positive, negative = (_means(side) for side in (videos.positive, videos.negative))
     label = np.repeat([1, 0], [len(positive), len(negative)])
     machine = LinearSVC(C=1.0, class_weight="balanced", random_state=seed, max_iter=5000)
     machine.fit(np.concatenate([positive, negative]), label)

@@ -38,15 +38,15 @@ def score(videos: Videos, seed: int = 0) -> list[Floats]:
 def shared(similarity: Floats) -> Floats:
     """How much each row of a similarity matrix (n, m) takes part in its bicliques, (n,)."""
     edges = similarity > max(similarity.mean() + ALIKE * similarity.std(), TINY)
-    found = np.zeros(len(similarity))
+    participation = np.zeros(len(similarity))
     for _ in range(BICLIQUES):
         rows, columns = biclique(edges)
         if len(rows) == 0:
             break
         block = np.ix_(rows, columns)
-        found[rows] += similarity[block].mean(1)
+        participation[rows] += similarity[block].mean(1)
         edges[block] = False
-    return found
+    return participation
 
 
 def biclique(edges: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -68,11 +68,11 @@ def _fresh(L: Tensor, before: int) -> Tensor:
 
 def score(videos: SupervisedVideos, seed: int = 0) -> list[Floats]:
     """Log odds (T,) of each video to evaluate."""
-    axes = principal_axes(tuple(of.video for of in videos.training))
+    axes = principal_axes(tuple(labelled.video for labelled in videos.training))
     steps = [
         step
-        for of in videos.informative
-        for step in _steps(axes(of.video).double(), torch.from_numpy(np.asarray(of.highlight)))
+        for labelled in videos.informative
+        for step in _steps(axes(labelled.video).double(), torch.from_numpy(np.asarray(labelled.highlight)))
     ]
     with seeded(seed):
         kernel = train(steps, seed)
@@ -96,18 +96,18 @@ def train(steps: list[tuple[Tensor, int, Tensor]], seed: int) -> Kernel:
 
 def _steps(x: Tensor, kept: Tensor) -> list[tuple[Tensor, int, Tensor]]:
     """A labelled video's segments, each behind the clips kept of the one before."""
-    found, before = [], x[:0]
+    steps, before = [], x[:0]
     for clips, labels in zip(torch.split(x, SEGMENT), torch.split(kept, SEGMENT), strict=True):
-        found.append((torch.cat([before, clips]), len(before), labels))
+        steps.append((torch.cat([before, clips]), len(before), labels))
         before = clips[labels]
-    return found
+    return steps
 
 
 def _log_odds(kernel: Kernel, x: Tensor) -> Tensor:
     """Log odds of a video's clips, segment after segment, (T,)."""
-    found, before = [], x[:0]
+    log_odds, before = [], x[:0]
     for clips in torch.split(x, SEGMENT):
         p = marginals(kernel(torch.cat([before, clips])), len(before))
-        found.append(torch.logit(p))
+        log_odds.append(torch.logit(p))
         before = clips[p > 0.5]
-    return torch.cat(found)
+    return torch.cat(log_odds)

@@ -6,7 +6,7 @@ The loss, the fusion and the settings are those of `experiment=guided`; a clip's
 from __future__ import annotations
 
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, islice
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata  # type: ignore[import-untyped,unused-ignore]
 from torch import Tensor
 
-from highlight_lit.methods.networks.learning import seeded, to_numpy, whole, windows
+from highlight_lit.methods.networks.learning import passes, seeded, to_numpy, whole
 from highlight_lit.methods.numerics import Floats
 from highlight_lit.methods.supervised.videos import SupervisedVideos
 from highlight_lit.methods.videos import Clips
@@ -37,22 +37,18 @@ def score(videos: SupervisedVideos, seed: int = 0) -> list[Floats]:
 
 def train(videos: SupervisedVideos, seed: int) -> HighlightNet:
     """Rank the clips of windows of the training videos as their labels do."""
-    clips = [_rows(of.video) for of in videos.informative]
-    targets = [torch.from_numpy(_ranks(of.label)) for of in videos.informative]
+    clips = [_rows(example.video) for example in videos.informative]
+    targets = [torch.from_numpy(_ranks(example.label)) for example in videos.informative]
     labelled = [torch.cat([x, t[:, None]], 1) for x, t in zip(clips, targets, strict=True)]
     first = videos.training[0].video
     network = _made(first.widths or (first.x.shape[1],), torch.cat(clips))
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=DECAY)
-    loss, generator, steps = PairwiseRanking(), np.random.default_rng(seed), 0
-    while steps < STEPS:
-        for both, mask in windows(labelled, generator, TAU, BATCH):
-            detection = _detect(network, both[..., :-1], mask)
-            optimizer.zero_grad()
-            loss(detection, detection.z_hat, mask, both[..., -1])["loss"].backward()
-            optimizer.step()
-            steps += 1
-            if steps == STEPS:
-                break
+    loss, generator = PairwiseRanking(), np.random.default_rng(seed)
+    for both, mask in islice(passes(labelled, generator, TAU, BATCH, STEPS), STEPS):
+        detection = _detect(network, both[..., :-1], mask)
+        optimizer.zero_grad()
+        loss(detection, detection.z_hat, mask, both[..., -1])["loss"].backward()
+        optimizer.step()
     return network.eval()
 
 
@@ -67,8 +63,8 @@ def _made(widths: tuple[int, ...], clips: Tensor) -> HighlightNet:
         assert isinstance(embedding, Embedding)
         rows = clips[:, start:end]
         there = (rows != 0).any(1) | (name == "visual")
-        of = rows[there] if there.any() else rows
-        embedding.fit_statistics(of.mean(0), of.std(0, correction=0))
+        existing = rows[there] if there.any() else rows
+        embedding.fit_statistics(existing.mean(0), existing.std(0, correction=0))
     return network
 
 
@@ -77,8 +73,8 @@ def _detect(network: HighlightNet, rows: Tensor, mask: Tensor) -> Detection:
     visual = network.embeddings["visual"]
     assert isinstance(visual, Embedding)
     v, a = rows[..., : len(visual.mean)], rows[..., len(visual.mean) :]
-    found: Detection = network(v, a if a.shape[-1] else None, mask, mask & (a != 0).any(-1))
-    return found
+    detection: Detection = network(v, a if a.shape[-1] else None, mask, mask & (a != 0).any(-1))
+    return detection
 
 
 def _rows(video: Clips) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from highlight_lit.methods.networks.learning import BiLSTM, principal_axes, seeded, to_numpy, whole, windows
+from highlight_lit.methods.networks.learning import BiLSTM, passes, principal_axes, seeded, to_numpy, whole
 from highlight_lit.methods.numerics import Floats
 from highlight_lit.methods.supervised.videos import SupervisedVideos
 
@@ -16,9 +16,9 @@ HIDDEN, TAU, BATCH, STEPS, RATE = 48, 60, 16, 50, 3e-3
 
 def score(videos: SupervisedVideos, seed: int = 0) -> list[Floats]:
     """Logits (T,) of each video to evaluate."""
-    axes = principal_axes(tuple(of.video for of in videos.training))
-    clips = [axes(of.video) for of in videos.informative]
-    targets = [torch.from_numpy(of.highlight.astype(np.float32)) for of in videos.informative]
+    axes = principal_axes(tuple(example.video for example in videos.training))
+    clips = [axes(example.video) for example in videos.informative]
+    targets = [torch.from_numpy(example.highlight.astype(np.float32)) for example in videos.informative]
     with seeded(seed):
         network = train(clips, targets, seed)
         with torch.no_grad():
@@ -31,13 +31,10 @@ def train(clips: list[Tensor], targets: list[Tensor], seed: int) -> BiLSTM:
     optimizer = torch.optim.Adam(network.parameters(), RATE, weight_decay=1e-4)
     generator = np.random.default_rng(seed)
     labelled = [torch.cat([x, y[:, None]], 1) for x, y in zip(clips, targets, strict=True)]
-    steps = 0
-    while steps < STEPS:
-        for both, mask in windows(labelled, generator, TAU, BATCH):
-            z = network(both[..., :-1], mask).squeeze(-1)
-            loss = F.binary_cross_entropy_with_logits(z[mask], both[..., -1][mask])
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            steps += 1
+    for both, mask in passes(labelled, generator, TAU, BATCH, STEPS):
+        z = network(both[..., :-1], mask).squeeze(-1)
+        loss = F.binary_cross_entropy_with_logits(z[mask], both[..., -1][mask])
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
     return network.eval()

@@ -43,11 +43,11 @@ class Objectives(NamedTuple):
         return np.array([self.interest[chosen].sum() / k, *facility])
 
 
-def greedy(of: Objectives, weight: Floats, k: int, bonus: Floats | None = None) -> tuple[list[int], Floats]:
+def greedy(objectives: Objectives, weight: Floats, k: int, bonus: Floats | None = None) -> tuple[list[int], Floats]:
     """Pick clips one after another by their gain, ties by time.
 
     Args:
-        of: the video's objectives.
+        objectives: the video's.
         weight: (3,), at least 0.
         k: picks, and the scale of the interest.
         bonus: (n,) what each clip adds besides, the augmenting loss.
@@ -55,22 +55,21 @@ def greedy(of: Objectives, weight: Floats, k: int, bonus: Floats | None = None) 
     Returns:
         The clips picked, in order, and the gain of every clip at the end (-infinity for those picked).
     """
-    n = len(of.interest)
-    flat = weight[0] * of.interest / k + (0.0 if bonus is None else bonus)
-    covered = [np.zeros(of.likeness.shape[1])] * 2
+    n = len(objectives.interest)
+    flat = weight[0] * objectives.interest / k + (0.0 if bonus is None else bonus)
+    matrices = (objectives.likeness, objectives.nearness)
+    covered = [np.zeros(objectives.likeness.shape[1])] * 2
     chosen: list[int] = []
     gain = np.zeros(n)
     for pick in range(min(k, n) + 1):
         gain = flat.copy()
-        for w, matrix, have in zip(weight[1:], (of.likeness, of.nearness), covered, strict=True):
-            gain += w * np.maximum(matrix - have, 0.0).mean(1)
+        for w, matrix, reached in zip(weight[1:], matrices, covered, strict=True):
+            gain += w * np.maximum(matrix - reached, 0.0).mean(1)
         gain[chosen] = -np.inf
         if pick < min(k, n):
             best = int(np.argmax(gain))
             chosen.append(best)
-            covered = [
-                np.maximum(have, matrix[best]) for matrix, have in zip((of.likeness, of.nearness), covered, strict=True)
-            ]
+            covered = [np.maximum(reached, matrix[best]) for matrix, reached in zip(matrices, covered, strict=True)]
     return chosen, gain
 
 
@@ -80,9 +79,9 @@ def score(videos: SupervisedVideos, seed: int = 0) -> list[Floats]:
     weight = learn(videos.informative, ridge)
     scores = []
     for video in videos.evaluation:
-        of, n = _objectives(video, ridge), len(video)
+        objectives, n = _objectives(video, ridge), len(video)
         k = min(n, PICKS)
-        chosen, gain = greedy(of, weight, k)
+        chosen, gain = greedy(objectives, weight, k)
         rest = np.argsort(-gain, kind="stable")[: n - k]
         place = np.empty(n)
         place[np.concatenate([np.array(chosen, np.intp), rest])] = np.arange(n)
@@ -93,19 +92,19 @@ def score(videos: SupervisedVideos, seed: int = 0) -> list[Floats]:
 def learn(videos: list[Labelled], ridge: Floats) -> Floats:
     """The objectives' weights, (3,), at least 0, summing to 1: subgradient descent, the mean of the iterates."""
     examples = []
-    for of in videos:
-        at = evenly(len(of.video), CLIPS)
+    for labelled in videos:
+        at = evenly(len(labelled.video), CLIPS)
         k = max(1, round(SHARE * len(at)))
-        clips = Clips(of.video.id, of.video.duration, of.video.span[at], of.video.x[at])
-        wanted = np.argsort(-of.label[at], kind="stable")[:k].tolist()
+        clips = Clips(labelled.video.id, labelled.video.duration, labelled.video.span[at], labelled.video.x[at])
+        wanted = np.argsort(-labelled.label[at], kind="stable")[:k].tolist()
         examples.append((_objectives(clips, ridge), wanted, k))
     weight = total = np.ones(3) / 3
     for step in range(1, EPOCHS * len(examples) + 1):
         of_video, wanted, k = examples[step % len(examples)]
         bonus = np.full(len(of_video.interest), 1.0 / k)
         bonus[wanted] = 0.0
-        found, _ = greedy(of_video, weight, k, bonus)
-        slope = DECAY * weight + of_video.values(found, k) - of_video.values(wanted, k)
+        picked, _ = greedy(of_video, weight, k, bonus)
+        slope = DECAY * weight + of_video.values(picked, k) - of_video.values(wanted, k)
         weight = np.maximum(weight - RATE / step**0.5 * slope, 0.0)
         total = total + weight
     return np.asarray(total / max(float(total.sum()), TINY))
@@ -113,8 +112,8 @@ def learn(videos: list[Labelled], ridge: Floats) -> Floats:
 
 def _ridge(videos: list[Labelled]) -> Floats:
     """Weights (D,) of a ridge regression of labels, each less its video's mean, on clips, less theirs."""
-    x = np.concatenate([of.video.x - of.video.x.mean(0) for of in videos]).astype(np.float64)
-    y = np.concatenate([of.label - of.label.mean() for of in videos])
+    x = np.concatenate([labelled.video.x - labelled.video.x.mean(0) for labelled in videos]).astype(np.float64)
+    y = np.concatenate([labelled.label - labelled.label.mean() for labelled in videos])
     if len(x) < x.shape[1]:  # the same solution through the Gram matrix of the clips
         return np.asarray(x.T @ np.linalg.solve(x @ x.T + RIDGE * np.eye(len(x)), y))
     return np.asarray(np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ y))

@@ -43,7 +43,7 @@ class SupervisedVideos:
     @property
     def informative(self) -> list[Labelled]:
         """Training videos that hold highlights and other clips, all of them if none does."""
-        return [of for of in self.training if of.highlight.any()] or list(self.training)
+        return [labelled for labelled in self.training if labelled.highlight.any()] or list(self.training)
 
 
 def supervise(corpus: Corpus, videos: Videos) -> SupervisedVideos:
