@@ -41,6 +41,7 @@ def test_what_needs_no_network_imports_no_lightning(line: str) -> None:
 
 
 def test_types_reach_a_users_file(tmp_path: Path) -> None:
+    pytest.importorskip("mypy", reason="needs the extra dev")
     (tmp_path / "users.py").write_text(
         "from highlight_lit import Corpus, Detector\n"
         "corpus: Corpus = Corpus('c')\n"

@@ -167,5 +167,7 @@ def test_features_that_cannot_be_scored_are_one_line(
 def test_options_that_do_not_fit_are_refused(
     words: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if words[-1:] == ["a/x.mkv"]:
+        pytest.importorskip("av", reason="needs the extra media")
     assert main(["score", *words, "--checkpoint", "c.ckpt"]) == 2
     assert expected in capsys.readouterr().err
