@@ -53,6 +53,9 @@ def _run(words: list[str]) -> int:
         if words[:1] == ["extract"] and media.wants_jobs(words[1:]):
             return media.run_extract_jobs(words[1:])
         parser = _parser(words)
+        if not words:
+            parser.print_help(sys.stderr)
+            return 2
         options, unknown = parser.parse_known_args(words)
         if unknown:
             files = all(Path(word).is_file() for word in unknown)

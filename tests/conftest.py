@@ -16,6 +16,7 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.training.entry import main as train
+from tests.processes import need_launcher
 
 # How long an example takes says how busy the machine is, and nothing about the product.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -72,6 +73,7 @@ def quick_train(small_corpus: Path, tmp_path: Path) -> Callable[..., int]:
     """Run `highlight-lit train` on the small corpus with a small network; returns the exit status."""
 
     def run(*overrides: str, multirun: bool = False) -> int:
+        need_launcher(overrides)
         words = [f"data.root={small_corpus}", f"out={tmp_path / 'runs'}", "data.pairs=4", "tau=8", "model.d=8"]
         if not any(word.startswith("topic=") for word in overrides):
             words.append("topic=topic01")

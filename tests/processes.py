@@ -9,13 +9,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+
+import pytest
 
 from tests import preloaded
 
 FAILED = 99  # exit status of work that raised
+LAUNCHERS = {"joblib": "joblib", "submitit_local": "submitit"}  # of extras
+
+
+def need_launcher(words: Sequence[str]) -> None:
+    """Skip the test if its command names a launcher that is not installed."""
+    for launcher, library in LAUNCHERS.items():
+        if f"hydra/launcher={launcher}" in words:
+            pytest.importorskip(f"hydra_plugins.hydra_{library}_launcher", reason=f"needs the launcher {launcher}")
 
 
 def peak_kb() -> int:
@@ -88,6 +98,7 @@ class Command:
     """`highlight-lit`, as a shell starts it: a session of its own, so that every process it leaves can be found."""
 
     def __init__(self, *words: str, environment: dict[str, str] | None = None) -> None:
+        need_launcher(words)
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "highlight_lit", *words],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,

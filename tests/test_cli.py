@@ -156,6 +156,13 @@ def test_help_names_every_method_and_shows_a_sweep() -> None:
     assert "highlight-lit train -m data.root=DIR topic=A,B" in process("train", "--help").stdout
 
 
+def test_no_words_at_all_name_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "features or labels on disk to a corpus" in said.err
+
+
 def test_a_folder_to_write_is_named_in_either_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["synthesize", "--topics", "2", "--videos", "4", "--widths", "12,8", "--rank", "2"]
     assert main([*words, str(tmp_path / "a")]) == 0

@@ -41,9 +41,10 @@ def test_what_needs_no_network_imports_no_lightning(line: str) -> None:
 
 
 def test_types_reach_a_users_file(tmp_path: Path) -> None:
+    pytest.importorskip("mypy", reason="needs the extra dev")
     (tmp_path / "users.py").write_text(
         "from highlight_lit import Corpus, Detector\n"
-        "corpus: Corpus = Corpus('c')  # type: ignore[arg-type]\n"
+        "corpus: Corpus = Corpus('c')\n"
         "scores: int = Detector.load('a.ckpt').score(None)\n"
     )
     root = Path(__file__).parents[1]  # whose cache knows PyTorch from `make check`
@@ -82,9 +83,34 @@ def test_a_plain_trainer_trains_saves_and_judges(small_corpus: Path, tmp_path: P
     assert ((scores >= 0) & (scores <= 1)).all()
     np.testing.assert_array_equal(detector.score(torch.from_numpy(visual), torch.from_numpy(audio)), scores)
     judged = evaluate(detector, small_corpus, draws=10)
-    assert 0 <= judged.report.measures["youtube/trapezoid"].value <= 1
+    value = judged.report.measures["youtube/trapezoid"].value
+    assert 0 <= value <= 1
+    assert f"youtube/trapezoid {100 * value:.1f} (chance " in str(judged)
     with pytest.raises(InputError, match="visual: .*expected"):
         detector.score(visual[:, :3], audio)
+
+
+def test_a_corpus_is_scored_by_ids_by_indices_or_whole(small_corpus: Path) -> None:
+    module = HighlightModule(streams=HighlightDataModule(small_corpus, "topic01").features, topic="topic01")
+    detector = Detector(module.network.eval(), "topic01", Corpus(small_corpus).streams, Path("fresh"))
+    corpus = Corpus(str(small_corpus))
+    ids = [name.decode() for name in corpus.ids]
+    assert (
+        repr(corpus)
+        == f"<Corpus {small_corpus}: {len(ids)} videos, {corpus.clips.sum()} clips, topics topic01, topic02>"
+    )
+    whole = detector.score_corpus(corpus)
+    assert list(whole) == ids
+    some = detector.score_corpus(corpus, [ids[3], ids[1], ids[3]])
+    assert list(some) == [ids[3], ids[1]]
+    by_index = detector.score_corpus(corpus, np.array([3, 1]))
+    assert list(by_index) == [3, 1]
+    for name, index in ((ids[3], 3), (ids[1], 1)):
+        np.testing.assert_array_equal(some[name], by_index[index])
+        np.testing.assert_array_equal(some[name], whole[name])
+    assert detector.score_corpus(corpus, []) == {}
+    with pytest.raises(InputError, match="zz, 0, 1, 2, 3 and 5 more: no such video; expected ids as"):
+        detector.score_corpus(corpus, ["zz", *map(str, range(9))])
 
 
 def test_one_stream_is_enough_and_the_rest_is_as_in_conf(small_corpus: Path) -> None:

@@ -158,8 +158,7 @@ def _html_table(table: Table) -> str:
         f"<tr{' class=rule' if number in table.rule else ''}>{line('td', row)}</tr>\n"
         for number, row in enumerate(table.rows)
     )
-    long = any(len(cell) > 40 for row in table.rows for cell in row)
-    kind = " class=words" if long else ""
+    kind = " class=words" if sum(table.wordy) > 1 or any(len(row[0]) > 40 for row in table.rows) else ""
     return f"<table{kind}><thead><tr>{line('th', table.columns)}</tr></thead>\n<tbody>{rows}</tbody></table>"
 
 

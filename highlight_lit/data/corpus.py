@@ -48,7 +48,7 @@ class Corpus:
             streams disagree, an id that occurs twice.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
         self.audio_way: Callable[[NDArray[Any], NDArray[np.bool_], bytes], NDArray[Any]] | None = None
         self._labels: Mapping[str, Labels] | None = None
@@ -97,6 +97,11 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Corpus {self.root}: {len(self)} videos, {self.clips.sum()} clips, topics {a_few(self.topics) or 'none'}>"
+        )
 
     def locate(self, video: int) -> tuple[Shard, int]:
         """The shard that holds a video, and its row there."""

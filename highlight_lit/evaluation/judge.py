@@ -28,6 +28,15 @@ class Judgement:
     middle: Report
     annotators: Report
 
+    def __str__(self) -> str:
+        """A line for each measure, in percent."""
+        return "\n".join(
+            f"{name} {100 * measure.value:.1f} (chance {100 * self.chance.measures[name].overall.mean:.1f}, "
+            f"middle {100 * self.middle.measures[name].value:.1f}, "
+            f"annotators {100 * self.annotators.measures[name].value:.1f}; {sum(map(len, measure.videos.values()))} videos)"
+            for name, measure in self.report.measures.items()
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON: measures, and the levels under their names."""
         beside = {"chance": self.chance.to_dict(), "middle": self.middle.to_dict()}

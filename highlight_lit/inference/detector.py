@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import scipy.special
@@ -24,7 +24,7 @@ from highlight_lit.inference.batch import Rows, bag_of_rows, whole_video_logits
 from highlight_lit.inference.hub import fetch, is_repository
 from highlight_lit.inference.model_folder import CONFIG, is_model_folder, read_model_folder
 from highlight_lit.runs.ledger import RECORD, read_record
-from highlight_lit.text import shown
+from highlight_lit.text import a_few, shown
 from highlight_lit.training.callbacks.checkpoints import NAME, read_checkpoint
 from highlight_lit.untrusted.networks import check_trusted, restore
 from highlight_lit.untrusted.plain_values import plain
@@ -118,13 +118,36 @@ class Detector:
         """
         return self._detect(bag_of_rows(visual, audio, audio_mask, self.streams))
 
-    def score_corpus(self, corpus: Corpus, videos: NDArray[np.intp]) -> dict[int, NDArray[np.float64]]:
-        """Logits z of videos of a corpus by their index, (T_n,) each."""
+    @overload
+    def score_corpus(self, corpus: Corpus, videos: NDArray[np.intp]) -> dict[int, NDArray[np.float64]]: ...
+
+    @overload
+    def score_corpus(self, corpus: Corpus, videos: Sequence[str] | None = None) -> dict[str, NDArray[np.float64]]: ...
+
+    def score_corpus(
+        self, corpus: Corpus, videos: NDArray[np.intp] | Sequence[str] | None = None
+    ) -> dict[int, NDArray[np.float64]] | dict[str, NDArray[np.float64]]:
+        """Logits z of videos of a corpus, (T_n,) each.
+
+        Args:
+            corpus: Its features.
+            videos: Ids, which the result's keys are then too; or (V,) indices into `corpus.ids`, likewise; None: all ids.
+
+        Raises:
+            InputError: Features of another kind, no such video, or a damaged shard.
+        """
         self.check(corpus.streams, str(corpus.root))
-        logits = {}
-        for video, bags in VideoLoader(corpus, videos, tuple(self.streams)):
-            logits[video] = self._detect(bags)
-        return logits
+        if isinstance(videos, np.ndarray) and videos.dtype.kind in "iu":
+            found = VideoLoader(corpus, videos, tuple(self.streams))
+            return {video: self._detect(bags) for video, bags in found}
+        names = [name.decode() for name in corpus.ids] if videos is None else [str(name) for name in videos]
+        indices = {name: corpus.index(name) for name in names}
+        if strange := [name for name, index in indices.items() if index is None]:
+            raise InputError(
+                f"{corpus.root}: {a_few(strange)}: no such video; expected ids as {corpus.ids[0].decode()!r}"
+            )
+        logits = self.score_corpus(corpus, np.array(list(indices.values()), np.intp))
+        return dict(zip(indices, logits.values(), strict=True))
 
     @torch.inference_mode()
     def _detect(self, bags: Bags) -> NDArray[np.float64]:

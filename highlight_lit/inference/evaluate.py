@@ -31,7 +31,8 @@ def evaluate(
         how: `empty`, `draws` and `split`, as `evaluation.judge.judge` takes them.
 
     Returns:
-        Its `report.measures[name].value` is a measure, in [0, 1]; `to_dict()` has all of them and the levels.
+        Printed, a line for each measure. Its `report.measures[name].value` is a measure, in [0, 1]; `to_dict()` has all of
+        them and the levels.
 
     Raises:
         InputError: No labelled video, features of another kind, scores that are missing, or no topics for scores.

@@ -1,4 +1,4 @@
-"""The Hugging Face hub: a folder up, a folder down. The one place that knows huggingface_hub."""
+"""The Hugging Face hub: a folder up, a folder down, and whether it answers. The one place that knows huggingface_hub."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _FILES = (
     ".safetensors",
     ".json",
 )  # of a file that is missing, not of a repository
+ANSWER_TIMEOUT_S = 5  # to connect, and then to the first byte
 LOG_IN = "log in with 'hf auth login', or set HF_TOKEN"
 
 
@@ -31,6 +32,30 @@ def is_repository(name: str) -> bool:
 def is_repository_name(name: str) -> bool:
     """Whether a name is OWNER/NAME as the hub has it."""
     return _REPOSITORY.fullmatch(name) is not None
+
+
+def answers(repository: str) -> bool:
+    """Whether the hub says anything of a repository, be it that there is none.
+
+    Its client tries each file six times, for half a minute, where it cannot be reached; this asks once.
+    """
+    from huggingface_hub import HfApi, errors
+
+    try:
+        HfApi().model_info(repository, timeout=ANSWER_TIMEOUT_S)
+    except errors.HfHubHTTPError as error:
+        return getattr(error.response, "status_code", 500) < 500
+    except Exception:  # of the HTTP client that its versions choose
+        return False
+    return True
+
+
+def kept(repository: str, file: str) -> Path | None:
+    """A repository's file as it was downloaded before; None if it was not."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repository, file)
+    return Path(found) if isinstance(found, str) else None
 
 
 def fetch(repository: str) -> Path:

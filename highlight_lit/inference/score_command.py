@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from highlight_lit.media.output.segments import Segment
 
 HIGHLIGHT_SHARE, HIGHLIGHT_S = 0.25, 30.0  # of a video, and seconds at most, where --seconds says nothing
-ALL = "scores.csv"  # of several videos, as `train` and `evaluate` write theirs
+ALL = "scores.csv"  # of several videos or a corpus, as `train` and `evaluate` write theirs
 MAX_CLIP_S = 3600.0
 
 
@@ -51,6 +51,8 @@ def run_score(args: argparse.Namespace) -> int:
     Raises:
         InputError: Something that cannot be scored; what was scored before it stays.
     """
+    if further := [path for path in args.video if path.suffix == ".ckpt"]:  # of a pattern that fits several runs
+        raise InputError(f"--checkpoint: {a_few(map(str, [args.checkpoint, *further]))}: several; expected one")
     given = [bool(args.video), args.features is not None, args.corpus is not None]
     if sum(given) != 1:
         raise InputError(
@@ -73,7 +75,7 @@ def run_score(args: argparse.Namespace) -> int:
         _write(args, folder, stem, scores)
         if not args.video:
             several.append(scores)
-    if len(several) > 1:
+    if len(several) > 1 or args.corpus is not None:
         _write_all(_folder(args) / ALL, several)
     return 0
 

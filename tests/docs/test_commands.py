@@ -66,6 +66,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_each_command_of_a_page_ends_well_and_prints_what_is_shown(
     page: Path, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if page.name == "exporting.md":
+        pytest.importorskip("onnxruntime", reason="needs the extra export")
     found = blocks(page)
     text = page.read_text(encoding="utf-8")
     makes = set(re.findall(r"(?:--out|out=|synthesize) ?([\w-]+)", text))

@@ -167,6 +167,7 @@ def test_a_number_of_draws_out_of_bounds_is_one_line(
 
 @pytest.mark.parametrize("seed", [2**32, 2**64, 2**100 + 1])
 def test_a_seed_of_any_size_works(small_corpus: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sklearn", reason="needs the extra methods")
     assert evaluate("--method", "kvs", "--corpus", small_corpus, "--seed", seed, "--topics", "topic01") == 0
     seen: list[int] = []
     learns = importlib.import_module(METHODS["vesd"].module)

@@ -82,6 +82,28 @@ def test_scores_of_a_corpus_are_judged_as_its_checkpoint_is(
     assert capsys.readouterr().out == by_checkpoint
 
 
+def test_a_video_of_a_corpus_has_the_csv_that_is_judged_too(
+    checkpoint: str, small_corpus: Path, corpus: Corpus, tmp_path: Path
+) -> None:
+    name = corpus.ids[0].decode()
+    words = ["--corpus", str(small_corpus), "--videos", name, "--checkpoint", checkpoint, "--out", str(tmp_path)]
+    assert main(["score", *words]) == 0
+    rows = (tmp_path / "scores.csv").read_text().splitlines()
+    assert rows[0] == "video,start,end,score"
+    assert [row.partition(",")[0] for row in rows[1:]] == [name] * int(corpus.clips[0])
+
+
+def test_a_pattern_that_fits_several_checkpoints_is_told(
+    checkpoint: str, small_corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["score", "--corpus", str(small_corpus), "--checkpoint", checkpoint, "runs/b/last.ckpt"]
+    assert main(words) == 2
+    assert (
+        capsys.readouterr().err
+        == f"highlight-lit: --checkpoint: {checkpoint}, runs/b/last.ckpt: several; expected one\n"
+    )
+
+
 def test_scoring_features_needs_no_pyav(checkpoint: str, own: Path, tmp_path: Path) -> None:
     code = "import sys; sys.modules['av'] = None\nfrom highlight_lit.cli import main\nsys.exit(main(sys.argv[1:]))"
     words = ["score", "--features", str(own), "--checkpoint", checkpoint, "--out", str(tmp_path / "out"), "--html"]
@@ -145,5 +167,7 @@ def test_features_that_cannot_be_scored_are_one_line(
 def test_options_that_do_not_fit_are_refused(
     words: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if words[-1:] == ["a/x.mkv"]:
+        pytest.importorskip("av", reason="needs the extra media")
     assert main(["score", *words, "--checkpoint", "c.ckpt"]) == 2
     assert expected in capsys.readouterr().err

@@ -22,6 +22,15 @@ from tests.tolerance import FUNCTION, assert_near
 
 WEAK = [name for name, method in METHODS.items() if method.supervision != "full"]
 FULL = [name for name in METHODS if name not in WEAK]
+
+
+@pytest.fixture(autouse=True)
+def installed(request: pytest.FixtureRequest) -> None:
+    """kvs alone needs scikit-learn."""
+    if hasattr(request.node, "callspec") and request.node.callspec.params.get("name") == "kvs":
+        pytest.importorskip("sklearn", reason="needs the extra methods")
+
+
 FOLDER = Path(methods.__file__).parent
 
 Corpora = Callable[[str], Corpus]

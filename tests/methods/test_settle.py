@@ -35,6 +35,7 @@ def _training_list_alone(read: Callable[..., Any]) -> Callable[..., Any]:
 def test_nothing_of_a_video_off_the_training_list_is_read(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("sklearn", reason="needs the extra methods")
     for name in ("rows", "labels"):
         monkeypatch.setattr(Corpus, name, _training_list_alone(getattr(Corpus, name)))
     monkeypatch.setattr(settle, "GRID", {name: [{"STEPS": 2}] for name in settle.GRID})

@@ -98,7 +98,13 @@ def test_a_run_holds_what_dashboards_are_made_of(quick_train: Callable[..., int]
         records = list(logged(path))
         runs = [record.run for record in records if record.WhichOneof("record_type") == "run"]
         names.add(runs[0].display_name)
-        config = {item.key: json.loads(item.value_json) for run in runs for item in run.config.update}
+        told = [run.config for run in runs] + [
+            record.config for record in records if record.WhichOneof("record_type") == "config"
+        ]
+        config = {
+            item.key: json.loads(item.value_json) for each in told for item in each.update
+        }  # the last word counts
+        assert config["streams"]["visual"]["width"] == 12
         assert len(config["corpus"]["fingerprint"]) == 64
         assert config["environment"]["highlight_lit"] == __version__
         assert "commit" in config["environment"]

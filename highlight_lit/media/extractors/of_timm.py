@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
+from highlight_lit.inference.hub import answers, kept
 from highlight_lit.media.extractors.library import fetching, fill_from, imported, unknown, version_of
 from highlight_lit.media.extractors.weights import device
 from highlight_lit.media.io.clips import Frames
@@ -42,7 +43,9 @@ class TimmVisual:
         ):
             raise unknown(name, timm.list_models(pretrained=True), "timm has no such weights")
         with fetching(name, "--visual-weights FILE"):
-            network = timm.create_model(own, pretrained=weights is None, num_classes=0)
+            source = timm.get_pretrained_cfg(own).hf_hub_id if weights is None else None
+            how = {} if source is None or answers(source) else {"pretrained_cfg_overlay": {"file": _kept(source)}}
+            network = timm.create_model(own, pretrained=weights is None, num_classes=0, **how)
             if weights is not None:
                 fill_from(network, weights)
         config = timm.data.resolve_model_data_config(network)
@@ -68,3 +71,10 @@ class TimmVisual:
         x = torch.from_numpy(clips).to(device())
         rows: NDArray[np.float32] = self._network(x.flatten(0, 1)).unflatten(0, x.shape[:2]).mean(1).cpu().numpy()
         return rows
+
+
+def _kept(repository: str) -> str:
+    """The weights that timm downloaded before: where the hub does not answer, timm itself would ask for most of a minute."""
+    if (path := kept(repository, "model.safetensors")) is None:
+        raise OSError("the Hugging Face hub does not answer, and they are not kept here")
+    return str(path)

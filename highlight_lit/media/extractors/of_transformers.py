@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
+from highlight_lit.inference.hub import answers
 from highlight_lit.media.extractors.library import fetching, imported, version_of
 from highlight_lit.media.extractors.log_mel import RATE
 from highlight_lit.media.extractors.weights import device
@@ -26,7 +27,7 @@ class TransformersAudio:
     Args:
         name: `hf:NAME` of the Hugging Face hub.
         weights: A folder as `save_pretrained` writes it, in place of the hub.
-        ask: Whether the hub may be asked for what is not kept here. A name that a checkpoint gives is never asked for.
+        ask: Whether the hub may be asked; where it does not answer, what is kept here counts. A name that a checkpoint gives is never asked for.
 
     Raises:
         InputError: transformers is missing, the network is of another kind, or it cannot be had.
@@ -41,7 +42,8 @@ class TransformersAudio:
                 f"--audio-weights {weights}: expected a folder as save_pretrained of transformers writes it"
             )
         own = name.partition(":")[2] if weights is None else str(weights)
-        how = {"local_files_only": not ask or weights is not None, "trust_remote_code": False}
+        asks = ask and weights is None and not Path(own).is_dir() and answers(own)
+        how = {"local_files_only": not asks, "trust_remote_code": False}
         option = "--audio-weights FOLDER" + ("" if ask else f" (or fetch it once: hf download {own})")
         with fetching(name, option):
             kind = library.AutoConfig.from_pretrained(own, **how).model_type

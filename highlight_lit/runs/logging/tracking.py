@@ -144,6 +144,10 @@ def once(run: Any, private: bool = False, artifacts: bool = False) -> Logger:
     class Once(WandbLogger):
         starts_anew = bool(getattr(run, "offline", False))
 
+        def log_hyperparams(self, params: Any) -> None:
+            """A module's `corpus`, which is none without a fold, does not take the place of what the run began with."""
+            super().log_hyperparams({key: value for key, value in dict(params).items() if key != "corpus"})
+
         def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
             if step is None or step > last:
                 super().log_metrics(metrics, step)

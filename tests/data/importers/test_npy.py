@@ -87,7 +87,9 @@ def test_arrays_and_table_become_a_corpus(source: Path) -> None:
     np.testing.assert_array_equal(corpus.rows(2, "audio"), np.load(source / "audio/c.npy"))
     assert [bool(corpus.rows(video, "audio_mask").all()) for video in range(3)] == [True, False, True]
     assert (corpus.manifest["benchmark"], corpus.manifest["name"]) == (None, "source")
-    assert lines[-1].endswith("3 videos, 67 clips, 0 labelled segments, 3 topics (dog, pet, ski), 0.02 hours")
+    assert lines[-1].endswith(
+        "3 videos (1 without audio), 67 clips, 0 labelled segments, 3 topics (dog, pet, ski), 0.02 hours"
+    )
 
 
 def test_the_last_clip_ends_with_the_video(source: Path) -> None:

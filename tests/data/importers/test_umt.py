@@ -93,7 +93,7 @@ def test_picture_and_flow_stand_side_by_side_and_a_missing_audio_file_is_a_silen
     assert corpus.streams["visual"].extractor == "i3d-rgb+flow"
     assert (corpus.topics, corpus.manifest["benchmark"]) == (("dog", "ski"), "youtube-highlights")
     assert lines == [
-        f"{source.parent / 'out'}: 4 videos, 32 clips, 32 labelled segments, 2 topics (dog, ski), 0.02 hours"
+        f"{source.parent / 'out'}: 4 videos (1 without audio), 32 clips, 32 labelled segments, 2 topics (dog, ski), 0.02 hours"
     ]
 
 

@@ -230,7 +230,7 @@ class Tally:
     """Counts what goes by, for the closing line."""
 
     def __init__(self) -> None:
-        self.videos = self.clips = self.segments = 0
+        self.videos = self.clips = self.segments = self.silent = 0
         self.seconds = 0.0
         self.tags: set[str] = set()
 
@@ -240,15 +240,17 @@ class Tally:
             self.videos += 1
             self.clips += len(video.span)
             self.segments += 0 if video.labels is None else len(video.labels.span)
+            self.silent += video.audio is None
             self.seconds += video.duration
             self.tags.update(video.tags)
             yield video
 
     def line(self, out: Path, topics: Iterable[str] | None = None) -> str:
-        """Videos, clips, labelled segments, topics (every tag unless named) and hours in one line."""
+        """What there is of each in one line; of topics every tag unless they are named, and videos without audio where others have it."""
         names = sorted(self.tags if topics is None else topics)
         topic = f"{len(names)} topics ({a_few(names, 12)})" if names else "no tags, so no topic to train"
+        silent = f" ({self.silent} without audio)" if 0 < self.silent < self.videos else ""
         return (
-            f"{out}: {self.videos} videos, {self.clips} clips, {self.segments} labelled segments, {topic}, "
+            f"{out}: {self.videos} videos{silent}, {self.clips} clips, {self.segments} labelled segments, {topic}, "
             f"{self.seconds / 3600:.2f} hours"
         )
