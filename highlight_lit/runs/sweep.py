@@ -116,9 +116,10 @@ class Sweep(Callback):
             direction = config.hydra.sweeper.get("direction") or ("minimize" if "loss" in metric else "maximize")
             found = (min if direction == "minimize" else max)(judged, key=lambda record: record["value"])
             say(f"best of {len(judged)} by {metric}: {found['value']:.6g} with {found['overrides']}")
-        if any("evaluation" in record for record in done):
-            say("", summary.heading(done))
-            say_table(summary.sweep_table(done, columns()))
+        runs = list({record["id"]: record for record in done}.values())  # two cells may be the same run
+        if any("evaluation" in record for record in runs):
+            say("", summary.heading(runs))
+            say_table(summary.sweep_table(runs, columns()))
 
 
 def _read(notes: Path) -> list[dict[str, Any]]:
