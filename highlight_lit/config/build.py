@@ -92,7 +92,7 @@ def _fuse_what_is_read(config: DictConfig) -> str | None:
     So `fusion=low_rank,residual modality=visual,av` can be swept; the visual stream alone is one run, named as ever.
     """
     streams, target = (OmegaConf.select(config, key) for key in ("streams", "fusion._target_"))
-    if len(streams or ()) != 1 or not target or OmegaConf.select(config, "model.fusion") is None:
+    if streams not in (["visual"], ["audio"]) or not target or OmegaConf.select(config, "model.fusion") is None:
         return None
     alone = cast(DictConfig, OmegaConf.load(CONFIG_DIR / "fusion" / f"{streams[0]}_only.yaml"))
     try:

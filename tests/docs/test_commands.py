@@ -38,7 +38,12 @@ SWEPT = {"seed": 1, "rank": 2, "topic": 2, "data.fold": 2}  # values of a sweep 
 STUDY = ["rank=1", "seed=0"]
 GUIDED = ["trainer.max_steps=2", "teacher.seeds=1"]
 RAW = re.compile(r"\$ highlight-lit (extract|reel)")  # blocks that need the extra media
-LAUNCHERS = {"joblib": "hydra_plugins.hydra_joblib_launcher", "submitit_slurm": "hydra_plugins.hydra_submitit_launcher"}
+LAUNCHERS = {
+    "joblib": "hydra_plugins.hydra_joblib_launcher",
+    "submitit_local": "hydra_plugins.hydra_submitit_launcher",
+    "submitit_slurm": "hydra_plugins.hydra_submitit_launcher",
+    "ray": "hydra_plugins.hydra_ray_launcher",
+}
 WITH_COMMANDS = [page for page in pages() if any(block.language in ("console", "python") for block in blocks(page))]
 
 
@@ -184,7 +189,7 @@ def check(command: str) -> str:
         keys = [word.split(",")[0] for word in words[2:] if word != "-m"]
         launcher = next((word.partition("=")[2] for word in keys if word.startswith("hydra/launcher=")), None)
         if launcher and not find_spec(LAUNCHERS[launcher]):  # an extra that is not installed
-            keys = [word for word in keys if not word.startswith(("hydra/launcher=", "hydra.launcher."))]
+            keys = [word for word in keys if not word.lstrip("+").startswith(("hydra/launcher=", "hydra.launcher."))]
         composed(HYDRA[words[1]], keys)
     return ""
 
