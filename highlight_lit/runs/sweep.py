@@ -33,7 +33,7 @@ _NOTES = "HIGHLIGHT_LIT_SWEEP"
 
 
 class Sweep(Callback):
-    """Hydra callback. Jobs may run in other processes (joblib, submitit), so each leaves a note in a shared folder.
+    """Hydra callback. Jobs may run in other processes (joblib, submitit, ray), so each leaves a note in a shared folder.
 
     Attributes:
         signals: Of this process, while a command is under way.

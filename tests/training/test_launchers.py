@@ -14,7 +14,11 @@ def test_two_cells_run_on_a_ray_cluster(small_corpus: Path, tmp_path: Path) -> N
     pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="NO RAY: the extra ray is not installed")
     words = [f"data.root={small_corpus}", f"out={tmp_path / 'runs'}", "topic=topic01", "data.pairs=4", "tau=8", "model.d=8",
              "trainer.max_epochs=2", "logger=none", "evaluate.draws=10"]  # fmt: skip
-    ray = ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2", "+hydra.launcher.ray.init.include_dashboard=false"]
+    ray = [
+        "hydra/launcher=ray",
+        "+hydra.launcher.ray.init.num_cpus=2",
+        "+hydra.launcher.ray.init.include_dashboard=false",
+    ]
     command = Command("train", "-m", *words, "seed=0,1", *ray)
     try:
         status, said = command.ends()
