@@ -20,7 +20,13 @@ import pytest
 
 from highlight_lit.app.command import app_arguments, offered
 from highlight_lit.cli import _parser, main
+from highlight_lit.config.identity import as_plain
 from highlight_lit.config.launch import composed
+from highlight_lit.config.schema import check as check_keys
+from highlight_lit.runs.logging.loggers import check_loggers
+from highlight_lit.signals import Signals
+from highlight_lit.training.distributed import places
+from highlight_lit.training.trainer import make_callbacks, make_trainer
 from tests.docs.made import corpora, everything
 from tests.docs.pages import ROOT, Block, blocks, pages
 
@@ -84,6 +90,26 @@ def test_each_command_of_a_page_ends_well_and_prints_what_is_shown(
     for block in found:
         if find_spec("av") or not RAW.search(block.text):
             follow(block, tmp_path)
+
+
+def test_each_row_of_what_to_type_is_taken(tmp_path: Path) -> None:
+    text = (ROOT / "docs/pages/guides/training.md").read_text(encoding="utf-8")
+    table = [line.rpartition(" | ")[2] for line in text.splitlines() if line.startswith("| ")][2:]
+    typed = [words.split() for cell in table for words in re.findall(r"`([^`]+)`", cell)]
+    taken = [
+        words
+        for words in typed
+        if all(re.match(r"\+?[a-z]+[a-z_.]*=", word) for word in words) and "pkg." not in words[-1]
+    ]
+    assert len(taken) > 20
+    for words in taken:
+        if words == ["hparams_search=optuna"] and not find_spec("optuna"):
+            continue
+        config = composed("config", ["data.root=corpus", "topic=surf", *words])
+        check_keys(config)
+        plain = as_plain(config)
+        check_loggers({**plain, "logger": {}} if words[0] in ("logger=tensorboard", "logger=mlflow") else plain)
+        make_trainer(plain, places.alone(), tmp_path, make_callbacks(plain, tmp_path, Signals()))
 
 
 def follow(block: Block, folder: Path) -> None:
