@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import hydra.utils
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from highlight_lit.config.identity import READ_BY_OTHERS
 from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.config.own_classes import make_findable, targets
 from highlight_lit.config.schema import PARTS
@@ -72,7 +74,7 @@ def check_node(part: Mapping[str, Any], name: str) -> Mapping[str, inspect.Param
     return taken
 
 
-def settle(config: DictConfig, overrides: Sequence[str]) -> str | None:
+def settle(config: DictConfig, overrides: Sequence[str]) -> list[str]:
     """Settle what Hydra's own rules leave open.
 
     Args:
@@ -83,7 +85,22 @@ def settle(config: DictConfig, overrides: Sequence[str]) -> str | None:
         What the user is to be told of it.
     """
     _drop_left_arguments(config, overrides)
-    return _fuse_what_is_read(config)
+    given = {override.partition("=")[0].lstrip("+~").partition(".")[0] for override in overrides}
+    if (gives_way := _fuse_what_is_read(config)) is not None:
+        return [gives_way]
+    return [f"{key}: changes nothing, since nothing else here reads it" for key in sorted(given & _unread(config))]
+
+
+def _unread(config: DictConfig) -> set[str]:
+    """The keys that are there for others to read, of which none does."""
+    raw = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(raw, dict)
+    left = {key: raw.pop(key) for key in READ_BY_OTHERS if key in raw}
+    reading = [str(raw)]
+    while reading:
+        read = set(re.findall(r"\$\{(\w+)", reading.pop())) & set(left)
+        reading += [str(left.pop(key)) for key in read]
+    return set(left)
 
 
 def _fuse_what_is_read(config: DictConfig) -> str | None:

@@ -103,8 +103,8 @@ def _cell(config: DictConfig) -> float | None:
             from highlight_lit.config.build import settle
 
             words = HydraConfig.get().overrides.task
-            if (told_of := settle(config, words)) is not None:
-                say(f"{cell_name(config, words)}: {told_of}", file=sys.stderr)
+            for note in settle(config, words):
+                say(f"{cell_name(config, words)}: {note}", file=sys.stderr)
             if config.optimized_metric is None and (done := done_before(config)) is not None:
                 Sweep.outcome = done
                 return None

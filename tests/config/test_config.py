@@ -9,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from highlight_lit.config.build import build
+from highlight_lit.config.build import build, settle
 from highlight_lit.config.identity import as_plain, completed, identity
 from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.config.schema import check
@@ -143,6 +143,23 @@ def test_a_stream_alone_has_its_fusion_whatever_the_experiment(experiment: str, 
     found = composed(f"experiment={experiment}", f"modality={modality}")
     assert found.fusion["_target_"].rpartition(".")[2] == fusion
     assert composed(f"experiment={experiment}", f"modality={modality}", "fusion=concat").fusion["_target_"].endswith("Concatenation")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "unread"),
+    [
+        (["rank=4"], []),
+        (["rank=4", "fusion=concat"], ["rank"]),
+        (["beta=1", "loss=bce"], ["beta"]),
+        (["beta=1", "loss=sparsity", "tau=9"], []),
+        (["model=lim", "fusion=low_rank", "pooling=max", "rank=2"], ["fusion", "pooling", "rank"]),
+        (["model=mini_net", "context.T=1"], ["context"]),
+        (["fusion.R=4", "pooling._target_=highlight_lit.models.pooling.MaxPooling"], []),
+    ],
+)
+def test_a_key_that_nothing_reads_is_told_of(words: list[str], unread: list[str]) -> None:
+    expected = [f"{key}: changes nothing, since nothing else here reads it" for key in unread]
+    assert settle(composed(*words), words) == expected
 
 
 @pytest.mark.parametrize(

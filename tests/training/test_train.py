@@ -164,6 +164,8 @@ def test_modality_and_fusion_that_contradict_are_refused_before_anything_is_writ
         quick_train("modality=visual", "fusion=audio_only")
     with pytest.raises(InputError, match="modality=av: the model reads visual; choose another fusion"):
         quick_train("fusion=visual_only")
+    with pytest.raises(InputError, match="ReduceLROnPlateau: follows a measure, .* expected one by epochs"):
+        quick_train("optimizer.schedule={_target_: torch.optim.lr_scheduler.ReduceLROnPlateau}")
     with pytest.raises(InputError, match="optimizer.algorithm: torch.optim.AdamW: Invalid learning rate: -1"):
         quick_train("optimizer.algorithm.lr=-1")
     assert not (tmp_path / "runs").exists()
