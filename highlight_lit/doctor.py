@@ -43,6 +43,7 @@ EXTRAS = {
     "safetensors": "export: detectors that travel",
     "hydra-joblib-launcher": "joblib: cells in parallel on this machine",
     "hydra-submitit-launcher": "slurm: cells over a cluster",
+    "hydra-ray-launcher": "ray: cells on a Ray cluster",
 }
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.runs.ledger import read_record, run_dir
+from highlight_lit.signals import deaf
 
 from .cells import Cell
 
@@ -97,7 +98,8 @@ def _drain(
     while waiting or under_way:
         while waiting and len(under_way) < workers:
             cell = waiting.pop()
-            future = pool.submit(_train, {**cell.config, "out": str(out)})
+            with deaf():  # a process that is being started is known, to be ended, once it is there
+                future = pool.submit(_train, {**cell.config, "out": str(out)})
             under_way[future] = cell
             future.add_done_callback(ended.put)
         future = ended.get()

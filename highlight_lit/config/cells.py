@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
@@ -19,6 +18,9 @@ class CellLoader:
 
     A further cell with other values of the same keys is a copy with those values. Whatever else a cell may be told (groups,
     added and deleted keys, mappings, lists, interpolations) belongs to what is remembered, or is left to Hydra.
+
+    Hydra has no hook for it: `Sweep` puts it in the place of the loader of the Hydra object under way, before the sweeper
+    takes that.
 
     Args:
         loader: Hydra's own, which does all else.
@@ -54,7 +56,8 @@ class CellLoader:
         told = [each for each in overrides if not each.is_hydra_override()]
         config.hydra.overrides.task = [each.input_line for each in told]
         how = config.hydra.job.config.override_dirname
-        config.hydra.job.override_dirname = get_overrides_dirname(told, how.exclude_keys, how.item_sep, how.kv_sep)
+        named = sorted(str(each.input_line) for each in told if each.key_or_group not in how.exclude_keys)
+        config.hydra.job.override_dirname = how.item_sep.join(named).replace("=", how.kv_sep)
         OmegaConf.copy_cache(from_config=master_config, to_config=config)
         return config
 

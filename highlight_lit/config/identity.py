@@ -14,11 +14,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from highlight_lit.errors import InputError
 
+# Keys that count through what reads them: model.fusion is ${fusion}, fusion.R is ${rank}.
+READ_BY_OTHERS = ("fusion", "context", "pooling", "rank", "beta")
+
 # Keys that change where or how fast a run happens, not what it computes: an accelerator or a number of devices moves
 # the last bits of a sum, as another machine does. Where dropout draws other masks on each rank, `identity` counts ranks.
 _NOT_SCIENCE = (
     "out", "study", "compile", "optimized_metric", "data.root", "data.store", "data.readers", "logger", "checkpoint",
-    "fusion", "context", "pooling", "rank", "beta",
+    *READ_BY_OTHERS,
     *(f"callbacks.{name}" for name in ("last", "progress", "lr_monitor", "device_stats")),
     *(f"trainer.{name}" for name in ("_target_", "accelerator", "devices", "num_nodes", "strategy", "profiler",
       "log_every_n_steps", "enable_progress_bar", "enable_model_summary", "num_sanity_val_steps", "benchmark",

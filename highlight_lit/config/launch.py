@@ -123,11 +123,11 @@ def _keys(config_name: str) -> list[str]:
     found, left = [], [("", config)]
     while left:
         prefix, node = left.pop()
-        for name in node:
-            found.append(f"{prefix}{name!s}")
-            value = node._get_node(name)
-            if isinstance(value, DictConfig) and not value._is_interpolation() and not value._is_none():
-                left.append((f"{found[-1]}.", value))
+        for name in map(str, node):
+            found.append(f"{prefix}{name}")
+            told = not OmegaConf.is_missing(node, name) and not OmegaConf.is_interpolation(node, name)
+            if told and isinstance(node[name], DictConfig):
+                left.append((f"{found[-1]}.", node[name]))
     return found
 
 

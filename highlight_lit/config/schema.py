@@ -128,13 +128,28 @@ def check(config: DictConfig | Mapping[str, Any]) -> None:
         raise InputError(f"streams={values['streams']}: set by modality={values['modality']}; leave it alone")
 
 
+# Arguments of the Trainer that stand elsewhere here, or that leave a run without what its record tells.
+_NOT_THE_TRAINERS = {
+    "callbacks": "callbacks=[last,...], or +callbacks.NAME._target_=...",
+    "logger": "logger=csv, several as logger=[wandb,csv], or logger=none",
+    "fast_dev_run": "debug=one_batch",
+    "limit_test_batches": "null: every labelled video is judged",
+}
+
+
 def _check_trainer(node: Any) -> None:
     """Bounds that Lightning does not know; what else it takes is its own to check."""
+    for key, instead in _NOT_THE_TRAINERS.items():
+        if (value := node.get(key)) is not None and (value is not False or key == "logger"):
+            raise InputError(f"trainer.{key}={value}: expected {instead}")
     epochs = node.get("max_epochs")
     if isinstance(epochs, int) and not (1 <= epochs <= MAX_EPOCHS or epochs == -1):
         raise InputError(
             f"trainer.max_epochs={epochs}: expected a whole number of at least 1 and at most {MAX_EPOCHS:,}"
         )
+    for key in ("max_steps", "limit_train_batches"):
+        if node.get(key) == 0:
+            raise InputError(f"trainer.{key}=0: trains nothing; expected more than 0")
     for key, value in node.items():
         if isinstance(value, int) and abs(value) > MAX_WHOLE:
             raise InputError(f"trainer.{key}={value}: expected at most {MAX_WHOLE:,}")

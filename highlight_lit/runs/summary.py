@@ -17,6 +17,7 @@ from highlight_lit.text import shown, width
 
 Records = Sequence[dict[str, Any]]
 LEVELS = ("chance", "middle", "annotators")
+_SAY_MUCH = ("modality", "model._target_", "fusion._target_")  # other keys follow from these
 
 
 def line(record: dict[str, Any], words: Sequence[str] | None = None) -> str:
@@ -184,18 +185,19 @@ def _settings(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def varied_keys(records: Records) -> list[str]:
-    """The keys in which the runs differ, topics and seeds aside; one that follows another is left out."""
+    """The keys by which the runs can be told apart, topics and seeds aside; what follows from others is left out."""
     settings = [_settings(record) for record in records]
-    columns: dict[str, tuple[str, ...]] = {}
-    keys = dict.fromkeys(key for setting in settings for key in setting)
-    for key in sorted(keys, key=lambda key: key.count(".")):
-        column = tuple(str(setting.get(key)) for setting in settings)
-        if len(set(column)) > 1 and column not in columns.values():
-            columns[key] = column
-    # modality sets streams and fusion, model sets its own arguments
-    return [
-        key for key in columns if not (key.startswith(("streams", "fusion", "model.")) and "modality" in columns)
-    ] or ["modality"]
+    keys = sorted(
+        dict.fromkeys(key for setting in settings for key in setting),
+        key=lambda key: (key not in _SAY_MUCH, key.count(".")),
+    )
+    varied: list[str] = []
+    apart: list[tuple[str, ...]] = [()] * len(settings)
+    for key in keys:
+        finer = [(*before, str(setting.get(key))) for before, setting in zip(apart, settings, strict=True)]
+        if len(set(finer)) > len(set(apart)):
+            varied, apart = [*varied, key], finer
+    return varied or ["modality"]
 
 
 def _system(record: dict[str, Any], varied: Sequence[str]) -> str:

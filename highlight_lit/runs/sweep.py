@@ -33,7 +33,7 @@ _NOTES = "HIGHLIGHT_LIT_SWEEP"
 
 
 class Sweep(Callback):
-    """Hydra callback. Jobs may run in other processes (joblib, submitit), so each leaves a note in a shared folder.
+    """Hydra callback. Jobs may run in other processes (joblib, submitit, ray), so each leaves a note in a shared folder.
 
     Attributes:
         signals: Of this process, while a command is under way.
@@ -116,9 +116,10 @@ class Sweep(Callback):
             direction = config.hydra.sweeper.get("direction") or ("minimize" if "loss" in metric else "maximize")
             best = (min if direction == "minimize" else max)(judged, key=lambda record: record["value"])
             say(f"best of {len(judged)} by {metric}: {best['value']:.6g} with {best['overrides']}")
-        if any("evaluation" in record for record in done):
-            say("", summary.heading(done))
-            say_table(summary.sweep_table(done, columns()))
+        runs = list({record["id"]: record for record in done}.values())  # two cells may be the same run
+        if any("evaluation" in record for record in runs):
+            say("", summary.heading(runs))
+            say_table(summary.sweep_table(runs, columns()))
 
 
 def _read(notes: Path) -> list[dict[str, Any]]:

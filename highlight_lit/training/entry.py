@@ -100,10 +100,11 @@ def _cell(config: DictConfig) -> float | None:
     """
     try:
         with jobs.job():
-            from highlight_lit.config.build import drop_left_arguments
+            from highlight_lit.config.build import settle
 
             words = HydraConfig.get().overrides.task
-            drop_left_arguments(config, words)
+            for note in settle(config, words):
+                say(f"{cell_name(config, words)}: {note}", file=sys.stderr)
             if config.optimized_metric is None and (done := done_before(config)) is not None:
                 Sweep.outcome = done
                 return None

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import Metric
 from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
 
@@ -232,7 +233,13 @@ def make_optimizer(nodes: Mapping[str, Any], weights: Iterable[Tensor]) -> tuple
         raise InputError(f"optimizer.algorithm: {nodes['algorithm']['_target_']}: {error}") from error
     if nodes["schedule"] is None:
         return optimizer, None
-    return optimizer, build({**nodes["schedule"], "_partial_": True}, "optimizer.schedule")(optimizer)
+    schedule = build({**nodes["schedule"], "_partial_": True}, "optimizer.schedule")(optimizer)
+    if isinstance(schedule, ReduceLROnPlateau):
+        raise InputError(
+            f"optimizer.schedule: {nodes['schedule']['_target_']}: follows a measure, which a schedule is not told here; "
+            "expected one by epochs, such as torch.optim.lr_scheduler.CosineAnnealingLR"
+        )
+    return optimizer, schedule
 
 
 def log_epoch(loggers: Iterable[Logger], epoch: Mapping[str, float]) -> None:

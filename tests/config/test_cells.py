@@ -35,7 +35,8 @@ def master(loader: ConfigLoader, *words: str) -> DictConfig:
 
 def test_every_cell_is_the_one_that_hydra_composes(loader: ConfigLoader) -> None:
     cells = [
-        ["seed=0"], ["seed=1"], ["seed=1", "rank=2"], ["rank=4", "seed=2"], ["rank=8", "seed=3"], ["topic='a,b'"],
+        ["seed=0"], ["seed=1"], ["hydra.job.config.override_dirname.exclude_keys=[out]", "seed=1"],
+        ["hydra.job.config.override_dirname.exclude_keys=[out]", "seed=2"], ["hydra.job.config.override_dirname.kv_sep=-", "seed=3"], ["seed=1", "rank=2"], ["rank=4", "seed=2"], ["rank=8", "seed=3"], ["topic='a,b'"],
         ["topic=cat"], ["data.fold=1/2"], ["data.fold=null"], ["fusion=low_rank", "rank=2"], ["fusion=concat", "rank=2"],
         ["fusion=low_rank", "rank=3"], ["experiment=guided", "seed=4"], ["experiment=paper", "seed=4"],
         ["experiment=guided", "seed=5"], ["+trainer.precision=64-true"], ["+trainer.precision=32-true"],

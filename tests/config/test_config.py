@@ -9,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from highlight_lit.config.build import build
+from highlight_lit.config.build import build, settle
 from highlight_lit.config.identity import as_plain, completed, identity
 from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.config.schema import check
@@ -58,6 +58,19 @@ def test_every_shipped_file_composes_and_its_network_can_be_built(group: str, op
         ("trainer.profiler=fast", "trainer: pytorch_lightning.Trainer: "),
         ("trainer.strategy=nowhere", "trainer: pytorch_lightning.Trainer: "),
         ("trainer.max_epochs=0", "trainer.max_epochs=0: expected a whole number of at least 1"),
+        ("trainer.max_steps=0", "trainer.max_steps=0: trains nothing; expected more than 0"),
+        ("trainer.limit_train_batches=0", "trainer.limit_train_batches=0: trains nothing; expected more than 0"),
+        ("trainer.limit_train_batches=0.0", "trainer.limit_train_batches=0: trains nothing; expected more than 0"),
+        ("+trainer.callbacks=[x]", "trainer.callbacks=['x']: expected callbacks=[last,...], or +callbacks.NAME"),
+        ("+trainer.callbacks=[]", "trainer.callbacks=[]: expected callbacks=[last,...], or +callbacks.NAME"),
+        (
+            "+trainer.logger=true",
+            "trainer.logger=True: expected logger=csv, several as logger=[wandb,csv], or logger=none",
+        ),
+        ("+trainer.logger=false", "trainer.logger=False: expected logger=csv, several as"),
+        ("+trainer.fast_dev_run=true", "trainer.fast_dev_run=True: expected debug=one_batch"),
+        ("+trainer.fast_dev_run=3", "trainer.fast_dev_run=3: expected debug=one_batch"),
+        ("+trainer.limit_test_batches=0.5", "trainer.limit_test_batches=0.5: expected null: every labelled video"),
         ("trainer.num_nodes=2", "trainer.num_nodes=2: expected torchrun or srun"),
         ("+callbacks.mine=3", "callbacks.mine=3: expected a mapping with _target_"),
         ("callbacks=[last,early_stopping]", "EarlyStopping watches val/loss, which needs videos that are held out"),
@@ -132,6 +145,23 @@ def test_a_stream_alone_has_its_fusion_whatever_the_experiment(experiment: str, 
     found = composed(f"experiment={experiment}", f"modality={modality}")
     assert found.fusion["_target_"].rpartition(".")[2] == fusion
     assert composed(f"experiment={experiment}", f"modality={modality}", "fusion=concat").fusion["_target_"].endswith("Concatenation")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "unread"),
+    [
+        (["rank=4"], []),
+        (["rank=4", "fusion=concat"], ["rank"]),
+        (["beta=1", "loss=bce"], ["beta"]),
+        (["beta=1", "loss=sparsity", "tau=9"], []),
+        (["model=lim", "fusion=low_rank", "pooling=max", "rank=2"], ["fusion", "pooling", "rank"]),
+        (["model=mini_net", "context.T=1"], ["context"]),
+        (["fusion.R=4", "pooling._target_=highlight_lit.models.pooling.MaxPooling"], []),
+    ],
+)
+def test_a_key_that_nothing_reads_is_told_of(words: list[str], unread: list[str]) -> None:
+    expected = [f"{key}: changes nothing, since nothing else here reads it" for key in unread]
+    assert settle(composed(*words), words) == expected
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,13 @@ import pytest
 
 from highlight_lit.app.command import app_arguments, offered
 from highlight_lit.cli import _parser, main
+from highlight_lit.config.identity import as_plain
 from highlight_lit.config.launch import composed
+from highlight_lit.config.schema import check as check_keys
+from highlight_lit.runs.logging.loggers import check_loggers
+from highlight_lit.signals import Signals
+from highlight_lit.training.distributed import places
+from highlight_lit.training.trainer import make_callbacks, make_trainer
 from tests.docs.made import corpora, everything
 from tests.docs.pages import ROOT, Block, blocks, pages
 
@@ -38,7 +44,12 @@ SWEPT = {"seed": 1, "rank": 2, "topic": 2, "data.fold": 2}  # values of a sweep 
 STUDY = ["rank=1", "seed=0"]
 GUIDED = ["trainer.max_steps=2", "teacher.seeds=1"]
 RAW = re.compile(r"\$ highlight-lit (extract|reel)")  # blocks that need the extra media
-LAUNCHERS = {"joblib": "hydra_plugins.hydra_joblib_launcher", "submitit_slurm": "hydra_plugins.hydra_submitit_launcher"}
+LAUNCHERS = {
+    "joblib": "hydra_plugins.hydra_joblib_launcher",
+    "submitit_local": "hydra_plugins.hydra_submitit_launcher",
+    "submitit_slurm": "hydra_plugins.hydra_submitit_launcher",
+    "ray": "hydra_plugins.hydra_ray_launcher",
+}
 WITH_COMMANDS = [page for page in pages() if any(block.language in ("console", "python") for block in blocks(page))]
 
 
@@ -81,6 +92,26 @@ def test_each_command_of_a_page_ends_well_and_prints_what_is_shown(
     for block in found:
         if find_spec("av") or not RAW.search(block.text):
             follow(block, tmp_path)
+
+
+def test_each_row_of_what_to_type_is_taken(tmp_path: Path) -> None:
+    text = (ROOT / "docs/pages/guides/training.md").read_text(encoding="utf-8")
+    table = [line.rpartition(" | ")[2] for line in text.splitlines() if line.startswith("| ")][2:]
+    typed = [words.split() for cell in table for words in re.findall(r"`([^`]+)`", cell)]
+    taken = [
+        words
+        for words in typed
+        if all(re.match(r"\+?[a-z]+[a-z_.]*=", word) for word in words) and "pkg." not in words[-1]
+    ]
+    assert len(taken) > 20
+    for words in taken:
+        if words == ["hparams_search=optuna"] and not find_spec("optuna"):
+            continue
+        config = composed("config", ["data.root=corpus", "topic=surf", *words])
+        check_keys(config)
+        plain = as_plain(config)
+        check_loggers({**plain, "logger": {}} if words[0] in ("logger=tensorboard", "logger=mlflow") else plain)
+        make_trainer(plain, places.alone(), tmp_path, make_callbacks(plain, tmp_path, Signals()))
 
 
 def follow(block: Block, folder: Path) -> None:
@@ -186,7 +217,7 @@ def check(command: str) -> str:
         keys = [word.split(",")[0] for word in words[2:] if word != "-m"]
         launcher = next((word.partition("=")[2] for word in keys if word.startswith("hydra/launcher=")), None)
         if launcher and not find_spec(LAUNCHERS[launcher]):  # an extra that is not installed
-            keys = [word for word in keys if not word.startswith(("hydra/launcher=", "hydra.launcher."))]
+            keys = [word for word in keys if not word.lstrip("+").startswith(("hydra/launcher=", "hydra.launcher."))]
         composed(HYDRA[words[1]], keys)
     return ""
 

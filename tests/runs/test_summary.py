@@ -63,6 +63,35 @@ def test_few_systems_stand_side_by_side(columns: int, capsys: pytest.CaptureFixt
     assert "51.0 (1.4)" in lines[3]
 
 
+def test_systems_that_differ_beside_their_modality_have_rows_of_their_own(
+    columns: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def system(modality: str, fusion: str, net: str = "Net", **more: Any) -> dict[str, Any]:
+        streams = ["visual", "audio"] if modality == "av" else [modality]
+        return {"modality": modality, "streams": streams, "fusion": {"_target_": f"a.{fusion}", **more},
+                "model": {"_target_": f"a.{net}", "d": 8}}  # fmt: skip
+
+    alone, low, one = (
+        system("visual", "VisualOnly"),
+        system("av", "LowRank", R=8),
+        system("av", "Residual", R=8, scale=0.0),
+    )
+    for systems, names in (
+        ([alone, low, one], ["visual fusion=VisualOnly", "av fusion=LowRank", "av fusion=Residual"]),
+        ([alone, low], ["visual", "av"]),
+        ([alone, low, system("av", "LowRank", "Mini")], ["visual model=Net", "av model=Net", "av model=Mini"]),
+    ):
+        records = [record("dog", 0, value, **each) for value, each in zip((0.61, 0.62, 0.63), systems, strict=False)]
+        text.say_table(sweep_table(records, 20))
+        lines = capsys.readouterr().out.splitlines()
+        found = {
+            re.sub(r"[│ ]+", " ", line).strip().removeprefix("dog 7 ")
+            for line in lines
+            if re.search(r"6[123]\.0", line)
+        }
+        assert found == {f"{name} {61 + place}.0" for place, name in enumerate(names)}
+
+
 @pytest.mark.parametrize("name", ["[/b] dogs", "[dog]", "[link=http://x]x[/link]", ":smile:", "\x1b[2Jx", "a\nforged"])
 def test_names_are_text(name: str, columns: int, capsys: pytest.CaptureFixture[str]) -> None:
     records = [record(name, 0, rank=rank, context=name) for rank in (1, 2)] + [record("b", 0, rank=1, context="c")]

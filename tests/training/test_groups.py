@@ -45,6 +45,21 @@ def test_debugging_is_short_and_logs_nothing(quick_train: Train, tmp_path: Path,
     assert not list((tmp_path / "runs").glob("*/wandb"))
 
 
+@pytest.mark.parametrize(
+    "words", [["callbacks.early_stopping.monitor=val/los"], ["trainer.limit_val_batches=0"]], ids=["misspelt", "none"]
+)
+def test_a_watched_measure_that_is_not_there_is_a_line(quick_train: Train, words: list[str]) -> None:
+    with pytest.raises(InputError, match="callbacks: Early stopping conditioned on metric `val/los"):
+        quick_train("data.validation=0.2", "callbacks=[last,early_stopping]", *words)
+
+
+def test_a_best_epoch_by_a_measure_that_is_not_there_is_a_line(quick_train: Train) -> None:
+    with pytest.raises(InputError, match=r"trainer: `ModelCheckpoint\(monitor='val/los'\)` could not find"):
+        quick_train(
+            "data.validation=0.2", "callbacks=[last,best_checkpoint]", "callbacks.best_checkpoint.monitor=val/los"
+        )
+
+
 def test_what_lightning_refuses_when_it_begins_is_a_line(quick_train: Train) -> None:
     with pytest.raises(
         InputError, match="trainer: Cannot use `LearningRateMonitor` callback with `Trainer` that has no logger"

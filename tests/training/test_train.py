@@ -139,13 +139,33 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(
     assert quick_train() == 0  # a failed run is run again
 
 
+@pytest.mark.parametrize("modality", ["visual", "audio"])
+def test_a_sweep_over_fusions_and_a_stream_alone_trains_each_run_once(
+    quick_train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str], modality: str
+) -> None:
+    assert quick_train(f"modality={modality}") == 0
+    [alone] = runs(tmp_path)
+    assert quick_train("fusion=low_rank,residual", f"modality={modality},av", multirun=True) == 0
+    shown = capsys.readouterr()
+    assert len(runs(tmp_path)) == 3
+    assert shown.out.count(f"done before, {tmp_path / 'runs' / str(alone['id'])}") == 2
+    for name, fusion in (("low_rank", "LowRankFusion"), ("residual", "ResidualFusion")):
+        assert (f"{modality} seed 0 fusion={name}: modality={modality}: one stream, nothing to fuse; {fusion} gives way to "
+                f"fusion={modality}_only\n") in shown.err  # fmt: skip
+    assert sum("Fusion" in line for line in shown.out.splitlines()) == 2  # rows of the table
+    assert quick_train(f"modality={modality}", "fusion=concat") == 0  # the same run, outside a sweep
+    assert len(runs(tmp_path)) == 3
+
+
 def test_modality_and_fusion_that_contradict_are_refused_before_anything_is_written(
     quick_train: Train, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="Concatenation reads the audio stream"):
-        quick_train("modality=visual", "fusion=concat")
+    with pytest.raises(InputError, match="AudioOnly reads the audio stream"):
+        quick_train("modality=visual", "fusion=audio_only")
     with pytest.raises(InputError, match="modality=av: the model reads visual; choose another fusion"):
         quick_train("fusion=visual_only")
+    with pytest.raises(InputError, match="ReduceLROnPlateau: follows a measure, .* expected one by epochs"):
+        quick_train("optimizer.schedule={_target_: torch.optim.lr_scheduler.ReduceLROnPlateau}")
     with pytest.raises(InputError, match="optimizer.algorithm: torch.optim.AdamW: Invalid learning rate: -1"):
         quick_train("optimizer.algorithm.lr=-1")
     assert not (tmp_path / "runs").exists()

@@ -1,8 +1,7 @@
-"""What Lightning's Trainer, callbacks and loggers are asked for has its effect, and comes through a run that is stopped."""
+"""What Lightning's Trainer and callbacks are asked for has its effect."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.scores import read_scores
 from highlight_lit.inference.detector import load_detector
-from highlight_lit.runs.ledger import records
 from highlight_lit.training.callbacks.checkpoints import read_checkpoint
 from highlight_lit.training.module import HighlightModule
 from tests.processes import ended
@@ -27,18 +25,6 @@ BATCHES = 2  # in an epoch of the small corpus, with data.pairs=4
 HELD_OUT = "data.validation=0.3"
 PLAIN_SGD = ["optimizer=paper", "optimizer.schedule=null", "optimizer.algorithm.momentum=0",
              "optimizer.algorithm.weight_decay=0", "optimizer.algorithm.lr=0.1"]  # fmt: skip
-
-
-@pytest.fixture
-def trained(quick_train: Train, tmp_path: Path) -> Callable[..., tuple[dict[str, Any], Path]]:
-    """Train in a folder of its own; its record and folder."""
-
-    def run(name: str, *words: str) -> tuple[dict[str, Any], Path]:
-        assert quick_train(*words, f"out={tmp_path / name}") == 0
-        [record] = records(tmp_path / name)
-        return record, tmp_path / name / record["id"]
-
-    return run
 
 
 def weights(folder: Path, name: str = "last.ckpt") -> dict[str, Tensor]:
@@ -165,46 +151,6 @@ def test_the_learning_rate_is_the_one_given_and_a_finder_is_refused(trained: Any
     for finder in ("LearningRateFinder", "BatchSizeFinder"):
         with pytest.raises(InputError, match=f"{finder} changes what the run is named by; expected optimizer"):
             trained(finder, f"+callbacks.finder={{_target_: pytorch_lightning.callbacks.{finder}}}")
-
-
-def test_several_loggers_have_every_epoch_once(trained: Any) -> None:
-    record, folder = trained(
-        "runs", HELD_OUT, "logger=[wandb,csv]", "callbacks=[last,lr_monitor]", "trainer.max_epochs=3"
-    )
-    with open(folder / "csv" / "metrics.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows if row["train/loss"]] == ["0", "1", "2"]
-    assert all(row["val/loss"] for row in rows if row["train/loss"])
-    assert any(row.get("lr-AdamW") for row in rows)
-    primary = record["evaluation"]["primary"]
-    assert [float(row[primary]) for row in rows if row.get(primary)] == [
-        pytest.approx(record["evaluation"]["measures"][primary]["mean"])
-    ]
-    assert len(list(folder.parent.glob("wandb/offline-run-*"))) == 1
-
-
-def test_tensorboard_has_every_epoch(trained: Any) -> None:
-    pytest.importorskip("tensorboard", reason="needs the extra tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    _, folder = trained("runs", "logger=tensorboard", "trainer.max_epochs=3")
-    found = EventAccumulator(str(folder / "tensorboard")).Reload()
-    assert [event.step for event in found.Scalars("train/loss")] == [BATCHES * epoch - 1 for epoch in (1, 2, 3)]
-
-
-def test_mlflow_has_every_epoch_and_the_measures(trained: Any, tmp_path: Path) -> None:
-    mlflow = pytest.importorskip("mlflow", reason="needs the extra mlflow")
-    pytest.importorskip("sqlalchemy", reason="needs the extra mlflow")
-    store = f"sqlite:///{tmp_path}/mlflow.db"
-    record, _ = trained("runs", "logger=mlflow", f"logger.mlflow.tracking_uri='{store}'", "trainer.max_epochs=3")
-    client = mlflow.MlflowClient(store)
-    experiment = client.get_experiment_by_name("highlight-lit")
-    [run] = client.search_runs([experiment.experiment_id])
-    assert run.info.status == "FINISHED"
-    steps = [metric.step for metric in client.get_metric_history(run.info.run_id, "train/loss")]
-    assert steps == [BATCHES * epoch - 1 for epoch in (1, 2, 3)]
-    primary = record["evaluation"]["primary"]
-    assert run.data.metrics[primary] == pytest.approx(record["evaluation"]["measures"][primary]["mean"])
 
 
 def test_videos_are_held_out_by_the_seed_and_never_trained_on(corpus: Corpus) -> None:

@@ -196,6 +196,8 @@ def restoring(path: Path | None, last: LastCheckpoint) -> Iterator[None]:
     except MisconfigurationException as error:
         raise InputError(f"trainer: {str(error).splitlines()[0]}") from error
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        if str(error).startswith("Early stopping conditioned on metric"):  # of no class of its own
+            raise InputError(f"callbacks: {str(error).splitlines()[0]}") from error
         if path is None or last.began:
             raise
         first = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ProgressBar
 from torch import nn
 
-from highlight_lit.config.build import build, drop_left_arguments
+from highlight_lit.config.build import build, settle
 from highlight_lit.config.identity import as_plain, identity
 from highlight_lit.config.schema import DATA, check
 from highlight_lit.data.corpus import Corpus
@@ -89,7 +89,7 @@ def cell_of(config: DictConfig | Mapping[str, Any], words: Sequence[str], corpor
         Exception: Whatever is wrong with it; its own run will say it in a line.
     """
     if isinstance(config, DictConfig):
-        drop_left_arguments(config, words)
+        settle(config, words)
     if done_before(config) is not None:
         return None
     check(config)

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from experiments.reproduce import __main__ as reproduce
-from tests.processes import python
+from tests.processes import python, until
 
 ROOT = Path(__file__).parents[3]
 Command = Callable[..., list[str]]
@@ -161,6 +161,20 @@ def test_a_signal_stops_it_with_its_own_status_and_no_process_stays(
     while alive(process.pid):
         assert time.monotonic() < deadline, f"still there: {alive(process.pid)}"
         time.sleep(0.2)
+
+
+def test_a_signal_while_its_processes_start_is_one_line(command: Command) -> None:
+    process = subprocess.Popen(command("trainer.max_epochs=2000"), cwd=ROOT, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, text=True, start_new_session=True)  # fmt: skip
+    assert process.stderr is not None
+    assert "to run" in process.stderr.readline()
+    time.sleep(0.5)  # of the seconds that importing PyTorch takes them
+    process.terminate()
+    assert process.communicate(timeout=60)[1] == (
+        "reproduce: stopped by SIGTERM; what is done is kept, the same command goes on\n"
+    )
+    assert process.returncode == 143
+    until(lambda: not alive(process.pid), 10)
 
 
 def test_a_failing_cell_leaves_the_rest_and_the_table_shows_the_hole(
