@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -46,6 +47,12 @@ def running(process: int) -> bool:
         return False
 
 
+def takes_signals(process: int) -> bool:
+    """Whether it has a handler of SIGTERM; before, Python itself dies of a signal, and nothing has begun."""
+    caught = int(Path(f"/proc/{process}/status").read_text().split("SigCgt:")[1].split()[0], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
+
+
 def exit_status(process: int) -> int:
     """Wait for a process; its exit status as shells give it, 128 and more for a signal."""
     code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
@@ -72,7 +79,7 @@ class Command:
                     found.append(int(folder.name))
         return found
 
-    def ends(self, timeout: float = 120) -> tuple[int, list[str]]:
+    def ends(self, timeout: float = 300) -> tuple[int, list[str]]:
         """Its exit status as shells give it, and the lines it printed."""
         try:
             said = self.process.communicate(timeout=timeout)[0]
@@ -96,9 +103,9 @@ class Command:
                 os.kill(process, 9)
 
 
-def until(holds: Callable[[], object], seconds: float = 120) -> None:
+def until(holds: Callable[[], object], seconds: float = 300, every: float = 0.05) -> None:
     """Wait for something."""
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "it never came"
-        time.sleep(0.05)
+        time.sleep(every)

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from experiments.reproduce import __main__ as reproduce
+from tests.processes import until
 
 ROOT = Path(__file__).parents[3]
 Command = Callable[..., list[str]]
@@ -147,13 +148,10 @@ def test_a_signal_stops_it_with_its_own_status_and_no_process_stays(
         assert process.poll() is None
         time.sleep(0.2)
     process.send_signal(number)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 128 + number
     assert "what is done is kept, the same command goes on" in said
-    deadline = time.monotonic() + 10
-    while alive(process.pid):
-        assert time.monotonic() < deadline, f"still there: {alive(process.pid)}"
-        time.sleep(0.2)
+    until(lambda: not alive(process.pid), seconds=30)
 
 
 def test_a_failing_cell_leaves_the_rest_and_the_table_shows_the_hole(
