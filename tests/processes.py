@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -58,6 +59,12 @@ def running(process: int) -> bool:
         return _stat(process)[0] != "Z"
     except OSError:
         return False
+
+
+def takes_signals(process: int) -> bool:
+    """Whether it has a handler of SIGTERM; before, Python itself dies of a signal, and nothing has begun."""
+    caught = int(Path(f"/proc/{process}/status").read_text().split("SigCgt:")[1].split()[0], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
 
 
 def exit_status(process: int) -> int:
@@ -115,7 +122,7 @@ class Command:
                     found.append(int(folder.name))
         return found
 
-    def ends(self, timeout: float = 120) -> tuple[int, list[str]]:
+    def ends(self, timeout: float = 300) -> tuple[int, list[str]]:
         """Its exit status as shells give it, and the lines it printed."""
         try:
             said = self.process.communicate(timeout=timeout)[0]
@@ -139,9 +146,9 @@ class Command:
                 os.kill(process, 9)
 
 
-def until(holds: Callable[[], object], seconds: float = 120) -> None:
+def until(holds: Callable[[], object], seconds: float = 300, every: float = 0.05) -> None:
     """Wait for something."""
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "it never came"
-        time.sleep(0.05)
+        time.sleep(every)

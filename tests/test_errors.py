@@ -19,7 +19,7 @@ import pytest
 from highlight_lit.errors import Interrupted, raised_signals
 from highlight_lit.files import atomic_write
 from highlight_lit.signals import Signals
-from tests.processes import exit_status, forked
+from tests.processes import exit_status, forked, until
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -74,7 +74,7 @@ def test_a_signal_within_an_import_waits_with_those_that_are_held_back(
     with raised_signals():
         importlib.import_module("is_told")
         before = signal.signal(signal.SIGTERM, lambda number, _: held.append(number))
-        time.sleep(0.2)
+        until(lambda: held)
         signal.signal(signal.SIGTERM, before)
     assert held == [signal.SIGTERM]
 

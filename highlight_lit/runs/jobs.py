@@ -62,16 +62,22 @@ def conducted(folder: Path, signals: Signals) -> Iterator[None]:
         listener.join()
         os.environ.pop(_BEACON, None)
         beacon.unlink(missing_ok=True)
-        if signals.received is None:
-            _end_workers()
+        _end_workers()
 
 
 def _end_workers() -> None:
-    """End the processes that joblib keeps for a next sweep, which would watch the beacon of this one."""
+    """End the processes that joblib keeps for a next sweep, which would watch the beacon of this one.
+
+    After a signal too: Python's own end would wait for them, and has less time (`__main__.END_S`) than they take on a
+    busy machine.
+    """
     loky = sys.modules.get("joblib.externals.loky.reusable_executor")
     # One that has lost a worker has ended its others itself.
     if loky is not None and loky._executor is not None and loky._executor._flags.broken is None:
-        loky._executor.shutdown(wait=True)
+        manager = loky._executor._executor_manager_thread
+        loky._executor.shutdown(wait=False)
+        if manager is not None:
+            manager.join(GRACE_S)
 
 
 def conducted_elsewhere() -> bool:

@@ -49,7 +49,7 @@ def test_an_agent_runs_two_points_of_the_sweep_and_they_log_what_it_watches(
         environment = {**os.environ, **server.environment, **further, "OMP_NUM_THREADS": "1"}
         environment.pop("WANDB_MODE", None)
         done = subprocess.run(
-            [*words, *SMALL], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+            [*words, *SMALL], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stderr
     assert server.runs == {"first", "second"}  # the agent's names, by which the sweep knows them

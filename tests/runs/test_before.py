@@ -55,7 +55,7 @@ def test_a_terminal_is_told_what_begins_before_pytorch_is_loaded(small_corpus: P
              "evaluate": ["--method", "recurrence", "--corpus", str(small_corpus)]}  # fmt: skip
     master, slave = pty.openpty()
     process = subprocess.Popen([sys.executable, "-c", WITHOUT_TORCH, verb, *given[verb]], stderr=slave, stdout=slave)
-    process.wait(60)
+    process.wait(300)
     os.close(slave)
     said = os.read(master, 4096).decode()
     os.close(master)

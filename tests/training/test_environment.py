@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,7 +73,7 @@ def test_a_file_system_without_locks_is_told_of_once_and_trained_on(
 
 
 def test_who_waits_for_a_run_says_at_once_for_which_process_on_which_machine(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock = tmp_path / "locks" / "run"
 
@@ -82,13 +83,19 @@ def test_who_waits_for_a_run_says_at_once_for_which_process_on_which_machine(
 
     holder = forked(hold)
     until(lambda: lock.exists() and lock.read_text())
-    began = time.monotonic()
-    done = forked(lambda: (time.sleep(1), (tmp_path / "enough").touch()))
+    sleep, said = time.sleep, []
+
+    def end_the_hold(seconds: float) -> None:
+        said.append(capsys.readouterr().err)  # by then
+        (tmp_path / "enough").touch()
+        sleep(seconds)
+
+    monkeypatch.setattr("highlight_lit.locks.time.sleep", end_the_hold)
     with locked(lock, "surf"):
-        assert time.monotonic() - began < 30
-    assert capsys.readouterr().err == f"surf: waits for process {holder} on {socket.gethostname()}, which is at it\n"
-    for process in (holder, done):
-        os.waitpid(process, 0)
+        monkeypatch.undo()
+    assert said[0] == f"surf: waits for process {holder} on {socket.gethostname()}, which is at it\n"
+    assert not any(said[1:])
+    os.waitpid(holder, 0)
     assert not list(tmp_path.glob("locks*"))
 
 
@@ -191,7 +198,13 @@ def test_wandb_without_a_key_a_server_or_sense_costs_no_run(
     quick_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
     variables: dict[str, str],
 ) -> None:  # fmt: skip
-    monkeypatch.setitem(tracking._PATIENCE_S, "init_timeout", 2)
+    begin = tracking._begin
+
+    def begin_soon(mode: str, *given: Any) -> Any:
+        monkeypatch.setitem(tracking._PATIENCE_S, "init_timeout", 2 if mode == "online" else 60)
+        return begin(mode, *given)
+
+    monkeypatch.setattr(tracking, "_begin", begin_soon)
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("HOME", str(tmp_path))

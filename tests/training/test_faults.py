@@ -8,19 +8,19 @@ import select
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from highlight_lit.cli import main
 from highlight_lit.runs.ledger import records
-from highlight_lit.training.callbacks.checkpoints import read_checkpoint
+from highlight_lit.training.callbacks.checkpoints import AtomicCheckpointIO, read_checkpoint
 from tests.processes import exit_status, forked
 
-PATIENCE = 60.0  # seconds after which a process counts as hung
+PATIENCE = 300.0  # seconds after which a process counts as hung
 
 
 class Run:
@@ -48,6 +48,18 @@ class Run:
         with os.fdopen(self._read) as pipe:
             said = pipe.read().strip()
         return exit_status(self.process), said
+
+
+def stopped_at_its_first_checkpoint() -> None:
+    """Have this process stop there until it is told to go on, however slow the one is that does."""
+    save = AtomicCheckpointIO.save_checkpoint
+
+    def stop(*words: Any, **more: Any) -> None:
+        AtomicCheckpointIO.save_checkpoint = save  # type: ignore[method-assign]
+        save(*words, **more)
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    AtomicCheckpointIO.save_checkpoint = stop  # type: ignore[method-assign,assignment]
 
 
 def checkpoints(out: Path) -> list[Path]:
@@ -90,11 +102,11 @@ def test_a_shard_that_goes_or_changes_while_a_run_goes_on(
 ) -> None:
     corpus, out = tmp_path / "corpus", tmp_path / "runs"
     shutil.copytree(small_corpus, corpus)
-    run = Run(corpus, out, "trainer.max_epochs=30")
-    while not checkpoints(out):
-        time.sleep(0.01)
+    run = Run(corpus, out, before=stopped_at_its_first_checkpoint)
+    assert os.WIFSTOPPED(os.waitpid(run.process, os.WUNTRACED)[1])
     shard = corpus / "shard-00000.h5"
     fault(shard)
+    os.kill(run.process, signal.SIGCONT)
     status, said = run.ends()
     assert status == 2
     assert said.startswith(f"highlight-lit: {shard}: ")

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
 from tests.data.shards.forge import as_other_tools, as_version_1, forge_rows
-from tests.processes import python
+from tests.processes import python, until
 
 STREAMS = ("visual", "audio")
 
@@ -261,10 +262,31 @@ def test_a_process_with_a_read_that_hangs_ends(corpus: Corpus) -> None:
 
 
 def test_a_slow_disk_is_not_a_dead_one(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    preadv = os.preadv
-    monkeypatch.setattr(reading, "READ_TIMEOUT_S", 0.3)
-    monkeypatch.setattr("highlight_lit.data.shards.rows.os.preadv", lambda *words: time.sleep(0.02) or preadv(*words))
-    assert len(epochs(corpus, "resident", 1, count=1)) == len(epochs(corpus, "resident", 2, count=1))
+    expected, preadv, turn = epochs(corpus, "resident", 1, count=1), os.preadv, threading.Semaphore(0)
+    waits = []
+
+    def reads() -> int:
+        return sum(rows.reads for shard in corpus.shards for rows in shard.packed.values())
+
+    class Slow(Future):  # type: ignore[type-arg]
+        """Each wait for it runs out, and one read has come back since the one before."""
+
+        def result(self, timeout: float | None = None) -> None:
+            if timeout is not None:
+                waits.append(timeout)
+                before = reads()
+                turn.release()
+                until(lambda: self.done() or reads() > before, every=0.001)
+                if not self.done():
+                    raise TimeoutError
+            super().result()
+
+    monkeypatch.setattr(reading, "Future", Slow)
+    monkeypatch.setattr(
+        "highlight_lit.data.shards.rows.os.preadv", lambda *words: turn.acquire(timeout=60) and preadv(*words)
+    )
+    assert all(same(*pair) for pair in zip(epochs(corpus, "resident", 1, count=1), expected, strict=True))
+    assert len(waits) > 5
 
 
 def test_no_reader_outlives_the_loader_it_was_started_for(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:

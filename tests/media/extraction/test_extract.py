@@ -22,7 +22,7 @@ from highlight_lit.media.extraction.extract import ExtractorChoice, Report, extr
 from highlight_lit.media.extraction.folder import find_videos
 from highlight_lit.media.extraction.sidecar import read_csv
 from highlight_lit.media.extraction.workers import Crashed, run_all
-from tests.processes import running
+from tests.processes import running, until
 
 CLASSIC = ExtractorChoice()
 
@@ -372,10 +372,7 @@ def test_workers_end_when_the_one_that_started_them_is_killed(tmp_path, clip):
     assert len(workers) >= 2
     run.kill()
     run.wait()
-    until = time.monotonic() + 5
-    while any(running(worker) for worker in workers) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not any(running(worker) for worker in workers)
+    until(lambda: not any(running(worker) for worker in workers), seconds=30)
 
 
 def children(process: int) -> list[int]:

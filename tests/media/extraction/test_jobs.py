@@ -20,6 +20,7 @@ from highlight_lit.media.extraction.extract import ExtractorChoice, extract_corp
 from highlight_lit.media.extraction.folder import find_videos
 from highlight_lit.media.extraction.parts import held
 from highlight_lit.media.extraction.sidecar import read_csv
+from tests.processes import until
 
 NAMES = ("a", "b's, (c)", "-d", "e", "f", "g")
 
@@ -117,11 +118,10 @@ def test_packing_waits_until_no_one_extracts_any_more(tmp_path, capsys):
     with held(tmp_path):
         with held(tmp_path):  # another extracts at the same time
             packing.start()
-            packing.join(0.2)
+            until(lambda: "waits for others that extract into it" in capsys.readouterr().err)
         assert packed == []
     packing.join(30)
     assert packed == [True]
-    assert "waits for others that extract into it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path, kind):
         make(tmp_path / name)
         with pytest.raises(InputError, match=name):
             read()
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ import pytest
 
 pytest.importorskip("av")
 from highlight_lit.data.corpus import Corpus
+from tests.processes import takes_signals, until
 
 KILLS = int(os.environ.get("HIGHLIGHT_LIT_KILLS", "0"))
 VIDEOS = 6
@@ -68,15 +69,6 @@ class Run:
                     found.append(f"{folder.name}: {(folder / 'cmdline').read_bytes().decode()}")
         return found
 
-    def wait_until_signals_are_handled(self) -> None:
-        """Before, Python itself dies of them, and nothing has begun."""
-        while self.process.poll() is None:
-            status = Path(f"/proc/{self.process.pid}/status").read_text()
-            caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1], 16)
-            if caught >> (signal.SIGTERM - 1) & 1:
-                return
-            time.sleep(0.01)
-
     def end(self) -> None:
         for line in self.members():
             with contextlib.suppress(OSError):
@@ -93,8 +85,8 @@ def left(folder: Path) -> list[str]:
 
 def nothing_within(seconds: float, run: Run) -> tuple[list[str], list[str]]:
     """What is left of a run that has ended, after so long at most."""
-    until = time.monotonic() + seconds
-    while (found := (run.members(), left(run.folder))) != ([], []) and time.monotonic() < until:
+    end = time.monotonic() + seconds
+    while (found := (run.members(), left(run.folder))) != ([], []) and time.monotonic() < end:
         time.sleep(0.1)
     return found
 
@@ -114,7 +106,7 @@ def fault(run: Run, signum: int, group: bool) -> str:
     """
     try:
         (os.killpg if group else os.kill)(run.process.pid, signum)
-        out, err = run.process.communicate(timeout=60)
+        out, err = run.process.communicate(timeout=300)
         status, gone = run.process.returncode, nothing_within(5, run)
         lines = [line for line in err.splitlines() if line and not line.startswith(("[", "note:", "features:"))]
         expected = [f"highlight-lit: stopped by {signal.Signals(signum).name}; the same command does what is left"]
@@ -163,7 +155,7 @@ def test_stopped_it_leaves_nothing_and_goes_on(folder, way, signum, group):
 @pytest.mark.parametrize("way", list(WAYS))
 def test_stopped_at_any_moment_it_leaves_nothing_and_goes_on(folder, way):
     whole = Run(folder, WAYS[way])
-    whole.wait_until_signals_are_handled()
+    until(lambda: takes_signals(whole.process.pid), every=0.01)
     start = time.monotonic()
     err = whole.process.communicate()[1]
     assert whole.process.returncode == 0, err
@@ -176,7 +168,7 @@ def test_stopped_at_any_moment_it_leaves_nothing_and_goes_on(folder, way):
                 shutil.rmtree(folder / "corpus", ignore_errors=True)  # else it goes on from what is there
             share = draw.random()
             run = Run(folder, WAYS[way])
-            run.wait_until_signals_are_handled()
+            until(lambda pid=run.process.pid: takes_signals(pid), every=0.01)
             time.sleep(share * took)
             if found := fault(run, signum, group):
                 faults.append(f"{number}: {signal.Signals(signum).name}, group {group}, at {share:.3f}: {found}")

@@ -98,7 +98,7 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def wait(self, expression: str, seconds: float = 20.0) -> None:
+    def wait(self, expression: str, seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds
         while not self.value(expression):
             assert time.monotonic() < end, f"never: {expression}"
@@ -123,7 +123,7 @@ class Browser:
     def close(self) -> None:
         self._session = None
         self.ask("Browser.close")
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=60)
         self._from.close()
         os.close(self._write_end)
 
