@@ -16,8 +16,8 @@ import pytest
 import scipy.io
 
 from highlight_lit.data import video
-from highlight_lit.data.importers import cosum, h5, npy, npz, tvsum
-from highlight_lit.data.importers.common import hdf5, source
+from highlight_lit.data.importers import ave, cosum, h5, npy, npz, tvsum
+from highlight_lit.data.importers.common import hdf5, source, tvsum_table
 from highlight_lit.data.shards import ShardWriter, writer
 from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.errors import InputError
@@ -190,3 +190,25 @@ def test_finite_rows_are_found_in_parts(monkeypatch: pytest.MonkeyPatch) -> None
     rows[[0, 5, 8], 1] = np.nan, np.inf, -np.inf
     assert np.flatnonzero(~video._finite(rows)).tolist() == [0, 5, 8]
     assert Stream(4, dtype="float16").overflow(np.full((1, 4), -70000.0)) is not None
+
+
+def test_lists_of_numbers_are_measured_before_they_are_parted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tvsum_table, "MAX_SCORES", 8)
+    for number, lines in enumerate(["v\tVT\t" + ",".join("1" * 9), "v\tVT\t1,2,3\n" * 3]):
+        (tmp_path / f"{number}.tsv").write_text(lines)
+        with pytest.raises(InputError, match="video 'v': over 8 scores"):
+            tvsum.import_corpus(tmp_path / f"{number}.tsv", tmp_path / "c")
+    (tmp_path / "shots/1_base").mkdir(parents=True)
+    (tmp_path / "shots/1_base/base1_shots.txt").write_text("1 " * (1 << 20))
+    for judge in "abc":
+        (tmp_path / "annotation/1_base").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"annotation/1_base/1__{judge}.mat").write_bytes(_matrix([[1, 1]]))
+    with pytest.raises(InputError, match=r"base1_shots\.txt: over 1 MiB"):
+        cosum.import_corpus(tmp_path, tmp_path / "c", report=lambda line: None)
+    (tmp_path / ave.ANNOTATIONS).write_text("A&b&c&0&1\n" * (1 << 19))
+    with pytest.raises(InputError, match=r"Annotations\.txt: over 4 MiB"):
+        ave.import_corpus(tmp_path, tmp_path / "c", report=lambda line: None)
+
+
+def test_scores_that_change_at_each_frame_fit_no_rate_and_take_no_time() -> None:
+    assert tvsum_table.rate_of_scores(np.resize([1.0, 2.0], (10**6, 1))) is None

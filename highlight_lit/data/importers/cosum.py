@@ -42,6 +42,7 @@ from highlight_lit.text import a_few, say
 PURPOSE = "CoSum's labels (.mat), without features"
 JUDGES = 3
 MAX_BYTES = 128 << 10  # of a judge's file, 500 times the largest: compressed, it takes up to 1,032 times that
+MAX_SHOTS_BYTES = 1 << 20  # of a video's shot file: some 100,000 shots
 MAX_CHOSEN = 1 << 16  # rows of a judge's matrix
 NOMINAL_FPS = 30.0
 _MATRICES = {"double", "single", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
@@ -122,7 +123,9 @@ def _videos(source: Path, files: list[Path], rates: Mapping[str, float] | None, 
 def _boundaries(path: Path) -> NDArray[np.float64]:
     """(N + 1,) rising frame numbers, from 1."""
     try:
-        found = np.array([int(word) for word in read_text(path, "a list of frame numbers").split()], np.float64)
+        found = np.array(
+            [int(word) for word in read_text(path, "a list of frame numbers", MAX_SHOTS_BYTES).split()], np.float64
+        )
     except InputError:
         raise
     except (ValueError, OverflowError) as error:

@@ -31,7 +31,7 @@ from highlight_lit.data.importers.common.source import (
     safe_id,
     text,
 )
-from highlight_lit.data.importers.common.tvsum_table import SHOT_SECONDS, rate_of_scores, read_tsv
+from highlight_lit.data.importers.common.tvsum_table import MAX_SCORES, SHOT_SECONDS, rate_of_scores, read_tsv
 from highlight_lit.data.shards.chunks import check_chunks
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
@@ -42,7 +42,6 @@ PURPOSE = "TVSum's official labels (.mat or -anno.tsv), without features"
 RATES = (24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0)
 FILE = "ydata-tvsum50.mat"
 MAX_TEXT = 1 << 12  # characters of a cell
-MAX_SCORES = 1 << 23  # of a cell: of twenty annotators and hours of frames
 WHAT = f"TVSum's labels, {FILE} (MATLAB 7.3, which is HDF5)"
 
 
