@@ -184,6 +184,24 @@ def test_labels_of_a_file_are_counted_with_the_columns_that_each_gets(
                 made.add(order[1])
 
 
+def test_names_of_tags_are_counted_as_long_as_the_longest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "MAX_TAG_BYTES", 100)
+    videos = [Video("a", 1.0, ("x" * 50,), np.empty((0, 2))), Video("b", 1.0, ("y", "z"), np.empty((0, 2)))]
+    for first, second in (videos, videos[::-1]):
+        with ShardWriter(tmp_path / f"{first.id}.h5", {}, 1.0) as made:
+            made.add(first)
+            with pytest.raises(InputError, match=rf"video '{second.id}': tags: 3 names up to it, one of 50 bytes"):
+                made.add(second)
+
+
+@pytest.mark.parametrize("category", ["Dog\x1b[2J", "a\\b", "c" * 300])
+def test_an_id_that_a_category_is_made_part_of_is_a_plain_name(tmp_path: Path, category: str) -> None:
+    lines = ["Dog&v&good&0&10", f"{category}&v&good&0&10"]
+    (tmp_path / ave.ANNOTATIONS).write_text("\n".join([ave.FIELDS, *lines]))
+    with pytest.raises(InputError, match=r"Annotations\.txt: line 3: video .* id: expected"):
+        ave.import_corpus(tmp_path, tmp_path / "c", report=lambda line: None)
+
+
 def test_finite_rows_are_found_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video, "BLOCK_VALUES", 8)
     rows = np.zeros((9, 4), "f4")

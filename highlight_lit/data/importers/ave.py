@@ -124,7 +124,7 @@ def _annotations(path: Path, report: Report) -> list[_Row]:
         name = safe_id(fields[1], f"{path}: line {number}")
         if name in seen:
             again.append(name)
-            name = f"{name} ({fields[0].replace('/', ' ')}, line {number})"
+            name = safe_id(f"{name} ({fields[0].replace('/', ' ')}, line {number})", f"{path}: line {number}")
         seen.add(name)
         rows.append(_Row(name, text(fields[0])))
     if not rows:
