@@ -191,12 +191,13 @@ def read_json(path: Path, what: str, most: int = MAX_TEXT_BYTES) -> Any:
     if sum(map(text.count, "[{,:")) > MAX_JSON_VALUES:
         raise InputError(f"{path}: over {MAX_JSON_VALUES} values, the most that are read of {what}")
     try:
-        return json.loads(text, object_pairs_hook=_object)
+        return json.loads(text, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not readable as {what} ({error})") from error
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, for `json.loads`; ValueError where a key is there twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         seen: set[str] = set()

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 SPLITS = ("", "train", "val", "test")
 STREAMS = ("visual", "audio")
+MAX_CLIPS = 1 << 21  # of a video: each frame of 19 hours
+BLOCK_VALUES = 1 << 20  # of features that are checked at once
 MEND_FEATURES = "expected finite numbers: make its features again, or leave the video out"
 
 
@@ -32,7 +34,7 @@ class Stream:
     def overflow(self, rows: NDArray[np.floating[Any]]) -> str | None:
         """Which finite value of (T, D) rows the stored type cannot hold, in words; None if it holds all."""
         most = np.finfo(self.dtype).max
-        if rows.size == 0 or np.abs(rows).max() <= most:
+        if rows.size == 0 or max(rows.max(), -rows.min()) <= most:  # no copy, as `abs` makes
             return None
         clip, column = np.unravel_index(np.abs(rows).argmax(), rows.shape)
         what = f"{float(rows[clip, column]):.4g} in clip {clip} is a value beyond the range of {self.dtype} (largest {most:.4g})"
@@ -92,6 +94,8 @@ class Video:
             return f"split: {self.split!r} is none of {', '.join(map(repr, SPLITS))}"
         if streams and len(self.span) == 0:
             return "span: zero clips"
+        if len(self.span) > MAX_CLIPS:
+            return f"span: {len(self.span)} clips; expected at most {MAX_CLIPS} a video, a bound that cannot be raised"
         if (fault := _span_fault(self.span)) is not None:
             return f"span: {fault}"
         for name, stream in streams.items():
@@ -102,7 +106,7 @@ class Video:
                 continue
             if rows.ndim != 2 or rows.shape != (len(self.span), stream.width):
                 return f"{name}: shape {rows.shape}, expected ({len(self.span)}, {stream.width})"
-            if len(bad := np.flatnonzero(~np.isfinite(rows).all(axis=1))):
+            if len(bad := np.flatnonzero(~_finite(rows))):
                 more = f" and {len(bad) - 1} more" * (len(bad) > 1)
                 return f"{name}: NaN or infinite in clip {bad[0]}{more}; {MEND_FEATURES}"
             if (fault := stream.overflow(rows)) is not None:
@@ -110,6 +114,13 @@ class Video:
         if self.audio_mask is not None and self.audio_mask.shape != (len(self.span),):
             return f"audio_mask: shape {self.audio_mask.shape}, expected ({len(self.span)},)"
         return None if self.labels is None else self.labels.fault()
+
+
+def _finite(rows: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    """(T,) which rows are finite; a part of them in memory at a time."""
+    step = max(1, BLOCK_VALUES // max(1, rows.shape[1]))
+    parts = [np.isfinite(rows[at : at + step]).all(axis=1) for at in range(0, len(rows), step)]
+    return np.concatenate(parts) if parts else np.empty(0, np.bool_)
 
 
 def _span_fault(span: NDArray[np.float64]) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.importers.common.source import ARRAY_ERRORS, MAX_ARRAY_BYTES, open_rows
+from highlight_lit.data.importers.common.source import ARRAY_ERRORS, MAX_ARRAY_BYTES, check_packed, open_rows
 from highlight_lit.data.video import STREAMS, Stream
 from highlight_lit.errors import InputError
 from highlight_lit.files import open_regular
@@ -119,6 +119,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, key: st
             f"{path}: {key}: {info.file_size >> 20} MiB; expected at most {MAX_ARRAY_BYTES >> 20} MiB, a bound that cannot be "
             "raised"
         )
+    check_packed(info.file_size, info.compress_size, f"{path}: {key}")
     with archive.open(info) as file:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

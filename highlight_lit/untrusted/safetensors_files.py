@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 from torch import Tensor
 
 from highlight_lit.errors import InputError
 from highlight_lit.extras import need
-from highlight_lit.files import open_regular
+from highlight_lit.files import open_regular, unique_keys
 from highlight_lit.text import shown
 
 MAX_HEADER_BYTES = 4 << 20  # of names and shapes, 60 times those of a network of 1,000 tensors
@@ -41,7 +42,8 @@ def read_safetensors(path: Path, what: str) -> dict[str, Tensor]:
         file.seek(0)
         content = file.read(size)
     try:
+        json.loads(content[8 : 8 + header], object_pairs_hook=unique_keys)  # the library takes the last of two
         return load(content)
-    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
+    except (SafetensorError, RecursionError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
         reason = shown((str(error).splitlines() or [type(error).__name__])[0][:120])
         raise InputError(f"{path}: damaged, or no safetensors file ({reason}); expected {what}") from error

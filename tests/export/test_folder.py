@@ -90,6 +90,16 @@ def _header(path: Path) -> None:
     path.write_bytes(struct.pack("<Q", 5 << 20) + b" " * (5 << 20) + bytes(8))
 
 
+def _twice(path: Path) -> None:
+    """A tensor that is there twice, in another shape."""
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    head = content[8 : 8 + size].rstrip()
+    name, facts = next((name, facts) for name, facts in json.loads(head).items() if name == "head.weight")
+    head = head[:-1] + f", {json.dumps({name: {**facts, 'shape': [8, 1]}})[1:]}".encode()
+    path.write_bytes(struct.pack("<Q", len(head)) + head + content[8 + size :])
+
+
 def _rewritten(**tensors: torch.Tensor) -> Callable[[Path], None]:
     def write(path: Path) -> None:
         found = safetensors_torch.load(path.read_bytes())
@@ -103,6 +113,7 @@ def _rewritten(**tensors: torch.Tensor) -> Callable[[Path], None]:
     [
         (Path.unlink, "model.safetensors: no such file"),
         (_cut, "damaged, or no safetensors file"),
+        (_twice, "key 'head.weight' twice in one object"),
         (_header, "names and shapes of over 4 MiB"),
         (lambda path: path.write_bytes(b"PK\3\4"), "cut off, or no safetensors file"),
         (lambda path: path.write_bytes(b"\xff" * 64), "cut off, or no safetensors file"),

@@ -9,12 +9,17 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
+import wandb
 from wandb.proto import wandb_internal_pb2 as protocol
 
 from highlight_lit import __version__
-from highlight_lit.runs.logging.tracking import once
+from highlight_lit.evaluation.scores import ClipScores, write_scores
+from highlight_lit.runs.logging.tracking import once, wandb_logger
+from highlight_lit.text import shown
 
 
 def logged(path: Path) -> Iterator[protocol.Record]:
@@ -134,3 +139,23 @@ def test_a_run_holds_what_dashboards_are_made_of(quick_train: Callable[..., int]
         [checkpoint] = [each for each in kept if each.type == "model"]
         assert [each.path for each in checkpoint.manifest.contents] == ["last.ckpt"]
     assert names == {"topic01 av seed 0 rank=2", "topic01 av seed 0 rank=3"}
+
+
+@pytest.mark.parametrize("name", ["t" * 65, "é" * 120, "a\nb\x1b[2J", "[bold]", "/../../x", "${oc.env:HOME}"])
+def test_a_topic_and_ids_of_any_text_lose_no_run(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    config = {"topic": name, "modality": "av", "study": None, "seed": 0, "out": "o", "data": {"root": "r"}}
+    node = {"project": None, "group": None, "private": False}
+    logger: Any = wandb_logger("offline", save_dir=tmp_path / "out" / "run", run_id="abc", config=config, **node)
+    clips = ClipScores(np.array([[0.0, 1.0]]), np.array([0.5]))
+    write_scores(tmp_path / "scores.csv", {f"{name}{number}": clips for number in range(2)})
+    logger.report({"id": "abc"}, tmp_path)
+    logger.end_run(0)
+    wandb.teardown()  # which waits until all is written
+    [(_, tags, code)] = group_tags_and_exit(tmp_path / "out")
+    assert code == 0
+    assert tags[0].startswith(shown(name)[:60])
+    assert len(list(tmp_path.glob("out/wandb/offline-run-*/files/media/images/curves/**/*.png"))) == 2
+    assert capsys.readouterr().err == ""

@@ -191,7 +191,8 @@ KINDS: dict[str, Callable[[Path], Callable[[random.Random], None]]] = {
 }  # fmt: skip
 # What no file may make happen. Python's own files are opened by imports that are put off, and by nothing else.
 FORBIDDEN = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "os.spawn", "pty.spawn",
-             "socket.", "ctypes.dlopen", "urllib.Request", "webbrowser.open", "os.putenv", "os.unsetenv", "os.kill")  # fmt: skip
+             "socket.", "ctypes.dlopen", "urllib.Request", "webbrowser.open", "os.putenv", "os.unsetenv", "os.kill",
+             "pickle.find_class")  # fmt: skip
 CHANGES = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown",
            "shutil.rmtree", "shutil.move", "shutil.copyfile")  # fmt: skip
 LIBRARIES = tuple({sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), str(Path(__file__).parents[2])})
@@ -204,7 +205,7 @@ def watch(folder: Path, touched: list[str]) -> None:
     def outside(path: object) -> bool:
         if not isinstance(path, str | bytes | os.PathLike):
             return False  # an open file
-        return not os.path.realpath(os.fsdecode(path)).startswith(inside)
+        return not f"{os.path.realpath(os.fsdecode(path))}{os.sep}".startswith(f"{inside}{os.sep}")
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event.startswith(FORBIDDEN) or (event in CHANGES and any(map(outside, arguments))):

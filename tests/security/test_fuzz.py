@@ -62,16 +62,21 @@ def test_a_changed_file_ends_in_one_line_or_a_right_result_and_touches_nothing(
 
 def test_the_watch_sees_files_processes_sockets_and_resolvers(tmp_path: Path) -> None:
     code = f"""
-import os, socket, subprocess, sys
+import os, pickle, shutil, socket, subprocess, sys
 from pathlib import Path
 from tests.security.fuzz import watch
 touched = []
 watch(Path({str(tmp_path)!r}), touched)
 Path({str(tmp_path / "inside")!r}).write_text("x")
 assert touched == [], touched
+Path({str(tmp_path / "link")!r}).symlink_to("/etc/hostname")
 for act in (lambda: Path("/etc/hostname").read_text(), lambda: os.system("true"), lambda: subprocess.run(["true"]),
             lambda: socket.socket().connect_ex(("127.0.0.1", 9)), lambda: os.mkdir("/nowhere/at/all"),
-            lambda: open({str(tmp_path.parent / "outside")!r}, "w"), lambda: os.remove("/nowhere/at/all")):
+            lambda: open({str(tmp_path.parent / "outside")!r}, "w"), lambda: os.remove("/nowhere/at/all"),
+            lambda: open({str(tmp_path) + "-beside"!r}, "w"), lambda: os.replace("/nowhere/a", "/nowhere/b"),
+            lambda: os.symlink("/nowhere/a", "/nowhere/b"), lambda: shutil.rmtree("/nowhere/at/all"),
+            lambda: os.open("/dev/null", os.O_WRONLY), lambda: pickle.loads(pickle.dumps(os.getcwd)),
+            lambda: open({str(tmp_path / "link")!r}).read()):
     touched.clear()
     try:
         act()

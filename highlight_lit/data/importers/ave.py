@@ -34,6 +34,8 @@ PURPOSE = "AVE's own files: features, event labels a second, lists"
 FILES = {"visual": "visual_feature.h5", "audio": "audio_feature.h5", "labels": "labels.h5"}
 LISTS = {"train": "train_order.h5", "val": "val_order.h5", "test": "test_order.h5"}
 ANNOTATIONS = "Annotations.txt"
+FIELDS = "Category&VideoID&Quality&StartTime&EndTime"
+MAX_ANNOTATIONS_BYTES = 4 << 20  # twenty times those of AVE
 MAX_VIDEO_BYTES = 64 << 20  # of an array; ten maps of 7 x 7 x 512 float64 are 2
 EXTRACTORS = {"visual": "ave-visual", "audio": "vggish"}
 
@@ -109,7 +111,7 @@ def _array(opened: ExitStack, path: Path, name: str) -> h5py.Dataset:
 
 def _annotations(path: Path, report: Report) -> list[_Row]:
     """Id and category of each row; an id that comes again, in another category, gets the category beside it."""
-    lines = read_text(path, "AVE's annotations, Category&VideoID&Quality&StartTime&EndTime").splitlines()
+    lines = read_text(path, f"AVE's annotations, {FIELDS}", MAX_ANNOTATIONS_BYTES).splitlines()
     rows: list[_Row] = []
     seen: set[str] = set()
     again = []
@@ -118,15 +120,15 @@ def _annotations(path: Path, report: Report) -> list[_Row]:
             continue
         fields = [field.strip() for field in line.split("&")]
         if len(fields) != 5 or not fields[0]:
-            raise InputError(f"{path}: line {number}: expected Category&VideoID&Quality&StartTime&EndTime")
+            raise InputError(f"{path}: line {number}: expected {FIELDS}")
         name = safe_id(fields[1], f"{path}: line {number}")
         if name in seen:
             again.append(name)
-            name = f"{name} ({fields[0].replace('/', ' ')}, line {number})"
+            name = safe_id(f"{name} ({fields[0].replace('/', ' ')}, line {number})", f"{path}: line {number}")
         seen.add(name)
         rows.append(_Row(name, text(fields[0])))
     if not rows:
-        raise InputError(f"{path}: no line of a video; expected Category&VideoID&Quality&StartTime&EndTime")
+        raise InputError(f"{path}: no line of a video; expected {FIELDS}")
     if again:
         report(f"{path}: {len(again)} videos come again, each as a video of its own: {a_few(again)}")
     return rows

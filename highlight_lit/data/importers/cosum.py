@@ -42,7 +42,10 @@ from highlight_lit.text import a_few, say
 PURPOSE = "CoSum's labels (.mat), without features"
 JUDGES = 3
 MAX_BYTES = 128 << 10  # of a judge's file, 500 times the largest: compressed, it takes up to 1,032 times that
+MAX_SHOTS_BYTES = 1 << 20  # of a video's shot file: some 100,000 shots
+MAX_CHOSEN = 1 << 16  # rows of a judge's matrix
 NOMINAL_FPS = 30.0
+_MATRICES = {"double", "single", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
 _MAT_ERRORS = (
     OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, EOFError, OverflowError,
     MemoryError, RuntimeError, zlib.error, scipy.io.matlab.MatReadError,
@@ -120,7 +123,9 @@ def _videos(source: Path, files: list[Path], rates: Mapping[str, float] | None, 
 def _boundaries(path: Path) -> NDArray[np.float64]:
     """(N + 1,) rising frame numbers, from 1."""
     try:
-        found = np.array([int(word) for word in read_text(path, "a list of frame numbers").split()], np.float64)
+        found = np.array(
+            [int(word) for word in read_text(path, "a list of frame numbers", MAX_SHOTS_BYTES).split()], np.float64
+        )
     except InputError:
         raise
     except (ValueError, OverflowError) as error:
@@ -137,6 +142,16 @@ def _chosen(path: Path, name: str, shots: int, report: Report) -> NDArray[np.flo
         with open_regular(path, "a judge's choice of shots (.mat)") as file:
             if file.seek(0, io.SEEK_END) > MAX_BYTES:
                 raise InputError(f"{where}: over {MAX_BYTES >> 10} KiB; expected a judge's choice of shots alone")
+            file.seek(0)
+            # By its head first: what is nested deeply ends the process as it is read.
+            for variable, shape, kind in scipy.io.whosmat(file):
+                if variable == "labels" and (
+                    kind not in _MATRICES or len(shape) != 2 or shape[1] != 2 or shape[0] > MAX_CHOSEN
+                ):
+                    raise InputError(
+                        f"{where}: {kind} of shape {shape}; expected a matrix of two columns, shot and 1, and at most "
+                        f"{MAX_CHOSEN} rows"
+                    )
             file.seek(0)
             labels: Any = scipy.io.loadmat(file, variable_names=["labels"], verify_compressed_data_integrity=True)[
                 "labels"

@@ -31,15 +31,17 @@ from highlight_lit.data.importers.common.source import (
     safe_id,
     text,
 )
-from highlight_lit.data.importers.common.tvsum_table import SHOT_SECONDS, rate_of_scores, read_tsv
+from highlight_lit.data.importers.common.tvsum_table import MAX_SCORES, SHOT_SECONDS, rate_of_scores, read_tsv
 from highlight_lit.data.shards.chunks import check_chunks
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import say
 
+COLUMNS = ("video", "category", "title", "length", "nframes", "user_anno")
 PURPOSE = "TVSum's official labels (.mat or -anno.tsv), without features"
 RATES = (24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0)
 FILE = "ydata-tvsum50.mat"
+MAX_TEXT = 1 << 12  # characters of a cell
 WHAT = f"TVSum's labels, {FILE} (MATLAB 7.3, which is HDF5)"
 
 
@@ -130,20 +132,21 @@ def _videos(source: Path, report: Report) -> Iterator[Video]:
         if not isinstance(table, h5py.Group):
             raise InputError(f"{source}: not what was expected, {WHAT}: no table tvsum50")
         oddities = FirstOf(report, "videos have frames that differ from the middle of their shot")
-        for row in range(len(_column(file, table, "video"))):
-            yield _video(source, file, table, row, oddities)
+        columns = {name: _column(file, table, name) for name in COLUMNS}
+        for row in range(len(columns["video"])):
+            yield _video(source, file, columns, row, oddities)
         oddities.close()
 
 
-def _video(source: Path, file: h5py.File, table: h5py.Group, row: int, report: Report) -> Video:
-    name = safe_id(_text(_cell(file, table, "video", row)), f"{source}: row {row}")
+def _video(source: Path, file: h5py.File, columns: Mapping[str, h5py.Dataset], row: int, report: Report) -> Video:
+    name = safe_id(_text(_cell(file, columns, "video", row)), f"{source}: row {row}")
     where = f"{source}: video {name!r}"
-    duration = number(_cell(file, table, "length", row).item(), f"{where}: length")
-    score = _cell(file, table, "user_anno", row).astype(np.float64).T
-    frames = number(_cell(file, table, "nframes", row).item(), f"{where}: nframes")
+    duration = number(_cell(file, columns, "length", row).item(), f"{where}: length")
+    score = _cell(file, columns, "user_anno", row, MAX_SCORES).astype(np.float64).T
+    frames = number(_cell(file, columns, "nframes", row).item(), f"{where}: nframes")
     if score.ndim != 2 or len(score) != frames or score.shape[1] == 0:
         raise InputError(f"{where}: user_anno: shape {score.T.shape}, expected (annotators, {frames:.0f} frames)")
-    title, category = (_text(_cell(file, table, field, row)) for field in ("title", "category"))
+    title, category = (_text(_cell(file, columns, field, row)) for field in ("title", "category"))
     return _labelled(where, name, category, title, duration, score, frame_rate(len(score), duration), report)
 
 
@@ -161,10 +164,12 @@ def _labelled(
     return Video(name, duration, (category,) if category else (), np.empty((0, 2)), title=title, labels=labels)
 
 
-def _cell(file: h5py.File, table: h5py.Group, name: str, row: int) -> NDArray[Any]:
-    """A cell of the table: a dataset that lies in the file itself."""
+def _cell(
+    file: h5py.File, columns: Mapping[str, h5py.Dataset], name: str, row: int, most: int = MAX_TEXT
+) -> NDArray[Any]:
+    """A cell of the table: a dataset that lies in the file itself, of so many numbers at most."""
     where = f"{file.filename}: {name}: row {row}"
-    return numbers(stored(file, _column(file, table, name)[row, 0], where), where)
+    return numbers(stored(file, columns[name][row, 0], where), where, most)
 
 
 def _column(file: h5py.File, table: h5py.Group, name: str) -> h5py.Dataset:

@@ -11,7 +11,7 @@ from highlight_lit.errors import InputError
 
 MAX_CHUNK_BYTES = 64 << 20  # a chunk is read whole
 MAX_LZF_BYTES = 2 << 20  # of a chunk as stored, which unpacks to at most 88 times that
-_SAFE_BYTES = 256 << 10  # of a chunk as stored: deflate makes at most 1,032 times that of it
+_SAFE_BYTES = 128 << 10  # of a chunk as stored: deflate makes at most 1,032 times that of it, and a shuffle a copy
 _SHUFFLE, _DEFLATE, _FLETCHER32, _LZF = (
     h5py.h5z.FILTER_SHUFFLE,
     h5py.h5z.FILTER_DEFLATE,

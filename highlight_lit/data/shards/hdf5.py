@@ -18,7 +18,8 @@ from highlight_lit.data.shards.format import PACKED, misfit
 from highlight_lit.errors import InputError
 from highlight_lit.files import open_regular
 
-MAX_RATIO = 1100  # times that packed rows can be larger than their file: deflate reaches 1,032
+MAX_RATIO = 100  # times that numbers can be larger than their file: features pack to a tenth, zeros to a thousandth
+MIN_BYTES = 64 << 20  # which a file of any size may hold
 MAX_INDEX_BYTES = 64 << 20  # by which a dataset of the index, read whole, may be larger than its file
 MAX_OPEN = 16  # HDF5 handles of a process: closing one takes as long as there are others open
 WHAT = "a feature shard"
@@ -136,11 +137,11 @@ class HDF5:
         found = h5py.Dataset(made) if isinstance(made, h5py.h5d.DatasetID) else None
         if found is None or found.external or found.is_virtual or found.dtype.hasobject:
             raise InputError(f"{self.path}: {stored}: not a plain dataset stored in this file")
+        check_chunks(found, f"{self.path}: {stored}")
         shape, dtype = found.shape, found.dtype
-        most = MAX_RATIO * self.size if name in PACKED else self.size + MAX_INDEX_BYTES
+        most = max(MIN_BYTES, MAX_RATIO * self.size) if name in PACKED else self.size + MAX_INDEX_BYTES
         if dtype.itemsize * math.prod(shape) > most:
             raise InputError(f"{self.path}: {stored}: {dtype} of shape {shape}: more than a file of its size can hold")
-        check_chunks(found, f"{self.path}: {stored}")
         if (fault := misfit(name, dtype, shape)) is not None:
             raise InputError(f"{self.path}: {stored}: {fault}")
         return found

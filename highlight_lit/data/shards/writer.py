@@ -22,6 +22,8 @@ from highlight_lit.files import atomic_write
 
 CHUNK_BYTES = 1 << 13  # of a dataset of the index, small so that a shard of few videos stays small
 COPY_BYTES = 1 << 22  # of features, at once
+MAX_TAG_BYTES = 1 << 27  # of the names of a file's tags, all as long as the longest
+MAX_SCORES = 1 << 25  # of a file's labels, every video's with a column for each annotator of any
 
 
 class ShardWriter:
@@ -41,7 +43,7 @@ class ShardWriter:
 
     def __init__(self, path: Path, streams: Mapping[str, Stream], clip_seconds: float) -> None:
         self.path, self.streams, self.clip_seconds = path, dict(streams), clip_seconds
-        self.clips = 0
+        self.clips = self._annotators = self._longest_tag = 0
         self.ids: dict[str, None] = {}
         self._tags: dict[str, int] = {}
         self._lists: dict[str, list[Any]] = {
@@ -72,6 +74,21 @@ class ShardWriter:
         fault = "id: this video was added before" if video.id in self.ids else video.fault(self.streams)
         if fault is not None:
             raise InputError(f"{self.path.name}: video {video.id!r}: {fault}")
+        if video.labels is not None:
+            segments = self._offsets["label_"][-1] + len(video.labels.span)
+            self._annotators = annotators = max(self._annotators, video.labels.score.shape[1])
+            if segments * annotators > MAX_SCORES:
+                raise InputError(
+                    f"{self.path.name}: video {video.id!r}: labels: {segments} segments up to it, one of {annotators} annotators; "
+                    f"expected at most {MAX_SCORES} of both together in a file, where every video's have as many columns"
+                )
+        tags = len(self._tags) + sum(tag not in self._tags for tag in set(video.tags))
+        self._longest_tag = max([self._longest_tag, *(len(tag.encode()) for tag in video.tags)])
+        if tags * self._longest_tag > MAX_TAG_BYTES:
+            raise InputError(
+                f"{self.path.name}: video {video.id!r}: tags: {tags} names up to it, one of {self._longest_tag} bytes; expected at "
+                f"most {MAX_TAG_BYTES >> 20} MiB in a file, where each takes as much as the longest"
+            )
         clips = len(video.span)
         for name, stream in self.streams.items():
             rows = video.visual if name == "visual" else video.audio

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from highlight_lit.evaluation.scores import ClipScores, read_scores
+from highlight_lit.files import cut_name
 from highlight_lit.text import shown
 
 LEVELS = ("chance", "middle", "annotators")
 COLUMNS = ("measure", "topic", "video", "value", "middle", "annotators")
 MAX_CURVES = 4  # videos
+MAX_NAME_BYTES = 160  # of a curve's name: loggers make a file's name of it, with words of their own behind it
 
 
 def levels(record: Mapping[str, Any]) -> dict[str, float]:
@@ -45,10 +47,12 @@ def videos(record: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 
 
 def curves(scores: Path) -> Iterator[tuple[str, Any]]:
-    """Names and figures of the first videos of a run's `scores.csv`."""
+    """Names, no two alike, and figures of the first videos of a run's `scores.csv`."""
     if scores.is_file():
-        for name, of in list(read_scores(scores).items())[:MAX_CURVES]:
-            yield shown(name), _curve(name, of)
+        for number, (name, of) in enumerate(list(read_scores(scores).items())[:MAX_CURVES]):
+            whole = shown(name)
+            cut = cut_name(whole, MAX_NAME_BYTES)
+            yield whole if cut == whole else f"{cut}... {number}", _curve(name, of)
 
 
 def _curve(name: str, of: ClipScores) -> Any:

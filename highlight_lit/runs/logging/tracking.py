@@ -20,6 +20,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.runs.logging import dashboard, privacy
 from highlight_lit.runs.logging.loggers import attempt
 from highlight_lit.runs.names import cell_name
+from highlight_lit.text import shown
 from highlight_lit.training.callbacks.checkpoints import NAME
 
 PROJECT = "highlight-lit"
@@ -27,6 +28,7 @@ PROJECT = "highlight-lit"
 _MODES = {"online": "online", "run": "online", "offline": "offline", "dryrun": "offline", "disabled": "disabled"}
 _DATA_DIR = os.environ.get("WANDB_DATA_DIR")  # the user's
 # How long W&B may hold up a run: when it begins, when it ends, and in tries to send.
+MAX_TAG, MAX_NAME = 64, 128  # characters that W&B takes; of more it refuses the run
 _PATIENCE_S = {"init_timeout": 30, "finish_timeout": 60}
 
 
@@ -109,10 +111,10 @@ def _begin(mode: str, options: Mapping[str, Any], folder: Path, run_id: str, con
         wandb.init,
         project=options["project"] or os.environ.get("WANDB_PROJECT") or PROJECT,
         id=run_id,
-        name=cell_name(config),
+        name=_fitting(cell_name(config), MAX_NAME),
         group=options["group"],
         job_type="train",
-        tags=[str(config[key]) for key in ("topic", "modality", "study") if config[key] is not None],
+        tags=_tags(config),
         dir=folder,
         mode="offline" if mode == "offline" else "online",
         resume="allow" if mode == "online" else "never",
@@ -124,6 +126,18 @@ def _begin(mode: str, options: Mapping[str, Any], folder: Path, run_id: str, con
     except Exception:
         wandb.teardown()  # W&B's service else takes the id for one in use
         raise
+
+
+def _tags(config: Mapping[str, Any]) -> list[str]:
+    """What a run is found by; a topic is a name from a file."""
+    given = (str(config[key]) for key in ("topic", "modality", "study") if config[key] is not None)
+    return list(dict.fromkeys(tag for text in given if (tag := _fitting(text, MAX_TAG))))
+
+
+def _fitting(text: str, most: int) -> str:
+    """A name as W&B takes it: one line, and the beginning of one that is too long."""
+    line = shown(text)
+    return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
 def once(run: Any, private: bool = False, artifacts: bool = False) -> Logger:

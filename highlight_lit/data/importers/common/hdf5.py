@@ -10,12 +10,14 @@ from typing import Any
 import h5py
 from numpy.typing import NDArray
 
-from highlight_lit.data.shards.chunks import check_chunks
-from highlight_lit.data.shards.hdf5 import MAX_RATIO
+from highlight_lit.data.shards.chunks import MAX_CHUNK_BYTES, check_chunks
+from highlight_lit.data.shards.hdf5 import MAX_RATIO, MIN_BYTES
 from highlight_lit.errors import InputError
 from highlight_lit.files import open_regular
 
 MAX_BYTES = 256 << 20  # of a dataset that is read whole
+_WIDEST = 4  # bytes that a narrower number takes once it is read: float32
+_read: dict[int, int] = {}  # bytes that were read whole of each file that is open, by its number
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
 
@@ -36,8 +38,13 @@ def foreign_hdf5(path: Path, what: str) -> Iterator[h5py.File]:
     if _SIGNATURE not in (start[:8], start[512:520]):
         raise InputError(f"{path}: no HDF5 file; expected {what}")
     try:
-        with h5py.File(path, "r", locking=False) as file:
-            yield file
+        # A chunk that is read row by row is unpacked once.
+        with h5py.File(path, "r", locking=False, rdcc_nbytes=MAX_CHUNK_BYTES) as file:
+            _read[number := _number(file)] = 0
+            try:
+                yield file
+            finally:
+                del _read[number]
     except InputError:
         raise
     except _ERRORS as error:
@@ -61,7 +68,7 @@ def stored(file: h5py.Group, name: object, where: str) -> h5py.Dataset:
         raise InputError(f"{where}: expected a dataset of numbers that lies in this file")
     if found.external or found.is_virtual:
         raise InputError(f"{where}: not numbers stored in this file")
-    if found.nbytes > MAX_RATIO * file.file.id.get_filesize():
+    if found.size * max(found.dtype.itemsize, _WIDEST) > _most(file):
         raise InputError(f"{where}: {found.dtype} of shape {found.shape}: more than a file of its size can hold")
     check_chunks(found, where)
     return found
@@ -82,13 +89,35 @@ def inside(group: h5py.Group, name: str) -> Any:
     return kinds[type(made)](made) if type(made) in kinds else None
 
 
-def numbers(dataset: h5py.Dataset, where: str) -> NDArray[Any]:
+def numbers(dataset: h5py.Dataset, where: str, most: int | None = None) -> NDArray[Any]:
     """A dataset, read whole.
 
+    Args:
+        dataset: One of a file that `foreign_hdf5` opened.
+        where: File and field, for the error.
+        most: Numbers that it may have.
+
     Raises:
-        InputError: It is over `MAX_BYTES`.
+        InputError: It has more, or is over `MAX_BYTES`; or links and references have the same numbers read again and
+            again, until they are more than the file can hold.
     """
+    if most is not None and dataset.size > most:
+        raise InputError(f"{where}: shape {dataset.shape}, expected at most {most} numbers")
     if dataset.nbytes > MAX_BYTES:
         raise InputError(f"{where}: {dataset.nbytes} bytes; expected at most {MAX_BYTES >> 20} MiB")
+    number = _number(dataset)
+    _read[number] += dataset.nbytes
+    if _read[number] > MAX_BYTES + _most(dataset):
+        raise InputError(f"{where}: read again and again: in all more than a file of its size can hold")
     values: NDArray[Any] = dataset[()]
     return values
+
+
+def _number(of: h5py.Group | h5py.Dataset) -> int:
+    """The library's number of the file that something lies in."""
+    return int(h5py.h5o.get_info(of.id).fileno)
+
+
+def _most(of: h5py.Group | h5py.Dataset) -> int:
+    """Bytes that a file can hold."""
+    return max(MIN_BYTES, MAX_RATIO * int(of.file.id.get_filesize()))

@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.importers.common.source import ARRAY_ERRORS, MAX_ARRAY_BYTES
+from highlight_lit.data.importers.common.source import ARRAY_ERRORS, MAX_ARRAY_BYTES, check_packed
 from highlight_lit.errors import InputError
 from highlight_lit.files import open_regular
 from highlight_lit.text import a_few
@@ -64,6 +64,7 @@ class NpzRows:
                     if rows is None:
                         return None
                     size = self.dtype.itemsize * self.shape[0] * self.shape[1]
+                    check_packed(size, members.getinfo(f"{KEY}.npy").compress_size, f"{self._where}: {KEY}")
                     data = member.read(size + 1)
                     if len(data) != size:
                         raise InputError(f"{self._where}: truncated, or longer than its header says")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import shlex
 import tokenize
 import unicodedata
@@ -22,6 +23,8 @@ from highlight_lit.text import a_few, shown
 
 Report = Callable[[str], None]
 MAX_ARRAY_BYTES = 1 << 30  # of a video's features: twelve hours of 6,000 float32 a second
+MAX_PACKED = 100  # times that an array can be larger than what the disk or an archive holds of it
+MIN_PACKED_BYTES = 64 << 20  # which any may have
 _PICKLE = b"\x80"  # the first byte of a pickle
 _CONVERT = (
     'python -c "import sys, numpy as np; p = sys.argv[1]; x = np.load(p, allow_pickle=True); '
@@ -116,7 +119,7 @@ def open_rows(path: Path, where: str) -> NDArray[Any]:
         InputError: The file is missing, truncated, no `.npy` file or of another type or shape.
     """
     with open_regular(path, f"an array of {where.rpartition(': ')[2]} features") as file:
-        start = file.read(1)
+        start, held = file.read(1), os.fstat(file.fileno()).st_blocks * 512
     try:
         with np.errstate(over="ignore"):  # of a shape beyond any file, which is refused for its size
             rows: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
@@ -137,7 +140,25 @@ def open_rows(path: Path, where: str) -> NDArray[Any]:
             f"{where}: {path.name}: {rows.nbytes >> 20} MiB; expected at most {MAX_ARRAY_BYTES >> 20} MiB a video, a bound that "
             "cannot be raised"
         )
+    check_packed(rows.nbytes, held, f"{where}: {path.name}")
     return rows
+
+
+def check_packed(size: int, held: int, where: str) -> None:
+    """Refuse an array of which next to nothing is stored: a hole in a file, or zeros in an archive.
+
+    Args:
+        size: Bytes of the array.
+        held: Bytes that are stored of it.
+        where: The file, for the error.
+
+    Raises:
+        InputError: It is large, and over `MAX_PACKED` times what is stored.
+    """
+    if size > max(MIN_PACKED_BYTES, MAX_PACKED * held):
+        raise InputError(
+            f"{where}: {size >> 20} MiB of {held >> 10} KiB that are stored; expected at most {MAX_PACKED} times as much as is stored"
+        )
 
 
 def stored_dtype(sources: Iterable[np.dtype[Any]], wanted: str | None) -> str:

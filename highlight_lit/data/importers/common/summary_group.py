@@ -11,14 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.importers.common.hdf5 import has, inside, numbers, stored
+from highlight_lit.data.importers.common.label_table import MAX_SCORES
 from highlight_lit.data.importers.common.source import Report
 from highlight_lit.data.topics.tags import MAX_LINE, plain_line
-from highlight_lit.data.video import Labels, Video
+from highlight_lit.data.video import MAX_CLIPS, Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few
 
 TOLERATED_ROWS = 2  # by which a video's arrays may differ
 MAX_FRAMES = 1 << 40
+MAX_SUMMARY = 1 << 27  # numbers of all annotators' summaries of a video: 50 of a day at 30 frames a second
+MAX_LISTED = 1 << 23  # frames of a summary: one annotator's are 8 bytes each once they are counted
 MAX_ANNOTATORS = 1000  # of a video: the labels of all get as many columns as that of the most
 MAX_TITLE = 4 * MAX_LINE  # bytes
 
@@ -35,13 +38,15 @@ def _duration(row: Video, frames: int, rate: float) -> float:
     return frames / rate if np.isnan(row.duration) else row.duration
 
 
-def _numbers(group: h5py.Group, name: str, where: str) -> NDArray[Any]:
-    return numbers(stored(group, name, f"{where}: {name}"), f"{where}: {name}")
+def _numbers(group: h5py.Group, name: str, where: str, most: int | None = MAX_CLIPS) -> NDArray[Any]:
+    return numbers(stored(group, name, f"{where}: {name}"), f"{where}: {name}", most)
 
 
 def _picks(group: h5py.Group, where: str) -> tuple[NDArray[np.int64], int]:
     """(T,) the frame that each row of features is of, and how many frames there are."""
-    picks, frames = (_numbers(group, name, where).astype(np.float64) for name in ("picks", "n_frames"))
+    picks, frames = (
+        _numbers(group, name, where, most).astype(np.float64) for name, most in (("picks", MAX_CLIPS), ("n_frames", 10))
+    )
     count = frames.item() if frames.size == 1 else math.nan
     if not (1 <= count < MAX_FRAMES and count == int(count)):
         raise InputError(f"{where}: n_frames: {a_few(map(str, frames.ravel()))}, expected a number of frames")
@@ -56,7 +61,11 @@ def read_video(
 ) -> Video:
     """A video with its features and labels, cut to its shortest array."""
     counted, scored = has(group, "picks"), kind == "gtscore" and has(group, kind)
-    arrays = {name: _numbers(group, name, where) for name in ("features", *(["gtscore"] if scored else []))}
+    arrays = {"features": _numbers(group, "features", where, None)}
+    if len(arrays["features"]) > MAX_CLIPS:
+        raise InputError(f"{where}: features: {len(arrays['features'])} clips, expected at most {MAX_CLIPS}")
+    if scored:
+        arrays[kind] = _numbers(group, kind, where)
     if scored and arrays[kind].size != len(arrays[kind]):
         raise InputError(f"{where}: gtscore: shape {arrays[kind].shape}, expected a number for each clip")
     lengths = {name: len(rows) for name, rows in arrays.items()}
@@ -93,17 +102,26 @@ def read_video(
 
 def _chosen(group: h5py.Group, frames: int, edges: NDArray[np.int64], where: str) -> NDArray[np.float32]:
     """(T, A) 1 where at least half of a clip's frames are in an annotator's summary."""
-    summary = _numbers(group, "user_summary", where)
+    summary = _numbers(group, "user_summary", where, MAX_SUMMARY)
     if not frames or summary.ndim != 2 or len(summary) == 0 or summary.shape[1] != frames:
         raise InputError(
             f"{where}: user_summary: shape {summary.shape}, expected (annotators, {frames or 'n_frames'}), and picks and n_frames"
         )
     if len(summary) > MAX_ANNOTATORS:
         raise InputError(f"{where}: user_summary: {len(summary)} annotators, expected at most {MAX_ANNOTATORS}")
-    if not np.isin(summary, (0, 1)).all():
-        raise InputError(f"{where}: user_summary: expected 0 and 1 alone")
-    upto = np.concatenate([np.zeros((len(summary), 1)), np.cumsum(summary, axis=1)], axis=1)[:, edges]
-    return (2 * np.diff(upto, axis=1) >= np.diff(edges)).T.astype(np.float32)
+    if (len(edges) - 1) * len(summary) > MAX_SCORES:
+        raise InputError(
+            f"{where}: user_summary: {len(summary)} annotators of {len(edges) - 1} clips: over {MAX_SCORES}"
+        )
+    if frames > MAX_LISTED:
+        raise InputError(f"{where}: user_summary: {frames} frames, expected at most {MAX_LISTED}")
+    chosen = np.empty((len(edges) - 1, len(summary)), np.float32)
+    for annotator, of in enumerate(summary):  # one at a time in whole numbers of 8 bytes
+        if not ((of == 0) | (of == 1)).all():
+            raise InputError(f"{where}: user_summary: expected 0 and 1 alone")
+        upto = np.append(0, np.cumsum(of, dtype=np.int64))[edges]
+        chosen[:, annotator] = 2 * np.diff(upto) >= np.diff(edges)
+    return chosen
 
 
 def _title(group: h5py.Group) -> str:

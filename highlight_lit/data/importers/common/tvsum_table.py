@@ -17,6 +17,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.files import read_text
 
 SHOT_SECONDS = 2.0
+MAX_SCORES = 1 << 23  # of a video: twenty annotators' of four hours of frames
 WHAT = "TVSum's annotations, a video, its category and scores parted by commas in each line"
 RATES = tuple(sorted((15.0, 24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60000 / 1001, 60.0)))
 ANY_RATE = np.arange(10.0, 65.0, 0.001)
@@ -46,13 +47,15 @@ def read_tsv(path: Path) -> Iterator[Annotated]:
         if len(fields) != 3:
             raise InputError(f"{where}: {len(fields)} fields parted by tabs, expected 3: {WHAT}")
         name = safe_id(fields[0], where)
+        of_video = rows.setdefault(name, [])
+        if (fields[2].count(",") + 1) * (len(of_video) + 1) > MAX_SCORES:  # parted, each takes 50 bytes and more
+            raise InputError(f"{where}: video {name!r}: over {MAX_SCORES} scores; expected those of one video's frames")
         try:
             scores = np.array(fields[2].split(","), np.float32)
         except ValueError:
             scores = np.full(1, np.nan, np.float32)
         if not np.isfinite(scores).all():
             raise InputError(f"{where}: video {name!r}: expected finite numbers parted by commas")
-        of_video = rows.setdefault(name, [])
         if categories.setdefault(name, fields[1]) != fields[1]:
             raise InputError(f"{where}: video {name!r}: category {fields[1]!r}, {categories[name]!r} in a line before")
         if of_video and len(scores) != len(of_video[0]):
@@ -76,14 +79,17 @@ def rate_of_scores(score: NDArray[np.float64]) -> float | None:
     if len(changes) == 0:
         return 30.0 if len(score) < SHOT_SECONDS * 30.0 * 2 else None
     for rates in (np.array(RATES), ANY_RATE):
-        worst = np.zeros(len(rates))
+        fitting, worst = rates, np.zeros(len(rates))
         for change in changes:
-            shots = change / (SHOT_SECONDS * rates)
+            shots = change / (SHOT_SECONDS * fitting)
             # A change belongs to the next frame after the shot's end.
-            worst = np.maximum(worst, np.abs(shots - np.rint(shots)) * SHOT_SECONDS * rates)
+            worst = np.maximum(worst, np.abs(shots - np.rint(shots)) * SHOT_SECONDS * fitting)
+            left = worst <= TOLERATED_FRAMES
+            fitting, worst = fitting[left], worst[left]
+            if not len(fitting):
+                break
         # A half of a rate that fits would do too, so the highest ones count, and of these the best.
-        fitting = rates[worst <= TOLERATED_FRAMES]
         if len(fitting):
-            close = rates > 0.75 * fitting.max()
-            return float(rates[close][np.argmin(worst[close])])
+            close = fitting > 0.75 * fitting.max()
+            return float(fitting[close][np.argmin(worst[close])])
     return None
