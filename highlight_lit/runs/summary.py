@@ -187,9 +187,9 @@ def varied_keys(records: Records) -> list[str]:
     """The keys in which the runs differ, topics and seeds aside; one that follows another is left out."""
     settings = [_settings(record) for record in records]
     columns: dict[str, tuple[str, ...]] = {}
-    keys = dict.fromkeys(key for setting in settings for key in setting)
+    keys = dict.fromkeys(key for of in settings for key in of)
     for key in sorted(keys, key=lambda key: key.count(".")):
-        column = tuple(str(setting.get(key)) for setting in settings)
+        column = tuple(str(of.get(key)) for of in settings)
         if len(set(column)) > 1 and column not in columns.values():
             columns[key] = column
     # modality sets streams and fusion, model sets its own arguments

@@ -114,8 +114,8 @@ class Sweep(Callback):
         if judged:
             metric = config.optimized_metric
             direction = config.hydra.sweeper.get("direction") or ("minimize" if "loss" in metric else "maximize")
-            best = (min if direction == "minimize" else max)(judged, key=lambda record: record["value"])
-            say(f"best of {len(judged)} by {metric}: {best['value']:.6g} with {best['overrides']}")
+            found = (min if direction == "minimize" else max)(judged, key=lambda record: record["value"])
+            say(f"best of {len(judged)} by {metric}: {found['value']:.6g} with {found['overrides']}")
         if any("evaluation" in record for record in done):
             say("", summary.heading(done))
             say_table(summary.sweep_table(done, columns()))
