@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -210,7 +211,7 @@ def fit_length(
     for least in (shortest, 0.0):
         for index, side in ends:
             excess = sum(segment.length for segment in fitted) - seconds
-            if abs(excess) <= np.finfo(float).eps * seconds:
+            if abs(excess) <= len(fitted) * math.ulp(end):  # what adding up rounds off
                 return fitted
             segment = fitted[index]
             low = fitted[index - 1].end if index else begin
