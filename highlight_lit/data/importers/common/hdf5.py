@@ -10,8 +10,7 @@ from typing import Any
 import h5py
 from numpy.typing import NDArray
 
-from highlight_lit.data.shards.chunks import check_chunks
-from highlight_lit.data.shards.hdf5 import MAX_RATIO
+from highlight_lit.data.shards.hdf5 import MAX_RATIO, check_chunks
 from highlight_lit.errors import InputError
 from highlight_lit.files import open_regular
 
