@@ -102,7 +102,7 @@ def test_a_signal_that_comes_while_hdf5_writes_waits_for_the_write(
     from highlight_lit.data.shards.sink import Sink
 
     (tmp_path / "a").touch()
-    with Sink(tmp_path / "a") as sink, pytest.raises(Interrupted), raised_signals():  # noqa: PT012
+    with Sink(tmp_path / "a", "r+") as sink, pytest.raises(Interrupted), raised_signals():  # noqa: PT012
         data = Loud(b"abc")
         assert sink.write(data) == 3
         time.sleep(5)

@@ -222,7 +222,7 @@ def _tagged(shard: Shard, topic: str) -> NDArray[np.bool_]:
     """Which videos of a shard carry a tag."""
     code = np.flatnonzero(shard.column("tag_name") == topic.encode())
     hits = np.concatenate([[0], np.cumsum(np.isin(shard.column("tag_index"), code))])
-    offsets = shard.tag_offsets()
+    offsets = shard.column("tag_offsets")
     return np.asarray(hits[offsets[1:]] > hits[offsets[:-1]])
 
 

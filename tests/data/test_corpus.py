@@ -247,4 +247,4 @@ def test_a_video_of_zero_clips_is_refused_by_name(tmp_path: Path, several: list[
     damage(tmp_path / "c", "offsets", empty)
     with pytest.raises(InputError, match="video 'short dog': span: zero clips"):
         Corpus(tmp_path / "c")
-    assert any("video 'short dog': span: zero clips" in fault for fault in faults(tmp_path / "c"))
+    assert any("video 'short dog' (row 0): span: zero clips" in fault for fault in faults(tmp_path / "c"))

@@ -90,7 +90,7 @@ def _check_clock(corpus: Corpus) -> None:
 
 def tell_unjudged(corpus: Corpus, labels: dict[str, Labels], where: str, report: Report) -> None:
     """Report the labelled videos that no evaluation takes: without a tag, or on the training list."""
-    tagged = np.concatenate([np.diff(shard.tag_offsets()) > 0 for shard in corpus.shards])
+    tagged = np.concatenate([np.diff(shard.column("tag_offsets")) > 0 for shard in corpus.shards])
     listed = np.isin(corpus.split, ("val", "test"))
     taken = tagged & (listed if listed.any() else True)
     ids = {name.decode() for name in corpus.ids[~taken]}

@@ -32,7 +32,7 @@ from highlight_lit.data.importers.common.source import (
     text,
 )
 from highlight_lit.data.importers.common.tvsum_table import MAX_SCORES, SHOT_SECONDS, rate_of_scores, read_tsv
-from highlight_lit.data.shards.chunks import check_chunks
+from highlight_lit.data.shards.hdf5 import check_chunks
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import say

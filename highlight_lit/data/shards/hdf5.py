@@ -1,4 +1,4 @@
-"""One HDF5 file that may come from anywhere: its datasets, and the file itself for plain reads."""
+"""One HDF5 file that may come from anywhere: its datasets, what they may unpack to, and the file itself for plain reads."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import math
 import os
 import threading
 import weakref
+import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
+from h5py import h5z
 
-from highlight_lit.data.shards.chunks import check_chunks
 from highlight_lit.data.shards.format import PACKED, misfit
 from highlight_lit.errors import InputError
 from highlight_lit.files import open_regular
@@ -22,6 +23,9 @@ MAX_RATIO = 100  # times that numbers can be larger than their file: features pa
 MIN_BYTES = 64 << 20  # which a file of any size may hold
 MAX_INDEX_BYTES = 64 << 20  # by which a dataset of the index, read whole, may be larger than its file
 MAX_OPEN = 16  # HDF5 handles of a process: closing one takes as long as there are others open
+MAX_CHUNK_BYTES = 64 << 20  # a chunk is read whole
+MAX_LZF_BYTES = 2 << 20  # of a chunk as stored, which unpacks to at most 88 times that
+_SAFE_BYTES = 128 << 10  # of a chunk as stored: deflate makes at most 1,032 times that of it, and a shuffle a copy
 WHAT = "a feature shard"
 _ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError,
            MemoryError)  # fmt: skip
@@ -53,11 +57,15 @@ class HDF5:
 
     Attributes:
         names: Of datasets that are stored under another name.
+        size: Bytes of the file, once it was opened.
+        counts: Of clips, videos and edges (`COLUMNS`), once they are known.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.names: Mapping[str, str] = {}
+        self.counts: Mapping[str, int] = {}
+        self.size = 0
         self._handle: h5py.File | None = None
         self._datasets: dict[str, h5py.Dataset] = {}
         self._identity: tuple[int, ...] | None = None
@@ -69,17 +77,11 @@ class HDF5:
             open_regular(self.path, WHAT).close()
             handle = h5py.File(self.path, "r", locking=False)
             self._same_file(handle.id.get_vfd_handle())
-            self._handle = handle
+            self._handle, self.size = handle, handle.id.get_filesize()
             _opened.append(weakref.ref(self))
-            while len(_opened) > MAX_OPEN:
-                if (first := _opened.popleft()()) is not None:
-                    first.close()
+            if len(_opened) > MAX_OPEN and (first := _opened.popleft()()) is not None:
+                first.close()
         return self._handle
-
-    @property
-    def size(self) -> int:
-        """Bytes of the file."""
-        return int(self.handle.id.get_filesize())
 
     def close(self) -> None:
         """Close the handle."""
@@ -124,24 +126,58 @@ class HDF5:
             InputError: It is missing, stored elsewhere, of a type or shape that it cannot have, or larger than a file of
                 this size can hold.
         """
-        handle = self.handle
-        if name not in self._datasets:
-            self._datasets[name] = self._checked(handle, name, self.names.get(name, name))
-        return self._datasets[name]
-
-    def _checked(self, handle: h5py.File, name: str, stored: str) -> h5py.Dataset:
-        links, key = handle.id.links, stored.encode()
+        handle, stored = self.handle, self.names.get(name, name)
+        if name in self._datasets:
+            return self._datasets[name]
+        where, links, key = f"{self.path}: {stored}", handle.id.links, stored.encode()
         if not links.exists(key) or links.get_info(key).type != h5py.h5l.TYPE_HARD:
-            raise InputError(f"{self.path}: {stored}: missing, or not stored in this file")
+            raise InputError(f"{where}: missing, or not stored in this file")
         made = h5py.h5o.open(handle.id, key)
         found = h5py.Dataset(made) if isinstance(made, h5py.h5d.DatasetID) else None
         if found is None or found.external or found.is_virtual or found.dtype.hasobject:
-            raise InputError(f"{self.path}: {stored}: not a plain dataset stored in this file")
-        check_chunks(found, f"{self.path}: {stored}")
-        shape, dtype = found.shape, found.dtype
+            raise InputError(f"{where}: not a plain dataset stored in this file")
+        check_chunks(found, where)
         most = max(MIN_BYTES, MAX_RATIO * self.size) if name in PACKED else self.size + MAX_INDEX_BYTES
-        if dtype.itemsize * math.prod(shape) > most:
-            raise InputError(f"{self.path}: {stored}: {dtype} of shape {shape}: more than a file of its size can hold")
-        if (fault := misfit(name, dtype, shape)) is not None:
-            raise InputError(f"{self.path}: {stored}: {fault}")
+        if found.dtype.itemsize * math.prod(found.shape) > most:
+            raise InputError(f"{where}: {found.dtype} of shape {found.shape}: more than a file of its size can hold")
+        if (fault := misfit(name, found.dtype, found.shape, self.counts)) is not None:
+            raise InputError(f"{where}: {fault}")
+        self._datasets[name] = found
         return found
+
+
+def check_chunks(dataset: h5py.Dataset, where: str) -> None:
+    """Refuse chunks that are large, compressed in other ways than gzip or lzf, or unpack to more than they are.
+
+    The library unpacks them to any length.
+    """
+    if dataset.chunks is None:
+        return
+    size = dataset.dtype.itemsize * math.prod(dataset.chunks)
+    if size > MAX_CHUNK_BYTES:
+        expected = f"at most {MAX_CHUNK_BYTES >> 20} MiB each, which are read whole"
+        raise InputError(f"{where}: chunks of {dataset.chunks}; expected {expected}")
+    pipeline = dataset.id.get_create_plist()
+    filters = [pipeline.get_filter(at)[0] for at in range(pipeline.get_nfilters())]
+    packing = [each for each in filters if each not in (h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32)]
+    if packing not in ([], [h5z.FILTER_DEFLATE], [h5z.FILTER_LZF]) or len(set(filters)) < len(filters):
+        raise InputError(f"{where}: HDF5 filters {filters}; expected gzip or none (h5repack -f GZIP=4 makes it so)")
+    large: list[h5py.h5d.StoreInfo] = []
+    dataset.id.chunk_iter(lambda info: large.append(info) if info.size > _SAFE_BYTES else None)
+    for info in large:
+        if info.size > 2 * size + _SAFE_BYTES or (packing == [h5z.FILTER_LZF] and info.size > MAX_LZF_BYTES):
+            raise InputError(f"{where}: a chunk of {info.size} bytes for {size}; expected no more than it unpacks to")
+        mask, packed = dataset.id.read_direct_chunk(info.chunk_offset)
+        if (
+            packing == [h5z.FILTER_DEFLATE]
+            and not mask >> filters.index(h5z.FILTER_DEFLATE) & 1
+            and _inflates_past(packed, size + 4)
+        ):
+            raise InputError(f"{where}: a chunk unpacks to over {size} bytes, more than it is; damaged or forged")
+
+
+def _inflates_past(packed: bytes, most: int) -> bool:
+    try:
+        return len(zlib.decompressobj().decompress(packed, most + 1)) > most
+    except zlib.error:  # the library says so too, where it gets there
+        return False

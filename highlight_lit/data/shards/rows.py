@@ -5,157 +5,143 @@ Not a memory map: a file that is cut under one kills the process, where a read f
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+import h5py
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from highlight_lit.data.shards.format import BLOCK_ROWS, all_finite
+from highlight_lit.data.shards.format import ALGORITHM, BLOCK_ROWS, all_finite
+from highlight_lit.data.shards.hdf5 import HDF5, reading
+from highlight_lit.data.video import MEND_FEATURES
 from highlight_lit.errors import InputError
 
 MAX_CHECK_BYTES = 1 << 20  # read and then checked at once: what stays in the cache of a core
 MAX_KEPT_BYTES = 1  # of a row, as of `audio_mask`: all rows are kept in memory, since a read costs more
 
 
-class Owner(Protocol):
-    """The shard that rows are of."""
-
-    def library_rows(self, name: str, start: int, stop: int) -> NDArray[Any]:
-        """Rows through the HDF5 library."""
-
-    def not_finite(self, name: str, row: int) -> InputError:
-        """The error for a row with a value that is NaN or infinite."""
-
-
 class PackedRows:
     """The rows of `visual`, `audio` or `audio_mask` of one shard, and which of them are known to be valid.
 
     Args:
-        path: The shard.
+        file: The shard.
         name: The dataset.
-        rows: How many it has.
-        row_bytes: Of each.
-        dtype: Of its values.
-        place: The bytes of the file at which the rows and their sums begin; None where they lie otherwise, and the
-            HDF5 library reads them.
+        offsets: (N + 1,) the first row of each video.
+
+    Attributes:
+        dtype, shape: Of a row.
+        extent: The bytes of the file at which the rows begin and end; None where they are not stored as this version
+            does, and the HDF5 library reads them.
+        reads: How many came back.
     """
 
-    def __init__(
-        self, path: Path, name: str, rows: int, row_bytes: int, dtype: np.dtype[Any], place: tuple[int, int] | None
-    ) -> None:
-        self.path, self.name, self.rows, self.row_bytes, self.dtype = path, name, rows, row_bytes, dtype
-        self.place = place
-        self.reads = 0  # that came back
-        self._begin, self._begin_sums = place or (0, 0)
-        self._valid = bytearray(-(-rows // BLOCK_ROWS))  # of each block 1 once it was checked
-        self._sums: Sequence[int] = ()
-        self._kept: bytes | None = None  # all rows, where they are small, once one was read
+    def __init__(self, file: HDF5, name: str, offsets: NDArray[np.int64]) -> None:
+        dataset = file[name]
+        self.dtype, self.shape = dataset.dtype, dataset.shape[1:]
+        self.reads = 0
+        self._file, self._name, self._offsets = file, name, offsets
+        self._rows, self._row_bytes = len(dataset), self.dtype.itemsize * math.prod(self.shape)
+        self._begin, self._begin_sums = self._place(dataset) or (0, 0)
+        self.extent = (self._begin, self._begin + self._rows * self._row_bytes) if self._begin else None
+        self._valid = bytearray(-(-self._rows // BLOCK_ROWS))  # of each block 1 once it was checked
+        self._sums: memoryview | None = None
+        self._kept: memoryview | None = None  # all rows, where they are small, once one was read
+
+    def _place(self, dataset: h5py.Dataset) -> tuple[int, int] | None:
+        """The bytes of the file at which the rows and their sums begin."""
+        name = f"{self._name}_sums"
+        if name not in self._file:
+            return None
+        sums = self._file[name]
+        begins = dataset.id.get_offset(), sums.id.get_offset()
+        if None in begins or sums.attrs.get("algorithm") != ALGORITHM or sums.attrs.get("block_rows") != BLOCK_ROWS:
+            return None
+        if sums.dtype != np.dtype("<u8") or sums.shape != (-(-self._rows // BLOCK_ROWS),):
+            raise self._fault(f"{name}: {sums.dtype} of shape {sums.shape}, expected one a block of rows")
+        if any(at + part.nbytes > self._file.size for at, part in zip(begins, (dataset, sums), strict=True)):
+            raise self._fault(f"{self._name}: goes on beyond the end of the file: truncated or damaged")
+        return begins
 
     def fill(
-        self,
-        owner: Owner,
-        file: int,
-        start: NDArray[np.int64],
-        stop: NDArray[np.int64],
-        memory: memoryview,
-        to: NDArray[np.int64],
+        self, file: int, start: NDArray[np.int64], stop: NDArray[np.int64], memory: memoryview, to: NDArray[np.int64]
     ) -> None:
         """Read windows of rows, each to a place in memory.
 
         Args:
-            owner: The shard.
-            file: A descriptor of it.
-            start, stop: (W,) of each window's rows; within 0 to `rows`.
+            file: A descriptor of the shard.
+            start, stop: (W,) of each window's rows.
             memory: Bytes.
             to: (W,) the row of the memory, as wide as these are, that a window's first one goes to.
 
         Raises:
             InputError: The rows are damaged, or not finite, or the file ends too soon or cannot be read.
         """
-        size = self.row_bytes
-        valid = self._are_valid(start, stop) if self.place is not None and size > MAX_KEPT_BYTES else None
-        for window in range(len(start)) if valid is None else np.flatnonzero(~valid).tolist():
-            self._fill(owner, file, int(start[window]), int(stop[window]), memory, int(to[window]))
-        if valid is None or not valid.any():
-            return
-        low, high = to[valid] * size, (to + stop - start)[valid] * size
-        source = self._begin + start[valid] * size
-        # What most reads of an epoch come to: nothing but the read.
-        for begin, end, offset in zip(low.tolist(), high.tolist(), source.tolist(), strict=True):
-            self._read(file, memory[begin:end], offset)
+        size = self._row_bytes
+        for first, end, at in zip(start.tolist(), stop.tolist(), to.tolist(), strict=True):
+            into = memory[at * size : (at + end - first) * size]
+            if self.extent is None:
+                into[:] = self._through_library(first, end)
+            elif size <= MAX_KEPT_BYTES:
+                self._kept = self._kept or self._checked(file, 0, len(self._valid))
+                into[:] = self._kept[first * size : end * size]
+            else:
+                self._check(file, first // BLOCK_ROWS, -(-end // BLOCK_ROWS))
+                self._read(file, into, self._begin + first * size)
 
-    def _are_valid(self, start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """(W,) whether every block that a window touches was checked."""
-        first, end = start // BLOCK_ROWS, -(-stop // BLOCK_ROWS)
-        low = int(first.min(initial=0))
-        checked = np.zeros(len(self._valid) - low + 1, np.int64)
-        np.cumsum(np.frombuffer(self._valid, np.uint8)[low:], out=checked[1:])
-        found: NDArray[np.bool_] = checked[end - low] - checked[first - low] == end - first
-        return found
-
-    def _fill(self, owner: Owner, file: int, start: int, stop: int, memory: memoryview, to: int) -> None:
-        size = self.row_bytes
-        into = memory[to * size : (to + stop - start) * size]
-        if self.place is None:
-            into[:] = self._through_library(owner, start, stop)
-        elif size <= MAX_KEPT_BYTES:
-            if self._kept is None:
-                self._kept = bytes(self._checked(owner, file, 0, len(self._valid)))
-            into[:] = self._kept[start * size : stop * size]
-        else:
-            first, end = start // BLOCK_ROWS, -(-stop // BLOCK_ROWS)
-            step = max(1, MAX_CHECK_BYTES // (BLOCK_ROWS * size))
-            for low in range(first, end, step):
-                found = self._checked(owner, file, low, min(low + step, end))
-                at = low * BLOCK_ROWS * size  # the byte of the rows that `found` begins with
-                begin, close = max(start * size, at), min(stop * size, at + len(found))
-                into[begin - start * size : close - start * size] = found[begin - at : close - at]
-
-    def _through_library(self, owner: Owner, start: int, stop: int) -> memoryview:
-        values = np.ascontiguousarray(owner.library_rows(self.name, start, stop))
-        self._refuse_not_finite(values, owner, start)
+    def _through_library(self, start: int, stop: int) -> memoryview:
+        with reading(self._file.path):
+            values = np.ascontiguousarray(self._file[self._name][start:stop])
+        self._refuse_not_finite(values, start)
         return values.reshape(-1).view(np.uint8).data
 
-    def _checked(self, owner: Owner, file: int, low: int, high: int) -> memoryview:
+    def _check(self, file: int, first: int, end: int) -> None:
+        """Check the blocks from `first` to `end` that were not yet."""
+        step = max(1, MAX_CHECK_BYTES // (BLOCK_ROWS * self._row_bytes))
+        while (low := self._valid.find(0, first, end)) >= 0:
+            self._checked(file, low, min(low + step, end))
+
+    def _checked(self, file: int, low: int, high: int) -> memoryview:
         """The bytes of blocks `low` to `high`, checked by their sums and for values that are not finite."""
-        if not self._sums:
+        if self._sums is None:
             sums = np.empty(len(self._valid), "<u8")
             self._read(file, sums.view(np.uint8).data, self._begin_sums)
             self._sums = sums.astype("=u8").data  # a memoryview: its items are numbers of Python, and take 8 bytes each
-        start, size = low * BLOCK_ROWS, BLOCK_ROWS * self.row_bytes
-        found = np.empty((min(high * BLOCK_ROWS, self.rows) - start) * self.row_bytes, np.uint8)
-        data = found.data
-        self._read(file, data, self._begin + start * self.row_bytes)
-        for number, at in enumerate(range(0, len(data), size), low):
-            if xxhash.xxh3_64_intdigest(data[at : at + size]) != self._sums[number]:
-                row = number * BLOCK_ROWS
-                raise InputError(
-                    f"{self.path}: {self.name}: rows {row} to {min(row + BLOCK_ROWS, self.rows) - 1} are damaged: "
-                    "their checksum differs from the one stored with them"
-                )
-        self._refuse_not_finite(found.view(self.dtype), owner, start)
+        first, size = low * BLOCK_ROWS, BLOCK_ROWS * self._row_bytes
+        rows = np.empty((min(high * BLOCK_ROWS, self._rows) - first, *self.shape), self.dtype)
+        data = rows.reshape(-1).view(np.uint8).data
+        self._read(file, data, self._begin + first * self._row_bytes)
+        for block, at in enumerate(range(0, len(data), size), low):
+            if xxhash.xxh3_64_intdigest(data[at : at + size]) != self._sums[block]:
+                damaged = f"rows {block * BLOCK_ROWS} to {min((block + 1) * BLOCK_ROWS, self._rows) - 1} are damaged"
+                raise self._fault(f"{self._name}: {damaged}: their checksum differs from the one stored with them")
+        self._refuse_not_finite(rows, first)
         self._valid[low:high] = b"\1" * (high - low)
         return data
 
-    def _refuse_not_finite(self, values: NDArray[Any], owner: Owner, first: int) -> None:
-        if not all_finite(values):
-            valid = np.isfinite(values.reshape(-1, self.row_bytes // self.dtype.itemsize)).all(axis=1)
-            raise owner.not_finite(self.name, first + int(np.argmin(valid)))
+    def _refuse_not_finite(self, rows: NDArray[Any], first: int) -> None:
+        if all_finite(rows):
+            return
+        row = first + int(np.argmin(np.isfinite(rows).all(axis=1)))
+        video = int(np.searchsorted(self._offsets, row, side="right")) - 1
+        with reading(self._file.path):
+            name = self._file["id"][video].decode()
+        what = f"{self._name}: NaN or infinite in clip {row - int(self._offsets[video])}"
+        raise self._fault(f"video {name!r} (row {video}): {what}; {MEND_FEATURES}, and make the corpus again")
 
     def _read(self, file: int, into: memoryview, offset: int) -> None:
         """Fill a buffer from a byte of the file on."""
-        while True:
+        while len(into):
             try:
                 got = os.preadv(file, [into], offset)
             except (OSError, OverflowError, ValueError) as error:
-                raise InputError(f"{self.path}: cannot be read at byte {offset} ({error})") from error
+                raise self._fault(f"cannot be read at byte {offset} ({error})") from error
             self.reads += 1
-            if got == len(into):
-                return
             if got == 0:
-                raise InputError(f"{self.path}: ends before byte {offset + len(into)}: truncated or damaged")
+                raise self._fault(f"ends before byte {offset + len(into)}: truncated or damaged")
             into, offset = into[got:], offset + got
+
+    def _fault(self, what: str) -> InputError:
+        return InputError(f"{self._file.path}: {what}")

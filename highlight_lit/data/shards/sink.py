@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import Any
 
 from highlight_lit.errors import put_off_within
 
 
 class Sink(io.FileIO):
-    """The file that the HDF5 library writes to.
+    """A file whose writes do not raise: the library crashes the process when one fails as it closes a file.
 
-    The library crashes the process when a write fails as it closes a file. So none does: the first error is kept in
-    `failed`, and what is written from then on is dropped; the file is not going to be kept. A signal waits for its end.
+    The first error is kept in `failed`, and what is written from then on is dropped; the file is not going to be kept. A
+    signal waits for the end of a write.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "r+")
-        self.failed: OSError | None = None
+    failed: OSError | None = None
 
     def write(self, data: Any) -> int:
         """Write all of it, unless a write has failed."""

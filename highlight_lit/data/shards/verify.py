@@ -1,18 +1,18 @@
 """Check all of a shard: every byte, row and value. In a process of its own, since HDF5 dies of some files made to kill it.
 
-`python -m highlight_lit.data.shards.verify` takes a JSON list of files from standard input and gives a line of JSON for each
-file as it is begun, for each fault, and now and then while it reads, so that who started it can tell a long shard from one
-that hangs.
+`python -m highlight_lit.data.shards.verify` takes a JSON list of files from standard input and gives lines of JSON, a file's
+number and a fault or null: as it begins one, and now and then while it reads, so that a long shard is told from one that hangs.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import selectors
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,20 +33,15 @@ def faults(path: Path) -> Iterator[str | None]:
     try:
         shard = Shard(path)
         ids = shard.column("id")
-        for name in ("duration", "split", "tag_name", "tag_index"):
+        for name in ("duration", "split", "tag_name", "tag_index", "tag_offsets", "title_offsets", "label_offsets"):
             shard.column(name)
-        shard.tag_offsets()
-        if shard.streams and (empty := (shard.offsets[1:] == shard.offsets[:-1])).any():
-            raise InputError(
-                f"{path}: video {ids[int(empty.argmax())].decode()!r}: span: zero clips; expected at least one"
-            )
     except InputError as error:
         yield str(error)
         return
     for row in range(shard.videos):
         try:
             fault = shard.video(row).fault(shard.streams)
-        except (InputError, ValueError, IndexError) as error:
+        except (ValueError, IndexError) as error:
             fault = str(error).removeprefix(f"{path}: ")
         if fault is not None:
             named = f"video {ids[row].decode()!r} (row {row}): "
@@ -60,19 +55,20 @@ def guarded_faults(paths: Sequence[Path]) -> Iterator[str]:
     left, deaths = list(paths), 0
     while left:
         at = 0
-        with _process(left) as process:
-            for line in _lines(process):
-                told = json.loads(line)
-                if isinstance(told, int):
-                    at = told
-                elif told is not None:
-                    yield told
+        with _process(left) as process, selectors.DefaultSelector() as selector:
+            assert process.stdout is not None
+            selector.register(process.stdout, selectors.EVENT_READ)
+            while (ready := selector.select(VERIFY_TIMEOUT_S)) and (line := process.stdout.readline()):
+                at, fault = json.loads(line)
+                if fault is not None:
+                    yield fault
+            if not ready:
+                process.kill()
             code = process.wait()
         if code == 0:
             return
-        ended = f"signal {-code}" if code < 0 else f"status {code}"
-        how = f"dies of it, or does not come back within {VERIFY_TIMEOUT_S:g} s"
-        yield f"{left[at]}: damaged or forged: the HDF5 library {how} ({ended})"
+        ended = f"within {VERIFY_TIMEOUT_S:g} s ({'signal' if code < 0 else 'status'} {abs(code)})"
+        yield f"{left[at]}: damaged or forged: the HDF5 library dies of it, or does not come back {ended}"
         left, deaths = left[at + 1 :], deaths + 1
         if left and deaths == MAX_DEATHS:
             yield f"{left[0]}: not read, nor the {len(left) - 1} shards after it: {deaths} before it are damaged or forged"
@@ -88,7 +84,7 @@ def _process(paths: Sequence[Path]) -> Iterator[subprocess.Popen[bytes]]:
         files.write(json.dumps([os.fspath(path) for path in paths]).encode())
         files.seek(0)
         process = subprocess.Popen(
-            command, stdin=files, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+            command, bufsize=0, stdin=files, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
         )
     try:
         yield process
@@ -97,32 +93,12 @@ def _process(paths: Sequence[Path]) -> Iterator[subprocess.Popen[bytes]]:
         process.communicate()
 
 
-def _lines(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """What it says, until it ends; it is killed if it says nothing for too long."""
-    assert process.stdout is not None
-    while True:
-        watch = threading.Timer(VERIFY_TIMEOUT_S, process.kill)
-        watch.start()
-        try:
-            line = process.stdout.readline()
-        finally:
-            watch.cancel()
-        if not line:
-            return
-        yield line
-
-
 def main() -> None:
     """Check the files that standard input lists."""
     for number, path in enumerate(json.load(sys.stdin)):
-        _tell(number)
-        for fault in faults(Path(path)):
-            _tell(fault)
-
-
-def _tell(value: int | str | None) -> None:
-    sys.stdout.write(json.dumps(value) + "\n")
-    sys.stdout.flush()
+        for fault in itertools.chain([None], faults(Path(path))):
+            sys.stdout.write(json.dumps([number, fault]) + "\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 import h5py
@@ -14,9 +14,9 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from highlight_lit.data.shards.format import ALGORITHM, BLOCK_ROWS, FORMAT, VERSION
+from highlight_lit.data.shards.format import ALGORITHM, BLOCK_ROWS, FORMAT, POINTS_INTO, VERSION
 from highlight_lit.data.shards.sink import Sink
-from highlight_lit.data.video import SPLITS, Stream, Video
+from highlight_lit.data.video import SPLITS, Labels, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import atomic_write
 
@@ -24,6 +24,10 @@ CHUNK_BYTES = 1 << 13  # of a dataset of the index, small so that a shard of few
 COPY_BYTES = 1 << 22  # of features, at once
 MAX_TAG_BYTES = 1 << 27  # of the names of a file's tags, all as long as the longest
 MAX_SCORES = 1 << 25  # of a file's labels, every video's with a column for each annotator of any
+_TYPES = {  # as written, in this order
+    "span": "f8", "label_span": "f8", "label_score": "f4", "id": "S", "duration": "f8", "split": "u1",
+    "tag_name": "S", "tag_index": "i4", "title_bytes": "u1",
+}  # fmt: skip
 
 
 class ShardWriter:
@@ -43,160 +47,130 @@ class ShardWriter:
 
     def __init__(self, path: Path, streams: Mapping[str, Stream], clip_seconds: float) -> None:
         self.path, self.streams, self.clip_seconds = path, dict(streams), clip_seconds
-        self.clips = self._annotators = self._longest_tag = 0
-        self.ids: dict[str, None] = {}
-        self._tags: dict[str, int] = {}
-        self._lists: dict[str, list[Any]] = {
-            name: [] for name in ("duration", "split", "tag_index", "audio_mask", "span", "label_span", "label_score")
+        self.clips = self._segments = self._annotators = self._longest_tag = 0
+        self.ids: set[str] = set()
+        self._packed: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
+            name: (np.dtype(stream.dtype), (stream.width,)) for name, stream in streams.items()
         }
-        self._titles: list[bytes] = []
-        self._offsets: dict[str, list[int]] = {name: [0] for name in ("", "tag_", "title_", "label_")}
+        if "audio" in streams:
+            self._packed["audio_mask"] = np.dtype("u1"), ()
+        self._tags: dict[str, int] = {}
+        self._parts: dict[str, list[NDArray[Any]]] = {name: [] for name in _TYPES}  # of each column, one a video
 
     def __enter__(self) -> ShardWriter:
-        with ExitStack() as stack:
-            self._temporary = stack.enter_context(atomic_write(self.path))
-            self._waiting: dict[str, IO[bytes]] = {}
-            for name in self.streams:
-                self._waiting[name] = tempfile.TemporaryFile(dir=self.path.parent)
-                stack.callback(_close, self._waiting[name])
-            self._stack = stack.pop_all()
+        self._files = self._open()
+        self._files.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if kind is not None:
-            self._stack.__exit__(kind, error, tb)
-            return
-        with self._stack:
-            self._write()
+    def __exit__(self, *raised: Any) -> None:
+        self._files.__exit__(*raised)
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        with atomic_write(self.path) as temporary, ExitStack() as stack:
+            self._waiting = {
+                name: stack.enter_context(tempfile.TemporaryFile(dir=self.path.parent)) for name in self._packed
+            }
+            yield
+            self._write(temporary)
 
     def add(self, video: Video) -> None:
         """Append a video."""
         fault = "id: this video was added before" if video.id in self.ids else video.fault(self.streams)
         if fault is not None:
             raise InputError(f"{self.path.name}: video {video.id!r}: {fault}")
+        self._check_sizes(video)
+        clips, audio = len(video.span), video.audio is not None
+        mask = np.full(clips, audio) if video.audio_mask is None else video.audio_mask & audio
+        packed = {"visual": video.visual, "audio": video.audio, "audio_mask": mask}
+        for name, (dtype, row) in self._packed.items():
+            rows = np.zeros((clips, *row)) if packed[name] is None else packed[name]
+            self._waiting[name].write(np.ascontiguousarray(rows, dtype).reshape(-1).view(np.uint8).data)
+        self.clips += clips
+        self.ids.add(video.id)
+        known, tags = len(self._tags), list(dict.fromkeys(video.tags))
+        codes = [self._tags.setdefault(tag, len(self._tags)) for tag in tags]
+        labels = Labels(np.empty((0, 2)), np.empty((0, 0), np.float32)) if video.labels is None else video.labels
+        parts = {
+            "span": video.span,
+            "label_span": labels.span,
+            "label_score": labels.score,
+            "id": [video.id.encode()],
+            "duration": [video.duration],
+            "split": [SPLITS.index(video.split)],
+            "tag_name": [tag.encode() for tag, code in zip(tags, codes, strict=True) if code >= known],
+            "tag_index": codes,
+            "title_bytes": bytearray(video.title.encode()),
+        }
+        for name, part in parts.items():
+            self._parts[name].append(np.array(part, _TYPES[name]))
+
+    def _check_sizes(self, video: Video) -> None:
+        """Refuse what takes much more in the file than it does in its video."""
+        where = f"{self.path.name}: video {video.id!r}"
         if video.labels is not None:
-            segments = self._offsets["label_"][-1] + len(video.labels.span)
-            self._annotators = annotators = max(self._annotators, video.labels.score.shape[1])
-            if segments * annotators > MAX_SCORES:
-                raise InputError(
-                    f"{self.path.name}: video {video.id!r}: labels: {segments} segments up to it, one of {annotators} annotators; "
-                    f"expected at most {MAX_SCORES} of both together in a file, where every video's have as many columns"
-                )
-        tags = len(self._tags) + sum(tag not in self._tags for tag in set(video.tags))
+            self._segments += len(video.labels.span)
+            self._annotators = max(self._annotators, video.labels.score.shape[1])
+        if self._segments * self._annotators > MAX_SCORES:
+            raise InputError(
+                f"{where}: labels: {self._segments} segments up to it, one of {self._annotators} annotators; expected at most "
+                f"{MAX_SCORES} of both together in a file, where every video's have as many columns"
+            )
+        tags = len(self._tags) + len(set(video.tags) - self._tags.keys())
         self._longest_tag = max([self._longest_tag, *(len(tag.encode()) for tag in video.tags)])
         if tags * self._longest_tag > MAX_TAG_BYTES:
             raise InputError(
-                f"{self.path.name}: video {video.id!r}: tags: {tags} names up to it, one of {self._longest_tag} bytes; expected at "
-                f"most {MAX_TAG_BYTES >> 20} MiB in a file, where each takes as much as the longest"
+                f"{where}: tags: {tags} names up to it, one of {self._longest_tag} bytes; expected at most "
+                f"{MAX_TAG_BYTES >> 20} MiB in a file, where each takes as much as the longest"
             )
-        clips = len(video.span)
-        for name, stream in self.streams.items():
-            rows = video.visual if name == "visual" else video.audio
-            self._append(name, np.zeros((clips, stream.width)) if rows is None else rows)
-        if "audio" in self.streams:
-            mask = np.full(clips, video.audio is not None) if video.audio_mask is None else video.audio_mask
-            self._lists["audio_mask"].append((mask & (video.audio is not None)).astype(np.uint8))
-        self._lists["span"].append(video.span.astype(np.float64))
-        if video.labels is not None:
-            self._lists["label_span"].append(video.labels.span.astype(np.float64))
-            self._lists["label_score"].append(video.labels.score.astype(np.float32))
-        self.ids[video.id] = None
-        self._lists["duration"].append(video.duration)
-        self._lists["split"].append(SPLITS.index(video.split))
-        self._lists["tag_index"] += [self._tags.setdefault(tag, len(self._tags)) for tag in dict.fromkeys(video.tags)]
-        self._titles.append(video.title.encode())
-        self.clips += clips
-        added = {"": clips, "tag_": len(set(video.tags)), "title_": len(self._titles[-1])}
-        added["label_"] = 0 if video.labels is None else len(video.labels.span)
-        for name, count in added.items():
-            self._offsets[name].append(self._offsets[name][-1] + count)
 
-    def _append(self, name: str, rows: NDArray[Any]) -> None:
-        dtype = np.dtype(self.streams[name].dtype)
-        self._waiting[name].write(np.ascontiguousarray(rows, dtype).reshape(-1).view(np.uint8).data)
-
-    def _write(self) -> None:
-        """Write the file under its temporary name."""
+    def _write(self, path: Path) -> None:
         if not self.ids:
             raise InputError(f"{self.path.name}: no video was added")
-        with Sink(self._temporary) as sink:
+        with Sink(path, "r+") as sink:
             with h5py.File(sink, "w", libver=("v110", "v110")) as file:
                 file.attrs.update({"format": FORMAT, "version": VERSION, "clip_seconds": self.clip_seconds})
-                for name, stream in self.streams.items():
-                    parts = _parts(self._waiting[name], self.clips, stream)
-                    write_packed(file, name, (self.clips, stream.width), np.dtype(stream.dtype), parts)
-                    file[name].attrs.update({"extractor": stream.extractor, "version": stream.version})
-                if "audio" in self.streams:
-                    mask = np.concatenate(self._lists["audio_mask"])
-                    write_packed(file, "audio_mask", mask.shape, mask.dtype, [mask])
-                for name, rows in self._index().items():
+                for name, (dtype, row) in self._packed.items():
+                    write_packed(file, name, (self.clips, *row), dtype, self._waiting[name])
+                    if (stream := self.streams.get(name)) is not None:
+                        file[name].attrs.update({"extractor": stream.extractor, "version": stream.version})
+                for name, rows in self._columns().items():
                     write_index(file, name, rows)
             if sink.failed is not None:
                 raise sink.failed
 
-    def _index(self) -> dict[str, NDArray[Any]]:
-        """What is not packed, by the name of its dataset."""
-        lists = self._lists
-        annotators = max((len(score.T) for score in lists["label_score"]), default=0)
-        lists["label_score"] = [_padded(score, annotators) for score in lists["label_score"]]
-        labels = {name: np.concatenate(lists[name]) for name in ("label_span", "label_score") if lists[name]}
-        return {
-            "span": np.concatenate(lists["span"]),
-            **labels,
-            "id": np.array([name.encode() for name in self.ids], dtype=np.bytes_),
-            "duration": np.array(lists["duration"], np.float64),
-            "split": np.array(lists["split"], np.uint8),
-            "tag_name": np.array([tag.encode() for tag in self._tags], dtype=np.bytes_),
-            "tag_index": np.array(lists["tag_index"], np.int32),
-            "title_bytes": np.frombuffer(b"".join(self._titles), np.uint8),
-            **{f"{name}offsets": np.array(offsets, np.int64) for name, offsets in self._offsets.items()},
-        }
-
-
-def write_packed(
-    file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], parts: Iterable[NDArray[Any]]
-) -> None:
-    """Write packed rows in one piece, and the sums of their blocks.
-
-    Args:
-        file: The shard.
-        name: The dataset.
-        shape, dtype: Of the dataset.
-        parts: Its rows in order; each but the last has whole blocks.
-    """
-    dataset, sums, at = file.create_dataset(name, shape, dtype), [], 0
-    for rows in parts:
-        dataset[at : at + len(rows)] = rows
-        at += len(rows)
-        sums += [
-            xxhash.xxh3_64_intdigest(rows[block : block + BLOCK_ROWS].data) for block in range(0, len(rows), BLOCK_ROWS)
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        """The datasets but for features, by name."""
+        pointing = {"offsets": "span", **{name: of for name, of in POINTS_INTO.items() if name.endswith("offsets")}}
+        offsets = {name: np.cumsum([0, *map(len, self._parts[of])]) for name, of in pointing.items()}
+        # Columns of NaN stand for annotators that other videos have; `Shard.labels` drops them.
+        annotators = self._annotators
+        self._parts["label_score"] = [
+            np.pad(score, ((0, 0), (0, annotators - score.shape[1])), constant_values=np.nan)
+            for score in self._parts["label_score"]
         ]
+        columns = {name: np.concatenate(parts) for name, parts in self._parts.items()}
+        if not annotators:
+            del columns["label_span"], columns["label_score"]
+        return columns | offsets
+
+
+def write_packed(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], source: IO[bytes]) -> None:
+    """Write packed rows, from a file of their bytes, in one piece, and the sums of their blocks."""
+    dataset, sums = file.create_dataset(name, shape, dtype), []
+    row_bytes = dtype.itemsize * math.prod(shape[1:])
+    step = max(1, COPY_BYTES // row_bytes // BLOCK_ROWS) * BLOCK_ROWS
+    source.seek(0)
+    for at in range(0, len(dataset), step):
+        rows = np.frombuffer(source.read(step * row_bytes), dtype).reshape(-1, *shape[1:])
+        dataset[at : at + len(rows)] = rows
+        sums += [xxhash.xxh3_64_intdigest(rows[row : row + BLOCK_ROWS].data) for row in range(0, len(rows), BLOCK_ROWS)]
     made = file.create_dataset(f"{name}_sums", data=np.array(sums, "<u8"))
     made.attrs.update({"algorithm": ALGORITHM, "block_rows": BLOCK_ROWS})
 
 
 def write_index(file: h5py.File, name: str, rows: NDArray[Any]) -> None:
     """Write a dataset of the index in chunks of whole rows, each with HDF5's checksum."""
-    row_bytes = max(1, rows.dtype.itemsize * int(np.prod(rows.shape[1:])))
-    chunk = max(1, min(len(rows), CHUNK_BYTES // row_bytes))
-    limit = (None, *rows.shape[1:])
-    file.create_dataset(name, data=rows, chunks=(chunk, *rows.shape[1:]), maxshape=limit, fletcher32=True)
-
-
-def _parts(file: IO[bytes], rows: int, stream: Stream) -> Iterable[NDArray[Any]]:
-    """What waits in a file, whole blocks at a time."""
-    row_bytes = stream.width * np.dtype(stream.dtype).itemsize
-    step = max(1, COPY_BYTES // row_bytes // BLOCK_ROWS) * BLOCK_ROWS
-    file.seek(0)
-    for _ in range(0, rows, step):
-        yield np.frombuffer(file.read(step * row_bytes), stream.dtype).reshape(-1, stream.width)
-
-
-def _padded(score: NDArray[np.float32], annotators: int) -> NDArray[np.float32]:
-    """(S, A) scores with columns of NaN in place of annotators that other videos have: `Shard.labels` drops them."""
-    return np.pad(score, ((0, 0), (0, annotators - score.shape[1])), constant_values=np.nan)
-
-
-def _close(file: IO[bytes]) -> None:
-    with suppress(OSError):  # of what could not be written the error was raised before
-        file.close()
+    row = rows.shape[1:]
+    chunk = max(1, min(len(rows), CHUNK_BYTES // max(1, rows[:1].nbytes)))
+    file.create_dataset(name, data=rows, chunks=(chunk, *row), maxshape=(None, *row), fletcher32=True)

@@ -84,7 +84,7 @@ class Reading:
                         return
                     first = one.offsets[row[some]] + start[some]
                     for name, of in memory.items():
-                        one.packed[name].fill(one, file, first, first + clips[some], of, to[some])
+                        one.packed[name].fill(file, first, first + clips[some], of, to[some])
         if self._room is not None:
             self._repeat_first(to, clips, self._room - clips)
 

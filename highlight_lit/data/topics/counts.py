@@ -61,7 +61,7 @@ def _pairs(corpus: Corpus) -> tuple[Counts, Counts]:
     number = {name.encode(): place for place, name in enumerate(corpus.topics)}
     topics, videos, first = [], [], 0
     for shard in corpus.shards:
-        names, offsets = shard.column("tag_name"), shard.tag_offsets()
+        names, offsets = shard.column("tag_name"), shard.column("tag_offsets")
         topic = np.array([number.get(name, -1) for name in names], np.intp)[shard.column("tag_index")]
         video = first + np.repeat(np.arange(shard.videos), np.diff(offsets))
         topics.append(topic[topic >= 0])

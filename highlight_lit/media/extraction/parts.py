@@ -184,7 +184,7 @@ def _ids(shard: Shard) -> list[str]:
 def _tags(shard: Shard) -> list[tuple[str, ...]]:
     """The tags of each video."""
     names = [name.decode() for name in shard.column("tag_name")]
-    index, offsets = shard.column("tag_index"), shard.tag_offsets()
+    index, offsets = shard.column("tag_index"), shard.column("tag_offsets")
     return [tuple(names[tag] for tag in index[start:stop]) for start, stop in pairwise(offsets)]
 
 

@@ -25,6 +25,11 @@ def falling(offsets: Column) -> Column:
     return np.concatenate([offsets[:1], offsets[-1:], offsets[2:]])
 
 
+def wrapping(offsets: Column) -> Column:
+    """They fall, though each difference as a number of 64 bits is not negative."""
+    return np.array([0, 1 << 62, -(1 << 62) - 1, 0, offsets[-1]], np.int64)
+
+
 @pytest.mark.parametrize(
     ("name", "forge", "said"),
     [
@@ -41,12 +46,13 @@ def falling(offsets: Column) -> Column:
         ("tag_index", lambda codes: codes - 1, "tag_index: -1 in row 0, expected 0 to"),
         ("tag_offsets", falling, "tag_offsets: not 5 rising numbers from 0"),
         ("tag_offsets", lambda offsets: falling(offsets).astype(np.uint64), "tag_offsets: not 5 rising"),
-        ("tag_offsets", lambda offsets: offsets[:-1], "tag_offsets: not 5 rising numbers"),
+        ("tag_offsets", lambda offsets: offsets[:-1], "tag_offsets: 4 rows, expected 5"),
+        ("tag_offsets", wrapping, "tag_offsets: not 5 rising numbers"),
         ("offsets", lambda offsets: offsets[::-1], "offsets: not 5 rising numbers"),
         ("span", lambda spans: spans[:, :1], "span: float64 of shape .*, expected numbers, 2 in a row"),
         ("audio_mask", lambda mask: mask.astype(np.float32), "audio_mask: float32 of shape .*, expected unsigned"),
-        ("title_offsets", lambda offsets: offsets - 7, "title_offsets: -7 and .* in row 0, expected 0 to"),
-        ("label_offsets", lambda offsets: offsets * 50, "label_offsets: 0 and .* in row 0, expected 0 to"),
+        ("title_offsets", lambda offsets: offsets - 7, "title_offsets: not 5 rising numbers from 0"),
+        ("label_offsets", lambda offsets: offsets * 50, "label_offsets: not 5 rising numbers from 0"),
         ("label_score", lambda scores: scores * np.inf, "row 0: labels.score: NaN or infinite"),
         ("label_score", lambda scores: scores[:1], r"row 0: labels.score: shape \(1, 2\), expected"),
     ],

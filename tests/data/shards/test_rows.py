@@ -93,7 +93,7 @@ def test_rows_that_were_checked_are_read_again_without_a_check(path: Path, monke
     read, preadv = [], os.preadv
     monkeypatch.setattr(rows.os, "preadv", lambda file, into, at: read.append(len(into[0])) or preadv(file, into, at))
     shard = Shard(path)
-    for expected in ([4 * 8, 32 * 16], [16]):  # the sums, and a block; then the row alone
+    for expected in ([4 * 8, 32 * 16, 16], [16]):  # the sums, and a block to check; then the row alone
         read.clear()
         shard.rows("visual", 5, 6)
         assert read == expected

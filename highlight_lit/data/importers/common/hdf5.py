@@ -10,8 +10,7 @@ from typing import Any
 import h5py
 from numpy.typing import NDArray
 
-from highlight_lit.data.shards.chunks import MAX_CHUNK_BYTES, check_chunks
-from highlight_lit.data.shards.hdf5 import MAX_RATIO, MIN_BYTES
+from highlight_lit.data.shards.hdf5 import MAX_CHUNK_BYTES, MAX_RATIO, MIN_BYTES, check_chunks
 from highlight_lit.errors import InputError
 from highlight_lit.files import open_regular
 
