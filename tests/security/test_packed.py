@@ -83,7 +83,7 @@ def test_a_cell_of_tvsum_is_bounded(tmp_path: Path, field: str, shape: tuple[int
             else:
                 file[name] = np.array(value)
             file.create_dataset(f"tvsum50/{name}", (1, 1), dtype=h5py.ref_dtype)[0, 0] = file[name].ref
-    with pytest.raises(InputError, match=rf"a\.mat: {field}: row 0: shape .*expected at most"):
+    with pytest.raises(InputError, match=rf"a\.mat: {field}: row 0: .*(more than a file|expected at most)"):
         tvsum.import_corpus(tmp_path / "a.mat", tmp_path / "c", report=lambda line: None)
 
 

@@ -20,7 +20,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.files import open_regular
 
 MAX_RATIO = 100  # times that numbers can be larger than their file: features pack to a tenth, zeros to a thousandth
-MIN_BYTES = 64 << 20  # which a file of any size may hold
+MIN_BYTES = 32 << 20  # which a file of any size may hold
 MAX_INDEX_BYTES = 64 << 20  # by which a dataset of the index, read whole, may be larger than its file
 MAX_OPEN = 16  # HDF5 handles of a process: closing one takes as long as there are others open
 MAX_CHUNK_BYTES = 64 << 20  # a chunk is read whole

@@ -24,7 +24,7 @@ from highlight_lit.text import a_few, shown
 Report = Callable[[str], None]
 MAX_ARRAY_BYTES = 1 << 30  # of a video's features: twelve hours of 6,000 float32 a second
 MAX_PACKED = 100  # times that an array can be larger than what the disk or an archive holds of it
-MIN_PACKED_BYTES = 64 << 20  # which any may have
+MIN_PACKED_BYTES = 32 << 20  # which any may have
 _PICKLE = b"\x80"  # the first byte of a pickle
 _CONVERT = (
     'python -c "import sys, numpy as np; p = sys.argv[1]; x = np.load(p, allow_pickle=True); '
