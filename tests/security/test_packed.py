@@ -179,7 +179,7 @@ def test_labels_of_a_file_are_counted_with_the_columns_that_each_gets(
     for order in ([long, wide], [wide, long]):
         with ShardWriter(tmp_path / f"{order[0].id}.h5", {}, 1.0) as made:
             made.add(order[0])
-            says = rf"video '{order[1].id}': labels: 41 segments .* expected at most 100"
+            says = rf"video '{order[1].id}': labels: segments: 41 .* expected at most 100"
             with pytest.raises(InputError, match=says):
                 made.add(order[1])
 
@@ -190,7 +190,7 @@ def test_names_of_tags_are_counted_as_long_as_the_longest(tmp_path: Path, monkey
     for first, second in (videos, videos[::-1]):
         with ShardWriter(tmp_path / f"{first.id}.h5", {}, 1.0) as made:
             made.add(first)
-            with pytest.raises(InputError, match=rf"video '{second.id}': tags: 3 names up to it, one of 50 bytes"):
+            with pytest.raises(InputError, match=rf"video '{second.id}': tags: names: 3 up to it, one of 50 bytes"):
                 made.add(second)
 
 

@@ -106,23 +106,19 @@ class ShardWriter:
             self._parts[name].append(np.array(part, _TYPES[name]))
 
     def _check_sizes(self, video: Video) -> None:
-        """Refuse what takes much more in the file than it does in its video."""
-        where = f"{self.path.name}: video {video.id!r}"
+        """Refuse a video with which labels or tags, all as wide as the widest in the file, become many times larger."""
         if video.labels is not None:
             self._segments += len(video.labels.span)
             self._annotators = max(self._annotators, video.labels.score.shape[1])
-        if self._segments * self._annotators > MAX_SCORES:
-            raise InputError(
-                f"{where}: labels: {self._segments} segments up to it, one of {self._annotators} annotators; expected at most "
-                f"{MAX_SCORES} of both together in a file, where every video's have as many columns"
-            )
-        tags = len(self._tags) + len(set(video.tags) - self._tags.keys())
         self._longest_tag = max([self._longest_tag, *(len(tag.encode()) for tag in video.tags)])
-        if tags * self._longest_tag > MAX_TAG_BYTES:
-            raise InputError(
-                f"{where}: tags: {tags} names up to it, one of {self._longest_tag} bytes; expected at most "
-                f"{MAX_TAG_BYTES >> 20} MiB in a file, where each takes as much as the longest"
-            )
+        tags = len(self._tags) + len(set(video.tags) - self._tags.keys())
+        for name, rows, width, most, unit in (
+            ("labels: segments", self._segments, self._annotators, MAX_SCORES, "scores"),
+            ("tags: names", tags, self._longest_tag, MAX_TAG_BYTES, "bytes"),
+        ):
+            if rows * width > most:
+                up_to = f"{rows} up to it, one of {width} {unit}; expected at most {most} {unit} in a file, where all are as wide"
+                raise InputError(f"{self.path.name}: video {video.id!r}: {name}: {up_to}")
 
     def _write(self, path: Path) -> None:
         if not self.ids:
