@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -127,7 +128,7 @@ def choose_segments(
         if not 0 <= value < np.inf:
             raise InputError(f"{name} {value}: expected a number of seconds from 0 on")
     total = float(span[-1, 1] - span[0, 0])
-    if seconds >= total - 1e-9:
+    if seconds >= total:
         return [Segment(float(span[0, 0]), float(span[-1, 1]), float(np.mean(score)))]
     clip = float(np.sort(span[:, 1] - span[:, 0])[len(span) // 2])  # seconds of one
     count, least, apart = (
@@ -210,7 +211,7 @@ def fit_length(
     for least in (shortest, 0.0):
         for index, side in ends:
             excess = sum(segment.length for segment in fitted) - seconds
-            if abs(excess) < 1e-9:
+            if abs(excess) <= len(fitted) * math.ulp(end):  # what adding up rounds off
                 return fitted
             segment = fitted[index]
             low = fitted[index - 1].end if index else begin

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from highlight_lit.errors import InputError
@@ -54,6 +54,8 @@ def check(segments: list[Segment], seconds: float, end: float) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(videos(), st.floats(0.3, 70), st.floats(0.5, 6), st.floats(0, 4), st.lists(st.floats(0, 60), max_size=20))
+@example((np.zeros(2), np.array([[0.0, 1.0], [1.0, 2.0]])), 1.0, 1.0, 0.0, [1.0 + 1e-10])  # a shot just past its end
+@example((np.zeros(2), np.array([[0.0, 1.0], [1.0, 2.0]])), 2.0 - 1e-10, 1.0, 0.0, [])  # nearly the whole video
 def test_segments_last_as_long_as_asked_lie_in_the_video_and_do_not_overlap(video, seconds, shortest, gap, shots):
     score, span = video
     end = float(span[-1, 1])
