@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+pytest.importorskip("av")
 from highlight_lit.errors import InputError
 from highlight_lit.media.extractors import weights
 from highlight_lit.media.extractors.weights import fill, read_weights
