@@ -20,8 +20,8 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.data.stores.stream import StreamStore
 from highlight_lit.runs.ledger import records
-from highlight_lit.training.callbacks.checkpoints import read_checkpoint
 from highlight_lit.training.progress import Progress
+from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="NO GPU: nothing was tested on a CUDA device")
 STREAMS = ("visual", "audio")

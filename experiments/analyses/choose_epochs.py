@@ -22,8 +22,8 @@ from hydra import compose, initialize_config_dir
 from highlight_lit.config.identity import as_plain
 from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.training.callbacks.checkpoints import NAME, read_checkpoint
 from highlight_lit.training.train import train
+from highlight_lit.untrusted.checkpoint_file import NAME, read_checkpoint
 
 
 def main() -> int:

@@ -25,7 +25,7 @@ from highlight_lit.inference.hub import fetch, is_repository
 from highlight_lit.inference.model_folder import CONFIG, is_model_folder, read_model_folder
 from highlight_lit.runs.ledger import RECORD, read_record
 from highlight_lit.text import a_few, shown
-from highlight_lit.training.callbacks.checkpoints import NAME, read_checkpoint
+from highlight_lit.untrusted.checkpoint_file import NAME, read_checkpoint
 from highlight_lit.untrusted.networks import check_trusted, restore
 from highlight_lit.untrusted.plain_values import plain
 

@@ -84,7 +84,7 @@ def targets(
     from highlight_lit.inference.detector import load_detector
     from highlight_lit.methods.recurrence.recurrence_change import ranks, standard
     from highlight_lit.methods.videos import Videos, view
-    from highlight_lit.training.callbacks.checkpoints import NAME
+    from highlight_lit.untrusted.checkpoint_file import NAME
 
     modality = "av" if "audio" in plain["streams"] else "visual"
     options = {key: plain["data"][key] for key in ("rule", "training")}

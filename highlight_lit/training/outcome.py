@@ -13,9 +13,10 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.evaluation.judge import judge, write_judgement
 from highlight_lit.evaluation.scores import ClipScores, write_scores
-from highlight_lit.training.callbacks.checkpoints import LastCheckpoint, read_checkpoint
+from highlight_lit.training.callbacks.checkpoints import LastCheckpoint
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.trainer import best
+from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 
 
 def outcome_of(trainer: pl.Trainer, module: HighlightModule, last: LastCheckpoint) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from highlight_lit.runs import ledger
 from highlight_lit.runs.logging.loggers import check_loggers, conclude, opened, start_anew
 from highlight_lit.runs.names import told
 from highlight_lit.signals import Signals
-from highlight_lit.training.callbacks.checkpoints import LastCheckpoint, read_checkpoint, restoring, resumable
+from highlight_lit.training.callbacks.checkpoints import LastCheckpoint, restoring, resumable
 from highlight_lit.training.distributed import places
 from highlight_lit.training.distributed.ranks import Place, Ranks
 from highlight_lit.training.guided import check_teacher, first_stage, targets
@@ -33,6 +33,7 @@ from highlight_lit.training.module import HighlightModule, log_epoch
 from highlight_lit.training.objective import compiled
 from highlight_lit.training.outcome import evaluated, outcome_of
 from highlight_lit.training.trainer import make_callbacks, make_trainer
+from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 
 Plain = dict[str, Any]
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from highlight_lit.errors import InputError
-from highlight_lit.training.callbacks.checkpoints import read_checkpoint
+from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 from tests.processes import python
 
 Save = Callable[..., Path]

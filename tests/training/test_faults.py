@@ -17,7 +17,8 @@ import torch
 
 from highlight_lit.cli import main
 from highlight_lit.runs.ledger import records
-from highlight_lit.training.callbacks.checkpoints import AtomicCheckpointIO, read_checkpoint
+from highlight_lit.training.callbacks.checkpoints import AtomicCheckpointIO
+from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 from tests.processes import exit_status, forked
 
 PATIENCE = 300.0  # seconds after which a process counts as hung

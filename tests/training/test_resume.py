@@ -22,8 +22,8 @@ from highlight_lit.cli import main
 from highlight_lit.data.batches import Bags
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.runs.ledger import records
-from highlight_lit.training.callbacks.checkpoints import read_checkpoint
 from highlight_lit.training.module import HighlightModule
+from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 from tests.processes import exit_status, forked, takes_signals, until
 
 Train = Callable[..., int]

@@ -14,7 +14,7 @@ import pytest
 from highlight_lit.runs.jobs import conducted
 from highlight_lit.runs.ledger import records
 from highlight_lit.signals import Signals
-from highlight_lit.training.callbacks.checkpoints import read_checkpoint
+from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 from tests.processes import Command, running, takes_signals, until
 
 LAUNCHERS = ["basic", "joblib", "submitit_local"]

@@ -21,7 +21,7 @@ from highlight_lit.runs.logging import dashboard, privacy
 from highlight_lit.runs.logging.loggers import attempt
 from highlight_lit.runs.names import cell_name
 from highlight_lit.text import shown
-from highlight_lit.training.callbacks.checkpoints import NAME
+from highlight_lit.untrusted.checkpoint_file import NAME
 
 PROJECT = "highlight-lit"
 # W&B's words for them, the old ones too.

@@ -21,9 +21,7 @@ from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.files import atomic_write
 from highlight_lit.signals import Signals
 from highlight_lit.training.callbacks.state import check_state
-from highlight_lit.untrusted.torch_files import read_tensors
-
-NAME = "last.ckpt"
+from highlight_lit.untrusted.checkpoint_file import NAME, read_checkpoint
 
 
 class LastCheckpoint(Checkpoint):
@@ -138,18 +136,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
         """Read it whole, onto the CPU."""
         return read_checkpoint(Path(path))
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint as data: no pickled object is made from it, and it takes no more memory than it is large.
-
-    Raises:
-        InputError: The file is missing, damaged (each part is checked against its CRC-32), or holds more than data.
-    """
-    checkpoint = read_tensors(path, "a checkpoint")
-    if not isinstance(checkpoint, dict):
-        raise InputError(f"{path}: a {type(checkpoint).__name__}; expected a checkpoint of highlight-lit")
-    return checkpoint
 
 
 def resumable(folder: Path, module: pl.LightningModule, precision: str = "32-true") -> Path | None:

@@ -22,11 +22,12 @@ from highlight_lit.runs import ledger
 from highlight_lit.runs.before import done_before
 from highlight_lit.runs.names import cell_name
 from highlight_lit.signals import Signals
-from highlight_lit.training.callbacks.checkpoints import NAME, LastCheckpoint, read_checkpoint, resumable
+from highlight_lit.training.callbacks.checkpoints import LastCheckpoint, resumable
 from highlight_lit.training.stacked.stack import ELEMENTWISE, Member, numbers
 from highlight_lit.training.stacked.state import restore
 from highlight_lit.training.train import make_data, make_module
 from highlight_lit.training.trainer import make_callbacks, make_trainer
+from highlight_lit.untrusted.checkpoint_file import NAME, read_checkpoint
 
 Plain = dict[str, Any]
 # Arguments of the trainer that do not change what a step of training is.

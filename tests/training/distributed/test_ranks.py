@@ -19,8 +19,8 @@ from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.evaluation.scores import read_scores
 from highlight_lit.runs.ledger import records
-from highlight_lit.training.callbacks.checkpoints import read_checkpoint
 from highlight_lit.training.module import HighlightModule
+from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 
 Train = Callable[..., int]
 # Dropout draws other masks on another number of ranks.

@@ -26,7 +26,7 @@ from highlight_lit.models.losses import HingesL1
 from highlight_lit.models.pooling import SoftmaxGate
 from highlight_lit.runs.ledger import records
 from highlight_lit.signals import Signals
-from highlight_lit.training.callbacks.checkpoints import AtomicCheckpointIO, read_checkpoint
+from highlight_lit.training.callbacks.checkpoints import AtomicCheckpointIO
 from highlight_lit.training.module import make_optimizer
 from highlight_lit.training.objective import objective
 from highlight_lit.training.progress import Progress
@@ -34,6 +34,7 @@ from highlight_lit.training.stacked.cells import cell_of, why_alone
 from highlight_lit.training.stacked.stack import ELEMENTWISE, Member, Stack
 from highlight_lit.training.stacked.sweep import train_stacked
 from highlight_lit.training.train import train
+from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 
 # What the cells of a stack may differ in: seed, topic, coefficients, learning rate, videos, how audio is read.
 CELLS = [
