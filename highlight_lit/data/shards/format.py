@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from highlight_lit.data.video import SPLITS
@@ -25,6 +26,7 @@ VERSION = 2
 NAMES = {1: {"audio_mask": "heard"}, VERSION: {}}  # of datasets that were named otherwise, by version
 PACKED = ("visual", "audio", "audio_mask")
 ALGORITHM = "xxh3-64"
+checksum = xxhash.xxh3_64_intdigest  # as ALGORITHM says
 BLOCK_ROWS = 32  # rows that one sum covers; what is read to check a single row
 
 # Of each dataset: kinds of types, in numpy's letters; the shape of a row, None for any width; and what has a row each,

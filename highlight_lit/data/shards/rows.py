@@ -11,10 +11,9 @@ from typing import Any
 
 import h5py
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
-from highlight_lit.data.shards.format import ALGORITHM, BLOCK_ROWS, all_finite
+from highlight_lit.data.shards.format import ALGORITHM, BLOCK_ROWS, all_finite, checksum
 from highlight_lit.data.shards.hdf5 import HDF5, reading
 from highlight_lit.data.video import MEND_FEATURES
 from highlight_lit.errors import InputError
@@ -114,7 +113,7 @@ class PackedRows:
         data = rows.reshape(-1).view(np.uint8).data
         self._read(file, data, self._begin + first * self._row_bytes)
         for block, at in enumerate(range(0, len(data), size), low):
-            if xxhash.xxh3_64_intdigest(data[at : at + size]) != self._sums[block]:
+            if checksum(data[at : at + size]) != self._sums[block]:
                 damaged = f"rows {block * BLOCK_ROWS} to {min((block + 1) * BLOCK_ROWS, self._rows) - 1} are damaged"
                 raise self._fault(f"{self._name}: {damaged}: their checksum differs from the one stored with them")
         self._refuse_not_finite(rows, first)

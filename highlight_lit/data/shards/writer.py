@@ -11,10 +11,9 @@ from typing import IO, Any
 
 import h5py
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
-from highlight_lit.data.shards.format import ALGORITHM, BLOCK_ROWS, FORMAT, POINTS_INTO, VERSION
+from highlight_lit.data.shards.format import ALGORITHM, BLOCK_ROWS, FORMAT, POINTS_INTO, VERSION, checksum
 from highlight_lit.data.shards.sink import Sink
 from highlight_lit.data.video import SPLITS, Labels, Stream, Video
 from highlight_lit.errors import InputError
@@ -160,7 +159,7 @@ def write_packed(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.d
     for at in range(0, len(dataset), step):
         rows = np.frombuffer(source.read(step * row_bytes), dtype).reshape(-1, *shape[1:])
         dataset[at : at + len(rows)] = rows
-        sums += [xxhash.xxh3_64_intdigest(rows[row : row + BLOCK_ROWS].data) for row in range(0, len(rows), BLOCK_ROWS)]
+        sums += [checksum(rows[row : row + BLOCK_ROWS].data) for row in range(0, len(rows), BLOCK_ROWS)]
     made = file.create_dataset(f"{name}_sums", data=np.array(sums, "<u8"))
     made.attrs.update({"algorithm": ALGORITHM, "block_rows": BLOCK_ROWS})
 
