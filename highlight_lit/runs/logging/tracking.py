@@ -27,8 +27,8 @@ PROJECT = "highlight-lit"
 # W&B's words for them, the old ones too.
 _MODES = {"online": "online", "run": "online", "offline": "offline", "dryrun": "offline", "disabled": "disabled"}
 _DATA_DIR = os.environ.get("WANDB_DATA_DIR")  # the user's
-# How long W&B may hold up a run: when it begins, when it ends, and in tries to send.
 MAX_TAG, MAX_NAME = 64, 128  # characters that W&B takes; of more it refuses the run
+# How long W&B may hold up a run: when it begins, when it ends, and in tries to send.
 _PATIENCE_S = {"init_timeout": 30, "finish_timeout": 60}
 
 
