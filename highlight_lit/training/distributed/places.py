@@ -23,6 +23,8 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 
 from highlight_lit.errors import InputError
 
+# How many processes a node has: torchrun's, jsrun's, Open MPI's, MPICH's
+_LOCAL_SIZES = ("LOCAL_WORLD_SIZE", "JSM_NAMESPACE_LOCAL_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
 _CONTAINERS = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # set in each container of a PyTorchJob
 
 
@@ -77,10 +79,15 @@ def cluster(options: Mapping[str, Any]) -> ClusterEnvironment | None:
 
 
 def shape(place: ClusterEnvironment) -> dict[str, int]:
-    """`devices` and `num_nodes` of an environment."""
-    local = os.environ.get("LOCAL_WORLD_SIZE")
-    nodes = place.world_size() // int(local) if local else int(os.environ.get("SLURM_NNODES", 1))
-    return {"devices": place.world_size() // nodes, "num_nodes": nodes}
+    """`devices` and `num_nodes` of an environment, whose nodes have as many processes each."""
+    ranks = place.world_size()
+    if isinstance(place, KubeflowEnvironment):  # a container is a node, and has one process
+        local = 1
+    elif isinstance(place, SLURMEnvironment):
+        local = ranks // int(os.environ.get("SLURM_NNODES", 1))
+    else:
+        local = next((int(os.environ[name]) for name in _LOCAL_SIZES if name in os.environ), ranks)
+    return {"devices": local, "num_nodes": ranks // local}
 
 
 @contextmanager

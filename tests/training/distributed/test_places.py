@@ -9,8 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.plugins.environments.lightning import find_free_network_port
+from lightning_fabric.plugins.environments.lsf import LSFEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
+from highlight_lit.training.distributed import places
 from tests.processes import Command
 from tests.training.distributed.test_ranks import WORDS, assert_as_on_one, records
 
@@ -65,6 +70,30 @@ def test_srun_trains_one_run(quick_train: Train, tmp_path: Path, words: list[str
     assert [status for status, _ in ended] == [0, 0]
     assert [len(said) for _, said in ended] == [1, 0]
     assert_one_run(quick_train, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "variables"),
+    [
+        (TorchElasticEnvironment, {"WORLD_SIZE": "6", "LOCAL_WORLD_SIZE": "2", "SLURM_NNODES": "1"}),
+        (SLURMEnvironment, {"SLURM_NTASKS": "6", "SLURM_NNODES": "3", "LOCAL_WORLD_SIZE": "6"}),
+        (LSFEnvironment, {"JSM_NAMESPACE_SIZE": "6", "JSM_NAMESPACE_LOCAL_SIZE": "2", "SLURM_NNODES": "1"}),
+    ],
+)
+def test_processes_of_several_nodes_are_those_nodes_devices(
+    kind: type[ClusterEnvironment], variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in variables:
+        monkeypatch.setenv(name, variables[name])
+    assert places.shape(kind.__new__(kind)) == {"devices": 2, "num_nodes": 3}
+
+
+def test_each_container_of_a_pytorch_job_is_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "here", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    place = places.cluster({"devices": 1, "num_nodes": 4})
+    assert place is not None
+    assert places.shape(place) == {"devices": 1, "num_nodes": 4}
 
 
 def test_a_sweep_or_another_number_of_processes_under_srun_is_refused_in_a_line(
