@@ -7,18 +7,21 @@ with a checkpoint.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
+import math
 import os
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from highlight_lit.errors import Interrupted
-from highlight_lit.signals import Signals, deaf
+from highlight_lit.signals import STOPS, Signals, deaf
 
 GRACE_S = 30.0  # that jobs have to end once the sweep is to stop
 _PERIOD_S = 0.2  # between two looks
@@ -42,19 +45,24 @@ def conducted(folder: Path, signals: Signals) -> Iterator[None]:
     beacon.touch()
     over = threading.Event()
 
-    def watch() -> None:  # and listen: the main thread is deaf
-        while not over.wait(_PERIOD_S):
-            if signals.received is not None:
+    def listen() -> None:  # the main thread is deaf, and a handler of a library (Ray's) would end the process at once
+        until = math.inf
+        while not over.wait(_PERIOD_S) and time.monotonic() < until:
+            taken = signal.sigwait(pending) if (pending := signal.sigpending() & set(STOPS)) else None
+            if taken is not None and signals.received is not None:
+                break
+            signals.received = taken or signals.received
+            if signals.received is not None and beacon.exists():
                 beacon.unlink(missing_ok=True)
-                if not over.wait(GRACE_S):
-                    os.kill(os.getpid(), signals.received)
-                return
+                until = time.monotonic() + GRACE_S
+        if not over.is_set() and signals.received is not None:
+            _thread.interrupt_main(signal.Signals(signals.received))
 
-    listener = threading.Thread(target=watch, daemon=True)
-    listener.start()
+    listener = threading.Thread(target=listen, daemon=True)
     os.environ[_BEACON], signals.deferred = str(beacon.resolve()), True
     try:
         with deaf():
+            listener.start()
             yield
     finally:
         signals.deferred = False
