@@ -83,9 +83,15 @@ def test_a_forged_column_whose_checksums_hold_is_refused_by_name(
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, -np.nan])
-def test_what_is_not_finite_is_seen(dtype: type[np.floating[Any]], value: float) -> None:
+@pytest.mark.parametrize("change", [np.abs, lambda rows: -np.abs(rows), lambda rows: rows, lambda rows: rows > 0])
+def test_what_is_not_finite_is_seen_among_values_of_any_sign(
+    dtype: type[np.floating[Any]], value: float, change: Callable[[NDArray[Any]], NDArray[Any]]
+) -> None:
     rows = np.random.default_rng(0).normal(size=(3, 64)).astype(dtype)
     rows[0, :2] = np.finfo(dtype).max, np.finfo(dtype).min
+    rows = change(rows).astype(dtype)
     assert all_finite(rows)
-    rows[1, 5] = value
-    assert not all_finite(rows)
+    for at in ((0, 0), (1, 5), (2, 63)):
+        wrong = rows.copy()
+        wrong[at] = value
+        assert not all_finite(wrong)
