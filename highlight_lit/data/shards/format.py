@@ -52,8 +52,6 @@ COLUMNS: dict[str, tuple[str, tuple[int | None, ...], str]] = {
 POINTS_INTO = {
     "tag_index": "tag_name", "tag_offsets": "tag_index", "title_offsets": "title_bytes", "label_offsets": "label_span",
 }  # fmt: skip
-# Of a float, by its bytes: the types its bits are looked at as, the bits of infinity and the one of the sign.
-_BITS = {2: (np.uint16, np.int16, 0x7C00, 1 << 15), 4: (np.uint32, np.int32, 0x7F800000, 1 << 31)}
 _WORDS = {"u": "unsigned numbers", "iu": "whole numbers", "f": "numbers", "S": "bytes"}
 
 
@@ -95,20 +93,3 @@ def _are_text(values: NDArray[np.bytes_]) -> NDArray[np.bool_]:
     if values.size == 0 or values.view(np.uint8).max() < 0x80:
         return np.ones(len(values), np.bool_)
     return np.array([value.decode(errors="ignore").encode() == value for value in values.tolist()])
-
-
-def all_finite(values: NDArray[Any]) -> bool:
-    """Whether no value has all bits of its exponent set; `np.isfinite` takes ten times as long on float16.
-
-    The bits rise with a value's size: those of positive ones as signed numbers; as unsigned ones all, with the negative
-    above the positive. So one look is enough where none is negative, as after a ReLU.
-    """
-    if values.dtype.kind != "f" or values.size == 0:
-        return True
-    unsigned, signed, infinity, sign = _BITS[values.itemsize]
-    bits = values.reshape(-1).view(unsigned)
-    largest = bits.item(bits.argmax())  # `max` takes twice as long on the rows of a window
-    if largest < infinity:
-        return True
-    bits = bits.view(signed)
-    return bool(largest < sign + infinity and bits.item(bits.argmax()) < infinity)

@@ -14,14 +14,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.shards.format import ALGORITHM, BLOCK_ROWS, all_finite, checksum
+from highlight_lit.data.shards.format import ALGORITHM, BLOCK_ROWS, checksum
 from highlight_lit.data.shards.hdf5 import HDF5, reading
-from highlight_lit.data.video import MEND_FEATURES
+from highlight_lit.data.video import MEND_FEATURES, all_finite
 from highlight_lit.errors import InputError
 
 MAX_KEPT_BYTES = 1  # of a row, as of `audio_mask`: all rows are kept in memory, since a read costs more
-
-Window = tuple[int, int, int]  # its first row, the one after its last, and the row of the memory that its first goes to
 
 
 class PackedRows:
@@ -66,12 +64,12 @@ class PackedRows:
             raise self._fault(f"{self._name}: goes on beyond the end of the file: truncated or damaged")
         return begins
 
-    def fill(self, file: int, windows: Iterable[Window], memory: memoryview, room: int = 0) -> None:
+    def fill(self, file: int, windows: Iterable[tuple[int, int, int]], memory: memoryview, room: int = 0) -> None:
         """Read windows of rows, each to a place in memory.
 
         Args:
             file: A descriptor of the shard.
-            windows: What goes where.
+            windows: Of each the first row, the one after its last, and the row of the memory that its first goes to.
             memory: Bytes.
             room: Rows that each window has there: those beyond its own repeat its first.
 
@@ -117,9 +115,8 @@ class PackedRows:
         self._read(file, data, self._begin + begin * size)
         for block, at in enumerate(range(0, len(data), step), low):
             if checksum(data[at : at + step]) != self._sums[block]:
-                rows = f"rows {block * BLOCK_ROWS} to {min((block + 1) * BLOCK_ROWS, self._rows) - 1}"
-                differs = "are damaged: their checksum differs from the one stored with them"
-                raise self._fault(f"{self._name}: {rows} {differs}")
+                rows = f"rows {block * BLOCK_ROWS} to {min((block + 1) * BLOCK_ROWS, self._rows) - 1} are damaged"
+                raise self._fault(f"{self._name}: {rows}: their checksum differs from the one stored with them")
         self._refuse_not_finite(values.view(self.dtype), begin)
         self._valid[low:high] = b"\1" * (high - low)
         return data[(first - begin) * size : (end - begin) * size]
