@@ -39,6 +39,7 @@ class Corpus:
         duration: (N,) seconds.
         split: (N,) "", "train", "val" or "test".
         clips: (N,) number of clips T_n.
+        begin: (N,) the row of its shard that its first clip has.
         fingerprint: Hexadecimal digest of what the shards, and labels beside them, hold now, and of the benchmark they are judged by: two corpora
             with the same one have the same contents.
         audio_way: Changes a video's audio rows as they are read; None: they are read as they are.
@@ -78,6 +79,7 @@ class Corpus:
         self.ids, self.duration, split = (np.concatenate(parts) for parts in columns.values())
         self.split = np.array(SPLITS)[split]
         self.clips = np.concatenate([np.diff(shard.offsets) for shard in self.shards])
+        self.begin = np.concatenate([shard.offsets[:-1] for shard in self.shards])
         if self.streams and len(none := np.flatnonzero(self.clips == 0)):
             raise InputError(
                 f"{self.root}: video {self.ids[none[0]].decode()!r}: span: zero clips; expected at least one"

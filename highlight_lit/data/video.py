@@ -12,8 +12,13 @@ from numpy.typing import NDArray
 SPLITS = ("", "train", "val", "test")
 STREAMS = ("visual", "audio")
 MAX_CLIPS = 1 << 21  # of a video: each frame of 19 hours
-BLOCK_VALUES = 1 << 20  # of features that are checked at once
 MEND_FEATURES = "expected finite numbers: make its features again, or leave the video out"
+# Of a type of floats, by numpy's letter: the types its bits are looked at as, and the bits of infinity and of the sign.
+_BITS = {
+    "e": (np.uint16, np.int16, 0x1F << 10, 1 << 15),
+    "f": (np.uint32, np.int32, 0xFF << 23, 1 << 31),
+    "d": (np.uint64, np.int64, 0x7FF << 52, 1 << 63),
+}
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,8 @@ class Video:
                 continue
             if rows.ndim != 2 or rows.shape != (len(self.span), stream.width):
                 return f"{name}: shape {rows.shape}, expected ({len(self.span)}, {stream.width})"
-            if len(bad := np.flatnonzero(~_finite(rows))):
+            if not all_finite(rows):
+                bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
                 more = f" and {len(bad) - 1} more" * (len(bad) > 1)
                 return f"{name}: NaN or infinite in clip {bad[0]}{more}; {MEND_FEATURES}"
             if (fault := stream.overflow(rows)) is not None:
@@ -116,11 +122,22 @@ class Video:
         return None if self.labels is None else self.labels.fault()
 
 
-def _finite(rows: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
-    """(T,) which rows are finite; a part of them in memory at a time."""
-    step = max(1, BLOCK_VALUES // max(1, rows.shape[1]))
-    parts = [np.isfinite(rows[at : at + step]).all(axis=1) for at in range(0, len(rows), step)]
-    return np.concatenate(parts) if parts else np.empty(0, np.bool_)
+def all_finite(values: NDArray[Any]) -> bool:
+    """Whether no value is NaN or infinite; on float16 in a tenth of the time that `np.isfinite` takes.
+
+    What is not finite has all bits of its exponent set. The bits rise with a value's size: those of positive ones as
+    signed numbers; as unsigned ones all, with the negative above the positive. So one look is enough where none is
+    negative, as after a ReLU.
+    """
+    if values.size == 0 or values.dtype.char not in _BITS or not values.dtype.isnative:
+        return bool(np.isfinite(values).all())
+    unsigned, signed, infinity, sign = _BITS[values.dtype.char]
+    bits = values.view(unsigned)
+    largest = bits.item(bits.argmax())  # `max` takes twice as long on the rows of a window
+    if largest < infinity:
+        return True
+    bits = values.view(signed)
+    return bool(largest < sign + infinity and bits.item(bits.argmax()) < infinity)
 
 
 def _span_fault(span: NDArray[np.float64]) -> str | None:

@@ -115,8 +115,7 @@ class Shard:
         packed = self.packed[name]
         values = np.empty((stop - start, *packed.shape), packed.dtype)
         with self.opened() as file:
-            memory = values.reshape(-1).view(np.uint8).data
-            packed.fill(file, np.array([start]), np.array([stop]), memory, np.array([0]))
+            packed.fill(file, [(start, stop, 0)], values.reshape(-1).view(np.uint8).data)
         return values
 
     def title(self, row: int) -> str:

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.shards.format import ALGORITHM, BLOCK_ROWS, all_finite, checksum
+from highlight_lit.data.shards.format import ALGORITHM, BLOCK_ROWS, checksum
 from highlight_lit.data.shards.hdf5 import HDF5, reading
-from highlight_lit.data.video import MEND_FEATURES
+from highlight_lit.data.video import MEND_FEATURES, all_finite
 from highlight_lit.errors import InputError
 
-MAX_CHECK_BYTES = 1 << 20  # read and then checked at once: what stays in the cache of a core
 MAX_KEPT_BYTES = 1  # of a row, as of `audio_mask`: all rows are kept in memory, since a read costs more
 
 
@@ -64,66 +64,67 @@ class PackedRows:
             raise self._fault(f"{self._name}: goes on beyond the end of the file: truncated or damaged")
         return begins
 
-    def fill(
-        self, file: int, start: NDArray[np.int64], stop: NDArray[np.int64], memory: memoryview, to: NDArray[np.int64]
-    ) -> None:
+    def fill(self, file: int, windows: Iterable[tuple[int, int, int]], memory: memoryview, room: int = 0) -> None:
         """Read windows of rows, each to a place in memory.
 
         Args:
             file: A descriptor of the shard.
-            start, stop: (W,) of each window's rows.
+            windows: Of each the first row, the one after its last, and the row of the memory that its first goes to.
             memory: Bytes.
-            to: (W,) the row of the memory, as wide as these are, that a window's first one goes to.
+            room: Rows that each window has there: those beyond its own repeat its first.
 
         Raises:
             InputError: The rows are damaged, or not finite, or the file ends too soon or cannot be read.
         """
         size = self._row_bytes
-        for first, end, at in zip(start.tolist(), stop.tolist(), to.tolist(), strict=True):
-            into = memory[at * size : (at + end - first) * size]
-            if self.extent is None:
-                into[:] = self._through_library(first, end)
-            elif size <= MAX_KEPT_BYTES:
-                self._kept = self._kept or self._checked(file, 0, len(self._valid))
+        if self._kept is None and self.extent is not None and size <= MAX_KEPT_BYTES:
+            self._kept = self._checked(file, 0, self._rows)
+        for first, end, to in windows:
+            stop = (to + end - first) * size
+            into = memory[to * size : stop]
+            if self._kept is not None:
                 into[:] = self._kept[first * size : end * size]
-            else:
-                self._check(file, first // BLOCK_ROWS, -(-end // BLOCK_ROWS))
+            elif self.extent is None:
+                into[:] = self._through_library(first, end)
+            elif self._valid.find(0, first // BLOCK_ROWS, -(-end // BLOCK_ROWS)) < 0:
                 self._read(file, into, self._begin + first * size)
+            else:
+                into[:] = self._checked(file, first, end)
+            if (missing := room - (end - first)) > 0:
+                memory[stop : stop + missing * size] = bytes(into[:size]) * missing
 
-    def _through_library(self, start: int, stop: int) -> memoryview:
+    def _through_library(self, first: int, end: int) -> memoryview:
         with reading(self._file.path):
-            values = np.ascontiguousarray(self._file[self._name][start:stop])
-        self._refuse_not_finite(values, start)
+            values = np.ascontiguousarray(self._file[self._name][first:end])
+        self._refuse_not_finite(values, first)
         return values.reshape(-1).view(np.uint8).data
 
-    def _check(self, file: int, first: int, end: int) -> None:
-        """Check the blocks from `first` to `end` that were not yet."""
-        step = max(1, MAX_CHECK_BYTES // (BLOCK_ROWS * self._row_bytes))
-        while (low := self._valid.find(0, first, end)) >= 0:
-            self._checked(file, low, min(low + step, end))
+    def _checked(self, file: int, first: int, end: int) -> memoryview:
+        """Rows out of the blocks they are in, which are checked: their sums, and for values that are not finite.
 
-    def _checked(self, file: int, low: int, high: int) -> memoryview:
-        """The bytes of blocks `low` to `high`, checked by their sums and for values that are not finite."""
+        What is read, checked and then copied stays in the cache of a core, as long as it is a window.
+        """
         if self._sums is None:
             sums = np.empty(len(self._valid), "<u8")
             self._read(file, sums.view(np.uint8).data, self._begin_sums)
             self._sums = sums.astype("=u8").data  # a memoryview: its items are numbers of Python, and take 8 bytes each
-        first, size = low * BLOCK_ROWS, BLOCK_ROWS * self._row_bytes
-        rows = np.empty((min(high * BLOCK_ROWS, self._rows) - first, *self.shape), self.dtype)
-        data = rows.reshape(-1).view(np.uint8).data
-        self._read(file, data, self._begin + first * self._row_bytes)
-        for block, at in enumerate(range(0, len(data), size), low):
-            if checksum(data[at : at + size]) != self._sums[block]:
-                damaged = f"rows {block * BLOCK_ROWS} to {min((block + 1) * BLOCK_ROWS, self._rows) - 1} are damaged"
-                raise self._fault(f"{self._name}: {damaged}: their checksum differs from the one stored with them")
-        self._refuse_not_finite(rows, first)
+        size, low, high = self._row_bytes, first // BLOCK_ROWS, -(-end // BLOCK_ROWS)
+        begin, stop, step = low * BLOCK_ROWS, min(high * BLOCK_ROWS, self._rows), BLOCK_ROWS * size
+        values = np.empty((stop - begin) * size, np.uint8)
+        data = values.data
+        self._read(file, data, self._begin + begin * size)
+        for block, at in enumerate(range(0, len(data), step), low):
+            if checksum(data[at : at + step]) != self._sums[block]:
+                rows = f"rows {block * BLOCK_ROWS} to {min((block + 1) * BLOCK_ROWS, self._rows) - 1} are damaged"
+                raise self._fault(f"{self._name}: {rows}: their checksum differs from the one stored with them")
+        self._refuse_not_finite(values.view(self.dtype), begin)
         self._valid[low:high] = b"\1" * (high - low)
-        return data
+        return data[(first - begin) * size : (end - begin) * size]
 
-    def _refuse_not_finite(self, rows: NDArray[Any], first: int) -> None:
-        if all_finite(rows):
+    def _refuse_not_finite(self, values: NDArray[Any], first: int) -> None:
+        if all_finite(values):
             return
-        row = first + int(np.argmin(np.isfinite(rows).all(axis=1)))
+        row = first + int(np.argmin(np.isfinite(values))) // math.prod(self.shape)
         video = int(np.searchsorted(self._offsets, row, side="right")) - 1
         with reading(self._file.path):
             name = self._file["id"][video].decode()
@@ -132,12 +133,14 @@ class PackedRows:
 
     def _read(self, file: int, into: memoryview, offset: int) -> None:
         """Fill a buffer from a byte of the file on."""
-        while len(into):
+        while True:
             try:
                 got = os.preadv(file, [into], offset)
             except (OSError, OverflowError, ValueError) as error:
                 raise self._fault(f"cannot be read at byte {offset} ({error})") from error
             self.reads += 1
+            if got == len(into):
+                return
             if got == 0:
                 raise self._fault(f"ends before byte {offset + len(into)}: truncated or damaged")
             into, offset = into[got:], offset + got

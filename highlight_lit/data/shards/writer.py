@@ -139,13 +139,12 @@ class ShardWriter:
         pointing = {"offsets": "span", **{name: of for name, of in POINTS_INTO.items() if name.endswith("offsets")}}
         offsets = {name: np.cumsum([0, *map(len, self._parts[of])]) for name, of in pointing.items()}
         # Columns of NaN stand for annotators that other videos have; `Shard.labels` drops them.
-        annotators = self._annotators
         self._parts["label_score"] = [
-            np.pad(score, ((0, 0), (0, annotators - score.shape[1])), constant_values=np.nan)
+            np.pad(score, ((0, 0), (0, self._annotators - score.shape[1])), constant_values=np.nan)
             for score in self._parts["label_score"]
         ]
         columns = {name: np.concatenate(parts) for name, parts in self._parts.items()}
-        if not annotators:
+        if not self._annotators:
             del columns["label_span"], columns["label_score"]
         return columns | offsets
 

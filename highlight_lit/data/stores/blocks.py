@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -22,11 +23,12 @@ class Block:
     """
 
     def __init__(self, shapes: Shapes, pinned: bool = False) -> None:
-        self._tensors = {
-            name: torch.empty(shape, dtype=getattr(torch, dtype), pin_memory=pinned)
+        self.arrays: dict[str, NDArray[Any]] = {
+            name: torch.empty(shape, dtype=getattr(torch, dtype), pin_memory=True).numpy()
+            if pinned
+            else np.empty(shape, dtype)  # numpy asks for huge pages, which are quicker to read into
             for name, (shape, dtype) in shapes.items()
         }
-        self.arrays: dict[str, NDArray[Any]] = {name: part.numpy() for name, part in self._tensors.items()}
         self.copied: torch.cuda.Event | None = None  # when a GPU has what was lent last
         self._holders: list[weakref.ref[Any]] = []
 

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,12 +35,12 @@ class Reading:
 
     Args:
         corpus: Where from.
-        videos: (W,) the video of each window.
+        videos: (W,) the video of each window, those of a shard side by side.
         start: (W,) its first clip.
         clips: (W,) how many it has.
         to: (W,) the row of `out` that its first clip goes to.
         out: (R, D) of each stream to read, and with `audio` (R,) of `audio_mask`.
-        room: Where given, the rows of `out` that each window has: those beyond its clips repeat its first.
+        room: The rows of `out` that each window has at least: those beyond its clips repeat its first.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Reading:
         clips: NDArray[np.int64],
         to: NDArray[np.int64],
         out: Mapping[str, NDArray[Any]],
-        room: int | None = None,
+        room: int = 0,
     ) -> None:
         self._corpus = corpus
         self._windows = videos, start, clips, to
@@ -70,30 +71,19 @@ class Reading:
 
     def _read(self) -> None:
         videos, start, clips, to = self._windows
-        shard, row = self._corpus.shards_of(videos)
-        order = np.argsort(shard, kind="stable")
+        shard = self._corpus.shards_of(videos)[0]
+        first = self._corpus.begin[videos] + start
+        windows = list(zip(first.tolist(), (first + clips).tolist(), to.tolist(), strict=True))
         memory = {name: rows.reshape(-1).view(np.uint8).data for name, rows in self._out.items()}
-        for group in np.split(order, np.flatnonzero(np.diff(shard[order])) + 1):
-            if not len(group):
-                continue
-            one = self._corpus.shards[int(shard[group[0]])]
-            self._shard = one
+        edges = np.unique([0, *np.flatnonzero(np.diff(shard)) + 1, len(shard)]).tolist()
+        for low, high in pairwise(edges):
+            self._shard = one = self._corpus.shards[shard[low]]
             with one.opened() as file:
-                for some in np.split(group, range(WINDOWS, len(group), WINDOWS)):
+                for at in range(low, high, WINDOWS):
                     if self.ending.is_set():
                         return
-                    first = one.offsets[row[some]] + start[some]
                     for name, of in memory.items():
-                        one.packed[name].fill(file, first, first + clips[some], of, to[some])
-        if self._room is not None:
-            self._repeat_first(to, clips, self._room - clips)
-
-    def _repeat_first(self, to: NDArray[np.int64], clips: NDArray[np.int64], missing: NDArray[np.int64]) -> None:
-        which = np.repeat(np.arange(len(to)), missing)
-        place = np.arange(len(which)) - np.repeat(np.cumsum(missing) - missing, missing)
-        for rows in self._out.values():
-            of = rows.reshape(-1, *rows.shape[2:])
-            of[to[which] + clips[which] + place] = of[to[which]]
+                        one.packed[name].fill(file, windows[at : min(at + WINDOWS, high)], of, self._room)
 
     def _reads(self) -> tuple[Shard | None, int]:
         rows = self._shard.packed.values() if self._shard else ()
@@ -143,10 +133,10 @@ class Readers:
         clips: NDArray[np.int64],
         to: NDArray[np.int64],
         out: Mapping[str, NDArray[Any]],
-        room: int | None = None,
+        room: int = 0,
     ) -> list[Reading]:
         """Have windows read, as `Reading` says, spread over the threads."""
-        parts = np.array_split(np.argsort(corpus.shards_of(videos)[0], kind="stable"), self.count)
+        parts = np.array_split(np.argsort(videos), self.count)
         readings = [Reading(corpus, videos[part], start[part], clips[part], to[part], out, room) for part in parts]
         for reading in readings:
             reading.ending = self._ending

@@ -1,0 +1,29 @@
+"""What makes a video one that a corpus takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from highlight_lit.data.video import all_finite
+
+
+@pytest.mark.parametrize("dtype", ["<f2", "<f4", "<f8", ">f2", ">f4"])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, -np.nan])
+@pytest.mark.parametrize("change", [np.abs, lambda rows: -np.abs(rows), lambda rows: rows, lambda rows: rows > 0])
+def test_what_is_not_finite_is_seen_among_values_of_any_sign(
+    dtype: str, value: float, change: Callable[[NDArray[Any]], NDArray[Any]]
+) -> None:
+    rows = np.random.default_rng(0).normal(size=(3, 64)).astype(dtype)
+    rows[0, :2] = np.finfo(dtype).max, np.finfo(dtype).min
+    rows = change(rows).astype(dtype)
+    assert all_finite(rows)
+    for at in ((0, 0), (1, 5), (2, 63)):
+        wrong = rows.copy()
+        wrong[at] = value
+        assert not all_finite(wrong)
+        assert not all_finite(wrong[:, ::-1])
