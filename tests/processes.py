@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -92,13 +93,39 @@ def python(*words: object) -> list[str]:
     return [*_preloaded(), *map(str, words)]
 
 
+@cache
+def executables() -> Path:
+    """A folder for PATH: `python` and `highlight-lit` as what a test runs finds them, begun as by `python()`."""
+    folder = Path(tempfile.mkdtemp(prefix="bin-"))
+    for name, words in (("python", ()), ("highlight-lit", ("-P", "-m", "highlight_lit"))):
+        (folder / name).write_text(f'#!/bin/sh\nexec {shlex.join(python(*words))} "$@"\n')
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def begun(*words: object, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    """`highlight-lit`, where neither its start nor what it leaves matters."""
+    return subprocess.Popen(
+        python("-P", "-m", "highlight_lit", *words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
+    )  # fmt: skip
+
+
+def end_of(process: subprocess.Popen[str], timeout: float = 300) -> tuple[int, list[str]]:
+    """Its exit status as shells give it, and the lines it printed."""
+    with process:
+        try:
+            said = process.communicate(timeout=timeout)[0]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    code = process.returncode
+    return code if code >= 0 else 128 - code, said.splitlines()
+
+
 def ended(*words: object, environment: dict[str, str] | None = None) -> tuple[int, list[str]]:
     """Exit status of `highlight-lit`, and the lines it printed, where neither its start nor what it leaves matters."""
-    done = subprocess.run(
-        python("-P", "-m", "highlight_lit", *words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        timeout=300, env={**os.environ, **(environment or {})},
-    )  # fmt: skip
-    return done.returncode, done.stdout.splitlines()
+    return end_of(begun(*words, environment=environment))
 
 
 class Command:
@@ -125,12 +152,10 @@ class Command:
     def ends(self, timeout: float = 300) -> tuple[int, list[str]]:
         """Its exit status as shells give it, and the lines it printed."""
         try:
-            said = self.process.communicate(timeout=timeout)[0]
+            return end_of(self.process, timeout)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
-        code = self.process.returncode
-        return code if code >= 0 else 128 - code, said.splitlines()
 
     def left(self, within: float = 5.0) -> list[int]:
         """The processes that are left so many seconds later."""
