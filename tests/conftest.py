@@ -46,6 +46,15 @@ def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def short_run(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that is done, of the small corpus' first topic; to be read alone."""
+    out = tmp_path_factory.mktemp("short") / "runs"
+    words = ["topic=topic01", "data.pairs=4", "tau=8", "model.d=8", "trainer.max_epochs=2", "logger=none"]
+    assert train([f"data.root={small_corpus}", f"out={out}", "evaluate.draws=10", *words]) == 0
+    return next(out.glob("*/last.ckpt")).parent
+
+
 @pytest.fixture
 def make_video() -> Callable[..., Video]:
     """Make a sound video; any of its fields can be given."""

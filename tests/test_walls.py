@@ -17,7 +17,7 @@ ONLY = {
     "gradio": ("app/page.py",),
     "h5py": ("data/shards/", "data/importers/"),
     "xxhash": ("data/shards/",),
-    "pytorch_lightning": ("data/datamodule.py", "training/", "runs/logging/", "inference/"),
+    "pytorch_lightning": ("data/datamodule.py", "training/", "runs/logging/"),
     "av": ("media/",),
     "huggingface_hub": ("inference/hub.py",),
     "safetensors": ("inference/model_folder.py", "untrusted/safetensors_files.py"),
