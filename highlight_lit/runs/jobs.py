@@ -8,6 +8,7 @@ with a checkpoint.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from highlight_lit.__main__ import COLLECT_AFTER
 from highlight_lit.errors import Interrupted
 from highlight_lit.signals import Signals, deaf
 
@@ -96,6 +98,7 @@ def job() -> Iterator[None]:
     if not conducted_elsewhere():
         yield
         return
+    gc.set_threshold(COLLECT_AFTER)  # as the command itself, before PyTorch is imported
     beacon = Path(os.environ[_BEACON])
     over = threading.Event()
 
