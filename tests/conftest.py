@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.data.video import Labels, Video
+from highlight_lit.training import guided
 from highlight_lit.training.entry import main as train
 from tests.processes import need_launcher
 
@@ -92,6 +93,13 @@ def quick_train(small_corpus: Path, tmp_path: Path) -> Callable[..., int]:
         return train([*(["-m"] if multirun else []), *words, *overrides])
 
     return run
+
+
+@pytest.fixture
+def quick_first_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guided training's first stage in small, of which a run says the number of networks alone."""
+    whole, small = guided.composed, ["trainer.max_epochs=1", "model.d=8", "tau=8", "data.pairs=4"]
+    monkeypatch.setattr(guided, "composed", lambda name, words: whole(name, [*words, *small]))
 
 
 @pytest.fixture
