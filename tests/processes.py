@@ -20,6 +20,8 @@ import pytest
 from tests import preloaded
 
 FAILED = 99  # exit status of work that raised
+SERVER = "HIGHLIGHT_LIT_TEST_PYTHON"  # where the Python of all processes of a test run listens
+_servers: list[subprocess.Popen[bytes]] = []
 LAUNCHERS = {"joblib": "joblib", "submitit_local": "submitit"}  # of extras
 
 
@@ -74,17 +76,20 @@ def exit_status(process: int) -> int:
     return code if code >= 0 else 128 - code
 
 
+def serve() -> Path:
+    """Start a Python that imports PyTorch and Lightning; it listens there, and ends with this process, which holds its input."""
+    path = Path(tempfile.mkdtemp(prefix="python-")) / "socket"
+    command = [sys.executable, preloaded.__file__, "serve", path]
+    _servers.append(subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}))
+    return path
+
+
 @cache
 def _preloaded() -> tuple[str, ...]:
-    """A Python that has imported PyTorch and Lightning; its server ends with this process, which holds its input."""
-    socket = Path(tempfile.mkdtemp(prefix="python-")) / "socket"
-    server = subprocess.Popen(
-        [sys.executable, preloaded.__file__, "serve", socket],
-        stdin=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    until(lambda: socket.exists() or server.poll() is not None)
-    assert server.poll() is None
+    """What asks such a Python for a process; all processes of a test run share one."""
+    socket = Path(os.environ.get(SERVER) or serve())
+    until(lambda: socket.exists() or any(server.poll() is not None for server in _servers))
+    assert socket.exists()
     return sys.executable, "-S", "-E", preloaded.__file__, "run", str(socket)
 
 
