@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,9 @@ from hypothesis import HealthCheck, settings
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.data.video import Labels, Video
+from highlight_lit.training import guided
 from highlight_lit.training.entry import main as train
-from tests.processes import need_launcher
+from tests.processes import SERVER, need_launcher, serve
 
 # How long an example takes says how busy the machine is, and nothing about the product.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -28,6 +30,12 @@ for _number in (signal.SIGHUP, signal.SIGINT):
     if signal.getsignal(_number) == signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before the processes that run the tests are started, start the Python that they share."""
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        os.environ[SERVER] = str(serve())
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +52,15 @@ def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("corpus") / "small"
     synthesize(root, Plan(topics=2, videos=20, rank=2, Dv=12, Da=8))
     return root
+
+
+@pytest.fixture(scope="session")
+def short_run(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that is done, of the small corpus' first topic; to be read alone."""
+    out = tmp_path_factory.mktemp("short") / "runs"
+    words = ["topic=topic01", "data.pairs=4", "tau=8", "model.d=8", "trainer.max_epochs=2", "logger=none"]
+    assert train([f"data.root={small_corpus}", f"out={out}", "evaluate.draws=10", *words]) == 0
+    return next(out.glob("*/last.ckpt")).parent
 
 
 @pytest.fixture
@@ -83,6 +100,13 @@ def quick_train(small_corpus: Path, tmp_path: Path) -> Callable[..., int]:
         return train([*(["-m"] if multirun else []), *words, *overrides])
 
     return run
+
+
+@pytest.fixture
+def quick_first_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guided training's first stage in small, of which a run says the number of networks alone."""
+    whole, small = guided.composed, ["trainer.max_epochs=1", "model.d=8", "tau=8", "data.pairs=4"]
+    monkeypatch.setattr(guided, "composed", lambda name, words: whole(name, [*words, *small]))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ For tests that neither the start of a process nor the processes that are left of
 """
 
 import gc
+import itertools
 import json
 import os
 import select
@@ -88,8 +89,9 @@ def become(words: list[str]) -> None:
     """Do what `python WORDS` does."""
     import runpy
 
-    safe = words[0] == "-P"
-    how, what, *rest = words[safe:]
+    options = list(itertools.takewhile(lambda word: word in ("-P", "-u"), words))
+    safe = "-P" in options
+    how, what, *rest = words[len(options) :]
     sys.path[0:1] = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     sys.argv[:] = [how, *rest]
     if not safe:

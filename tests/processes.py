@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ import pytest
 from tests import preloaded
 
 FAILED = 99  # exit status of work that raised
+SERVER = "HIGHLIGHT_LIT_TEST_PYTHON"  # where the Python of all processes of a test run listens
+_servers: list[subprocess.Popen[bytes]] = []
 LAUNCHERS = {"joblib": "joblib", "submitit_local": "submitit"}  # of extras
 
 
@@ -73,17 +76,20 @@ def exit_status(process: int) -> int:
     return code if code >= 0 else 128 - code
 
 
+def serve() -> Path:
+    """Start a Python that imports PyTorch and Lightning; it listens there, and ends with this process, which holds its input."""
+    path = Path(tempfile.mkdtemp(prefix="python-")) / "socket"
+    command = [sys.executable, preloaded.__file__, "serve", path]
+    _servers.append(subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}))
+    return path
+
+
 @cache
 def _preloaded() -> tuple[str, ...]:
-    """A Python that has imported PyTorch and Lightning; its server ends with this process, which holds its input."""
-    socket = Path(tempfile.mkdtemp(prefix="python-")) / "socket"
-    server = subprocess.Popen(
-        [sys.executable, preloaded.__file__, "serve", socket],
-        stdin=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    until(lambda: socket.exists() or server.poll() is not None)
-    assert server.poll() is None
+    """What asks such a Python for a process; all processes of a test run share one."""
+    socket = Path(os.environ.get(SERVER) or serve())
+    until(lambda: socket.exists() or any(server.poll() is not None for server in _servers))
+    assert socket.exists()
     return sys.executable, "-S", "-E", preloaded.__file__, "run", str(socket)
 
 
@@ -92,13 +98,39 @@ def python(*words: object) -> list[str]:
     return [*_preloaded(), *map(str, words)]
 
 
+@cache
+def executables() -> Path:
+    """A folder for PATH: `python` and `highlight-lit` as what a test runs finds them, begun as by `python()`."""
+    folder = Path(tempfile.mkdtemp(prefix="bin-"))
+    for name, words in (("python", ()), ("highlight-lit", ("-P", "-m", "highlight_lit"))):
+        (folder / name).write_text(f'#!/bin/sh\nexec {shlex.join(python(*words))} "$@"\n')
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def begun(*words: object, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    """`highlight-lit`, where neither its start nor what it leaves matters."""
+    return subprocess.Popen(
+        python("-P", "-m", "highlight_lit", *words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
+    )  # fmt: skip
+
+
+def end_of(process: subprocess.Popen[str], timeout: float = 300) -> tuple[int, list[str]]:
+    """Its exit status as shells give it, and the lines it printed."""
+    with process:
+        try:
+            said = process.communicate(timeout=timeout)[0]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    code = process.returncode
+    return code if code >= 0 else 128 - code, said.splitlines()
+
+
 def ended(*words: object, environment: dict[str, str] | None = None) -> tuple[int, list[str]]:
     """Exit status of `highlight-lit`, and the lines it printed, where neither its start nor what it leaves matters."""
-    done = subprocess.run(
-        python("-P", "-m", "highlight_lit", *words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        timeout=300, env={**os.environ, **(environment or {})},
-    )  # fmt: skip
-    return done.returncode, done.stdout.splitlines()
+    return end_of(begun(*words, environment=environment))
 
 
 class Command:
@@ -125,12 +157,10 @@ class Command:
     def ends(self, timeout: float = 300) -> tuple[int, list[str]]:
         """Its exit status as shells give it, and the lines it printed."""
         try:
-            said = self.process.communicate(timeout=timeout)[0]
+            return end_of(self.process, timeout)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
-        code = self.process.returncode
-        return code if code >= 0 else 128 - code, said.splitlines()
 
     def left(self, within: float = 5.0) -> list[int]:
         """The processes that are left so many seconds later."""

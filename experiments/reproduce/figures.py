@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from highlight_lit.files import atomic_write
 
-from ..analyses import gradients
-
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.colors import LogNorm
@@ -154,6 +152,8 @@ def planted_rank(path: Path, fits: Sequence[dict[str, float]], planted: int) -> 
 
 def gradient_surfaces(path: Path) -> None:
     """Noisy-or and product of odds over the unit square, and what reaches a clip of a long bag (figure 2)."""
+    from ..analyses import gradients  # which needs PyTorch, as no other figure does
+
     p = (np.arange(200) + 0.5) / 200
     p_1, p_2 = np.meshgrid(p, p)
     with plt.rc_context(STYLE):

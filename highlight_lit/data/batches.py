@@ -1,10 +1,10 @@
-"""A batch of bags, and the loader that hands the batches of an epoch out."""
+"""A batch of bags, and the loaders that hand out the batches of an epoch and whole videos."""
 
 from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 from highlight_lit.data.sampling import Draw, EpochPlan, own_pairs
 
 if TYPE_CHECKING:
+    from highlight_lit.data.corpus import Corpus
     from highlight_lit.data.stores import Store
 
 
@@ -150,3 +151,27 @@ class BagLoader:
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Go on from there: the next iteration leaves out what was handed out, if it is of that epoch."""
         self._resume = self._position = (int(state_dict["epoch"]), int(state_dict["batch"]))
+
+
+class VideoLoader:
+    """Whole videos, one at a time: their index in the corpus, and a bag of all their clips."""
+
+    def __init__(self, corpus: Corpus, videos: NDArray[np.intp], streams: Sequence[str]) -> None:
+        self.corpus, self.videos, self.streams = corpus, videos, streams
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __iter__(self) -> Iterator[tuple[int, Bags]]:
+        return ((int(video), whole_video(self.corpus, int(video), self.streams)) for video in self.videos)
+
+
+def whole_video(corpus: Corpus, video: int, streams: Sequence[str]) -> Bags:
+    """A bag of all clips of a video, labelled 0.
+
+    Raises:
+        InputError: Its shard is damaged, or a value is NaN or infinite.
+    """
+    names = [*streams, *(["audio_mask"] if "audio" in streams else [])]
+    rows = {name: torch.from_numpy(corpus.rows(video, name))[None] for name in names}
+    return make_bags(rows, torch.from_numpy(corpus.clips[[video]]), positive=0)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from highlight_lit.data.batches import BagLoader, Bags, Targets, make_bags
+from highlight_lit.data.batches import BagLoader, Bags, Targets, VideoLoader
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.sampling import EpochPlan
 from highlight_lit.data.statistics import statistics
@@ -220,27 +220,3 @@ class FirstEpoch:
 
     def __iter__(self) -> Iterator[Bags]:
         return iter(self.store.batches(self.plan.draws(0), self.plan.tau))
-
-
-class VideoLoader:
-    """Whole videos, one at a time: their index in the corpus, and a bag of all their clips."""
-
-    def __init__(self, corpus: Corpus, videos: NDArray[np.intp], streams: Sequence[str]) -> None:
-        self.corpus, self.videos, self.streams = corpus, videos, streams
-
-    def __len__(self) -> int:
-        return len(self.videos)
-
-    def __iter__(self) -> Iterator[tuple[int, Bags]]:
-        return ((int(video), whole_video(self.corpus, int(video), self.streams)) for video in self.videos)
-
-
-def whole_video(corpus: Corpus, video: int, streams: Sequence[str]) -> Bags:
-    """A bag of all clips of a video, labelled 0.
-
-    Raises:
-        InputError: Its shard is damaged, or a value is NaN or infinite.
-    """
-    names = [*streams, *(["audio_mask"] if "audio" in streams else [])]
-    rows = {name: torch.from_numpy(corpus.rows(video, name))[None] for name in names}
-    return make_bags(rows, torch.from_numpy(corpus.clips[[video]]), positive=0)

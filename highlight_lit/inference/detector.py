@@ -13,9 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from highlight_lit.data.batches import Bags
+from highlight_lit.data.batches import Bags, VideoLoader
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.datamodule import VideoLoader
 from highlight_lit.data.topics.folds import is_fold
 from highlight_lit.data.video import STREAMS, Stream
 from highlight_lit.errors import InputError

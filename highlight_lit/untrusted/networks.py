@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from highlight_lit import models
 from highlight_lit.config.own_classes import make_findable
@@ -76,7 +77,7 @@ def restore(
     if part.partial:
         raise InputError(f"{where}: model.{_PARTIAL}: true; expected a network, which needs nothing further")
     try:
-        with torch.device("meta"):  # shapes alone, no memory
+        with torch.device("meta"), _Undrawn():  # shapes alone, no memory
             expected = dict(part.make(widths).state_dict())
         check_tensors(tensors, expected, where)
         network: nn.Module = part.make(widths)
@@ -115,6 +116,18 @@ def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor],
     for name in tensors:
         if name not in expected:
             raise InputError(f"{where}: its weights do not fit its network ({shown(name)}: no such weight)")
+
+
+class _Undrawn(TorchFunctionMode):
+    """Weights are not drawn: those that have no memory bring in torch's compiler for it, which takes a second."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        given = dict(kwargs or {})
+        if getattr(func, "__module__", "") == nn.init.__name__:
+            return given["tensor"] if "tensor" in given else args[0]
+        return func(*args, **given)
 
 
 class _Part:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from highlight_lit.data.batches import whole_video
 from highlight_lit.data.corpus import Corpus, write_corpus
-from highlight_lit.data.datamodule import whole_video
 from highlight_lit.data.sampling import Draw
 from highlight_lit.data.statistics import statistics
 from highlight_lit.data.stores.resident import ResidentStore

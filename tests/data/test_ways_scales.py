@@ -37,6 +37,7 @@ def test_distances_between_clips_are_kept_by_one_scale_and_not_by_each_dimension
         assert bool((ratio / ratio[0] - 1).abs().max() < 1e-6) == kept
 
 
+@pytest.mark.usefixtures("quick_first_stage")
 def test_both_stages_of_a_guided_training_have_the_scale(quick_train: Callable[..., int], tmp_path: Path) -> None:
     words = ("experiment=guided", "trainer.max_steps=2", "data.pairs=3", "teacher.seeds=1", "data.scale=stream")
     assert quick_train(*words) == 0

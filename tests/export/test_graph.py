@@ -24,12 +24,14 @@ pytestmark = pytest.mark.skipif(
 )
 Drawn = Callable[..., Detector]
 CONF = Path(__file__).parents[2] / "conf"
-# Every fusion; the contexts, poolings and other networks beside them.
+# Every fusion; the contexts, poolings and other networks beside them. Tracing takes as long as there are steps T: several,
+# where they are what is new.
 SYSTEMS = [
     ("fusion=residual",), ("fusion=low_rank", "context.T=0"),
     ("fusion=low_rank_one", "context.shared=true", "context.global_state=true"), ("fusion=full_tensor", "context.T=3"),
-    ("fusion=concat", "context.global_state=true"), ("fusion=concat_dropout", "pooling=noisy_or"),
-    ("fusion=product", "pooling=max"), ("modality=visual",), ("modality=audio",), ("model=mini_net",), ("model=lim",),
+    ("fusion=concat", "context.global_state=true", "context.T=1"), ("fusion=concat_dropout", "pooling=noisy_or", "context.T=1"),
+    ("fusion=product", "pooling=max", "context.T=1"), ("modality=visual", "context.T=1"), ("modality=audio", "context.T=1"),
+    ("model=mini_net",), ("model=lim",),
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import csv
 import importlib
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from highlight_lit.evaluation.scores import ClipScores, write_scores
 from highlight_lit.methods import METHODS
 from highlight_lit.methods.videos import Videos
 from highlight_lit.runs.ledger import records
+from tests.processes import python
 
 Train = Callable[..., int]
 
@@ -56,6 +58,20 @@ def swept(quick_train: Train, tmp_path: Path) -> list[Path]:
     """Two topics, three seeds each."""
     assert quick_train("topic=topic01,topic02", "seed=0,1,2", "trainer.max_epochs=1", multirun=True) == 0
     return sorted((tmp_path / "runs").glob("*/last.ckpt"))
+
+
+@pytest.mark.parametrize("words", [["evaluate", "--draws", "10"], ["score", "--videos", "synthetic-000000"]])
+def test_a_checkpoint_is_used_without_lightning_and_torchs_compiler_which_take_seconds_to_import(
+    short_run: Path, small_corpus: Path, tmp_path: Path, words: list[str]
+) -> None:
+    code = (
+        "import sys\nfor name in ('pytorch_lightning', 'lightning_fabric', 'torchmetrics', 'torch._dynamo'):"
+        " sys.modules[name] = None\nfrom highlight_lit.cli import main\nsys.exit(main(sys.argv[1:]))"
+    )
+    given = [*words, "--corpus", small_corpus, "--checkpoint", short_run / "last.ckpt", "--out", tmp_path / "out"]
+    done = subprocess.run(python("-P", "-c", code, *given), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "out").iterdir())
 
 
 def test_all_checkpoints_of_a_sweep_over_topics_and_seeds(

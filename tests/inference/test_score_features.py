@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +13,20 @@ import pytest
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.media.output.scores_file import read_scores
+from tests.processes import python
 
 
-@pytest.fixture
-def checkpoint(quick_train: Callable[..., int], tmp_path: Path) -> str:
-    assert quick_train() == 0
-    [path] = (tmp_path / "runs").glob("*/last.ckpt")
-    return str(path)
+@pytest.fixture(scope="module")
+def checkpoint(short_run: Path) -> str:
+    return str(short_run / "last.ckpt")
+
+
+@pytest.fixture(scope="module")
+def scored(checkpoint: str, small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `score` writes of the whole corpus."""
+    out = tmp_path_factory.mktemp("scored")
+    assert main(["score", "--corpus", str(small_corpus), "--checkpoint", checkpoint, "--out", str(out)]) == 0
+    return out
 
 
 @pytest.fixture
@@ -61,24 +65,20 @@ def test_features_in_any_form_score_as_their_corpus_does(
 
 
 @pytest.mark.parametrize("name", ["scores.csv", "{}.scores.csv", "{}.scores.json"])
-def test_what_is_written_of_a_corpus_is_read_by_reel(
-    checkpoint: str, small_corpus: Path, corpus: Corpus, tmp_path: Path, name: str
-) -> None:
-    assert main(["score", "--corpus", str(small_corpus), "--checkpoint", checkpoint, "--out", str(tmp_path)]) == 0
+def test_what_is_written_of_a_corpus_is_read_by_reel(scored: Path, corpus: Corpus, name: str) -> None:
     video = corpus.ids[3].decode()
-    read = read_scores(tmp_path / name.format(video), Path(f"{video}.mp4"))
+    read = read_scores(scored / name.format(video), Path(f"{video}.mp4"))
     assert len(read.span) == corpus.clips[3]
 
 
 def test_scores_of_a_corpus_are_judged_as_its_checkpoint_is(
-    checkpoint: str, small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    checkpoint: str, scored: Path, small_corpus: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["score", "--corpus", str(small_corpus), "--checkpoint", checkpoint, "--out", str(tmp_path)]) == 0
     same = ["--corpus", str(small_corpus), "--topics", "topic01", "--draws", "10"]
     capsys.readouterr()
     assert main(["evaluate", "--checkpoint", checkpoint, *same]) == 0
     by_checkpoint = capsys.readouterr().out
-    assert main(["evaluate", "--scores", str(tmp_path / "scores.csv"), *same]) == 0
+    assert main(["evaluate", "--scores", str(scored / "scores.csv"), *same]) == 0
     assert capsys.readouterr().out == by_checkpoint
 
 
@@ -107,7 +107,7 @@ def test_a_pattern_that_fits_several_checkpoints_is_told(
 def test_scoring_features_needs_no_pyav(checkpoint: str, own: Path, tmp_path: Path) -> None:
     code = "import sys; sys.modules['av'] = None\nfrom highlight_lit.cli import main\nsys.exit(main(sys.argv[1:]))"
     words = ["score", "--features", str(own), "--checkpoint", checkpoint, "--out", str(tmp_path / "out"), "--html"]
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=os.environ)
+    done = subprocess.run(python("-P", "-c", code, *words), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     pages = [path.read_text() for path in (tmp_path / "out").glob("*.html")]  # a curve alone
     assert len(pages) == 2

@@ -42,16 +42,19 @@ ALLOCATIONS = [
 ]
 
 
-@pytest.mark.parametrize("variables", ALLOCATIONS)
+@pytest.mark.parametrize(
+    ("variables", "logger"),
+    [(each, "wandb" if each in (ALLOCATIONS[0], ALLOCATIONS[2]) else "csv") for each in ALLOCATIONS],
+)
 def test_a_run_alone_does_not_heed_what_a_cluster_has_set(
-    small_corpus: Path, tmp_path: Path, variables: dict[str, str]
+    small_corpus: Path, tmp_path: Path, variables: dict[str, str], logger: str
 ) -> None:
     words = [f"data.root={small_corpus}", f"out={tmp_path}", "topic=topic01", "data.pairs=4", "tau=8", "model.d=8",
-             "trainer.max_epochs=1", "evaluate.draws=10", "logger.mode=offline"]  # fmt: skip
+             "trainer.max_epochs=1", "evaluate.draws=10", f"logger={logger}"]  # fmt: skip
     status, said = ended("train", *words, environment=variables)
     assert (status, len(said)) == (0, 1)
     assert statuses(tmp_path) == ["done"]
-    assert len(list(tmp_path.glob("wandb/offline-run-*"))) == 1
+    assert len(list(tmp_path.glob("wandb/offline-run-*" if logger == "wandb" else "*/csv/metrics.csv"))) == 1
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])

@@ -23,6 +23,7 @@ FURTHER = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("quick_first_stage")
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_is_trained_a_step(quick_train: Train, tmp_path: Path, group: str, option: str) -> None:
     if option in NEEDS:

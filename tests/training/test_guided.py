@@ -86,6 +86,7 @@ def test_targets_are_the_ranks_of_the_teachers_sum(
     assert len(found) == len(videos.tagged)
 
 
+@pytest.mark.usefixtures("quick_first_stage")
 def test_no_label_of_a_clip_is_read_before_the_detector_is_judged(
     quick_train: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

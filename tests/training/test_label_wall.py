@@ -49,6 +49,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.usefixtures("quick_first_stage")
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_weights_are_the_same_with_labels_without_and_with_others(
     corpora: list[Path], quick_train: Train, tmp_path: Path, setting: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from highlight_lit.training.distributed import places
-from tests.processes import Command
+from tests.processes import begun, end_of, executables, python
 from tests.training.distributed.test_ranks import WORDS, assert_as_on_one, records
 
 Train = Callable[..., int]
@@ -30,11 +29,10 @@ def words(small_corpus: Path, tmp_path: Path) -> list[str]:
 
 
 def torchrun(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m",
-               "highlight_lit", *words]  # fmt: skip
-    return subprocess.run(
-        command, text=True, capture_output=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    command = python("-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "highlight_lit",
+                     *words)  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHON_EXEC": str(executables() / "python")}
+    return subprocess.run(command, text=True, capture_output=True, timeout=300, env=environment)
 
 
 def srun(*words: str, **further: str) -> list[tuple[int, list[str]]]:
@@ -42,10 +40,8 @@ def srun(*words: str, **further: str) -> list[tuple[int, list[str]]]:
     shared = {"SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "2", "SLURM_NNODES": "1",
               "SLURM_NODELIST": "localhost", "SLURM_NODEID": "0", "SLURM_STEP_ID": "0",
               "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(find_free_network_port()), **further}  # fmt: skip
-    tasks = [
-        Command(*words, environment={**shared, "SLURM_PROCID": rank, "SLURM_LOCALID": rank}) for rank in ("0", "1")
-    ]
-    return [task.ends(300) for task in tasks]
+    tasks = [begun(*words, environment={**shared, "SLURM_PROCID": rank, "SLURM_LOCALID": rank}) for rank in ("0", "1")]
+    return [end_of(task) for task in tasks]
 
 
 def assert_one_run(quick_train: Train, tmp_path: Path) -> None:
