@@ -18,7 +18,7 @@ from highlight_lit.data.manifest import MANIFEST, read_manifest, write_manifest
 from highlight_lit.data.shards import Shard, ShardWriter
 from highlight_lit.data.topics.tags import plain_tag
 from highlight_lit.data.topics.weak_labels import RULES, training_set
-from highlight_lit.data.video import SPLITS, Labels, Stream, Video
+from highlight_lit.data.video import MAX_CLIPS, SPLITS, Labels, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few, say
 
@@ -81,6 +81,12 @@ class Corpus:
         if self.streams and len(none := np.flatnonzero(self.clips == 0)):
             raise InputError(
                 f"{self.root}: video {self.ids[none[0]].decode()!r}: span: zero clips; expected at least one"
+            )
+        if len(long := np.flatnonzero(self.clips > MAX_CLIPS)):
+            clips, name = self.clips[long[0]], self.ids[long[0]].decode()
+            raise InputError(
+                f"{self.root}: video {name!r}: span: {clips} clips; expected at most {MAX_CLIPS} a video, a bound that "
+                "cannot be raised"
             )
         self._first = np.cumsum([0, *(shard.videos for shard in self.shards)])
         self._order = np.argsort(self.ids, kind="stable")

@@ -82,7 +82,7 @@ class PackedRows:
         for first, end, at in zip(start.tolist(), stop.tolist(), to.tolist(), strict=True):
             into = memory[at * size : (at + end - first) * size]
             if self.extent is None:
-                into[:] = self._through_library(first, end)
+                self._through_library(into, first, end)
             elif size <= MAX_KEPT_BYTES:
                 self._kept = self._kept or self._checked(file, 0, len(self._valid))
                 into[:] = self._kept[first * size : end * size]
@@ -90,11 +90,13 @@ class PackedRows:
                 self._check(file, first // BLOCK_ROWS, -(-end // BLOCK_ROWS))
                 self._read(file, into, self._begin + first * size)
 
-    def _through_library(self, start: int, stop: int) -> memoryview:
+    def _through_library(self, into: memoryview, start: int, stop: int) -> None:
+        if start == stop:
+            return
+        values = np.frombuffer(into, self.dtype).reshape(stop - start, *self.shape)
         with reading(self._file.path):
-            values = np.ascontiguousarray(self._file[self._name][start:stop])
+            self._file[self._name].read_direct(values, np.s_[start:stop])
         self._refuse_not_finite(values, start)
-        return values.reshape(-1).view(np.uint8).data
 
     def _check(self, file: int, first: int, end: int) -> None:
         """Check the blocks from `first` to `end` that were not yet."""
