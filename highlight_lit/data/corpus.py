@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from highlight_lit.data.topics.tags import plain_tag
 from highlight_lit.data.topics.weak_labels import RULES, training_set
 from highlight_lit.data.video import MAX_CLIPS, SPLITS, Labels, Stream, Video
 from highlight_lit.errors import InputError
+from highlight_lit.files import remove_tree
 from highlight_lit.text import a_few, say
 
 SHARD_BYTES = 256 << 20
@@ -263,7 +263,7 @@ def write_corpus(
         raise InputError(f"{root}: exists already; expected a new or empty folder")
     partial = root.with_name(f".{root.name}.partial")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove_tree(partial)
         partial.mkdir(parents=True)
         write_shards(partial, videos, streams, clip_seconds, shard_bytes)
         write_manifest(partial, name, topics, **facts)
@@ -272,7 +272,7 @@ def write_corpus(
     except OSError as error:
         raise InputError(f"{root}: cannot be written ({error.strerror or error})") from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove_tree(partial)
 
 
 def write_shards(

@@ -234,6 +234,7 @@ def main(root: Path, count: int, seed: int, kinds: Iterable[str]) -> Iterator[di
     (root / "bait").mkdir(exist_ok=True)
     fuzz_hdf5.write_bait(root / "bait")
     opened = Opens(root / "bait")
+    fuzz_hdf5.made.append(opened)
     watch(root, everything)
     for kind in kinds:
         os.chdir(root / kind)
@@ -243,7 +244,6 @@ def main(root: Path, count: int, seed: int, kinds: Iterable[str]) -> Iterator[di
             if number == 0:  # what is imported late has been
                 everything.clear()
                 resolved.clear()
-                opened()
             try:
                 case(random.Random(f"{seed} {number}"))
                 ends["right"] += 1
@@ -255,11 +255,12 @@ def main(root: Path, count: int, seed: int, kinds: Iterable[str]) -> Iterator[di
                 wrong.append(f"{number}: {type(error).__name__}: {str(error)[:300]}")
                 if os.environ.get("HIGHLIGHT_LIT_TRACEBACK") == "1":
                     raise
+            everything.extend(opened())
         yield {
             "kind": kind,
             "ends": ends,
             "wrong": wrong,
-            "touched": [*everything, *opened()],
+            "touched": list(everything),
             "resolved": len(resolved),
         }
 

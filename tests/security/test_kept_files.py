@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ import pytest
 
 from experiments.analyses import cost, planted
 from experiments.reproduce import plan
+from highlight_lit.data.corpus import write_corpus
+from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
+from highlight_lit.files import remove_tree
 from highlight_lit.locks import locked
 from highlight_lit.media.extraction import jobs, parts
 from highlight_lit.media.extraction.sources import read_sources
@@ -109,6 +113,41 @@ def test_something_else_in_the_place_of_a_lock_is_refused(what: str, tmp_path: P
     with pytest.raises(OSError), locked(lock, "x"):  # noqa: PT011  which says what it is
         pass
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("what", ["pipe", "link", "file", "nothing", "folder"])
+def test_a_folder_alone_is_removed_with_all_in_it_and_no_pipe_is_waited_for(what: str, tmp_path: Path) -> None:
+    left, kept = tmp_path / "left", tmp_path / "kept"
+    kept.mkdir()
+    (kept / "precious").write_text("kept")
+    {"pipe": lambda: os.mkfifo(left), "link": lambda: left.symlink_to(kept), "file": lambda: left.write_text("x"),
+     "nothing": lambda: None, "folder": lambda: (left / "a").mkdir(parents=True)}[what]()  # fmt: skip
+    if what == "folder":
+        os.mkfifo(left / "pipe")
+        (left / "link").symlink_to(kept)
+    remove_tree(left)
+    assert os.path.lexists(left) == (what in ("pipe", "link", "file"))
+    assert (kept / "precious").read_text() == "kept"
+
+
+def test_a_pipe_in_the_place_of_a_corpus_that_is_being_written_is_not_waited_for(
+    tmp_path: Path, make_video: Callable[..., Any]
+) -> None:
+    os.mkfifo(tmp_path / ".corpus.partial")
+    streams = {"visual": Stream(4), "audio": Stream(3)}
+    with pytest.raises(InputError, match="corpus: cannot be written"):
+        write_corpus(tmp_path / "corpus", [make_video()], streams, name="c", clip_seconds=1.0)
+
+
+@pytest.mark.parametrize("process", [2**22 + 1, 10**20])
+def test_a_pipe_in_the_place_of_notes_of_a_sweep_that_was_killed_is_not_waited_for(
+    process: int, quick_train: Callable[..., int], tmp_path: Path
+) -> None:
+    (tmp_path / "runs").mkdir()
+    left = tmp_path / "runs" / f".sweep-{socket.gethostname()}-{process}-a"
+    os.mkfifo(left)
+    assert quick_train("seed=0", "trainer.max_epochs=1", multirun=True) == 0
+    assert left.is_fifo()
 
 
 def test_a_process_of_any_number_is_looked_for() -> None:

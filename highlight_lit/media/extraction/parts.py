@@ -9,7 +9,6 @@ import fcntl
 import hashlib
 import os
 import secrets
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,6 +23,7 @@ from highlight_lit.data.manifest import MANIFEST, read_manifest, write_manifest
 from highlight_lit.data.shards import Shard, ShardWriter
 from highlight_lit.data.video import SPLITS, Stream
 from highlight_lit.errors import InputError
+from highlight_lit.files import remove_tree
 from highlight_lit.locks import locked, open_lock
 from highlight_lit.media.extraction.sidecar import Sidecar
 from highlight_lit.media.extraction.sources import SOURCES, SourceFile, read_sources, write_sources
@@ -118,7 +118,7 @@ def scratch(root: Path, name: str | None = None) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
 
 
 def part_of(parts: Path, video_id: str) -> Path:
@@ -218,7 +218,7 @@ def pack(root: Path, streams: dict[str, Stream], now: Mapping[str, Sidecar]) -> 
         for left in [*root.glob(".shard-*.tmp"), *root.glob(".*.json.*.tmp"), *(root / PARTS).glob(".*.tmp")]:
             left.unlink(missing_ok=True)
     for left in (root / PARTS).glob(f"{_SCRATCH}*"):
-        shutil.rmtree(left, ignore_errors=True)
+        remove_tree(left)
     shards = _packed(root)
     packed = {name for path in shards for name in _ids(Shard(path))}
     parts = sorted((root / PARTS).glob("[!.]*.h5"))
