@@ -27,6 +27,7 @@ from highlight_lit.files import read_json, write_json
 from highlight_lit.runs import ledger
 from highlight_lit.runs.summary import varied_keys
 from highlight_lit.text import a_few, say
+from highlight_lit.untrusted.shapes import check_shape
 
 from .reproduce import plan
 from .reproduce.study import Study, studies
@@ -152,6 +153,7 @@ def make_views(folders: Sequence[Path], runs: Sequence[Path], project: str) -> i
 def _save_all(wanted: Sequence[dict[str, Any]], file: Path) -> None:
     """Save those that `file` does not have an address of, and write the address of each beside it as it is made."""
     kept = read_json(file, "the views of a reproduction") if file.is_file() else []
+    check_shape(kept, [{"name": str, "url": (str, type(None))}], str(file))
     urls = {json.dumps({**view, "url": None}): view["url"] for view in kept if view.get("url")}
     with_urls = [{**view, "url": urls.get(json.dumps({**view, "url": None}))} for view in wanted]
     for view in with_urls:

@@ -32,6 +32,7 @@ from highlight_lit.evaluation.statistics import t_interval
 from highlight_lit.files import write_json, write_text
 from highlight_lit.methods import METHODS, Method, find, videos_for
 from highlight_lit.runs.ledger import environment
+from highlight_lit.text import in_markdown
 from highlight_lit.training.train import train
 
 # Networks of the trainer that belong in the table: title, and what to set.
@@ -186,12 +187,13 @@ def markdown(table: dict[str, Any]) -> str:
     several = max(len(row["seeds"]) for row in table["rows"])
     options = " ".join(f"--{name} {value}" for name, value in table["options"].items())
     seeds = f"0 to {several - 1}" if several > 1 else "0"
+    corpus = in_markdown(table["corpus"]["name"])
     lines = [
-        f"# Methods on {table['corpus']['name']}",
+        f"# Methods on {corpus}",
         "",
         f"    python -m experiments.methods --corpus CORPUS {options} --seeds {several}",
         "",
-        f"CORPUS is {table['corpus']['name']}, fingerprint {table['corpus']['fingerprint']}: {table['videos']} labelled "
+        f"CORPUS is {corpus}, fingerprint {table['corpus']['fingerprint']}: {table['videos']} labelled "
         f"videos of {len(table['topics'])} topics. Commit {table['environment']['commit'] or 'unknown'}, torch "
         f"{table['environment']['torch']}, {table['environment']['device']}, {table['environment']['threads']} thread(s). "
         f"Points; the average is over topics, recomputed from the cells. Methods that draw: seeds {seeds}, mean ± half of "
@@ -200,7 +202,7 @@ def markdown(table: dict[str, Any]) -> str:
     ]
     for measure, description in table["measures"].items():
         lines += ["", f"## {measure}", "", f"{description}.", ""]
-        lines += ["| method | " + " | ".join([*table["topics"], "average", "seconds"]) + " |"]
+        lines += ["| method | " + " | ".join([*map(in_markdown, table["topics"]), "average", "seconds"]) + " |"]
         lines += ["|---" * (len(table["topics"]) + 3) + "|"]
         last = None
         for group, cells in _cells(table, measure):

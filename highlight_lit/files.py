@@ -12,6 +12,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -130,6 +131,16 @@ def cut_name(name: str, most: int = MAX_NAME_BYTES) -> str:
     'Üb'
     """
     return os.fsencode(name)[:most].decode("utf-8", "ignore")
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all that is in it, as far as that can be; a link, a pipe or a file of its name is left.
+
+    `shutil.rmtree` opens what it is given: a pipe would be waited for.
+    """
+    with suppress(OSError):
+        if stat.S_ISDIR(folder.lstat().st_mode):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def output_name(stem: str, ending: str) -> str:

@@ -41,13 +41,10 @@ def locked(path: Path, what: str) -> Iterator[None]:
                 raise
             continue  # whoever held the folder's last file removed it while it was looked at
         try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+            file = open_lock(path)
         except FileNotFoundError:
             continue  # whoever held another file of the folder has just removed it
         try:
-            found = os.fstat(file)
-            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:  # what is written here would be written there
-                raise OSError(errno.EINVAL, "no lock file of this program: a pipe, a device, or a hard link", str(path))
             _wait(file, path, what)
             if _is_at(file, path):
                 os.truncate(file, 0)
@@ -61,6 +58,20 @@ def locked(path: Path, what: str) -> Iterator[None]:
                 return
         finally:
             os.close(file)
+
+
+def open_lock(path: Path, make: int = os.O_CREAT) -> int:
+    """Open a lock file, made if missing, for reading and writing; no link is followed, and no pipe waited for.
+
+    Raises:
+        OSError: It cannot be made, or something else lies there.
+    """
+    file = os.open(path, os.O_RDWR | make | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    found = os.fstat(file)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:  # what is written here would be written there
+        os.close(file)
+        raise OSError(errno.EINVAL, "no lock file of this program: a pipe, a device, or a hard link", str(path))
+    return file
 
 
 def _wait(file: int, path: Path, what: str) -> None:

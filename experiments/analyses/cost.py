@@ -13,16 +13,27 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
+from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json
 from highlight_lit.models.fusion import FullTensorFusion, Fusion, LowRankFusion
 from highlight_lit.runs.ledger import environment
+from highlight_lit.untrusted.shapes import check_shape
 
 FILE = "cost.json"
 CLIPS = 1920  # 32 bags of 60 clips
 WIDTHS = (16, 32, 64, 128)
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 PAPER_R, PAPER_D = 8, 128
+MAX_ROWS = 64  # of a measurement, drawn and ticked each
 QUANTITIES = {"operations": "multiply-adds", "parameters": "numbers", "memory": "bytes kept for the backward pass", "seconds": "seconds forward and back"}  # fmt: skip
+_COST = {"d": int, **dict.fromkeys(QUANTITIES, (int, float))}
+_SHAPE = {
+    "clips": int,
+    "full": [_COST],
+    "low_rank": [{**_COST, "R": int}],
+    "ranks": [{**_COST, "R": int}],
+    "device": str,
+}
 
 
 def measured(out: Path) -> dict[str, Any]:
@@ -31,6 +42,18 @@ def measured(out: Path) -> dict[str, Any]:
     if not path.is_file():
         write_json(path, measure())
     measurement: dict[str, Any] = read_json(path, "a measurement of cost")
+    check_shape(measurement, _SHAPE, str(path))
+    for key, over in (("full", "d"), ("low_rank", "d"), ("ranks", "R")):
+        rows = measurement[key]
+        values = {row[over] for row in rows}
+        if (
+            not 2 <= len(values) == len(rows) <= MAX_ROWS
+            or min(row[name] for row in rows for name in QUANTITIES) <= 0
+            or min(values) <= 0
+        ):
+            raise InputError(
+                f"{path}: {key}: expected 2 to {MAX_ROWS} different {over}, and numbers above 0; remove it to measure anew"
+            )
     return measurement
 
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import torch
 
+from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json
 from highlight_lit.models.fusion import LowRankFusion
+from highlight_lit.untrusted.shapes import check_shape
 
 FILE = "planted.json"
 WIDTH, PLANTED = 16, 8
@@ -28,6 +30,9 @@ def measured(out: Path) -> list[dict[str, float]]:
     if not path.is_file():
         write_json(path, [{"R": R, "left": fit(R)} for R in RANKS])
     fits: list[dict[str, float]] = read_json(path, "fits of a planted core")
+    check_shape(fits, [{"R": int, "left": (int, float)}], str(path))
+    if [fit["R"] for fit in fits] != list(RANKS) or not all(0 <= fit["left"] <= 1e6 for fit in fits):
+        raise InputError(f"{path}: expected what is left at R = {', '.join(map(str, RANKS))}; remove it to fit anew")
     return fits
 
 

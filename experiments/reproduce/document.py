@@ -8,7 +8,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
+from highlight_lit.text import in_latex, in_markdown, shown
+
+_CODE = re.compile(r"`([^`]+)`")
 WORDS = 20  # characters; a longer cell is no number
 
 
@@ -63,14 +67,22 @@ def markdown(parts: Sequence[Part], folder: Path) -> str:
 
 def _markdown(part: Part, folder: Path) -> str:
     if isinstance(part, Heading):
-        return "#" * part.level + " " + part.text
+        return "#" * part.level + " " + in_markdown(part.text)
     if isinstance(part, Text):
-        return part.text
+        return "\n".join(map(_marked, part.text.split("\n")))
     if isinstance(part, Figure):
-        return f"![{part.caption}]({part.path.relative_to(folder).as_posix()})\n\n{part.caption}"
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (part.columns, *part.rows)]
+        path = quote(part.path.relative_to(folder).as_posix())
+        return f"![{in_markdown(part.caption)}]({path})\n\n{_marked(part.caption)}"
+    lines = ["| " + " | ".join(map(in_markdown, row)) + " |" for row in (part.columns, *part.rows)]
     lines.insert(1, "|" + "|".join(" --- " if words else " ---: " for words in part.wordy) + "|")
-    return part.caption + "\n\n" + "\n".join(lines)
+    return _marked(part.caption) + "\n\n" + "\n".join(lines)
+
+
+def _marked(line: str) -> str:
+    """A line in which `code` alone stands for something else."""
+    return "".join(
+        f"`{shown(part)}`" if number % 2 else in_markdown(part) for number, part in enumerate(_CODE.split(line))
+    )
 
 
 def latex(table: Table) -> str:
@@ -79,25 +91,17 @@ def latex(table: Table) -> str:
         "% needs \\usepackage{booktabs}",
         "\\begin{table}",
         "\\centering",
-        f"\\caption{{{_tex(table.caption)}}}",
+        f"\\caption{{{in_latex(table.caption.replace('`', ''))}}}",
         "\\begin{tabular}{" + "".join("l" if words else "r" for words in table.wordy) + "}",
         "\\toprule",
-        " & ".join(map(_tex, table.columns)) + " \\\\",
+        " & ".join(map(in_latex, table.columns)) + " \\\\",
         "\\midrule",
     ]
     for number, row in enumerate(table.rows):
-        lines.append(" & ".join(map(_tex, row)) + " \\\\")
+        lines.append(" & ".join(map(in_latex, row)) + " \\\\")
         if number in table.rule:
             lines.append("\\midrule")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table}", ""])
-
-
-_TEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "–": "--", "τ": r"$\tau$", "β": r"$\beta$", "²": "$^2$", "³": "$^3$",
-        "<": "$<$", ">": "$>$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "`": ""}  # fmt: skip
-
-
-def _tex(text: str) -> str:
-    return "".join(_TEX.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
 
 
 _STYLE = """
@@ -163,7 +167,7 @@ def _html_table(table: Table) -> str:
 
 
 def _inline(text: str) -> str:
-    return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))
+    return _CODE.sub(r"<code>\1</code>", html.escape(text))
 
 
 def _anchor(text: str) -> str:

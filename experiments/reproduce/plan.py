@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import numpy as np
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.benchmarks import BENCHMARKS
 from highlight_lit.files import read_json, write_json
+from highlight_lit.text import shown
+from highlight_lit.untrusted.shapes import Each, check_shape
 
 from .cells import Cell, Site
 from .study import Profile, Study
@@ -94,13 +97,33 @@ def _joined(spans: Any) -> list[list[float]]:
     return joined
 
 
+_EXAMPLE = {"topic": str, "video": str, "highlights": [[(int, float)]]}
+_CORPUS = {"name": str, "benchmark": str, "synthetic": bool, "folds": (int, NoneType), "topics": [str], "overrides": [str],
+           "examples": [_EXAMPLE]}  # fmt: skip
+_CELL = {"id": str, "system": dict, "label": str, "topic": str, "seed": int}
+_SHAPE = {
+    "format": str, "version": int, "overrides": [str], "corpora": Each(_CORPUS), "studies": Each(Each([_CELL])),
+    "profile": {"name": str, "about": str, "seeds": int, "overrides": [str]},
+}  # fmt: skip
+
+
 def read(out: Path) -> dict[str, Any]:
-    """The plan of a reproduction.
+    """The plan of a reproduction: names of files are made of what it says, so each is one that could have been planned.
 
     Raises:
         InputError: It is missing, damaged or of another version.
     """
-    plan = read_json(out / FILE, "the plan of a reproduction")
+    path = out / FILE
+    plan: dict[str, Any] = read_json(path, "the plan of a reproduction")
     if not isinstance(plan, dict) or (plan.get("format"), plan.get("version")) != (FORMAT, VERSION):
-        raise InputError(f"{out / FILE}: expected {FORMAT!r} version {VERSION}")
+        raise InputError(f"{path}: expected {FORMAT!r} version {VERSION}")
+    check_shape(plan, _SHAPE, str(path))
+    for key, corpus in plan["corpora"].items():
+        if corpus["benchmark"] not in BENCHMARKS:
+            raise InputError(f"{path}: corpora.{shown(key)}.benchmark: expected one of {', '.join(BENCHMARKS)}")
+        if any(len(span) != 2 for example in corpus["examples"] for span in example["highlights"]):
+            raise InputError(f"{path}: corpora.{shown(key)}.examples.highlights: expected start and end of each")
+    for name, cells in plan["studies"].items():
+        if strange := [key for key in cells if key not in plan["corpora"]]:
+            raise InputError(f"{path}: studies.{shown(name)}.{shown(strange[0])}: no such corpus in the plan")
     return plan

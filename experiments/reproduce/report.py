@@ -20,6 +20,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.evaluation.scores import read_scores
 from highlight_lit.evaluation.statistics import Interval
 from highlight_lit.files import cut_name, write_text
+from highlight_lit.text import shown
 
 from ..analyses import cost, gradients, planted
 from . import claims, figures, plan, tables
@@ -107,7 +108,8 @@ def _provenance(planned: dict[str, Any]) -> Iterator[Part]:
         kind = "SYNTHETIC videos in the shape of" if corpus["synthetic"] else "labels and measures of"
         extra = f"; set here: `{' '.join(corpus['overrides'])}`" if corpus["overrides"] else ""
         lines.append(
-            f"- {corpus['name']}: {kind} {corpus['benchmark']}; topics {', '.join(corpus['topics'])}{tables.judged(corpus)}{extra}"
+            f"- {shown(corpus['name'])}: {kind} {corpus['benchmark']}; topics {', '.join(map(shown, corpus['topics']))}"
+            f"{tables.judged(corpus)}{extra}"
         )
     yield Text("\n".join(lines))
 

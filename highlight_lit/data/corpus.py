@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,8 +17,9 @@ from highlight_lit.data.manifest import MANIFEST, read_manifest, write_manifest
 from highlight_lit.data.shards import Shard, ShardWriter
 from highlight_lit.data.topics.tags import plain_tag
 from highlight_lit.data.topics.weak_labels import RULES, training_set
-from highlight_lit.data.video import SPLITS, Labels, Stream, Video
+from highlight_lit.data.video import MAX_CLIPS, SPLITS, Labels, Stream, Video
 from highlight_lit.errors import InputError
+from highlight_lit.files import remove_tree
 from highlight_lit.text import a_few, say
 
 SHARD_BYTES = 256 << 20
@@ -83,6 +83,12 @@ class Corpus:
         if self.streams and len(none := np.flatnonzero(self.clips == 0)):
             raise InputError(
                 f"{self.root}: video {self.ids[none[0]].decode()!r}: span: zero clips; expected at least one"
+            )
+        if len(long := np.flatnonzero(self.clips > MAX_CLIPS)):
+            clips, name = self.clips[long[0]], self.ids[long[0]].decode()
+            raise InputError(
+                f"{self.root}: video {name!r}: span: {clips} clips; expected at most {MAX_CLIPS} a video, a bound that "
+                "cannot be raised"
             )
         self._first = np.cumsum([0, *(shard.videos for shard in self.shards)])
         self._order = np.argsort(self.ids, kind="stable")
@@ -259,7 +265,7 @@ def write_corpus(
         raise InputError(f"{root}: exists already; expected a new or empty folder")
     partial = root.with_name(f".{root.name}.partial")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove_tree(partial)
         partial.mkdir(parents=True)
         write_shards(partial, videos, streams, clip_seconds, shard_bytes)
         write_manifest(partial, name, topics, **facts)
@@ -268,7 +274,7 @@ def write_corpus(
     except OSError as error:
         raise InputError(f"{root}: cannot be written ({error.strerror or error})") from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove_tree(partial)
 
 
 def write_shards(

@@ -12,7 +12,8 @@ from torch import Tensor
 from highlight_lit.data.corpus import Corpus
 
 STATISTICS_CLIPS = 1 << 20  # no more clips than about these are looked at for means and deviations
-_BLOCK = 4096
+_BLOCK = 4096  # rows
+_COLUMNS = 512  # a multiple of what one instruction adds up: the order of a column's sum stays what it was
 
 
 def statistics(corpus: Corpus, videos: NDArray[np.intp], name: str) -> tuple[Tensor, Tensor]:
@@ -39,36 +40,38 @@ def _moments(parts: Iterator[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation, (D,) each, of rows (T, D) where a mask (T,) is True, in float32.
 
     The rows are added up in blocks of `_BLOCK`, whatever parts they come in, so that the result is the same to the bit.
+    Beyond one part, a block as it is stored and `_COLUMNS` of it as float64 are all that is in memory.
     """
-    count, rows_waiting = 0, 0
+    count, seen, held = 0, 0, 0  # rows that were added up; of the block, those that came, and those of them that count
     sums: Tensor | None = None
-    waiting: list[tuple[Tensor, Tensor]] = []
+    block = torch.empty(0)
     wide = torch.empty(0, dtype=torch.float64)  # one for all: each of its own would be most of the memory
 
     def add() -> None:
-        nonlocal count, sums
-        rows, kept = (torch.cat(side).cpu() for side in zip(*waiting, strict=True))
-        for first in range(0, len(rows), _BLOCK):
-            found = rows[first : first + _BLOCK][kept[first : first + _BLOCK]]
-            block = wide.resize_(found.shape).copy_(found)
-            both = torch.stack([block.sum(0), block.square_().sum(0)])
-            sums, count = both if sums is None else sums + both, count + len(block)
+        nonlocal count, sums, seen, held
+        both = torch.empty(2, block.shape[1], dtype=torch.float64)
+        for first in range(0, block.shape[1], _COLUMNS):
+            columns = block[:held, first : first + _COLUMNS]
+            some = wide.resize_(columns.shape).copy_(columns)
+            both[0, first : first + _COLUMNS] = some.sum(0)
+            both[1, first : first + _COLUMNS] = some.square_().sum(0)
+        sums, count = both if sums is None else sums + both, count + held
+        seen = held = 0
 
-    for part in parts:
-        waiting.append(part)
-        rows_waiting += len(part[1])
-        if rows_waiting >= _BLOCK:
-            whole = rows_waiting // _BLOCK * _BLOCK
-            over = rows_waiting - whole
-            waiting[-1] = _cut(part, slice(0, len(part[1]) - over))
-            add()
-            waiting, rows_waiting = [_cut(part, slice(len(part[1]) - over, None))], over
-    if rows_waiting:
+    for rows, mask in parts:
+        if block.shape[0] == 0:
+            block = rows.new_empty(_BLOCK, rows.shape[1])  # its pages are taken as they are written to
+        first = 0
+        while first < len(rows):
+            stop = min(len(rows), first + _BLOCK - seen)
+            kept = mask[first:stop]
+            some = rows[first:stop] if kept.all() else rows[first:stop][kept]
+            block[held : held + len(some)] = some
+            seen, held, first = seen + stop - first, held + len(some), stop
+            if seen == _BLOCK:
+                add()
+    if seen:
         add()
     assert sums is not None
     mean, square = sums / max(count, 1)
     return mean.float(), (square - mean.square()).clamp_min(0).sqrt().float()
-
-
-def _cut(part: tuple[Tensor, Tensor], rows: slice) -> tuple[Tensor, Tensor]:
-    return part[0][rows], part[1][rows]

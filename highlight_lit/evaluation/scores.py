@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import io
+import itertools
 import math
 import unicodedata
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from highlight_lit.csv_tables import read_table
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
-from highlight_lit.files import write_text
+from highlight_lit.files import atomic_write
 from highlight_lit.text import a_few
 
 COLUMNS = ("video", "start", "end", "score")
@@ -73,19 +73,18 @@ def _number(text: str) -> float:
 
 def write_scores(path: Path, scores: Mapping[str, ClipScores]) -> None:
     """Write scores as the csv that `read_scores` reads."""
-    rows = [
+    rows = (
         (video, f"{start:.3f}", f"{end:.3f}", repr(float(score)))
         for video, clips in scores.items()
         for (start, end), score in zip(clips.span, clips.score, strict=True)
-    ]
+    )
     write_csv(path, COLUMNS, rows)
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Write a csv file, whole or not at all."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    write_text(path, text.getvalue())
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a csv file, whole or not at all, line by line: there may be millions."""
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(itertools.chain([header], rows))
 
 
 def matched(

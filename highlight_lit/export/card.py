@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from highlight_lit.inference.detector import Detector
-from highlight_lit.text import one_line
+from highlight_lit.text import in_markdown, one_line
 
 LEVELS = ("chance", "middle", "annotators")
 
@@ -92,5 +92,5 @@ def _origin(detector: Detector, record: Mapping[str, Any]) -> str:
 
 
 def _text(value: object) -> str:
-    """Text for a cell of Markdown: one line, nothing in it a mark or a tag."""
-    return "".join(f"&#{ord(c)};" if c in "\\`*_{}[]<>()#+!|~&" else c for c in one_line(value)[:300])
+    """Text for a cell of Markdown."""
+    return in_markdown(one_line(value)[:300])

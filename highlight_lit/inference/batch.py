@@ -14,18 +14,41 @@ from highlight_lit.data.batches import Bags, make_bags
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
 
+WINDOW = 1 << 14  # clips gone through at once: 4.5 hours of seconds; some 20 KB a clip in the default network
+MAX_WHOLE = 1 << 16  # of a video that a network must read at once
 Rows = NDArray[np.floating[Any]] | Tensor
 
 
 def whole_video_logits(network: Callable[..., Any], bags: Bags) -> Tensor:
     """Logits z (T,) of the clips of a batch of one video, whole.
 
+    A long video is gone through in windows of `WINDOW` clips, with what each clip reads around it, where the network's
+    `reach` says how far that is: a small file may stand for millions of clips.
+
     Args:
         network: Takes visual, audio, mask and audio_mask.
         bags: As `whole_video` or `bag_of_rows` make them.
+
+    Raises:
+        InputError: The network reads the whole video at once, and it is over `MAX_WHOLE` clips.
     """
-    z: Tensor = network(bags.visual, bags.audio, bags.mask, bags.audio_mask).z[0]
-    return z
+    clips = bags.mask.shape[1]
+    reach: int | None = getattr(network, "reach", None)
+    if clips <= WINDOW or (reach is None and clips <= MAX_WHOLE):
+        z: Tensor = network(bags.visual, bags.audio, bags.mask, bags.audio_mask).z[0]
+        return z
+    if reach is None:
+        raise InputError(
+            f"a video of {clips} clips; expected at most {MAX_WHOLE}, as its network reads all at once: longer clips, or "
+            "a context without a global state"
+        )
+    parts = []
+    for first in range(0, clips, WINDOW):
+        low, end = max(0, first - reach), min(clips, first + WINDOW)
+        window = slice(low, end + reach)
+        rows = (None if part is None else part[:, window] for part in bags[:4])
+        parts.append(network(*rows).z[0][first - low : end - low])
+    return torch.cat(parts)
 
 
 def bag_of_rows(

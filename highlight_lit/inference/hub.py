@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from highlight_lit import __version__
 from highlight_lit.errors import InputError
@@ -20,6 +24,7 @@ _FILES = (
     ".safetensors",
     ".json",
 )  # of a file that is missing, not of a repository
+MAX_DOWNLOAD_BYTES = 4 << 30  # of a repository: a detector takes some MB, a network of audio 1.2 GB
 ANSWER_TIMEOUT_S = 5  # to connect, and then to the first byte
 LOG_IN = "log in with 'hf auth login', or set HF_TOKEN"
 
@@ -58,11 +63,40 @@ def kept(repository: str, file: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
+def check_size(repository: str, files: Sequence[str], where: str, instead: str) -> None:
+    """Ask the hub how large some files of a repository are, before any of them is fetched.
+
+    Args:
+        repository: OWNER/NAME.
+        files: Patterns of their names.
+        where: For the error.
+        instead: What to name in place of the repository once it was fetched by hand.
+
+    Raises:
+        InputError: They are over `MAX_DOWNLOAD_BYTES` or what is free on the disk, or the hub does not say.
+    """
+    from huggingface_hub import HfApi, constants
+
+    info = HfApi().model_info(repository, files_metadata=True, timeout=ANSWER_TIMEOUT_S)
+    found = [each for each in info.siblings or () if any(fnmatch(each.rfilename, name) for name in files)]
+    sizes = [each.size for each in found if isinstance(each.size, int) and each.size >= 0]
+    needs = f"{sum(sizes) / 1e6:,.1f} MB" if len(sizes) == len(found) else "files of unknown size"
+    by_hand = f"fetch it with 'hf download {repository} --local-dir FOLDER' and name {instead}"
+    if len(sizes) < len(found) or sum(sizes) > MAX_DOWNLOAD_BYTES:
+        raise InputError(
+            f"{where}: {needs}; expected at most {MAX_DOWNLOAD_BYTES / 1e6:,.0f} MB: if you want it, {by_hand}"
+        )
+    cache = Path(constants.HF_HUB_CACHE).absolute()
+    free = shutil.disk_usage(next(each for each in (cache, *cache.parents) if each.exists())).free
+    if sum(sizes) > free:
+        raise InputError(f"{where}: {needs}, and {free / 1e6:,.1f} MB are free in {cache}: make room, or {by_hand}")
+
+
 def fetch(repository: str) -> Path:
     """Download a detector's folder, or take the one that is cached; its files are not looked at.
 
     Raises:
-        InputError: The extra is missing, or the hub cannot be reached, or has no such repository.
+        InputError: The extra is missing, or the hub cannot be reached, or has no such repository, or one that is too large.
     """
     where = f"{repository}: no such file or folder here, and"
     need("export", f"{where} to look on the Hugging Face hub", "huggingface_hub")
@@ -70,14 +104,18 @@ def fetch(repository: str) -> Path:
 
     from highlight_lit.inference.model_folder import CARD, CONFIG, WEIGHTS
 
+    wanted: dict[str, Any] = {"allow_patterns": [CONFIG, WEIGHTS, CARD], "library_name": "highlight-lit",
+                              "library_version": __version__}  # fmt: skip
     try:
-        wanted = [CONFIG, WEIGHTS, CARD]
-        folder = snapshot_download(
-            repository, allow_patterns=wanted, library_name="highlight-lit", library_version=__version__
-        )
+        check_size(repository, wanted["allow_patterns"], repository, "the folder")
+        return Path(snapshot_download(repository, **wanted))
+    except InputError:
+        raise
     except Exception as error:  # of the hub's client, and of the HTTP client that its versions choose
-        raise InputError(f"{where} {_reason(error, 'reading')}") from error
-    return Path(folder)
+        try:
+            return Path(snapshot_download(repository, local_files_only=True, **wanted))
+        except Exception:
+            raise InputError(f"{where} {_reason(error, 'reading')}") from error
 
 
 def push(folder: Path, repository: str) -> str:

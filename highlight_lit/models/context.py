@@ -50,6 +50,7 @@ class TemporalContext(nn.Module):
         if not 0 <= T <= MAX_STEPS:
             raise ValueError(f"T: the number of context steps must be from 0 to {MAX_STEPS}, got {T}")
         self.d, self.T, self.shared, self.global_state = d, T, shared, global_state
+        self.reach = None if global_state else T  # clips on either side that a clip reads; None: the whole bag
         self.gates = 5 if global_state else 4
         # Rows of a step's weight, in blocks of d: the gates l, f, r, i (and e), then u, then o. Nobody reads h^(T),
         # so the last step has no o, and no parameter is left without a gradient.

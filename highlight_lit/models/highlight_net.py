@@ -83,6 +83,11 @@ class HighlightNet(nn.Module):
         streams = getattr(self.fusion, "streams", ("visual", "audio"))
         self.embeddings = make_embeddings(type(self.fusion).__name__, streams, Dv, Da, d, dropout)
 
+    @property
+    def reach(self) -> int | None:
+        """Clips on either side that a clip's logit z depends on; None: all of its bag, or not known."""
+        return getattr(self.context, "reach", None)
+
     def forward(self, visual: Tensor | None, audio: Tensor | None, mask: Tensor, audio_mask: Tensor) -> Detection:
         """Detect highlights in a batch of bags.
 

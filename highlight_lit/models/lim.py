@@ -29,6 +29,8 @@ class Lim(nn.Module):
     [0.125, 0.125]
     """
 
+    reach = 0  # clips on either side that a clip's logit z depends on
+
     def __init__(
         self,
         Dv: int | None,

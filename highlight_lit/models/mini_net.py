@@ -33,6 +33,8 @@ class MiniNet(nn.Module):
     True
     """
 
+    reach = 0  # clips on either side that a clip's logit z depends on
+
     def __init__(
         self,
         Dv: int | None,

@@ -148,4 +148,6 @@ def alive(process: int) -> bool:
         os.kill(process, 0)
     except OSError as error:
         return isinstance(error, PermissionError)
+    except OverflowError:  # of a folder's name, which anybody may have made
+        return False
     return True

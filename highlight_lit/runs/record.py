@@ -9,23 +9,11 @@ from typing import Any
 
 from highlight_lit.errors import InputError
 from highlight_lit.text import shown
-from highlight_lit.untrusted.plain_values import plain
+from highlight_lit.untrusted.shapes import NUMBER, Each, Shape, check_shape
 
-Shape = Any  # a type or several; a mapping of keys to shapes, of which `key?` may be missing; or `Each`
-
-
-class Each:
-    """A mapping with keys of any name, and values of one shape."""
-
-    def __init__(self, shape: Shape) -> None:
-        self.shape = shape
-
-
-MAX_NUMBER = 1e100  # whose square is a number
-_NUMBER = (int, float, NoneType)  # None: a mean over nothing
-_SPREAD = {"mean": _NUMBER, "std": _NUMBER}
+_SPREAD = {"mean": NUMBER, "std": NUMBER}
 _MEASURE = {
-    "description": str, "mean": _NUMBER, "n_videos": int, "topics": Each(_NUMBER), "videos": Each(Each(_NUMBER)),
+    "description": str, "mean": NUMBER, "n_videos": int, "topics": Each(NUMBER), "videos": Each(Each(NUMBER)),
 }  # fmt: skip
 _REPORT = {"primary": str, "measures": Each(_MEASURE)}
 _CHANCE = {"measures": Each({**_SPREAD, "topics": Each(_SPREAD)})}
@@ -38,9 +26,9 @@ _HEADER = {
 _SHAPES: dict[str, Shape] = {
     "failed": {**_HEADER, "error": str},
     "done": {
-        **_HEADER, "seconds": (int, float), "epochs": int, "steps": int, "losses": Each(_NUMBER),
+        **_HEADER, "seconds": (int, float), "epochs": int, "steps": int, "losses": Each(NUMBER),
         "evaluation?": _EVALUATION,
-        "kept?": {"checkpoint": str, "epoch": int, "monitor": str, "value": _NUMBER},
+        "kept?": {"checkpoint": str, "epoch": int, "monitor": str, "value": NUMBER},
     },
 }  # fmt: skip
 
@@ -51,37 +39,12 @@ def check(record: Mapping[str, Any], path: Path) -> None:
     Raises:
         InputError: Names the key and what it takes.
     """
-    plain(record, str(path))
     status = record.get("status")
     if not isinstance(status, str) or status not in _SHAPES:
         raise InputError(f"{path}: status: expected {' or '.join(_SHAPES)}")
-    if (fault := _fault(record, _SHAPES[status], "")) is not None:
-        raise InputError(f"{path}: {fault}")
+    check_shape(record, _SHAPES[status], str(path))
     if "evaluation" in record:
         _check_measures(record["evaluation"], record["topic"], path)
-
-
-def _fault(value: object, shape: Shape, key: str) -> str | None:
-    """The first place where a value is not of a shape, in words."""
-    if isinstance(shape, Each | dict):
-        if not isinstance(value, dict):
-            return f"{key}: expected a mapping"
-        shapes = dict.fromkeys(value, shape.shape) if isinstance(shape, Each) else shape
-        for name, inner_shape in shapes.items():
-            inner = f"{key}.{shown(name.removesuffix('?'))}".removeprefix(".")
-            if (plain_name := name if isinstance(shape, Each) else name.removesuffix("?")) not in value:
-                if name.endswith("?"):
-                    continue
-                return f"{inner}: missing"
-            if (fault := _fault(value[plain_name], inner_shape, inner)) is not None:
-                return fault
-        return None
-    types = shape if isinstance(shape, tuple) else (shape,)
-    if type(value) in types:
-        large = key != "seed" and isinstance(value, int | float) and abs(value) > MAX_NUMBER
-        return f"{key}: expected a number of at most {MAX_NUMBER:g}" if large else None
-    names = {int: "a whole number", float: "a number", str: "text", NoneType: "null", dict: "a mapping"}
-    return f"{key}: expected {' or '.join(names[kind] for kind in types)}"
 
 
 def _check_measures(evaluation: Mapping[str, Any], topic: str, path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import shutil
 import socket
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from highlight_lit.config.cells import CellLoader
-from highlight_lit.files import write_json
+from highlight_lit.files import remove_tree, write_json
 from highlight_lit.runs import summary
 from highlight_lit.runs.jobs import alive, conducted
 from highlight_lit.runs.ledger import read_note
@@ -67,7 +66,7 @@ class Sweep(Callback):
         for left in out.glob(".sweep-*"):
             owner = re.fullmatch(rf"{re.escape(prefix)}(\d+)-[^-]*", left.name)
             if owner is not None and not alive(int(owner[1])):  # it was killed
-                shutil.rmtree(left, ignore_errors=True)
+                remove_tree(left)
         if not config.hydra.launcher._target_.endswith(
             (".BasicLauncher", ".StackedLauncher")
         ):  # jobs of other processes
@@ -96,7 +95,7 @@ class Sweep(Callback):
         Sweep._open.close()
         forget()
         if (notes := os.environ.pop(_NOTES, None)) is not None:
-            shutil.rmtree(notes, ignore_errors=True)
+            remove_tree(Path(notes))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the table over all cells of the sweep, done now or before."""

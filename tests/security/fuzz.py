@@ -17,7 +17,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -29,11 +30,14 @@ from highlight_lit.errors import InputError
 from highlight_lit.inference.detector import load_detector
 from highlight_lit.runs import summary
 from highlight_lit.runs.ledger import RECORD, read_note, read_record
-from highlight_lit.training.callbacks.checkpoints import resumable
+from highlight_lit.signals import Signals
+from highlight_lit.training.callbacks.checkpoints import LastCheckpoint, resumable
+from highlight_lit.training.stacked.state import restore
 from highlight_lit.training.train import make_module
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
-from tests.security import fuzz_data
+from tests.security import fuzz_data, fuzz_hdf5
 from tests.security.made import places
+from tests.security.opens import Opens
 
 resolved: list[object] = []
 TEXTS = [
@@ -115,6 +119,7 @@ def resumed(folder: Path) -> Callable[[random.Random], None]:
     config = read_record(run)["config"]
     corpus = Corpus(folder / "corpus")
     module = make_module(config, corpus)
+    kept = LastCheckpoint(run, Signals())
 
     def case(draw: random.Random) -> None:
         made = copy.deepcopy(whole)
@@ -124,8 +129,8 @@ def resumed(folder: Path) -> Callable[[random.Random], None]:
         if found is None:
             return
         checkpoint = read_checkpoint(found)
-        module.load_state_dict(checkpoint["state_dict"])
-        module.on_load_checkpoint(checkpoint)
+        restore(cast(Any, SimpleNamespace(module=module)), checkpoint)  # as a cell of a stack does
+        kept.load_state_dict(checkpoint.get("callbacks", {}).get("LastCheckpoint", {"seconds": 0}))
         optimizers: Any = module.configure_optimizers()
         optimizers["optimizer"].load_state_dict(checkpoint["optimizer_states"][0])
         optimizers["lr_scheduler"].load_state_dict(checkpoint["lr_schedulers"][0])
@@ -189,6 +194,7 @@ KINDS: dict[str, Callable[[Path], Callable[[random.Random], None]]] = {
     "checkpoints": checkpoints, "resumed": resumed, "records": records, "notes": notes,
     **{of.__name__: partial(of, change=change) for of in (fuzz_data.manifests, fuzz_data.sidecars)},
     **{of.__name__: of for of in (fuzz_data.tables, fuzz_data.labels, fuzz_data.scores, fuzz_data.arrays)},
+    **{of.__name__: of for of in (fuzz_hdf5.shards, fuzz_hdf5.foreign)},
 }  # fmt: skip
 # What no file may make happen. Python's own files are opened by imports that are put off, and by nothing else.
 FORBIDDEN = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "os.spawn", "pty.spawn",
@@ -225,6 +231,10 @@ def main(root: Path, count: int, seed: int, kinds: Iterable[str]) -> Iterator[di
     """Run so many cases of each kind, in a folder of its name; what came of them, what was wrong, what was touched."""
     OmegaConf.register_new_resolver("canary", lambda *given: resolved.append(given))
     everything = list[str]()
+    (root / "bait").mkdir(exist_ok=True)
+    fuzz_hdf5.write_bait(root / "bait")
+    opened = Opens(root / "bait")
+    fuzz_hdf5.made.append(opened)
     watch(root, everything)
     for kind in kinds:
         os.chdir(root / kind)
@@ -245,7 +255,14 @@ def main(root: Path, count: int, seed: int, kinds: Iterable[str]) -> Iterator[di
                 wrong.append(f"{number}: {type(error).__name__}: {str(error)[:300]}")
                 if os.environ.get("HIGHLIGHT_LIT_TRACEBACK") == "1":
                     raise
-        yield {"kind": kind, "ends": ends, "wrong": wrong, "touched": list(everything), "resolved": len(resolved)}
+            everything.extend(opened())
+        yield {
+            "kind": kind,
+            "ends": ends,
+            "wrong": wrong,
+            "touched": list(everything),
+            "resolved": len(resolved),
+        }
 
 
 if __name__ == "__main__":

@@ -13,12 +13,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 import torch
 
 from highlight_lit.training.entry import main as train
 from tests.security.fuzz import KINDS
+from tests.security.fuzz_hdf5 import write_bait
 from tests.security.made import Checkpoint
+from tests.security.opens import Opens
 
 CASES = int(os.environ.get("HIGHLIGHT_LIT_FUZZ", "100"))
 ROOT = Path(__file__).parents[2]
@@ -85,3 +88,20 @@ for act in (lambda: Path("/etc/hostname").read_text(), lambda: os.system("true")
     assert touched, act
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_opens_of_libraries_are_seen_too(tmp_path: Path) -> None:
+    """HDF5 and FFmpeg open files past Python, and so past its audit hook."""
+    (tmp_path / "bait").mkdir()
+    write_bait(tmp_path / "bait")
+    opened = Opens(tmp_path / "bait")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["link"] = h5py.ExternalLink("bait/bait.h5", "/x")
+        layout = h5py.VirtualLayout((4, 4), "f4")
+        layout[...] = h5py.VirtualSource("bait/bait.h5", "x", (4, 4))
+        file.create_virtual_dataset("virtual", layout)
+        file.create_dataset("raw", (4,), "u1", external=[(str(tmp_path / "bait/bait.h5"), 0, 4)])
+        assert opened() == []
+        for name in ("link", "virtual", "raw"):
+            file[name][()]
+            assert "bait.h5" in opened(), name

@@ -1,4 +1,4 @@
-"""A checkpoint takes no more memory and time than its size accounts for, whatever it says."""
+"""A checkpoint takes no more memory and time than its size accounts for, whatever it says, and a shard no more memory."""
 
 from __future__ import annotations
 
@@ -8,19 +8,46 @@ import subprocess
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 import torch
 
+from highlight_lit.data import corpus
+from highlight_lit.data.batches import Bags
+from highlight_lit.data.corpus import Corpus, write_corpus
+from highlight_lit.data.manifest import write_manifest
+from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
+from highlight_lit.inference import batch
+from highlight_lit.inference.batch import whole_video_logits
+from highlight_lit.models.context import TemporalContext
+from highlight_lit.models.fusion import LowRankFusion
+from highlight_lit.models.highlight_net import HighlightNet
+from highlight_lit.models.lim import Lim
+from highlight_lit.models.mini_net import MiniNet
+from highlight_lit.models.pooling import SoftmaxGate
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 from tests.processes import python
 
 Save = Callable[..., Path]
 MOST_MB = 600  # a sound checkpoint of this size takes some 400, of which PyTorch is most
 MOST_S = 20.0  # of processor time
+
+
+def _net(**options: Any) -> HighlightNet:
+    context = partial(TemporalContext, **options)
+    return HighlightNet(6, 4, 8, partial(LowRankFusion, R=2), context, SoftmaxGate)
+
+
+NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
+    "context": partial(_net, T=5), "none": partial(_net, T=0), "global": partial(_net, T=2, global_state=True),
+    "mini": lambda: MiniNet(6, 4, d=8), "lim": lambda: Lim(6, 4, d=8),
+}  # fmt: skip
 
 
 def rewritten(path: Path, content: bytes | None = None, **options: Any) -> Path:
@@ -86,15 +113,22 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
 }
 
 
-def read_in_a_process(path: Path) -> tuple[int, float, int, str]:
-    """Exit status, processor seconds, MB at the most, and what was said, of a detector being loaded."""
-    code = (
-        "import sys\nfrom highlight_lit.errors import InputError\nfrom highlight_lit.inference.detector import load_detector\n"
-        "from tests.processes import peak_kb\n"
-        "try: load_detector(sys.argv[1])\nexcept InputError as error: print(error); sys.exit(2)\n"
-        "finally: print(peak_kb())"
-    )
-    words = [str(path)]
+LOAD = """
+from highlight_lit.errors import InputError
+from highlight_lit.inference.detector import load_detector
+try: load_detector(sys.argv[1])
+except InputError as error: print(error); sys.exit(2)
+"""
+TRAIN = """
+from highlight_lit.training.entry import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def in_a_process(code: str, *words: str) -> tuple[int, float, int, str]:
+    """Exit status, processor seconds, MB at the most, and what was said."""
+    body = "".join(f"    {line}\n" for line in code.strip().splitlines())
+    code = f"import sys\nfrom tests.processes import peak_kb\ntry:\n{body}finally:\n    print(peak_kb())"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(python("-c", code, *words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, env=environment, cwd=Path(__file__).parents[2]) as process:  # fmt: skip
@@ -116,10 +150,72 @@ def test_a_checkpoint_is_refused_within_bounds_of_memory_and_time(saved: Save, w
         big = saved(lambda checkpoint: checkpoint["state_dict"].update(more=torch.zeros(1 << 26, dtype=torch.uint8)))
         path = rewritten(big, compression=zipfile.ZIP_DEFLATED)
         assert path.stat().st_size < 1 << 20
-    status, seconds, most, said = read_in_a_process(path)
+    status, seconds, most, said = in_a_process(LOAD, str(path))
     assert (status, said.count("\n")) == ((0, 0) if what == "deep" else (2, 1)), said[-2000:]
     assert most < MOST_MB
     assert seconds < MOST_S
+
+
+def packed_corpus(root: Path, width: int, stands_for: int = 31 << 20) -> None:
+    """Two videos of zeros in a file of some 100 KB, which stand for nearly 32 MiB: as much as any file may."""
+    clips = stands_for // (2 * (4 * width + 1))
+    span = np.stack([np.arange(0.0, clips), np.arange(1.0, clips + 1)], axis=1)
+    rows = np.zeros((clips, width), "f2")
+    videos = [Video(name, clips, (name,), span, rows, rows, np.ones(clips, bool)) for name in ("cat", "dog")]
+    streams = {name: Stream(width, dtype="float16") for name in ("visual", "audio")}
+    write_corpus(root, videos, streams, name="c", clip_seconds=1.0)
+    shard = root / "shard-00000.h5"
+    with h5py.File(shard) as sound, h5py.File(root / "packed.h5", "w") as packed:
+        packed.attrs.update(sound.attrs)
+        for name, dataset in sound.items():
+            if not name.endswith("_sums"):
+                options = {"chunks": dataset.shape, "compression": "gzip", "shuffle": True} if dataset.size else {}
+                packed.create_dataset(name, data=dataset[()], **options).attrs.update(dataset.attrs)
+    (root / "packed.h5").replace(shard)
+    write_manifest(root, "c", None)
+    assert shard.stat().st_size < 400 << 10
+
+
+@pytest.mark.parametrize("width", [64, 4096])
+def test_training_on_a_small_shard_that_stands_for_much_takes_no_more_memory(tmp_path: Path, width: int) -> None:
+    packed_corpus(tmp_path / "corpus", width)
+    words = ["topic=dog", "data.rule=tag", "data.pairs=4", "tau=8", "model.d=8", "trainer.max_epochs=1", "logger=none"]
+    status, _, most, said = in_a_process(TRAIN, *words, f"data.root={tmp_path / 'corpus'}", f"out={tmp_path / 'runs'}")
+    assert status == 0, said[-2000:]
+    assert most < MOST_MB
+
+
+def test_streams_of_a_file_stand_for_no_more_together_than_one_may(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"audio: .*more than a file of its size can hold"):
+        packed_corpus(tmp_path / "corpus", 4096, stands_for=40 << 20)
+
+
+def test_a_corpus_with_a_video_of_more_clips_than_one_may_have_is_refused(
+    small_corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus, "MAX_CLIPS", int(Corpus(small_corpus).clips.max()) - 1)
+    with pytest.raises(InputError, match=r"video '.*': span: \d+ clips; expected at most \d+ a video"):
+        Corpus(small_corpus)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_long_video_is_scored_in_windows_as_it_is_whole(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each clip's window holds all that it reads; a network that reads all clips at once is told to be asked for less."""
+    torch.manual_seed(0)
+    made = NETWORKS[network]().eval()
+    clips = 50
+    bags = Bags(torch.randn(1, clips, 6), torch.randn(1, clips, 4), torch.ones(1, clips, dtype=torch.bool),
+                torch.rand(1, clips) < 0.7, torch.zeros(1))  # fmt: skip
+    with torch.no_grad():
+        whole = whole_video_logits(made, bags)
+        monkeypatch.setattr(batch, "WINDOW", 16)
+        torch.testing.assert_close(whole_video_logits(made, bags), whole)
+        monkeypatch.setattr(batch, "MAX_WHOLE", clips - 1)
+        if network == "global":
+            with pytest.raises(InputError, match="a video of 50 clips; expected at most 49"):
+                whole_video_logits(made, bags)
+        else:
+            torch.testing.assert_close(whole_video_logits(made, bags), whole)
 
 
 def test_what_training_writes_is_read_though_mappings_are_made_of_others(tmp_path: Path) -> None:

@@ -80,6 +80,9 @@ def wrong_value(name: str, values: NDArray[Any], first: int, pointed: int) -> st
         wrong, expected = ~_are_text(values), "UTF-8"
     elif name == "duration":
         wrong, expected = ~(np.isfinite(values) & (values > 0)), "seconds above 0"
+    elif name == "span":
+        wrong = ~((values >= 0) & (values < np.inf)).all(axis=1) | (values[:, 0] >= values[:, 1])
+        expected = "a start before its end, both finite and at least 0"
     elif name in ("split", "tag_index"):
         most = len(SPLITS) if name == "split" else pointed
         wrong, expected = (values < 0) | (values >= most), f"0 to {most - 1}" if most else "none"

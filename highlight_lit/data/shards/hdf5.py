@@ -20,10 +20,10 @@ from highlight_lit.errors import InputError
 from highlight_lit.files import open_regular
 
 MAX_RATIO = 100  # times that numbers can be larger than their file: features pack to a tenth, zeros to a thousandth
-MIN_BYTES = 32 << 20  # which a file of any size may hold
+MIN_BYTES = 32 << 20  # which a file of any size may hold, of all streams together
 MAX_INDEX_BYTES = 64 << 20  # by which a dataset of the index, read whole, may be larger than its file
 MAX_OPEN = 16  # HDF5 handles of a process: closing one takes as long as there are others open
-MAX_CHUNK_BYTES = 64 << 20  # a chunk is read whole
+MAX_CHUNK_BYTES = 32 << 20  # a chunk is read whole
 MAX_LZF_BYTES = 2 << 20  # of a chunk as stored, which unpacks to at most 88 times that
 _SAFE_BYTES = 128 << 10  # of a chunk as stored: deflate makes at most 1,032 times that of it, and a shuffle a copy
 WHAT = "a feature shard"
@@ -137,7 +137,8 @@ class HDF5:
             raise InputError(f"{where}: not a plain dataset stored in this file")
         check_chunks(found, where)
         most = max(MIN_BYTES, MAX_RATIO * self.size) if name in PACKED else self.size + MAX_INDEX_BYTES
-        if found.dtype.itemsize * math.prod(found.shape) > most:
+        beside = sum(each.nbytes for other, each in self._datasets.items() if name in PACKED and other in PACKED)
+        if found.dtype.itemsize * math.prod(found.shape) + beside > most:
             raise InputError(f"{where}: {found.dtype} of shape {found.shape}: more than a file of its size can hold")
         if (fault := misfit(name, found.dtype, found.shape, self.counts)) is not None:
             raise InputError(f"{where}: {fault}")

@@ -85,7 +85,7 @@ class PackedRows:
             if self._kept is not None:
                 into[:] = self._kept[first * size : end * size]
             elif self.extent is None:
-                into[:] = self._through_library(first, end)
+                self._through_library(into, first, end)
             elif self._valid.find(0, first // BLOCK_ROWS, -(-end // BLOCK_ROWS)) < 0:
                 self._read(file, into, self._begin + first * size)
             else:
@@ -93,11 +93,13 @@ class PackedRows:
             if (missing := room - (end - first)) > 0:
                 memory[stop : stop + missing * size] = bytes(into[:size]) * missing
 
-    def _through_library(self, first: int, end: int) -> memoryview:
+    def _through_library(self, into: memoryview, first: int, end: int) -> None:
+        if first == end:
+            return
+        values = np.frombuffer(into, self.dtype).reshape(end - first, *self.shape)
         with reading(self._file.path):
-            values = np.ascontiguousarray(self._file[self._name][first:end])
+            self._file[self._name].read_direct(values, np.s_[first:end])
         self._refuse_not_finite(values, first)
-        return values.reshape(-1).view(np.uint8).data
 
     def _checked(self, file: int, first: int, end: int) -> memoryview:
         """Rows out of the blocks they are in, which are checked: their sums, and for values that are not finite.

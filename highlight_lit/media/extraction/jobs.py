@@ -24,6 +24,7 @@ from highlight_lit.media.extraction.sidecar import Row, read_csv
 from highlight_lit.media.extraction.survey import survey
 from highlight_lit.media.extraction.tether import AGAIN, notes_of_jobs, stopped_in_order, tied
 from highlight_lit.text import say
+from highlight_lit.untrusted.shapes import check_shape
 
 CONFIG = "extract"
 JOBS = ".jobs"  # in the corpus' folder, as conf/extract.yaml says: what Hydra and its launchers leave
@@ -169,6 +170,9 @@ def _slice(config: DictConfig, notes: Path, name: str) -> None:
         write_json(_note(notes, config.slice), note)
 
 
+_NOTE = {"done": int, "skipped": int, "updated": int, "failed": [[str]], "notes": [[str]], "seconds": (int, float)}
+
+
 def _note(notes: Path, number: int) -> Path:
     return notes / f"{number:05d}.json"
 
@@ -177,8 +181,11 @@ def _read_note(path: Path, which: str) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{which}: did not end; {AGAIN}")
     note: dict[str, Any] = read_json(path, "the note of a slice")
-    if "error" in note:
+    if isinstance(note, dict) and "error" in note:
         raise InputError(f"{which}: {note['error']}; {AGAIN}")
+    check_shape(note, _NOTE, str(path))
+    if any(len(pair) != 2 for key in ("failed", "notes") for pair in note[key]):
+        raise InputError(f"{path}: failed and notes: expected a file and what is said of it")
     return note
 
 

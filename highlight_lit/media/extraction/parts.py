@@ -9,7 +9,6 @@ import fcntl
 import hashlib
 import os
 import secrets
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,7 +23,8 @@ from highlight_lit.data.manifest import MANIFEST, read_manifest, write_manifest
 from highlight_lit.data.shards import Shard, ShardWriter
 from highlight_lit.data.video import SPLITS, Stream
 from highlight_lit.errors import InputError
-from highlight_lit.locks import locked
+from highlight_lit.files import remove_tree
+from highlight_lit.locks import locked, open_lock
 from highlight_lit.media.extraction.sidecar import Sidecar
 from highlight_lit.media.extraction.sources import SOURCES, SourceFile, read_sources, write_sources
 from highlight_lit.text import say
@@ -51,7 +51,7 @@ def held(root: Path, alone: bool = False) -> Iterator[None]:
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = open(path, "a+")  # noqa: SIM115  held open: closing it lets go
+            file = os.fdopen(open_lock(path), "r+b", buffering=0)
         except FileNotFoundError:
             continue  # another packed and removed the folder in between
         except OSError as error:
@@ -87,7 +87,7 @@ def remove_lock(root: Path) -> None:
     """Take away what processes left that were killed as they held the parts, unless others hold them."""
     path = root / PARTS / _LOCK
     with suppress(OSError):
-        with suppress(FileNotFoundError), open(path, "r+") as file:
+        with suppress(FileNotFoundError), os.fdopen(open_lock(path, make=0), "r+b", buffering=0) as file:
             _let_go(file.fileno(), path, new=False)
         path.parent.rmdir()
 
@@ -118,7 +118,7 @@ def scratch(root: Path, name: str | None = None) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
 
 
 def part_of(parts: Path, video_id: str) -> Path:
@@ -218,7 +218,7 @@ def pack(root: Path, streams: dict[str, Stream], now: Mapping[str, Sidecar]) -> 
         for left in [*root.glob(".shard-*.tmp"), *root.glob(".*.json.*.tmp"), *(root / PARTS).glob(".*.tmp")]:
             left.unlink(missing_ok=True)
     for left in (root / PARTS).glob(f"{_SCRATCH}*"):
-        shutil.rmtree(left, ignore_errors=True)
+        remove_tree(left)
     shards = _packed(root)
     packed = {name for path in shards for name in _ids(Shard(path))}
     parts = sorted((root / PARTS).glob("[!.]*.h5"))

@@ -6,7 +6,6 @@ So a job ends on whatever machine it is, whether its launcher tells it or not. O
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import tempfile
 import threading
@@ -19,6 +18,7 @@ from types import FrameType
 from typing import Any
 
 from highlight_lit.errors import Interrupted, raised_signals
+from highlight_lit.files import remove_tree
 from highlight_lit.media.extraction.parts import PARTS, remove_lock
 
 AGAIN = "the same command does what is left"
@@ -44,13 +44,13 @@ def notes_of_jobs(out: Path, within: Path) -> Iterator[Path]:
     finally:
         _here.discard(folder.name)
         for scratch in _end_jobs(out, folder):  # of jobs that were killed
-            shutil.rmtree(scratch, ignore_errors=True)
+            remove_tree(scratch)
         remove_lock(out)
 
 
 def _end_jobs(out: Path, notes: Path) -> list[Path]:
     """Have the jobs end that are at work elsewhere; what those have left that did not in time."""
-    shutil.rmtree(notes, ignore_errors=True)
+    remove_tree(notes)
     until = time.monotonic() + _WATCH_S + _TIDY_S
     while (left := list((out / PARTS).glob(f".run-{notes.name}-*"))) and time.monotonic() < until:
         time.sleep(0.05)
@@ -164,7 +164,7 @@ def _watched(notes: Path, mark: Path) -> Iterator[None]:
             yield
     except Interrupted as stop:  # not for the launcher, which would raise it in the command
         util._exit_function()  # type: ignore[attr-defined]  # os._exit leaves out what gives semaphores back to the system
-        shutil.rmtree(mark, ignore_errors=True)
+        remove_tree(mark)
         os._exit(stop.status)
     finally:
         done.set()

@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
-from highlight_lit.inference.hub import answers
+from highlight_lit.inference.hub import answers, check_size
 from highlight_lit.media.extractors.library import fetching, imported, version_of
 from highlight_lit.media.extractors.log_mel import RATE
 from highlight_lit.media.extractors.weights import device
 from highlight_lit.text import shown
 
+FILES = ("*.json", "*.safetensors", "*.bin")  # of a repository that are fetched, at most
 # The kinds of network that are read, and the class that makes each without what is not of audio.
 KINDS = {"audio-spectrogram-transformer": "ASTModel", "clap": "ClapModel"}
 
@@ -46,6 +47,8 @@ class TransformersAudio:
         how = {"local_files_only": not asks, "trust_remote_code": False}
         option = "--audio-weights FOLDER" + ("" if ask else f" (or fetch it once: hf download {own})")
         with fetching(name, option):
+            if asks:
+                check_size(own, FILES, name, "it with --audio-weights FOLDER")
             kind = library.AutoConfig.from_pretrained(own, **how).model_type
             if kind not in KINDS:
                 raise InputError(f"{name}: a network of the kind {shown(kind)!r}; expected one of audio: AST or CLAP")

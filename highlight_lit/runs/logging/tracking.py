@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 
 from highlight_lit.errors import InputError
+from highlight_lit.files import remove_tree
 from highlight_lit.runs.logging import dashboard, privacy
 from highlight_lit.runs.logging.loggers import attempt
 from highlight_lit.runs.names import cell_name
@@ -100,7 +100,7 @@ def _begin(mode: str, options: Mapping[str, Any], folder: Path, run_id: str, con
         )
     if mode == "offline":  # what a killed process of this run left; the run logs its finished epochs again
         for left in folder.glob(f"wandb/offline-run-*-{run_id}"):
-            shutil.rmtree(left, ignore_errors=True)
+            remove_tree(left)
     os.environ.setdefault("WANDB_SILENT", "true")
     if _DATA_DIR is None:  # what tables and checkpoints are staged in until they are sent
         os.environ["WANDB_DATA_DIR"] = str((folder / "wandb").resolve())

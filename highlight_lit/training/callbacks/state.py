@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from highlight_lit.errors import InputError
 from highlight_lit.untrusted.networks import check_tensors
 from highlight_lit.untrusted.plain_values import plain
+from highlight_lit.untrusted.shapes import check_shape
 
 MAX_COUNT = 1 << 53  # of steps, epochs and bags
 NEEDED = ("epoch", "global_step", "loops", "optimizer_states", "lr_schedulers", "progress", "state_dict")
@@ -41,6 +42,7 @@ def check_state(checkpoint: Mapping[str, Any], module: pl.LightningModule, path:
     for key in ("epoch", "global_step"):
         _whole(checkpoint[key], f"{path}: {key}")
     _check_loops(plain(checkpoint["loops"], f"{path}: loops"), f"{path}: loops")
+    _check_seconds(checkpoint.get("callbacks", {}), f"{path}: callbacks")
     _check_progress(checkpoint["progress"], checkpoint["epoch"], f"{path}: progress")
     made: Any = module.configure_optimizers()
     optimizer, schedule = (made["optimizer"], made["lr_scheduler"]) if isinstance(made, dict) else (made, None)
@@ -54,6 +56,18 @@ def check_state(checkpoint: Mapping[str, Any], module: pl.LightningModule, path:
     _like(checkpoint["lr_schedulers"], own, f"{path}: lr_schedulers")
     if schedule is not None:
         _check_step(schedule, checkpoint["lr_schedulers"][0], f"{path}: lr_schedulers")
+
+
+def _check_seconds(callbacks: object, where: str) -> None:
+    """Refuse seconds of training, or a count of cells trained at once, that no record can hold."""
+    if not isinstance(callbacks, dict) or not all(type(name) is str for name in callbacks):
+        raise InputError(f"{where}: expected the state of each callback by name")
+    if "LastCheckpoint" in callbacks:
+        last = callbacks["LastCheckpoint"]
+        check_shape(last, {"seconds": (int, float), "stacked?": int}, f"{where}.LastCheckpoint")
+        if last["seconds"] < 0:
+            raise InputError(f"{where}.LastCheckpoint.seconds: expected at least 0")
+        _whole(last.get("stacked", 1), f"{where}.LastCheckpoint.stacked")
 
 
 def _check_step(schedule: Any, state: dict[str, Any], where: str) -> None:

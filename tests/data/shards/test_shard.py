@@ -290,7 +290,7 @@ def test_a_chunk_that_takes_much_memory_is_refused(tmp_path: Path, make_video: M
         made = file.create_dataset("visual", (100, 1 << 18), "f4", chunks=(100, 1 << 18), compression="gzip")
         made.attrs.update(attributes)
         made[0, :9] = 1
-    with pytest.raises(InputError, match=r"s\.h5: visual: chunks of \(100, 262144\); expected at most 64 MiB each"):
+    with pytest.raises(InputError, match=r"s\.h5: visual: chunks of \(100, 262144\); expected at most 32 MiB each"):
         Shard(path)
 
 

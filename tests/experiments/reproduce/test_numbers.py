@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 
 from experiments.analyses import cost, planted
 from experiments.reproduce import claims, tables
-from experiments.reproduce.document import Figure, Heading, Table, Text, latex, page
+from experiments.reproduce.document import Figure, Heading, Table, Text, latex, markdown, page
 from experiments.reproduce.numbers import Block, Row, _row
 from experiments.reproduce.report import _opening
 from experiments.reproduce.study import studies
@@ -225,6 +226,18 @@ def test_a_fitted_fusion_stops_gaining_at_the_planted_rank() -> None:
     assert left[4] > 0.05
     assert left[8] < 0.005
     assert left[16] > left[8] / 2
+
+
+def test_markdown_takes_text_as_text_but_for_code(tmp_path: Path) -> None:
+    name = "a|b `<i>` *c*\n# d"
+    parts = [Heading(2, name), Text(f"- {name} `x*y`"), Table("x", name, ["", name], [[name, "1"]]),
+             Figure(tmp_path / "a b).svg", "A name <b>")]  # fmt: skip
+    made = markdown(parts, tmp_path)
+    cell = r"a\|b \`\<i>\` \*c\*\n# d".replace("\\n", r"\\n")
+    assert f"## {cell}\n" in made
+    assert f"| {cell} | 1 |" in made
+    assert "`x*y`" in made
+    assert r"![A name \<b>](a%20b%29.svg)" in made
 
 
 def test_latex_and_html_take_text_as_text() -> None:
