@@ -25,12 +25,12 @@ from highlight_lit.runs.logging.loggers import check_loggers, conclude, opened, 
 from highlight_lit.runs.names import told
 from highlight_lit.signals import Signals
 from highlight_lit.training.callbacks.checkpoints import LastCheckpoint, restoring, resumable
+from highlight_lit.training.compiled import compiled
 from highlight_lit.training.distributed import places
 from highlight_lit.training.distributed.ranks import Place, Ranks
 from highlight_lit.training.guided import check_teacher, first_stage, targets
 from highlight_lit.training.machine import check_batch, check_machine, check_network
 from highlight_lit.training.module import HighlightModule, log_epoch
-from highlight_lit.training.objective import compiled
 from highlight_lit.training.outcome import evaluated, outcome_of
 from highlight_lit.training.trainer import make_callbacks, make_trainer
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
