@@ -146,11 +146,11 @@ def cells_of(
         left = _set_by(system.get("experiment"))
         own = [word for word in words if word.partition("=")[0] not in left]
         own += [f"{key}={value}" for key, value in system.items() if key != "method"]
-        plain = _composed(study.name, tuple(own))
+        composed = _composed(study.name, tuple(own))
         if "method" in system:
-            plain = of_method(system["method"], plain)
+            composed = of_method(system["method"], composed)
         for seed, topic, fold in itertools.product(range(profile.seeds), where.topics, folds):
-            config = {**copy.deepcopy(plain), "seed": seed, "topic": topic}
+            config = {**copy.deepcopy(composed), "seed": seed, "topic": topic}
             config["data"] |= {"root": str(where.corpus.root), "fold": fold}
             run_id = identity(config, where.corpus.fingerprint)
             if "method" not in config and (first := first_stage(config)):

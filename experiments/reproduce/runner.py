@@ -115,7 +115,7 @@ def _drain(
         progress.show(cell, outcome)
 
 
-def _train(plain: dict[str, Any]) -> dict[str, Any]:
+def _train(config: dict[str, Any]) -> dict[str, Any]:
     """One cell, in a process of the pool; what it raises comes back as words."""
     from highlight_lit.training.train import train
 
@@ -123,7 +123,7 @@ def _train(plain: dict[str, Any]) -> dict[str, Any]:
 
     started = time.perf_counter()
     try:
-        record = score(plain) if "method" in plain else train(plain)
+        record = score(config) if "method" in config else train(config)
     except Exception as error:
         first = (str(error).splitlines() or [""])[0]
         return {"error": first if isinstance(error, InputError) else f"{type(error).__name__}: {first}"}

@@ -109,7 +109,8 @@ def _cell(config: DictConfig) -> float | None:
                 Sweep.outcome = done
                 return None
             _say_begins(config, words)
-            from highlight_lit.training.train import train, value_of
+            from highlight_lit.training.outcome import value_of
+            from highlight_lit.training.train import train
 
             with told(words):
                 Sweep.outcome = train(config)

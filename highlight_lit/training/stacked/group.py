@@ -42,9 +42,9 @@ class Group:
     def __init__(self, trainees: Sequence[Trainee], device: torch.device, signals: Signals) -> None:
         self.device, self.signals, self.size = device, signals, len(trainees)
         self.diverged: list[Trainee] = []
-        plain = trainees[0].cell.plain
-        self._autocast, self._tau = AUTOCAST[plain["trainer"]["precision"]], plain["tau"]
-        self._steps, self._minutes = plain["checkpoint"]["steps"], plain["checkpoint"]["minutes"]
+        config = trainees[0].cell.config
+        self._autocast, self._tau = AUTOCAST[config["trainer"]["precision"]], config["tau"]
+        self._steps, self._minutes = config["checkpoint"]["steps"], config["checkpoint"]["minutes"]
         self._done = trainees[0].done
         self._draws = {id(each): _draws(each) for each in trainees}
         self._stores: dict[Any, ResidentStore] = {}
@@ -56,10 +56,10 @@ class Group:
             videos = np.unique(
                 np.concatenate([kind for each in of for kind in (each.data.positive, each.data.negative)])
             )
-            readers = of[0].cell.plain["data"]["readers"]
+            readers = of[0].cell.config["data"]["readers"]
             self._stores[key] = ResidentStore(data.corpus, videos, data.streams, readers).to(device)
         _fit_statistics(trainees)
-        if plain["trainer"]["precision"] == "64-true":
+        if config["trainer"]["precision"] == "64-true":
             for each in trainees:
                 each.module.double()
         self._stack: Stack | None = Stack(trainees, device, self._autocast)
