@@ -12,11 +12,12 @@ from highlight_lit import __version__
 from highlight_lit.app.command import app_arguments, run_app
 from highlight_lit.data import synthetic
 from highlight_lit.data.importers.commands import add_sources
-from highlight_lit.errors import InputError, Interrupted, raised_signals
+from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.export.command import export_arguments, run_export
 from highlight_lit.inference.score_command import run_score, score_arguments
 from highlight_lit.media import commands as media
 from highlight_lit.origin import experiments
+from highlight_lit.signals import raised_signals
 from highlight_lit.text import say
 
 LOADS_PYTORCH = ("evaluate", "export", "score")  # which takes seconds
