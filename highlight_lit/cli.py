@@ -11,7 +11,7 @@ from pathlib import Path
 from highlight_lit import __version__
 from highlight_lit.app.command import app_arguments, run_app
 from highlight_lit.data import synthetic
-from highlight_lit.data.importers.commands import add_sources
+from highlight_lit.data.importers.command import add_sources
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.export.command import export_arguments, run_export
 from highlight_lit.inference.score_command import run_score, score_arguments

@@ -14,9 +14,9 @@ import torch
 
 from highlight_lit import __version__
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.corpus_faults import faults
 from highlight_lit.data.topics.counts import topics_of
 from highlight_lit.data.topics.weak_labels import RULES
-from highlight_lit.data.verify import faults
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few, say
 

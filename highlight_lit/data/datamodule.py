@@ -11,15 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from highlight_lit.data.audio_ways import AUDIO_WAYS, with_audio
 from highlight_lit.data.batches import BagLoader, Bags, Targets, make_bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.sampling import EpochPlan
-from highlight_lit.data.statistics import statistics
+from highlight_lit.data.statistics import SCALES, scaled, statistics
 from highlight_lit.data.stores import Store
 from highlight_lit.data.stores.resident import ResidentStore
 from highlight_lit.data.stores.stream import StreamStore
 from highlight_lit.data.topics.folds import cross_fitted
-from highlight_lit.data.ways import AUDIO_WAYS, SCALES, scaled, with_audio
 from highlight_lit.errors import InputError
 
 

@@ -19,7 +19,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from highlight_lit.config.cells import CellLoader
+from highlight_lit.config.cell_loader import CellLoader
 from highlight_lit.files import write_json
 from highlight_lit.runs import summary
 from highlight_lit.runs.jobs import alive, conducted

@@ -20,7 +20,7 @@ from highlight_lit.config.overrides import prepared
 from highlight_lit.data.manifest import read_manifest
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.runs import jobs
-from highlight_lit.runs.before import done_before
+from highlight_lit.runs.done_before import done_before
 from highlight_lit.runs.names import cell_name, told
 from highlight_lit.runs.sweep import Sweep
 from highlight_lit.signals import Signals

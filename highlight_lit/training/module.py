@@ -24,8 +24,8 @@ from highlight_lit.inference.batch import whole_video_logits
 from highlight_lit.models.highlight_net import Detection, Embedding
 from highlight_lit.training.distributed.clip_logits import ClipLogits
 from highlight_lit.training.distributed.whole_batch import whole_batch
+from highlight_lit.training.from_python import default_nodes
 from highlight_lit.training.large_batch import detect
-from highlight_lit.training.library import default_nodes
 from highlight_lit.training.progress import Progress
 
 Objective = Callable[[nn.Module, nn.Module, Bags], dict[str, Tensor]]

@@ -29,7 +29,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.inference.detector import load_detector
 from highlight_lit.runs import summary
 from highlight_lit.runs.ledger import RECORD, read_note, read_record
-from highlight_lit.training.callbacks.checkpoints import resumable
+from highlight_lit.training.callbacks.resume import resumable
 from highlight_lit.training.train import make_module
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 from tests.security import fuzz_data

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from highlight_lit.data.importers.common.folders import Arrays, Folder, import_arrays
-from highlight_lit.data.importers.common.labels import labels_for, no_labels
+from highlight_lit.data.importers.common.label_source import labels_for, no_labels
 from highlight_lit.data.importers.common.source import Report, add_dtype, files_of, number
 from highlight_lit.data.importers.common.table import add_choices, chosen_topics, video_rows
 from highlight_lit.data.video import STREAMS, Video

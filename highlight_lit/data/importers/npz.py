@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from highlight_lit.data.importers.common.folders import Arrays, Folder, import_arrays
-from highlight_lit.data.importers.common.labels import labels_for, no_labels
-from highlight_lit.data.importers.common.npz import NpzRows
+from highlight_lit.data.importers.common.label_source import labels_for, no_labels
+from highlight_lit.data.importers.common.npz_rows import NpzRows
 from highlight_lit.data.importers.common.source import Report, add_dtype, files_of, number
 from highlight_lit.data.importers.common.table import add_choices, add_tags, chosen_topics, given_rows
 from highlight_lit.errors import InputError

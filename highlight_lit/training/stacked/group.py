@@ -20,8 +20,8 @@ from highlight_lit.errors import Interrupted
 from highlight_lit.signals import Signals
 from highlight_lit.training.module import CHECK_EVERY
 from highlight_lit.training.stacked.cells import AUTOCAST, Trainee, store_key
+from highlight_lit.training.stacked.member_checkpoint import save
 from highlight_lit.training.stacked.stack import Stack
-from highlight_lit.training.stacked.state import save
 
 
 class Group:

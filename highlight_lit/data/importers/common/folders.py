@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import write_corpus
-from highlight_lit.data.importers.common.labels import LabelSource, no_labels
+from highlight_lit.data.importers.common.label_source import LabelSource, no_labels
 from highlight_lit.data.importers.common.source import FirstOf, Report, Tally, checked, open_rows, stored_dtype
 from highlight_lit.data.importers.common.table import in_other_case
 from highlight_lit.data.video import STREAMS, Stream, Video

@@ -1,4 +1,4 @@
-"""What a checkpoint must hold so that a run can go on from it: tensors and plain state, of this run's own form.
+"""How a run goes on from its last checkpoint, and what that must hold: tensors and plain state, of the run's own form.
 
 The configuration is the user's; a checkpoint only fills what was made from it.
 """
@@ -7,21 +7,77 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.optim import Optimizer
 
 from highlight_lit.errors import InputError
+from highlight_lit.training.callbacks.checkpoints import LastCheckpoint
+from highlight_lit.untrusted.checkpoint_file import NAME, read_checkpoint
 from highlight_lit.untrusted.networks import check_tensors
 from highlight_lit.untrusted.plain_values import plain
 
 MAX_COUNT = 1 << 53  # of steps, epochs and bags
 NEEDED = ("epoch", "global_step", "loops", "optimizer_states", "lr_schedulers", "progress", "state_dict")
+
+
+def resumable(folder: Path, module: pl.LightningModule, precision: str = "32-true") -> Path | None:
+    """The checkpoint that a run goes on from, None if there is none; what a killed writer left is removed.
+
+    Raises:
+        InputError: There is one and it cannot be used.
+    """
+    for left in folder.glob(f".{NAME}.*.tmp"):
+        left.unlink(missing_ok=True)
+    path = folder / NAME
+    if not path.exists():
+        return None
+    try:
+        checkpoint = read_checkpoint(path)
+        _refuse_swa(checkpoint, path)
+        check_state(checkpoint, copy.deepcopy(module).double() if precision == "64-true" else module, path)
+    except InputError as error:
+        raise InputError(f"{error}; remove it to train from the start") from error
+    return path
+
+
+def _refuse_swa(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Refuse a training whose averaging has begun: Lightning leaves its learning rate out of an epoch in progress."""
+    callbacks = checkpoint.get("callbacks")
+    swa = callbacks.get("StochasticWeightAveraging") if isinstance(callbacks, dict) else None
+    if isinstance(swa, dict) and swa.get("scheduler_state") is not None:
+        raise InputError(
+            f"{path}: StochasticWeightAveraging had begun, which cannot go on exactly (callbacks=[last,weight_averaging] can)"
+        )
+
+
+@contextmanager
+def restoring(path: Path | None, last: LastCheckpoint) -> Iterator[None]:
+    """Name the checkpoint in what Lightning raises while it restores it, before training has begun, or what it refuses.
+
+    Raises:
+        InputError: In place of what was raised.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except MisconfigurationException as error:
+        raise InputError(f"trainer: {str(error).splitlines()[0]}") from error
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        if str(error).startswith("Early stopping conditioned on metric"):  # of no class of its own
+            raise InputError(f"callbacks: {str(error).splitlines()[0]}") from error
+        if path is None or last.began:
+            raise
+        first = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        raise InputError(f"{path}: cannot be restored ({first}); remove it to train from the start") from error
 
 
 def check_state(checkpoint: Mapping[str, Any], module: pl.LightningModule, path: Path) -> None:
