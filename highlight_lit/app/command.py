@@ -11,7 +11,7 @@ from pathlib import Path
 
 from highlight_lit.errors import InputError
 from highlight_lit.extras import need
-from highlight_lit.media.commands import trust_argument, weights_arguments
+from highlight_lit.media.arguments import trust_argument, weights_arguments
 from highlight_lit.text import shown
 
 PORT = 7860  # gradio's

@@ -17,7 +17,6 @@ from highlight_lit.errors import InputError
 from highlight_lit.extras import need
 from highlight_lit.files import output_name
 from highlight_lit.inference.score_command import MAX_CLIP_S, highlights_of, scores_of_features
-from highlight_lit.media.commands import at_shots
 from highlight_lit.media.extraction.workers import begin
 from highlight_lit.signals import deaf
 from highlight_lit.text import a_few
@@ -85,6 +84,7 @@ def score(order: Order, out: Path) -> Scored:
     if video is None:
         return Scored(written[2], None, tuple(written))
     from highlight_lit.media.output.reel import cut_reel
+    from highlight_lit.media.output.segments import at_shots
 
     reel = out / output_name(stem, "reel.mp4")
     seconds = sum(each.length for each in highlights)

@@ -11,7 +11,7 @@ import numpy as np
 
 from highlight_lit.errors import InputError
 from highlight_lit.extras import need
-from highlight_lit.media.commands import trust_argument
+from highlight_lit.media.arguments import trust_argument
 from highlight_lit.text import say
 
 FORMS = {"torch-export": ".pt2", "onnx": ".onnx", "safetensors": ".detector"}

@@ -19,6 +19,7 @@ from highlight_lit.data.datamodule import VideoLoader
 from highlight_lit.data.topics.folds import is_fold
 from highlight_lit.data.video import STREAMS, Stream
 from highlight_lit.errors import InputError
+from highlight_lit.extras import need_media
 from highlight_lit.files import plain_name
 from highlight_lit.inference.batch import Rows, bag_of_rows, whole_video_logits
 from highlight_lit.inference.hub import fetch, is_repository
@@ -89,8 +90,6 @@ class Detector:
         Raises:
             InputError: Not a video, or this detector was trained on features that are not computed here.
         """
-        from highlight_lit.media.commands import need_media
-
         need_media()
         from highlight_lit.inference.raw_video import score_video
 
