@@ -58,8 +58,8 @@ def _run(words: list[str]) -> int:
         options, unknown = parser.parse_known_args(words)
         if unknown:
             files = all(Path(word).is_file() for word in unknown)
-            one = "; one file is expected where a pattern of the shell's has given several: name it" if files else ""
-            parser.error(f"unrecognized arguments: {' '.join(unknown)}{one}")
+            advice = "; one file is expected where a pattern of the shell's has given several: name it" if files else ""
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}{advice}")
         if words[0] in LOADS_PYTORCH and sys.stderr.isatty():
             say(f"highlight-lit {words[0]}: begins (PyTorch is being loaded)", file=sys.stderr)
         status: int = options.run(options)

@@ -45,8 +45,8 @@ def locked(path: Path, what: str) -> Iterator[None]:
         except FileNotFoundError:
             continue  # whoever held another file of the folder has just removed it
         try:
-            found = os.fstat(file)
-            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:  # what is written here would be written there
+            status = os.fstat(file)
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:  # what is written here would be written there
                 raise OSError(errno.EINVAL, "no lock file of this program: a pipe, a device, or a hard link", str(path))
             _wait(file, path, what)
             if _is_at(file, path):

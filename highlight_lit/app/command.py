@@ -99,8 +99,8 @@ def offered(checkpoints: Sequence[str], runs: Path | None) -> dict[str, str]:
     from highlight_lit.runs.names import cell_name
 
     names = {shown(checkpoint): checkpoint for checkpoint in checkpoints}
-    found = [] if runs is None else list(runs.glob(f"*/{RECORD}"))
-    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+    recorded = [] if runs is None else list(runs.glob(f"*/{RECORD}"))
+    for path in sorted(recorded, key=lambda path: path.stat().st_mtime, reverse=True):
         record = read_record(path.parent)
         if record is not None and record["status"] == "done":
             names[shown(f"{cell_name(record)} ({path.parent.name[:8]})")] = str(path.parent)

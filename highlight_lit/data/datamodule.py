@@ -170,8 +170,8 @@ class HighlightData(pl.LightningDataModule):
 
     def statistics(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Mean over the training clips and scale of each stream's dimensions, (D,) each."""
-        found = {name: statistics(self.corpus, self._videos, name) for name in self.streams}
-        return {name: (mean, scaled(std, self.scale)) for name, (mean, std) in found.items()}
+        moments = {name: statistics(self.corpus, self._videos, name) for name in self.streams}
+        return {name: (mean, scaled(std, self.scale)) for name, (mean, std) in moments.items()}
 
     def train_dataloader(self) -> BagLoader | FirstEpoch:
         """The epoch's bags, on the trainer's device; with several ranks, this rank's of each batch.

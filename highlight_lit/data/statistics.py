@@ -61,8 +61,8 @@ def _moments(parts: Iterator[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         nonlocal count, sums
         rows, kept = (torch.cat(side).cpu() for side in zip(*waiting, strict=True))
         for first in range(0, len(rows), _BLOCK):
-            found = rows[first : first + _BLOCK][kept[first : first + _BLOCK]]
-            block = wide.resize_(found.shape).copy_(found)
+            counted = rows[first : first + _BLOCK][kept[first : first + _BLOCK]]
+            block = wide.resize_(counted.shape).copy_(counted)
             both = torch.stack([block.sum(0), block.square_().sum(0)])
             sums, count = both if sums is None else sums + both, count + len(block)
 

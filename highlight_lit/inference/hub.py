@@ -54,8 +54,8 @@ def kept(repository: str, file: str) -> Path | None:
     """A repository's file as it was downloaded before; None if it was not."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(repository, file)
-    return Path(found) if isinstance(found, str) else None
+    cached = try_to_load_from_cache(repository, file)
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def fetch(repository: str) -> Path:

@@ -68,11 +68,11 @@ def run_score(args: argparse.Namespace) -> int:
     _check_videos(args)
     detector = load_detector(args.checkpoint, args.trust)
     if args.video:
-        found = _of_videos(args, detector)
+        scored = _of_videos(args, detector)
     else:
-        found = _of_features(args, detector) if args.features is not None else _of_corpus(args, detector)
+        scored = _of_features(args, detector) if args.features is not None else _of_corpus(args, detector)
     several: list[VideoScores] = []
-    for folder, stem, scores in found:
+    for folder, stem, scores in scored:
         _write(args, folder, stem, scores)
         if not args.video:
             several.append(scores)

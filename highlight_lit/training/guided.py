@@ -96,8 +96,8 @@ def targets(
     folders = [run_dir(Path(config["out"]), record["id"]) for record in first]
     detectors = [load_detector(folder / NAME) for folder in folders]
     logits = [detector.score_corpus(corpus, pupils) for detector in detectors]
-    found = {}
+    by_video = {}
     for video, scores in zip(pupils.tolist(), taught, strict=True):
-        joined = scores + standard(np.mean([of[video] for of in logits], axis=0)) if logits else scores
-        found[video] = ranks(joined)
-    return found
+        joined = scores + standard(np.mean([scored[video] for scored in logits], axis=0)) if logits else scores
+        by_video[video] = ranks(joined)
+    return by_video

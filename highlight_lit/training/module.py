@@ -163,8 +163,8 @@ class HighlightModule(pl.LightningModule):
         """Keep them for the epoch's entry."""
         if self.trainer.sanity_checking:
             return
-        found = self.trainer.callback_metrics
-        self._held_out = {name: float(value) for name, value in found.items() if name.startswith("val/")}
+        measures = self.trainer.callback_metrics
+        self._held_out = {name: float(value) for name, value in measures.items() if name.startswith("val/")}
         if not math.isfinite(self._held_out.get("val/loss", 0.0)):
             raise InputError(
                 f"topic={self.hparams['topic']}: the loss on the videos held out (data.validation) is NaN or infinite at "

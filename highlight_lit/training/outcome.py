@@ -72,9 +72,9 @@ def _scores(trainer: pl.Trainer, module: HighlightModule, data: HighlightData) -
     """Logits of the clips of the videos to evaluate on, by id."""
     with torch.compiler.set_stance("force_eager"):  # each video has a length of its own, to be compiled for
         trainer.test(module, data, verbose=False)
-    found = module.clip_logits.compute()
+    logits = module.clip_logits.compute()
     corpus: Corpus = data.corpus
-    return {corpus.ids[video].decode(): ClipScores(corpus.rows(video, "span"), z) for video, z in found.items()}
+    return {corpus.ids[video].decode(): ClipScores(corpus.rows(video, "span"), z) for video, z in logits.items()}
 
 
 def value_of(record: dict[str, Any], measure: str) -> float:

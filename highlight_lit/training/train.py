@@ -98,9 +98,9 @@ def make_module(config: Config, corpus: Corpus) -> HighlightModule:
     seed = folded(config["seed"])
     pl.seed_everything(seed, verbose=False)
     fold = config["data"].get("fold")
-    of = None if fold is None else corpus.fingerprint
+    trained_on = None if fold is None else corpus.fingerprint
     module = HighlightModule(
-        config["model"], config["loss"], config["optimizer"], streams, config["topic"], seed, fold, of
+        config["model"], config["loss"], config["optimizer"], streams, config["topic"], seed, fold, trained_on
     )
     embeddings: Any = getattr(module.network, "embeddings", config["streams"])
     reads = set(embeddings)

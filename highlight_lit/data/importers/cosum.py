@@ -123,16 +123,16 @@ def _videos(source: Path, files: list[Path], rates: Mapping[str, float] | None, 
 def _boundaries(path: Path) -> NDArray[np.float64]:
     """(N + 1,) rising frame numbers, from 1."""
     try:
-        found = np.array(
+        boundaries = np.array(
             [int(word) for word in read_text(path, "a list of frame numbers", MAX_SHOTS_BYTES).split()], np.float64
         )
     except InputError:
         raise
     except (ValueError, OverflowError) as error:
         raise InputError(f"{path}: video {_name(path)!r}: not a list of frame numbers ({error})") from error
-    if len(found) < 2 or found[0] < 1 or (np.diff(found) <= 0).any():
+    if len(boundaries) < 2 or boundaries[0] < 1 or (np.diff(boundaries) <= 0).any():
         raise InputError(f"{path}: video {_name(path)!r}: expected two or more rising frame numbers from 1")
-    return found
+    return boundaries
 
 
 def _chosen(path: Path, name: str, shots: int, report: Report) -> NDArray[np.float32]:

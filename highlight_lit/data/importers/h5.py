@@ -137,12 +137,12 @@ def _groups(file: h5py.File, source: Path) -> dict[str, h5py.Group]:
     """The groups of the file by id."""
     groups: dict[str, h5py.Group] = {}
     for key in file:
-        found, name = inside(file, key), safe_id(key, str(source))
-        if not isinstance(found, h5py.Group):
+        group, name = inside(file, key), safe_id(key, str(source))
+        if not isinstance(group, h5py.Group):
             raise InputError(f"{source}: {name}: expected a group of a video that lies in this file")
         if name in groups:
             raise InputError(f"{source}: video {name!r}: there twice, in two Unicode forms; expected one group")
-        groups[name] = found
+        groups[name] = group
     if not groups:
         raise InputError(f"{source}: no group in it; expected one for each video")
     return groups
@@ -158,15 +158,15 @@ def _matched(
 ) -> list[Video]:
     ids = {row.id for row in rows}
     lacking, stray = [row.id for row in rows if row.id not in groups], [name for name in groups if name not in ids]
-    found = [row for row in rows if row.id in groups]
+    matched = [row for row in rows if row.id in groups]
     lines = without_partner(lacking, stray, table, source)
-    if not found or (lines and not allow_unmatched):
+    if not matched or (lines and not allow_unmatched):
         case = in_other_case([*lacking, *stray], ids)
-        leave = "; --allow-unmatched leaves these out" * bool(found)
+        leave = "; --allow-unmatched leaves these out" * bool(matched)
         raise InputError(f"{'; '.join(lines)}{case}; expected a row for each, whose id is the group's name{leave}")
     for line in lines:
         report(f"{line}; left out")
-    return found
+    return matched
 
 
 def _stream(groups: dict[str, h5py.Group], rows: Sequence[Video], source: Path, dtype: str | None) -> Stream:
@@ -174,13 +174,13 @@ def _stream(groups: dict[str, h5py.Group], rows: Sequence[Video], source: Path, 
     width, dtypes = 0, set()
     for row in rows:
         where = f"{source}: video {row.id!r}: features"
-        found = stored(groups[row.id], "features", where)
-        if found.ndim != 2 or 0 in found.shape:
-            raise InputError(f"{where}: shape {found.shape}, expected (clips, width), at least one clip")
-        width = width or found.shape[1]
-        if found.shape[1] != width:
-            raise InputError(f"{where}: {found.shape[1]} wide, expected {width} as of video {rows[0].id!r}")
-        dtypes.add(found.dtype)
+        features = stored(groups[row.id], "features", where)
+        if features.ndim != 2 or 0 in features.shape:
+            raise InputError(f"{where}: shape {features.shape}, expected (clips, width), at least one clip")
+        width = width or features.shape[1]
+        if features.shape[1] != width:
+            raise InputError(f"{where}: {features.shape[1]} wide, expected {width} as of video {rows[0].id!r}")
+        dtypes.add(features.dtype)
     return Stream(width, dtype=stored_dtype(dtypes, dtype))
 
 
@@ -198,9 +198,9 @@ def _kind(
             f"{source}: no video has {kind}; expected --labels none, or one of {', '.join(KINDS)} that is there"
         )
     others = [f"{name} ({count})" for name, count in counts.items() if count and name != kind]
-    rest = f"; not taken: {', '.join(others)} (--labels)" * bool(others)
-    of = f"{kind} of {counts[kind]} of {len(rows)} videos: {KINDS[kind]}, judged by {MEASURES[KINDS[kind]]}"
-    report(f"{source}: labels: {of}{rest}")
+    not_taken = f"; not taken: {', '.join(others)} (--labels)" * bool(others)
+    taken = f"{kind} of {counts[kind]} of {len(rows)} videos: {KINDS[kind]}, judged by {MEASURES[KINDS[kind]]}"
+    report(f"{source}: labels: {taken}{not_taken}")
     return kind
 
 

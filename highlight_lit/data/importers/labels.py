@@ -58,7 +58,7 @@ def import_corpus(
         set_labels(out, labels, durations, benchmark=table.kind, clock=clock)
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror or error})") from error
-    segments = sum(len(found.span) for found in labels.values())
+    segments = sum(len(label.span) for label in labels.values())
     report(f"{out}: {segments} labelled segments of {len(labels)} of {len(corpus)} videos")
 
 

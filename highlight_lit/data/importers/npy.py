@@ -91,7 +91,7 @@ def import_corpus(
         name=name,
         allow_unmatched=allow_unmatched,
         report=report,
-        labels=no_labels if labels is None else lambda found: labels_for(labels, found, allow_unmatched, report),
+        labels=no_labels if labels is None else lambda matched: labels_for(labels, matched, allow_unmatched, report),
     )
 
 
@@ -110,7 +110,7 @@ def _folders(source: Path) -> dict[str, list[Folder]]:
 
 def _advice(folders: dict[str, list[Folder]], lacking: Sequence[Video]) -> str:
     """What to do where the features are there, but as `.npz`."""
-    for path in (folder.path for of in folders.values() for folder in of):
+    for path in (folder.path for stream_folders in folders.values() for folder in stream_folders):
         if files_of(path, ".npz").keys() & {row.id for row in lacking}:
             files = f"{shlex.quote(str(path))}/*.npz"
             return f"there are .npz files, which 'import npz' reads; or convert them: {_FROM_NPZ} {files}"

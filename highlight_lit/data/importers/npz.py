@@ -80,7 +80,9 @@ def import_corpus(
     """
     clip_seconds = number(clip_seconds, "clip_seconds")
     folders = _folders(source, visual, audio, report)
-    ids = dict.fromkeys(name for of in folders.values() for folder in of for name in folder.files)
+    ids = dict.fromkeys(
+        name for stream_folders in folders.values() for folder in stream_folders for name in folder.files
+    )
     rows, table = given_rows(videos, tag, sorted(ids)), videos or source
     import_arrays(
         Arrays(source, folders, clip_seconds),
@@ -93,7 +95,7 @@ def import_corpus(
         name=name,
         allow_unmatched=allow_unmatched,
         report=report,
-        labels=no_labels if labels is None else lambda found: labels_for(labels, found, allow_unmatched, report),
+        labels=no_labels if labels is None else lambda matched: labels_for(labels, matched, allow_unmatched, report),
     )
 
 

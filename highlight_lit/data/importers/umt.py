@@ -157,11 +157,11 @@ def _with_features(source: Path, videos: Sequence[Video], report: Report) -> lis
 
 def _visual_files(source: Path, files: Mapping[str, Path], name: str) -> tuple[Path, ...]:
     pair = (f"{name}_rgb", f"{name}_opt")
-    there = [one in files for one in pair]
+    there = [stem in files for stem in pair]
     if any(there) and not all(there):
         missing = pair[there.index(False)]
         raise InputError(f"{source / 'video_features'}: video {name!r}: {missing}.npy: no such file beside its pair")
-    return tuple(files[one] for one in pair) if all(there) else (files[name],) if name in files else ()
+    return tuple(files[stem] for stem in pair) if all(there) else (files[name],) if name in files else ()
 
 
 def _cut(source: Path, video: Video, files: Mapping[str, tuple[Path, ...]], report: Report) -> _Entry:
@@ -195,10 +195,10 @@ def _streams(source: Path, entries: Sequence[_Entry], dtype: str | None) -> dict
     for name in ("visual", "audio"):
         having = [entry for entry in entries if name in entry.files]
         for entry in having:
-            found, expected = ((len(e.files[name]), e.widths[name]) for e in (entry, having[0]))
-            if found != expected:
+            actual, expected = ((len(e.files[name]), e.widths[name]) for e in (entry, having[0]))
+            if actual != expected:
                 raise InputError(
-                    f"{source}: video {entry.video.id!r}: {name}: {found[0]} files, {found[1]} wide, expected "
+                    f"{source}: video {entry.video.id!r}: {name}: {actual[0]} files, {actual[1]} wide, expected "
                     f"{expected[0]} and {expected[1]} as of video {having[0].video.id!r}"
                 )
         if having:

@@ -116,8 +116,8 @@ def _topic(topic: Path, rates: Mapping[str, float], report: Report) -> Iterator[
 def _lists(path: Path) -> dict[str, str]:
     """The split of each listed video: `train` for the lists named Trai..., `test` for those named Test..."""
     split: dict[str, str] = {}
-    found = read_json(path, "lists of videos")
-    for entry in found if isinstance(found, list) else [None]:
+    content = read_json(path, "lists of videos")
+    for entry in content if isinstance(content, list) else [None]:
         ids, name = entry if isinstance(entry, list) and len(entry) == 2 else (None, "")
         kind = {"Trai": "train", "Test": "test"}.get(name[:4] if isinstance(name, str) else "")
         if kind is None or not isinstance(ids, list) or not all(isinstance(member, str) for member in ids):
@@ -132,8 +132,8 @@ def _video(topic: str, folder: Path, rates: Mapping[str, float], split: str) -> 
     name = safe_id(folder.name, str(folder.parent))
     path = folder / "match_label.json"
     where = f"{path}: video {name!r}"
-    found = read_json(path, "clips and their labels")
-    clips, match = found if isinstance(found, list) and len(found) == 2 else (None, None)
+    content = read_json(path, "clips and their labels")
+    clips, match = content if isinstance(content, list) and len(content) == 2 else (None, None)
     frames = matrix(clips, f"{where}: clips", 2)
     score = matrix([match] if isinstance(match, list) else None, f"{where}: labels", len(frames)).T
     last = number(frames.max(), f"{where}: clips")

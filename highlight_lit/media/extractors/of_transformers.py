@@ -63,9 +63,9 @@ class TransformersAudio:
         given = waveforms if rate == RATE else scipy.signal.resample_poly(waveforms, rate, RATE, axis=1)
         inputs = self._prepare(list(given.astype(np.float32)), sampling_rate=rate, return_tensors="pt").to(device())
         if self._kind == "clap":
-            found = self._network.get_audio_features(**inputs)
-            found = getattr(found, "pooler_output", found)  # a tensor before transformers 5
+            embedded = self._network.get_audio_features(**inputs)
+            embedded = getattr(embedded, "pooler_output", embedded)  # a tensor before transformers 5
         else:
-            found = self._network(**inputs).pooler_output
-        rows: NDArray[np.float32] = found.float().cpu().numpy()
+            embedded = self._network(**inputs).pooler_output
+        rows: NDArray[np.float32] = embedded.float().cpu().numpy()
         return rows

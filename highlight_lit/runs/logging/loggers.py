@@ -91,12 +91,12 @@ def mlflow_logger(run_id: str, tracking_uri: str, experiment_name: str, run_name
     from mlflow import MlflowClient
     from pytorch_lightning.loggers import MLFlowLogger
 
-    client, found = MlflowClient(tracking_uri), None
+    client, known = MlflowClient(tracking_uri), None
     if (experiment := client.get_experiment_by_name(experiment_name)) is not None:
         runs = client.search_runs([experiment.experiment_id], f"tags.`highlight_lit.run` = '{run_id}'", max_results=1)
-        found = runs[0].info.run_id if runs else None
+        known = runs[0].info.run_id if runs else None
     tags = {"highlight_lit.run": run_id}
-    return MLFlowLogger(experiment_name, run_name, tracking_uri, tags, run_id=found)
+    return MLFlowLogger(experiment_name, run_name, tracking_uri, tags, run_id=known)
 
 
 def start_anew(logger: Logger) -> bool:

@@ -103,7 +103,7 @@ def check_state(checkpoint: Mapping[str, Any], module: pl.LightningModule, path:
     states, where = checkpoint["optimizer_states"], f"{path}: optimizer_states"
     groups = optimizer.state_dict()["param_groups"]
     _like(states, [{"state": {}, "param_groups": groups}], where, free=("state",))
-    if any(group["params"] != of["params"] for group, of in zip(states[0]["param_groups"], groups, strict=True)):
+    if any(group["params"] != own["params"] for group, own in zip(states[0]["param_groups"], groups, strict=True)):
         raise InputError(f"{where}.param_groups.params: expected the parameters in their order")
     _check_moments(states[0]["state"], _moments(optimizer), f"{where}.state")
     own = [] if schedule is None else [schedule.state_dict()]
@@ -140,21 +140,23 @@ def _check_loops(loops: object, where: str) -> None:
         ("epoch_loop.batch_progress", "current"),
         ("epoch_loop.automatic_optimization.optim_progress", "optimizer", "step", "total"),
     ):
-        of = fit
+        node = fit
         for name in names:
-            of = _inner(of, name)
+            node = _inner(node, name)
         for count in ("ready", "completed"):
-            _whole(of.get(count), f"{where}.fit_loop.{'.'.join(names)}.{count}")
+            _whole(node.get(count), f"{where}.fit_loop.{'.'.join(names)}.{count}")
     loaders = _inner(fit, "state_dict").get("combined_loader")
     for each in loaders if isinstance(loaders, list) and loaders else [None]:
         for count in ("epoch", "batch"):
             _whole(_inner([each], 0).get(count), f"{where}.fit_loop.state_dict.combined_loader.{count}")
 
 
-def _inner(of: Any, key: Any) -> dict[str, Any]:
+def _inner(node: Any, key: Any) -> dict[str, Any]:
     """A mapping in a mapping or list; an empty one where there is none."""
-    found = of.get(key) if isinstance(of, dict) else of[key] if isinstance(of, list) and type(key) is int else None
-    return found if isinstance(found, dict) else {}
+    inner = (
+        node.get(key) if isinstance(node, dict) else node[key] if isinstance(node, list) and type(key) is int else None
+    )
+    return inner if isinstance(inner, dict) else {}
 
 
 def _check_progress(progress: object, epoch: int, where: str) -> None:
@@ -197,10 +199,10 @@ def _check_moments(state: object, own: Mapping[int, Mapping[str, Any]], where: s
     """Each parameter that has had a gradient has the numbers and tensors that this optimizer keeps."""
     if not isinstance(state, dict):
         raise InputError(f"{where}: expected a mapping")
-    for number, of in state.items():
+    for number, moments in state.items():
         if type(number) is not int or number not in own:
             raise InputError(f"{where}: expected one mapping for each of {len(own)} parameters")
-        _like(of, own[number], f"{where}.{number}")
+        _like(moments, own[number], f"{where}.{number}")
 
 
 def _like(value: object, own: object, where: str, free: tuple[str, ...] = ()) -> None:
@@ -216,8 +218,8 @@ def _like(value: object, own: object, where: str, free: tuple[str, ...] = ()) ->
         assert isinstance(value, list | tuple)
         if len(value) != len(own):
             raise InputError(f"{where}: {len(value)} values, expected {len(own)}")
-        for each, of in zip(value, own, strict=True):
-            _like(each, of, where, free)
+        for each, own_part in zip(value, own, strict=True):
+            _like(each, own_part, where, free)
     elif isinstance(own, Tensor) and isinstance(value, Tensor):
         if value.shape != own.shape or value.dtype != own.dtype or not value.isfinite().all():
             raise InputError(f"{where}: expected {tuple(own.shape)} finite numbers")

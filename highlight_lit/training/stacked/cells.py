@@ -159,11 +159,11 @@ class Trainee(Member):
         super().__init__(module, len(self.data.plan))
         self.total = config["trainer"]["max_epochs"] * self.batches
         self.done, self.seconds = 0, 0.0
-        found = resumable(cell.folder, module, config["trainer"]["precision"])
-        if found is not None:
+        checkpoint = resumable(cell.folder, module, config["trainer"]["precision"])
+        if checkpoint is not None:
             if config["trainer"]["precision"] == "64-true":
                 module.double()  # before, or the checkpoint's last digits would go
-            restore(self, read_checkpoint(found))
+            restore(self, read_checkpoint(checkpoint))
 
     @property
     def path(self) -> Path:

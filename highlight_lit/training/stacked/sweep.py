@@ -67,8 +67,8 @@ def train_stacked(
             if cell is not None:
                 alone.setdefault(OWN_RUN, []).append(cell)
     with Signals() as signals:
-        for of in kinds.values():
-            cells = list(of.values())
+        for by_folder in kinds.values():
+            cells = list(by_folder.values())
             try:
                 reason, at_once = _pays_not(cells, cpu), min(most or MAX_MEMBERS, _fit(cells))
             except Exception:
@@ -114,8 +114,8 @@ def _fit(cells: Sequence[Cell]) -> int:
     rows = {}
     for cell in cells:
         clip = sum(
-            of.width * np.dtype(of.dtype).itemsize
-            for name, of in cell.corpus.streams.items()
+            stream.width * np.dtype(stream.dtype).itemsize
+            for name, stream in cell.corpus.streams.items()
             if name in cell.config["streams"]
         )
         rows[cell.config["data"]["root"], cell.config["data"]["audio"]] = clip * int(cell.corpus.clips.sum())
@@ -141,12 +141,12 @@ def _train(cells: Sequence[Cell], signals: Signals) -> dict[str, list[Cell]]:
             elif trainee.done < trainee.total and (done is None or done["status"] != "done"):
                 by_steps.setdefault(trainee.done, []).append(trainee)
         device = device_of(cells[0])
-        for of in by_steps.values():
-            if len(of) == 1:
-                left.setdefault("no other is left to be trained with it", []).append(of[0].cell)
+        for trainees in by_steps.values():
+            if len(trainees) == 1:
+                left.setdefault("no other is left to be trained with it", []).append(trainees[0].cell)
                 continue
-            if reason := _together(of, device, signals):
-                left.setdefault(reason, []).extend(each.cell for each in of)
+            if reason := _together(trainees, device, signals):
+                left.setdefault(reason, []).extend(each.cell for each in trainees)
     return left
 
 

@@ -48,11 +48,11 @@ def _of_corpus(path: Path, rows: Sequence[Video], report: Report) -> LabelSource
         raise InputError(
             f"{path}: clock: its spans are frames, not seconds; expected a corpus imported with frame rates"
         )
-    found = [(row, index) for row in rows if (index := corpus.index(row.id)) is not None]
-    if not found:
+    shared = [(row, index) for row in rows if (index := corpus.index(row.id)) is not None]
+    if not shared:
         raise InputError(f"{path}: id: it holds none of the videos, the first of which is {rows[0].id!r}")
-    report(f"{path}: labels of {len(found)} of {len(rows)} videos" + f", at {clock} frame rates" * (clock != "exact"))
-    longer = [row.id for row, index in found if abs(corpus.duration[index] - row.duration) > 2]
+    report(f"{path}: labels of {len(shared)} of {len(rows)} videos" + f", at {clock} frame rates" * (clock != "exact"))
+    longer = [row.id for row, index in shared if abs(corpus.duration[index] - row.duration) > 2]
     if longer:
         report(f"{path}: {len(longer)} videos differ in duration from the table by more than 2 s: {a_few(longer)}")
 

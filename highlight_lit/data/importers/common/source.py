@@ -81,12 +81,12 @@ def number(value: object, where: str) -> float:
         InputError: It is anything else.
     """
     try:
-        found = float(value)  # type: ignore[arg-type]
+        parsed = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        found = math.nan
-    if isinstance(value, bool) or not (math.isfinite(found) and found > 0):
+        parsed = math.nan
+    if isinstance(value, bool) or not (math.isfinite(parsed) and parsed > 0):
         raise InputError(f"{where}: {value!r}, expected a number above 0")
-    return found
+    return parsed
 
 
 def matrix(value: object, where: str, columns: int | None = None) -> NDArray[np.float64]:
@@ -96,13 +96,13 @@ def matrix(value: object, where: str, columns: int | None = None) -> NDArray[np.
         InputError: It is anything else.
     """
     try:
-        found = np.array(value, np.float64)
+        rows = np.array(value, np.float64)
     except (TypeError, ValueError, OverflowError):
-        found = np.empty(0)
-    wide = found.ndim == 2 and found.shape[1] == (columns or found.shape[1]) and found.size > 0
-    if not wide or not np.isfinite(found).all():
+        rows = np.empty(0)
+    wide = rows.ndim == 2 and rows.shape[1] == (columns or rows.shape[1]) and rows.size > 0
+    if not wide or not np.isfinite(rows).all():
         raise InputError(f"{where}: expected rows of {columns or 'equally many'} finite numbers, at least one row")
-    return found
+    return rows
 
 
 def open_rows(path: Path, where: str) -> NDArray[Any]:
@@ -236,15 +236,15 @@ def files_of(folder: Path, ending: str = ".npy") -> dict[str, Path]:
     Raises:
         InputError: Two names differ in their form alone.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in sorted(folder.glob(f"*{ending}")):
         if path.name.startswith("._"):
             continue
         name = composed(path.name.removesuffix(ending))
-        if name in found:
+        if name in files:
             raise InputError(f"{folder}: {name!r}: there twice, in two Unicode forms; expected one file")
-        found[name] = path
-    return found
+        files[name] = path
+    return files
 
 
 class Tally:
