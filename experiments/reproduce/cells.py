@@ -26,7 +26,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import benchmark_of, labelled_videos
 from highlight_lit.training.guided import first_stage
 
-from .references import of_method
+from .references import method_config
 from .study import Profile, Study, System
 
 # The benchmarks' shapes: topics and annotators.
@@ -148,7 +148,7 @@ def cells_of(
         own += [f"{key}={value}" for key, value in system.items() if key != "method"]
         composed = _composed(study.name, tuple(own))
         if "method" in system:
-            composed = of_method(system["method"], composed)
+            composed = method_config(system["method"], composed)
         for seed, topic, fold in itertools.product(range(profile.seeds), where.topics, folds):
             config = {**copy.deepcopy(composed), "seed": seed, "topic": topic}
             config["data"] |= {"root": str(where.corpus.root), "fold": fold}

@@ -17,7 +17,7 @@ from highlight_lit.runs import ledger
 Config = dict[str, Any]
 
 
-def of_method(name: str, config: Config) -> Config:
+def method_config(name: str, config: Config) -> Config:
     """What a method depends on, of a training's configuration.
 
     Raises:

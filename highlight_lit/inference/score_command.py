@@ -125,10 +125,10 @@ def _check_videos(args: argparse.Namespace) -> None:
         written.add(path)
 
 
-Found = Iterator[tuple[Path, str, "VideoScores"]]
+ScoredVideos = Iterator[tuple[Path, str, "VideoScores"]]
 
 
-def _of_videos(args: argparse.Namespace, detector: Detector) -> Found:
+def _of_videos(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
     from highlight_lit.inference.raw_video import score_video
 
     for video in args.video:
@@ -136,7 +136,7 @@ def _of_videos(args: argparse.Namespace, detector: Detector) -> Found:
         yield args.out or video.parent, video.stem, scores
 
 
-def _of_features(args: argparse.Namespace, detector: Detector) -> Found:
+def _of_features(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
     from highlight_lit.inference.features import videos_of
 
     videos = videos_of(args.features, detector.streams)
@@ -176,7 +176,7 @@ def scores_of_features(
         yield scores_of_clips(video.name, detector.topic, span, logits, audio_mask)
 
 
-def _of_corpus(args: argparse.Namespace, detector: Detector) -> Found:
+def _of_corpus(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
     import numpy as np
 
     from highlight_lit.data.corpus import Corpus

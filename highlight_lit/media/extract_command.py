@@ -15,7 +15,7 @@ from highlight_lit.media.arguments import weights_arguments
 from highlight_lit.text import say
 
 if TYPE_CHECKING:
-    from highlight_lit.media.extraction.extract import Report
+    from highlight_lit.media.extraction.extract import ExtractionReport
 
 MAX_LISTED = 100  # videos at the end of an extraction
 
@@ -76,7 +76,7 @@ def run_extract_jobs(words: Sequence[str]) -> int:
     return _say(*run_jobs(words))
 
 
-def _say(report: Report, out: Path) -> int:
+def _say(report: ExtractionReport, out: Path) -> int:
     """Say what came of an extraction; its exit status."""
     _listed("note", [f"{path}: {note}" for path, note in report.notes])
     _listed("skipped", [reason for _, reason in report.failed])

@@ -11,10 +11,10 @@ from highlight_lit.errors import InputError
 from highlight_lit.text import shown
 from highlight_lit.untrusted.plain_values import plain
 
-Shape = Any  # a type or several; a mapping of keys to shapes, of which `key?` may be missing; or `Each`
+Shape = Any  # a type or several; a mapping of keys to shapes, of which `key?` may be missing; or `MappingOf`
 
 
-class Each:
+class MappingOf:
     """A mapping with keys of any name, and values of one shape."""
 
     def __init__(self, shape: Shape) -> None:
@@ -25,10 +25,10 @@ MAX_NUMBER = 1e100  # whose square is a number
 _NUMBER = (int, float, NoneType)  # None: a mean over nothing
 _SPREAD = {"mean": _NUMBER, "std": _NUMBER}
 _MEASURE = {
-    "description": str, "mean": _NUMBER, "n_videos": int, "topics": Each(_NUMBER), "videos": Each(Each(_NUMBER)),
+    "description": str, "mean": _NUMBER, "n_videos": int, "topics": MappingOf(_NUMBER), "videos": MappingOf(MappingOf(_NUMBER)),
 }  # fmt: skip
-_REPORT = {"primary": str, "measures": Each(_MEASURE)}
-_CHANCE = {"measures": Each({**_SPREAD, "topics": Each(_SPREAD)})}
+_REPORT = {"primary": str, "measures": MappingOf(_MEASURE)}
+_CHANCE = {"measures": MappingOf({**_SPREAD, "topics": MappingOf(_SPREAD)})}
 _EVALUATION = {**_REPORT, "levels": {"chance": _CHANCE, "middle": _REPORT, "annotators": _REPORT}}
 _HEADER = {
     "id": str, "study": (str, NoneType), "topic": str, "modality": str, "seed": int, "status": str,
@@ -38,7 +38,7 @@ _HEADER = {
 _SHAPES: dict[str, Shape] = {
     "failed": {**_HEADER, "error": str},
     "done": {
-        **_HEADER, "seconds": (int, float), "epochs": int, "steps": int, "losses": Each(_NUMBER),
+        **_HEADER, "seconds": (int, float), "epochs": int, "steps": int, "losses": MappingOf(_NUMBER),
         "evaluation?": _EVALUATION,
         "kept?": {"checkpoint": str, "epoch": int, "monitor": str, "value": _NUMBER},
     },
@@ -63,13 +63,13 @@ def check(record: Mapping[str, Any], path: Path) -> None:
 
 def _fault(value: object, shape: Shape, key: str) -> str | None:
     """The first place where a value is not of a shape, in words."""
-    if isinstance(shape, Each | dict):
+    if isinstance(shape, MappingOf | dict):
         if not isinstance(value, dict):
             return f"{key}: expected a mapping"
-        shapes = dict.fromkeys(value, shape.shape) if isinstance(shape, Each) else shape
+        shapes = dict.fromkeys(value, shape.shape) if isinstance(shape, MappingOf) else shape
         for name, inner_shape in shapes.items():
             inner = f"{key}.{shown(name.removesuffix('?'))}".removeprefix(".")
-            if (plain_name := name if isinstance(shape, Each) else name.removesuffix("?")) not in value:
+            if (plain_name := name if isinstance(shape, MappingOf) else name.removesuffix("?")) not in value:
                 if name.endswith("?"):
                     continue
                 return f"{inner}: missing"

@@ -21,7 +21,7 @@ from highlight_lit.data.manifest import read_manifest
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.runs import jobs
 from highlight_lit.runs.done_before import done_before
-from highlight_lit.runs.names import cell_name, told
+from highlight_lit.runs.names import cell_name, known_overrides
 from highlight_lit.runs.sweep import Sweep
 from highlight_lit.signals import Signals
 from highlight_lit.text import say
@@ -112,7 +112,7 @@ def _cell(config: DictConfig) -> float | None:
             from highlight_lit.training.outcome import value_of
             from highlight_lit.training.train import train
 
-            with told(words):
+            with known_overrides(words):
                 Sweep.outcome = train(config)
             metric = config.optimized_metric
             if metric is None or Sweep.outcome["status"] != "done":

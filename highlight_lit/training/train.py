@@ -20,7 +20,7 @@ from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
 from highlight_lit.runs import ledger
 from highlight_lit.runs.logging.loggers import check_loggers, conclude, opened, start_anew
-from highlight_lit.runs.names import told
+from highlight_lit.runs.names import known_overrides
 from highlight_lit.signals import Signals
 from highlight_lit.training.callbacks.checkpoints import LastCheckpoint
 from highlight_lit.training.callbacks.resume import restoring, resumable
@@ -157,13 +157,13 @@ def _claimed(
         with ledger.claimed(out, run_id, name) as folder:
             done = ledger.read_record(folder)
             word = "done" if done is not None and done["status"] == "done" else "go"
-            places.tell(place, word)
+            places.announce(place, word)
             if done is not None and word == "done":
                 return {**done, "skipped": True}
             header = _header(config, data, run_id)
             with ledger.failure_recorded(folder, header):
                 if config["teacher"]["method"] is not None:
-                    with told(()):  # those are not what this run was told
+                    with known_overrides(()):  # those are not what this run was told
                         first = [train(run) for run in first_stage(config)]
                     data.guide(targets(config, data.corpus, first))
                     header["teacher"] = {**config["teacher"], "runs": [record["id"] for record in first]}
@@ -174,7 +174,7 @@ def _claimed(
                     return _run(config, data, module, folder, header, signals, others.place or places.alone())
     finally:
         if word == "failed":
-            places.tell(place, word)
+            places.announce(place, word)
 
 
 def _followed(
@@ -182,7 +182,7 @@ def _followed(
     place: ClusterEnvironment,
 ) -> dict[str, Any]:  # fmt: skip
     """The part in a run of another rank that torchrun or a cluster has started."""
-    if (word := places.told()) == "go":
+    if (word := places.announced()) == "go":
         _run(config, data, module, ledger.run_dir(out, run_id), {"id": run_id}, signals, place)
     elif word != "done":
         raise InputError(f"rank {place.global_rank()}: rank 0 could not begin; it says why")

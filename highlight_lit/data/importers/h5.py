@@ -27,7 +27,7 @@ from highlight_lit.data.importers.common.hdf5 import foreign_hdf5, has, inside, 
 from highlight_lit.data.importers.common.label_table import MEASURES
 from highlight_lit.data.importers.common.source import (
     FirstOf,
-    Report,
+    ReportLine,
     Tally,
     add_dtype,
     checked,
@@ -77,7 +77,7 @@ def import_corpus(
     dtype: str | None = None,
     name: str | None = None,
     allow_unmatched: bool = False,
-    report: Report = say,
+    report: ReportLine = say,
 ) -> None:
     """Import features and labels of video summarization.
 
@@ -154,7 +154,7 @@ def _matched(
     table: Path,
     source: Path,
     allow_unmatched: bool,
-    report: Report,
+    report: ReportLine,
 ) -> list[Video]:
     ids = {row.id for row in rows}
     lacking, stray = [row.id for row in rows if row.id not in groups], [name for name in groups if name not in ids]
@@ -185,7 +185,7 @@ def _stream(groups: dict[str, h5py.Group], rows: Sequence[Video], source: Path, 
 
 
 def _kind(
-    groups: dict[str, h5py.Group], rows: Sequence[Video], wanted: str | None, source: Path, report: Report
+    groups: dict[str, h5py.Group], rows: Sequence[Video], wanted: str | None, source: Path, report: ReportLine
 ) -> str:
     """Which labels are taken, said in a line."""
     counts = {name: sum(has(groups[row.id], name) for row in rows) for name in KINDS}
@@ -212,7 +212,7 @@ def _videos(
     kind: str,
     rate: float,
     clip_seconds: float,
-    report: Report,
+    report: ReportLine,
 ) -> Iterator[Video]:
     """The videos; the arrays of one are in memory at a time."""
     cuts, annotators = FirstOf(report, "videos were cut to their shortest array"), set()

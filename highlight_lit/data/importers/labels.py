@@ -12,7 +12,7 @@ import numpy as np
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.importers.common.label_table import lay, read_labels
-from highlight_lit.data.importers.common.source import Report
+from highlight_lit.data.importers.common.source import ReportLine
 from highlight_lit.data.labels_file import set_labels
 from highlight_lit.data.video import Labels
 from highlight_lit.errors import InputError
@@ -29,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def import_corpus(
-    source: Path, out: Path, *, replace: bool = False, allow_unmatched: bool = False, report: Report = say
+    source: Path, out: Path, *, replace: bool = False, allow_unmatched: bool = False, report: ReportLine = say
 ) -> None:
     """Give a corpus labels.
 
@@ -62,7 +62,7 @@ def import_corpus(
     report(f"{out}: {segments} labelled segments of {len(labels)} of {len(corpus)} videos")
 
 
-def relabelled(corpus: Corpus, path: Path | None, report: Report) -> Corpus:
+def relabelled(corpus: Corpus, path: Path | None, report: ReportLine) -> Corpus:
     """The corpus, open, with the labels of a csv in place of its own, if one is given; nothing is written.
 
     Raises:
@@ -88,7 +88,7 @@ def _check_clock(corpus: Corpus) -> None:
         )
 
 
-def tell_unjudged(corpus: Corpus, labels: dict[str, Labels], where: str, report: Report) -> None:
+def tell_unjudged(corpus: Corpus, labels: dict[str, Labels], where: str, report: ReportLine) -> None:
     """Report the labelled videos that no evaluation takes: without a tag, or on the training list."""
     tagged = np.concatenate([np.diff(shard.column("tag_offsets")) > 0 for shard in corpus.shards])
     listed = np.isin(corpus.split, ("val", "test"))

@@ -102,13 +102,13 @@ def joined(place: ClusterEnvironment | None) -> Iterator[None]:
         torch.distributed.destroy_process_group()
 
 
-def tell(place: ClusterEnvironment | None, word: str) -> None:
+def announce(place: ClusterEnvironment | None, word: str) -> None:
     """Say a word to the other processes, as rank 0."""
     if place is not None:
         torch.distributed.broadcast_object_list([word], 0)
 
 
-def told() -> str:
+def announced() -> str:
     """What rank 0 says."""
     said = [""]
     torch.distributed.broadcast_object_list(said, 0)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.importers.common.label_source import LabelSource, no_labels
-from highlight_lit.data.importers.common.source import FirstOf, Report, Tally, checked, open_rows, stored_dtype
+from highlight_lit.data.importers.common.source import FirstOf, ReportLine, Tally, checked, open_rows, stored_dtype
 from highlight_lit.data.importers.common.table import in_other_case
 from highlight_lit.data.video import STREAMS, Stream, Video
 from highlight_lit.errors import InputError
@@ -21,7 +21,7 @@ from highlight_lit.text import a_few
 TOLERATED_ROWS = 2  # by which extractors' ideas of the last clip may differ
 
 
-class Rows(Protocol):
+class RowSource(Protocol):
     """An array that may lie on disk yet."""
 
     @property
@@ -46,7 +46,7 @@ class Folder:
     path: Path
     files: Mapping[str, Path]
     ending: str = ".npy"
-    opened: Callable[[Path, str], Rows] = open_rows
+    opened: Callable[[Path, str], RowSource] = open_rows
 
     def file(self, video: str) -> str:
         """How a video's file is called in lines."""
@@ -80,7 +80,7 @@ class Arrays:
         """Every folder."""
         return [folder for folders in self.folders.values() for folder in folders]
 
-    def matched(self, table: object, rows: Sequence[Video], allow_unmatched: bool, report: Report) -> list[Video]:
+    def matched(self, table: object, rows: Sequence[Video], allow_unmatched: bool, report: ReportLine) -> list[Video]:
         """The rows of the table that have their arrays.
 
         Raises:
@@ -111,7 +111,7 @@ class Arrays:
             raise InputError(f"{self.source}: no array of any video of {table}")
         return matched
 
-    def open(self, name: str, video: Video) -> list[Rows]:
+    def open(self, name: str, video: Video) -> list[RowSource]:
         """(T, D) of each folder; none of them without that stream, or for a video without audio beside its visual."""
         folders = self.folders.get(name, ())
         if not all(video.id in folder.files for folder in folders):
@@ -147,7 +147,7 @@ class Arrays:
             )
         return shortest, lengths
 
-    def report_cuts(self, rows: Sequence[Video], report: Report) -> None:
+    def report_cuts(self, rows: Sequence[Video], report: ReportLine) -> None:
         """Report the videos that have rows too many."""
         cuts = FirstOf(report, "videos were cut to their shortest stream")
         for video in rows:
@@ -221,7 +221,7 @@ def import_arrays(
     dtype: str | None,
     name: str | None,
     allow_unmatched: bool,
-    report: Report,
+    report: ReportLine,
     labels: Callable[[Sequence[Video]], LabelSource] = no_labels,
 ) -> None:
     """Write the corpus of arrays and rows.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.importers.common.label_table import lay, read_labels
-from highlight_lit.data.importers.common.source import Report
+from highlight_lit.data.importers.common.source import ReportLine
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few
@@ -27,7 +27,7 @@ def no_labels(rows: Sequence[Video]) -> LabelSource:
     return LabelSource(lambda name: None)
 
 
-def labels_for(path: Path, rows: Sequence[Video], allow_unmatched: bool, report: Report) -> LabelSource:
+def labels_for(path: Path, rows: Sequence[Video], allow_unmatched: bool, report: ReportLine) -> LabelSource:
     """The labels of some videos: `path` is a corpus, or a table.
 
     Raises:
@@ -40,7 +40,7 @@ def labels_for(path: Path, rows: Sequence[Video], allow_unmatched: bool, report:
     return LabelSource(laid.get, table.kind)
 
 
-def _of_corpus(path: Path, rows: Sequence[Video], report: Report) -> LabelSource:
+def _of_corpus(path: Path, rows: Sequence[Video], report: ReportLine) -> LabelSource:
     """Checked to be in seconds and of some of these videos."""
     corpus = Corpus(path)
     clock = corpus.manifest.get("clock", "exact")

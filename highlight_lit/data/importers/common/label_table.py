@@ -39,7 +39,7 @@ MAX_LABEL = float(np.finfo(np.float32).max)
 MAX_ROWS = 2_000_000
 MAX_PAIRS = 200_000  # of videos and annotators: each is an array
 MAX_SCORES = 1 << 22  # of a video
-Rows = NDArray[np.float64]  # (R, 3): start, end, label
+LabelRows = NDArray[np.float64]  # (R, 3): start, end, label
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class LabelTable:
 
     path: Path
     kind: str
-    rows: Mapping[str, Mapping[str, Rows]]
+    rows: Mapping[str, Mapping[str, LabelRows]]
 
 
 def read_labels(path: Path) -> LabelTable:
@@ -99,7 +99,7 @@ def _numbers(where: str, row: Mapping[str, str]) -> tuple[float, float, float]:
     return start, end, label
 
 
-def _in_order(rows: array[float]) -> Rows:
+def _in_order(rows: array[float]) -> LabelRows:
     table = np.frombuffer(rows).reshape(-1, 3)
     return table[np.lexsort(table.T[::-1])]
 
@@ -171,7 +171,7 @@ class _Counts:
             )
 
 
-def _within(rows: Rows, duration: float, where: str, annotator: str, counts: _Counts) -> Rows:
+def _within(rows: LabelRows, duration: float, where: str, annotator: str, counts: _Counts) -> LabelRows:
     """An annotator's rows, cut to the video."""
     who = f"{where}: annotator {annotator!r}" if annotator else where
     past = (rows[:, 0] >= duration) | (rows[:, 1] > duration + TOLERANCE_S)
@@ -190,7 +190,7 @@ def _within(rows: Rows, duration: float, where: str, annotator: str, counts: _Co
     return np.column_stack([rows[:, 0], np.minimum(rows[:, 1], duration), rows[:, 2]])
 
 
-def _labels(kind: str, by_annotator: Mapping[str, Rows], duration: float, where: str, counts: _Counts) -> Labels:
+def _labels(kind: str, by_annotator: Mapping[str, LabelRows], duration: float, where: str, counts: _Counts) -> Labels:
     """A video's labels, from the rows of each annotator."""
     first, *others = by_annotator.values()
     alike = [name for name, rows in by_annotator.items() if not np.array_equal(rows[:, :2], first[:, :2])]
@@ -206,7 +206,7 @@ def _labels(kind: str, by_annotator: Mapping[str, Rows], duration: float, where:
     return _cells(by_annotator, duration, where)
 
 
-def _cells(by_annotator: Mapping[str, Rows], duration: float, where: str) -> Labels:
+def _cells(by_annotator: Mapping[str, LabelRows], duration: float, where: str) -> Labels:
     """Highlights laid over cells."""
     if duration / CELL_SECONDS * len(by_annotator) > MAX_SCORES:
         raise InputError(
