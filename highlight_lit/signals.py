@@ -1,7 +1,9 @@
-"""Signals that ask to stop: SIGTERM, SIGINT (Ctrl-C) and SIGHUP (the terminal is gone)."""
+"""What stops a process: SIGTERM, SIGINT (Ctrl-C), SIGHUP (the terminal is gone), or the end of the one that started it."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -129,6 +131,24 @@ def raised_signals(then: str = "the same command starts again") -> Iterator[None
             signal.setitimer(signal.ITIMER_REAL, 0)  # of `put_off`
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def begin() -> None:
+    """What a process of this program does first: leave Ctrl-C to the one that started it, and end when that one is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """End this process, at once, when the one that started it is gone."""
+    if (parent := multiprocessing.parent_process()) is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,7 @@ from highlight_lit.data.topics.folds import cross_fitted as folded
 from highlight_lit.data.topics.weak_labels import RULES
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import benchmark_of, labelled_videos
+from highlight_lit.runs.summary import leaves
 from highlight_lit.training.guided import first_stage
 
 from .references import method_config
@@ -164,16 +165,8 @@ def cells_of(
 def _set_by(experiment: str | None) -> frozenset[str]:
     """The keys that an experiment sets: what a profile or a user sets for all cells is not for these."""
     path = CONFIG_DIR / "experiment" / f"{experiment}.yaml"
-    return frozenset(_leaves(yaml.safe_load(path.read_text()))) if path.is_file() else frozenset()
-
-
-def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Every key of a file of conf/, with dots; its defaults aside."""
-    for key, value in node.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        elif key != "defaults":
-            yield f"{prefix}{key}"
+    content = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    return frozenset(key for key, _ in leaves(content) if key != "defaults")
 
 
 @cache

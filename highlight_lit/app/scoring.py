@@ -17,8 +17,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.extras import need
 from highlight_lit.files import output_name
 from highlight_lit.inference.score_command import MAX_CLIP_S, highlights_of, scores_of_features
-from highlight_lit.media.extraction.workers import begin
-from highlight_lit.signals import deaf
+from highlight_lit.signals import begin, deaf
 from highlight_lit.text import a_few
 
 ARRAYS = (".npy", ".npz")

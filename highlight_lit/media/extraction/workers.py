@@ -7,7 +7,6 @@ when it is gone.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -19,10 +18,10 @@ from queue import SimpleQueue
 from types import FrameType
 from typing import TypeVar
 
+from highlight_lit.signals import STOPS, begin
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Crashed(Exception):
@@ -74,19 +73,6 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def begin() -> None:
-    """What a process does first: leave Ctrl-C to the one that started it, and end when that one is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def end_with_parent() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
-
-
 @contextmanager
 def _starting() -> Iterator[None]:
     """While a process starts: signals wait, so that none is left half started, and Ctrl-C is blocked in the process."""
@@ -100,7 +86,7 @@ def _starting() -> Iterator[None]:
 
     resource_tracker.ensure_running()  # which would unblock Ctrl-C later
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    before = {number: signal.signal(number, note) for number in _STOPS if signal.getsignal(number) != signal.SIG_IGN}
+    before = {number: signal.signal(number, note) for number in STOPS if signal.getsignal(number) != signal.SIG_IGN}
     method = multiprocessing.get_start_method(allow_none=True)
     multiprocessing.set_start_method("spawn", force=True)  # a process is told it, and knows none of joblib's
     try:
