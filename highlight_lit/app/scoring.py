@@ -68,7 +68,7 @@ def score(order: Order, out: Path) -> Scored:
     video = _check(order)
     detector = load_detector(order.checkpoint, order.trust)
     if video is None:
-        from highlight_lit.inference.features import videos_of
+        from highlight_lit.inference.feature_files import videos_of
 
         arrays = sorted(order.files, key=lambda file: PAIR.index(file.name) if file.name in PAIR else 0)
         [scores] = scores_of_features(videos_of(arrays, detector.streams), detector, order.clip_seconds)

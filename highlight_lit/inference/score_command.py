@@ -15,7 +15,7 @@ from highlight_lit.text import a_few, say
 
 if TYPE_CHECKING:
     from highlight_lit.inference.detector import Detector
-    from highlight_lit.inference.features import VideoFeatures
+    from highlight_lit.inference.feature_files import VideoFeatures
     from highlight_lit.inference.video_scores import VideoScores
     from highlight_lit.media.output.segments import Segment
 
@@ -137,7 +137,7 @@ def _of_videos(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
 
 
 def _of_features(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
-    from highlight_lit.inference.features import videos_of
+    from highlight_lit.inference.feature_files import videos_of
 
     videos = videos_of(args.features, detector.streams)
     if args.clip_seconds is None:
