@@ -133,7 +133,7 @@ def raised_signals(then: str = "the same command starts again") -> Iterator[None
             signal.signal(number, handler)
 
 
-def begin() -> None:
+def begin_child() -> None:
     """What a process of this program does first: leave Ctrl-C to the one that started it, and end when that one is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()

@@ -25,7 +25,7 @@ from highlight_lit.data.topics.weak_labels import RULES
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import benchmark_of, labelled_videos
 from highlight_lit.runs.summary import leaves
-from highlight_lit.training.guided import first_stage
+from highlight_lit.training.guided import run_identity
 
 from .references import method_config
 from .study import Profile, Study, System
@@ -153,10 +153,8 @@ def cells_of(
         for seed, topic, fold in itertools.product(range(profile.seeds), where.topics, folds):
             config = {**copy.deepcopy(composed), "seed": seed, "topic": topic}
             config["data"] |= {"root": str(where.corpus.root), "fold": fold}
-            run_id = identity(config, where.corpus.fingerprint)
-            if "method" not in config and (first := first_stage(config)):
-                names = [identity(run, where.corpus.fingerprint) for run in first]
-                run_id = identity({**config, "first_stage": names}, where.corpus.fingerprint)
+            named = identity if "method" in config else run_identity
+            run_id = named(config, where.corpus.fingerprint)
             cells.append(Cell(run_id, study.name, system, study.called(system), config))
     return cells
 

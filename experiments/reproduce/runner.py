@@ -16,7 +16,7 @@ from typing import Any
 
 from highlight_lit.errors import InputError
 from highlight_lit.runs.ledger import read_record, run_dir
-from highlight_lit.signals import begin, deaf, raised_signals
+from highlight_lit.signals import begin_child, deaf, raised_signals
 
 from .cells import Cell
 
@@ -150,7 +150,7 @@ def _start() -> None:
     import torch
 
     torch.set_num_threads(1)
-    begin()
+    begin_child()
 
 
 class _Progress:

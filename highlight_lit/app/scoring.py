@@ -17,7 +17,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.extras import need
 from highlight_lit.files import output_name
 from highlight_lit.inference.score_command import MAX_CLIP_S, highlights_of, scores_of_features
-from highlight_lit.signals import begin, deaf
+from highlight_lit.signals import begin_child, deaf
 from highlight_lit.text import a_few
 
 ARRAYS = (".npy", ".npz")
@@ -130,7 +130,7 @@ class Scorer:
 
     def _start(self) -> ProcessPoolExecutor:
         # Not forked: threads of the page's server do not live through a fork.
-        return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=begin)
+        return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=begin_child)
 
     def do(self, work: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
         """What a module's function returns there.

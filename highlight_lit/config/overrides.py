@@ -107,11 +107,7 @@ def _value(key: str, name: str, value: str, many: bool) -> str:
         override = _parsed(f"{name}={value}")
     except (HydraException, ValueError):
         override = None
-    if (
-        override is not None
-        and override.is_sweep_override()
-        and override.value_type is not ValueType.SIMPLE_CHOICE_SWEEP
-    ):
+    if override and override.is_sweep_override() and override.value_type is not ValueType.SIMPLE_CHOICE_SWEEP:
         return value  # choice(...) and the like: Hydra's own
     if name in LISTS and value.startswith("[") and value.endswith("]"):
         return f"[{','.join(_element(name, part) for part in split(value[1:-1]))}]"

@@ -156,7 +156,7 @@ class HighlightData(pl.LightningDataModule):
         streams = [self.corpus.streams[name] for name in self.streams]
         clip_bytes = sum(stream.width * np.dtype(stream.dtype).itemsize for stream in streams) + 1
         # Ranks share the machine's memory, and each holds all videos: any of them may be dealt to it.
-        fits = self._rank[1] * clip_bytes * int(self.corpus.clips[videos].sum()) <= room(self._device)
+        fits = self._rank[1] * clip_bytes * int(self.corpus.clips[videos].sum()) <= resident_budget(self._device)
         return "resident" if fits else "stream"
 
     @property
@@ -203,7 +203,7 @@ class HighlightData(pl.LightningDataModule):
         )
 
 
-def room(device: torch.device) -> int:
+def resident_budget(device: torch.device) -> int:
     """Bytes of memory that a resident store may take on a device, and on the way there."""
     room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
     return min(room, torch.cuda.mem_get_info(device)[0] // 2) if device.type == "cuda" else room

@@ -34,7 +34,7 @@ def is_repository_name(name: str) -> bool:
     return _REPOSITORY.fullmatch(name) is not None
 
 
-def answers(repository: str) -> bool:
+def is_reachable(repository: str) -> bool:
     """Whether the hub says anything of a repository, be it that there is none.
 
     Its client tries each file six times, for half a minute, where it cannot be reached; this asks once.
@@ -50,7 +50,7 @@ def answers(repository: str) -> bool:
     return True
 
 
-def kept(repository: str, file: str) -> Path | None:
+def cached_file(repository: str, file: str) -> Path | None:
     """A repository's file as it was downloaded before; None if it was not."""
     from huggingface_hub import try_to_load_from_cache
 

@@ -13,12 +13,12 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from highlight_lit.config.identity import as_plain, identity
+from highlight_lit.config.identity import as_plain
 from highlight_lit.config.schema import check
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.runs import ledger
-from highlight_lit.training.guided import first_stage
+from highlight_lit.training.guided import run_identity
 
 _CLUSTERS = ("WORLD_SIZE", "SLURM_NTASKS", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE")  # ranks must agree: `train` asks them
 
@@ -37,9 +37,7 @@ def done_before(composed: DictConfig | Mapping[str, Any]) -> dict[str, Any] | No
         return None
     try:
         root = Path(config["data"]["root"])
-        fingerprint = _fingerprint(root, _state(root))
-        first = [identity(run, fingerprint) for run in first_stage(config)]
-        run_id = identity({**config, "first_stage": first} if first else config, fingerprint)
+        run_id = run_identity(config, _fingerprint(root, _state(root)))
     except (AttributeError, KeyError, TypeError, ValueError, InputError, OSError):
         return None  # what cannot be used is refused by `train`, which says more of it
     record = ledger.read_record(ledger.run_dir(Path(config["out"]), run_id))

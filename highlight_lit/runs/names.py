@@ -27,12 +27,12 @@ def known_overrides(words: Sequence[str]) -> Iterator[None]:
         _words.reset(token)
 
 
-def share(words: Sequence[str]) -> None:
+def share_words(words: Sequence[str]) -> None:
     """Note the words of a sweep: those that are a cell's as they stand are every cell's."""
     os.environ[_SHARED] = json.dumps(list(words))
 
 
-def forget() -> None:
+def forget_words() -> None:
     """The sweep is over."""
     os.environ.pop(_SHARED, None)
 

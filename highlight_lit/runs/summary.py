@@ -20,7 +20,7 @@ LEVELS = ("chance", "middle", "annotators")
 _SAY_MUCH = ("modality", "model._target_", "fusion._target_")  # other keys follow from these
 
 
-def line(record: dict[str, Any], words: Sequence[str] | None = None) -> str:
+def run_line(record: dict[str, Any], words: Sequence[str] | None = None) -> str:
     """A run in one line: its cell, its measure beside the levels, its time.
 
     Args:

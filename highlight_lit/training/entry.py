@@ -67,9 +67,9 @@ def main(arguments: Sequence[str]) -> int:
 def _check_sweep(arguments: Sequence[str]) -> None:
     """Refuse a `data.root` that all cells of a sweep share, before there are any, and what ranks cannot share."""
     if "WORLD_SIZE" in os.environ or "SLURM_NTASKS" in os.environ:
-        from highlight_lit.training.distributed.places import external
+        from highlight_lit.training.distributed.places import started_externally
 
-        if external():
+        if started_externally():
             raise InputError(
                 "-m: a sweep under torchrun or srun; expected one run there, or a sweep outside, whose launcher starts "
                 "its jobs (hydra/launcher=submitit_slurm)"

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.config.build import build
-from highlight_lit.config.identity import as_plain
+from highlight_lit.config.identity import as_plain, identity
 from highlight_lit.config.launch import composed
 from highlight_lit.config.schema import DATA
 from highlight_lit.data.corpus import Corpus
@@ -67,6 +67,12 @@ def first_stage(config: Mapping[str, Any]) -> list[Config]:
     run["data"] |= {key: config["data"][key] for key in _SHARED}
     run["trainer"] |= {key: config["trainer"][key] for key in ("accelerator", "enable_progress_bar")}
     return [{**copy.deepcopy(run), "seed": seed} for seed in range(seeds)]
+
+
+def run_identity(config: Mapping[str, Any], corpus: str, ranks: int = 1) -> str:
+    """`identity` of a run, which with a first stage is another where that is."""
+    first = [identity(run, corpus) for run in first_stage(config)]
+    return identity({**config, "first_stage": first} if first else config, corpus, ranks)
 
 
 def targets(

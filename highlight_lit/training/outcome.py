@@ -17,7 +17,7 @@ from highlight_lit.evaluation.judge import judge, write_judgement
 from highlight_lit.evaluation.scores import ClipScores, write_scores
 from highlight_lit.training.callbacks.checkpoints import LastCheckpoint
 from highlight_lit.training.module import HighlightModule
-from highlight_lit.training.trainer import best
+from highlight_lit.training.trainer import best_checkpoint
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 
 
@@ -32,7 +32,7 @@ def outcome_of(trainer: pl.Trainer, module: HighlightModule, last: LastCheckpoin
     }
     if last.stacked > 1:
         outcome["stacked"] = last.stacked  # with others at once: the last bits differ from those of a cell alone
-    if (kept := best(trainer)) is not None:
+    if (kept := best_checkpoint(trainer)) is not None:
         checkpoint = read_checkpoint(Path(kept.best_model_path))
         module.load_state_dict(checkpoint["state_dict"])
         score = None if kept.best_model_score is None else float(kept.best_model_score)

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from highlight_lit.config.build import build
-from highlight_lit.config.identity import as_plain, folded, identity
+from highlight_lit.config.identity import as_plain, folded
 from highlight_lit.config.schema import check
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
@@ -27,7 +27,7 @@ from highlight_lit.training.callbacks.resume import restoring, resumable
 from highlight_lit.training.compiled import compiled
 from highlight_lit.training.distributed import places
 from highlight_lit.training.distributed.ranks import Place, Ranks
-from highlight_lit.training.guided import check_teacher, first_stage, targets
+from highlight_lit.training.guided import check_teacher, first_stage, run_identity, targets
 from highlight_lit.training.machine import check_batch, check_machine, check_network
 from highlight_lit.training.module import HighlightModule, log_epoch
 from highlight_lit.training.outcome import evaluated, outcome_of
@@ -57,24 +57,14 @@ def train(composed: DictConfig | Config) -> dict[str, Any]:
         check_teacher(config)
         place = places.cluster(config["trainer"])
         if place is not None:
-            config["trainer"] |= places.shape(place)
-        # What Lightning refuses is refused before any data is opened.
+            config["trainer"] |= places.devices_and_nodes(place)
         out = Path(config["out"])
-        tried = make_trainer(config, place or places.alone(), out, make_callbacks(config, out, signals))
-        devices = tried.num_devices
-        if config["teacher"]["method"] is not None and devices * tried.num_nodes > 1:
-            raise InputError("teacher: trains on one device; expected trainer.devices=1")
-        if place is None and tried.num_nodes > 1:
-            raise InputError(
-                f"trainer.num_nodes={tried.num_nodes}: expected torchrun or srun, which start processes there"
-            )
+        devices, nodes = _devices_and_nodes(config, place, out, signals)
         corpus = Corpus(Path(config["data"]["root"]))
         data = make_data(config, corpus)
         module = make_module(config, data.corpus)
-        ranks = devices * tried.num_nodes if _draws(module) else 1
-        first = [identity(run, corpus.fingerprint) for run in first_stage(config)]
-        run_id = identity({**config, "first_stage": first} if first else config, corpus.fingerprint, ranks)
-        with places.joined(place):
+        run_id = run_identity(config, corpus.fingerprint, ranks=devices * nodes if _draws(module) else 1)
+        with places.process_group(place):
             if place is not None and place.global_rank() > 0:
                 return _followed(config, data, module, out, run_id, signals, place)
             return _claimed(config, data, module, out, run_id, signals, place, devices)
@@ -171,7 +161,7 @@ def _claimed(
                 if place is not None:
                     return _run(config, data, module, folder, header, signals, place)
                 with Ranks(devices, _other_rank, config, folder, run_id) as others:
-                    return _run(config, data, module, folder, header, signals, others.place or places.alone())
+                    return _run(config, data, module, folder, header, signals, others.place or places.single_process())
     finally:
         if word == "failed":
             places.announce(place, word)
@@ -213,6 +203,20 @@ def _header(config: Config, data: HighlightData, run_id: str) -> dict[str, Any]:
         "training": counts,
         "environment": ledger.environment(),
     }
+
+
+def _devices_and_nodes(
+    config: Config, place: ClusterEnvironment | None, out: Path, signals: Signals
+) -> tuple[int, int]:
+    """How many devices and nodes Lightning takes; what it refuses is refused here, before any data is opened."""
+    trainer = make_trainer(config, place or places.single_process(), out, make_callbacks(config, out, signals))
+    if config["teacher"]["method"] is not None and trainer.num_devices * trainer.num_nodes > 1:
+        raise InputError("teacher: trains on one device; expected trainer.devices=1")
+    if place is None and trainer.num_nodes > 1:
+        raise InputError(
+            f"trainer.num_nodes={trainer.num_nodes}: expected torchrun or srun, which start processes there"
+        )
+    return trainer.num_devices, trainer.num_nodes
 
 
 def _draws(module: HighlightModule) -> bool:

@@ -83,7 +83,7 @@ def make_trainer(
     Raises:
         InputError: An argument that Lightning does not take, or not with this value or on this machine.
     """
-    quiet()
+    quiet_lightning()
     node = dict(config["trainer"])
     if not any(isinstance(each, ProgressBar) for each in callbacks):
         node["enable_progress_bar"] = False  # Lightning would add a bar of its own, to files too
@@ -99,7 +99,7 @@ def make_trainer(
     return trainer
 
 
-def best(trainer: pl.Trainer) -> ModelCheckpoint | None:
+def best_checkpoint(trainer: pl.Trainer) -> ModelCheckpoint | None:
     """The callback that has kept the checkpoint with the best measure, if one has."""
     for each in trainer.checkpoint_callbacks:
         if isinstance(each, ModelCheckpoint) and each.monitor and each.best_model_path:
@@ -107,7 +107,7 @@ def best(trainer: pl.Trainer) -> ModelCheckpoint | None:
     return None
 
 
-def quiet() -> None:
+def quiet_lightning() -> None:
     """Silence what Lightning says that does not concern the user of this package."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)

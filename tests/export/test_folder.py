@@ -19,7 +19,7 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.export.card import card_of
 from highlight_lit.inference.detector import Detector
-from highlight_lit.inference.hub import answers
+from highlight_lit.inference.hub import is_reachable
 from highlight_lit.inference.model_folder import CARD, CONFIG, WEIGHTS, write_model_folder
 
 safetensors_torch = pytest.importorskip(
@@ -216,7 +216,7 @@ def test_a_hub_is_asked_once_whether_it_answers(
         port = 9 if status is None else server.server_port  # nobody listens at 9
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{port}")
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-        assert answers("me/surf") is said
+        assert is_reachable("me/surf") is said
         server.shutdown()
     assert asked.count("/api/models/me/surf") == (status is not None)
 

@@ -178,7 +178,7 @@ def _write(path: Path, made: object, draw: random.Random) -> None:
 
 
 def _show(record: dict[str, Any], beside: dict[str, Any]) -> None:
-    summary.line(record)
+    summary.run_line(record)
     for shown in ([record], [record, beside]):
         if any("evaluation" in each for each in shown):
             summary.heading(shown)

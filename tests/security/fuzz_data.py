@@ -16,7 +16,7 @@ import numpy as np
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.importers import npy, npz
-from highlight_lit.data.importers.common.label_table import lay, read_labels
+from highlight_lit.data.importers.common.label_table import labels_of, read_labels
 from highlight_lit.data.importers.common.table import video_rows
 from highlight_lit.data.importers.labels import import_corpus as import_labels
 from highlight_lit.data.topics.counts import topics_of
@@ -140,7 +140,7 @@ def labels(folder: Path) -> Case:
             ["b", "0", "4", "0", "y"],
         ]
         path.write_bytes(table(draw, ["video", "start", "end", "label", "annotator"], rows))
-        for of in lay(read_labels(path), {"a": 10.0, "b": 4.0}, draw.random() < 0.5, lambda line: None).values():
+        for of in labels_of(read_labels(path), {"a": 10.0, "b": 4.0}, draw.random() < 0.5, lambda line: None).values():
             assert of.fault() is None
 
     return case

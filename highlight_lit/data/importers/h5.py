@@ -27,7 +27,7 @@ from highlight_lit.data.importers.common.hdf5 import foreign_hdf5, has, inside, 
 from highlight_lit.data.importers.common.label_table import MEASURES
 from highlight_lit.data.importers.common.source import (
     FirstOf,
-    ReportLine,
+    Say,
     Tally,
     add_dtype,
     checked,
@@ -77,7 +77,7 @@ def import_corpus(
     dtype: str | None = None,
     name: str | None = None,
     allow_unmatched: bool = False,
-    report: ReportLine = say,
+    report: Say = say,
 ) -> None:
     """Import features and labels of video summarization.
 
@@ -154,7 +154,7 @@ def _matched(
     table: Path,
     source: Path,
     allow_unmatched: bool,
-    report: ReportLine,
+    report: Say,
 ) -> list[Video]:
     ids = {row.id for row in rows}
     lacking, stray = [row.id for row in rows if row.id not in groups], [name for name in groups if name not in ids]
@@ -184,9 +184,7 @@ def _stream(groups: dict[str, h5py.Group], rows: Sequence[Video], source: Path, 
     return Stream(width, dtype=stored_dtype(dtypes, dtype))
 
 
-def _kind(
-    groups: dict[str, h5py.Group], rows: Sequence[Video], wanted: str | None, source: Path, report: ReportLine
-) -> str:
+def _kind(groups: dict[str, h5py.Group], rows: Sequence[Video], wanted: str | None, source: Path, report: Say) -> str:
     """Which labels are taken, said in a line."""
     counts = {name: sum(has(groups[row.id], name) for row in rows) for name in KINDS}
     kind = wanted or next((name for name, count in counts.items() if count), "none")
@@ -212,7 +210,7 @@ def _videos(
     kind: str,
     rate: float,
     clip_seconds: float,
-    report: ReportLine,
+    report: Say,
 ) -> Iterator[Video]:
     """The videos; the arrays of one are in memory at a time."""
     cuts, annotators = FirstOf(report, "videos were cut to their shortest array"), set()

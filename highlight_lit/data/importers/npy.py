@@ -17,7 +17,7 @@ from pathlib import Path
 
 from highlight_lit.data.importers.common.folders import Arrays, Folder, import_arrays
 from highlight_lit.data.importers.common.label_source import labels_for, no_labels
-from highlight_lit.data.importers.common.source import ReportLine, add_dtype, files_of, number
+from highlight_lit.data.importers.common.source import Say, add_dtype, files_of, number
 from highlight_lit.data.importers.common.table import add_choices, chosen_topics, video_rows
 from highlight_lit.data.video import STREAMS, Video
 from highlight_lit.errors import InputError
@@ -52,7 +52,7 @@ def import_corpus(
     dtype: str | None = None,
     name: str | None = None,
     allow_unmatched: bool = False,
-    report: ReportLine = say,
+    report: Say = say,
 ) -> None:
     """Import features from a folder of arrays; nothing in them is unpickled.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from highlight_lit.data.importers.common.folders import Arrays, Folder, import_arrays
 from highlight_lit.data.importers.common.label_source import labels_for, no_labels
 from highlight_lit.data.importers.common.npz_rows import NpzRows
-from highlight_lit.data.importers.common.source import ReportLine, add_dtype, files_of, number
+from highlight_lit.data.importers.common.source import Say, add_dtype, files_of, number
 from highlight_lit.data.importers.common.table import add_choices, add_tags, chosen_topics, given_rows
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few, say
@@ -55,7 +55,7 @@ def import_corpus(
     dtype: str | None = None,
     name: str | None = None,
     allow_unmatched: bool = False,
-    report: ReportLine = say,
+    report: Say = say,
 ) -> None:
     """Import features from folders of `.npz` files; nothing in them is unpickled.
 
@@ -100,7 +100,7 @@ def import_corpus(
 
 
 def _folders(
-    source: Path, visual: Sequence[str] | None, audio: Sequence[str] | None, report: ReportLine
+    source: Path, visual: Sequence[str] | None, audio: Sequence[str] | None, report: Say
 ) -> dict[str, list[Folder]]:
     """The folders of each stream."""
     if not source.is_dir():

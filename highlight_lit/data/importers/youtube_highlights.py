@@ -20,7 +20,7 @@ import numpy as np
 
 from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.importers.common.source import (
-    ReportLine,
+    Say,
     Tally,
     add_fps,
     composed,
@@ -48,7 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_fps(parser)
 
 
-def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: ReportLine = say) -> None:
+def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: Say = say) -> None:
     """Import the labels of YouTube Highlights: a corpus without features, with official training and test lists.
 
     Args:
@@ -101,7 +101,7 @@ def estimated_rate(last_frame: float, seconds: float) -> float:
     return fitting[0] if fitting else last_frame / (seconds - 0.5 if seconds > 1 else seconds)
 
 
-def _topic(topic: Path, rates: Mapping[str, float], report: ReportLine) -> Iterator[Video]:
+def _topic(topic: Path, rates: Mapping[str, float], report: Say) -> Iterator[Video]:
     lists = _lists(topic / "vlist.json")
     folders = sorted(path for path in topic.iterdir() if (path / "match_label.json").is_file())
     names = {composed(path.name) for path in folders}

@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from types import FrameType
 from typing import TypeVar
 
-from highlight_lit.signals import STOPS, begin
+from highlight_lit.signals import STOPS, begin_child
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -62,7 +62,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that end with the block, at once if it is left by an exception."""
     before = set(multiprocessing.active_children())
     # Not forked: threads of the decoder and of PyTorch do not live through a fork.
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=begin)
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=begin_child)
     try:
         yield pool
     except BaseException:

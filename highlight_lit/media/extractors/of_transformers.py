@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
-from highlight_lit.inference.hub import answers
+from highlight_lit.inference.hub import is_reachable
 from highlight_lit.media.extractors.library import fetching, imported, version_of
 from highlight_lit.media.extractors.log_mel import RATE
 from highlight_lit.media.extractors.weights import device
@@ -42,7 +42,7 @@ class TransformersAudio:
                 f"--audio-weights {weights}: expected a folder as save_pretrained of transformers writes it"
             )
         own = name.partition(":")[2] if weights is None else str(weights)
-        asks = ask and weights is None and not Path(own).is_dir() and answers(own)
+        asks = ask and weights is None and not Path(own).is_dir() and is_reachable(own)
         how = {"local_files_only": not asks, "trust_remote_code": False}
         option = "--audio-weights FOLDER" + ("" if ask else f" (or fetch it once: hf download {own})")
         with fetching(name, option):

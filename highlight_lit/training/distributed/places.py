@@ -26,14 +26,14 @@ from highlight_lit.errors import InputError
 _CONTAINERS = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # set in each container of a PyTorchJob
 
 
-def alone() -> LightningEnvironment:
+def single_process() -> LightningEnvironment:
     """This process alone, whatever SLURM's and torchrun's variables say."""
     place = LightningEnvironment()
     place.set_global_rank(0)  # Lightning takes it from RANK or SLURM_PROCID otherwise, and then logs nothing
     return place
 
 
-def external() -> bool:
+def started_externally() -> bool:
     """Whether this is certainly one of several processes that something else has started."""
     return (TorchElasticEnvironment.detect() and int(os.environ.get("WORLD_SIZE", 1)) > 1) or _srun_step()
 
@@ -63,7 +63,7 @@ def cluster(options: Mapping[str, Any]) -> ClusterEnvironment | None:
     if kind is SLURMEnvironment:  # Lightning asks for --ntasks-per-node, which --ntasks and --nodes say as well
         tasks, machines = (int(os.environ.get(name, 1)) for name in ("SLURM_NTASKS", "SLURM_NNODES"))
         os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(tasks // machines))
-    certain = external() or kind in (LSFEnvironment, MPIEnvironment)
+    certain = started_externally() or kind in (LSFEnvironment, MPIEnvironment)
     place: ClusterEnvironment = kind()
     ranks = place.world_size()
     if ranks < 2 or (not certain and asked != ranks):
@@ -76,7 +76,7 @@ def cluster(options: Mapping[str, Any]) -> ClusterEnvironment | None:
     return place
 
 
-def shape(place: ClusterEnvironment) -> dict[str, int]:
+def devices_and_nodes(place: ClusterEnvironment) -> dict[str, int]:
     """`devices` and `num_nodes` of an environment."""
     local = os.environ.get("LOCAL_WORLD_SIZE")
     nodes = place.world_size() // int(local) if local else int(os.environ.get("SLURM_NNODES", 1))
@@ -84,7 +84,7 @@ def shape(place: ClusterEnvironment) -> dict[str, int]:
 
 
 @contextmanager
-def joined(place: ClusterEnvironment | None) -> Iterator[None]:
+def process_group(place: ClusterEnvironment | None) -> Iterator[None]:
     """The processes of an environment, met; does nothing without one."""
     if place is None:
         yield

@@ -175,7 +175,7 @@ def device_of(cell: Cell) -> torch.device:
     """Where a cell is trained."""
     from highlight_lit.training.distributed import places
 
-    device: torch.device = make_trainer(cell.config, places.alone(), cell.folder, []).strategy.root_device
+    device: torch.device = make_trainer(cell.config, places.single_process(), cell.folder, []).strategy.root_device
     return device
 
 

@@ -14,7 +14,7 @@ import torch
 from omegaconf import DictConfig
 
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.datamodule import room
+from highlight_lit.data.datamodule import resident_budget
 from highlight_lit.errors import InputError
 from highlight_lit.runs import ledger
 from highlight_lit.signals import Signals
@@ -119,7 +119,7 @@ def _fit(cells: Sequence[Cell]) -> int:
             if name in cell.config["streams"]
         )
         rows[cell.config["data"]["root"], cell.config["data"]["audio"]] = clip * int(cell.corpus.clips.sum())
-    left = room(device) - sum(rows.values())
+    left = resident_budget(device) - sum(rows.values())
     return max(1, left * 2 // _SHARE // max(1, batch + 16 * weights))
 
 

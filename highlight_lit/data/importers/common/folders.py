@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.importers.common.label_source import LabelSource, no_labels
-from highlight_lit.data.importers.common.source import FirstOf, ReportLine, Tally, checked, open_rows, stored_dtype
+from highlight_lit.data.importers.common.source import FirstOf, Say, Tally, checked, open_rows, stored_dtype
 from highlight_lit.data.importers.common.table import in_other_case
 from highlight_lit.data.video import STREAMS, Stream, Video
 from highlight_lit.errors import InputError
@@ -80,7 +80,7 @@ class Arrays:
         """Every folder."""
         return [folder for folders in self.folders.values() for folder in folders]
 
-    def matched(self, table: object, rows: Sequence[Video], allow_unmatched: bool, report: ReportLine) -> list[Video]:
+    def matched(self, table: object, rows: Sequence[Video], allow_unmatched: bool, report: Say) -> list[Video]:
         """The rows of the table that have their arrays.
 
         Raises:
@@ -147,7 +147,7 @@ class Arrays:
             )
         return shortest, lengths
 
-    def report_cuts(self, rows: Sequence[Video], report: ReportLine) -> None:
+    def report_cuts(self, rows: Sequence[Video], report: Say) -> None:
         """Report the videos that have rows too many."""
         cuts = FirstOf(report, "videos were cut to their shortest stream")
         for video in rows:
@@ -221,7 +221,7 @@ def import_arrays(
     dtype: str | None,
     name: str | None,
     allow_unmatched: bool,
-    report: ReportLine,
+    report: Say,
     labels: Callable[[Sequence[Video]], LabelSource] = no_labels,
 ) -> None:
     """Write the corpus of arrays and rows.

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.importers.common.label_table import lay, read_labels
-from highlight_lit.data.importers.common.source import ReportLine
+from highlight_lit.data.importers.common.label_table import labels_of, read_labels
+from highlight_lit.data.importers.common.source import Say
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few
@@ -27,7 +27,7 @@ def no_labels(rows: Sequence[Video]) -> LabelSource:
     return LabelSource(lambda name: None)
 
 
-def labels_for(path: Path, rows: Sequence[Video], allow_unmatched: bool, report: ReportLine) -> LabelSource:
+def labels_for(path: Path, rows: Sequence[Video], allow_unmatched: bool, report: Say) -> LabelSource:
     """The labels of some videos: `path` is a corpus, or a table.
 
     Raises:
@@ -36,11 +36,11 @@ def labels_for(path: Path, rows: Sequence[Video], allow_unmatched: bool, report:
     if path.is_dir():
         return _of_corpus(path, rows, report)
     table = read_labels(path)
-    laid = lay(table, {row.id: row.duration for row in rows}, allow_unmatched, report)
+    laid = labels_of(table, {row.id: row.duration for row in rows}, allow_unmatched, report)
     return LabelSource(laid.get, table.kind)
 
 
-def _of_corpus(path: Path, rows: Sequence[Video], report: ReportLine) -> LabelSource:
+def _of_corpus(path: Path, rows: Sequence[Video], report: Say) -> LabelSource:
     """Checked to be in seconds and of some of these videos."""
     corpus = Corpus(path)
     clock = corpus.manifest.get("clock", "exact")

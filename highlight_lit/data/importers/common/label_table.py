@@ -76,11 +76,8 @@ def read_labels(path: Path) -> LabelTable:
         of_video[annotator].extend(_numbers(f"{path}: line {line}: video {row['video']!r}", row))
     if not by_video:
         raise InputError(f"{path}: no label; expected a row for each labelled segment")
-    rows = {
-        video: {name: _in_order(by_annotator[name]) for name in sorted(by_annotator)}
-        for video, by_annotator in by_video.items()
-    }
-    binary = all(np.isin(each[:, 2], (0, 1)).all() for by_annotator in rows.values() for each in by_annotator.values())
+    rows = {video: {name: _in_order(rated[name]) for name in sorted(rated)} for video, rated in by_video.items()}
+    binary = all(np.isin(each[:, 2], (0, 1)).all() for rated in rows.values() for each in rated.values())
     return LabelTable(path, "highlights" if binary else "importance", rows)
 
 
@@ -104,7 +101,7 @@ def _in_order(rows: array[float]) -> LabelRows:
     return table[np.lexsort(table.T[::-1])]
 
 
-def lay(
+def labels_of(
     table: LabelTable, durations: Mapping[str, float], allow_unmatched: bool, report: Callable[[str], None]
 ) -> dict[str, Labels]:
     """The labels of some videos, by id.
@@ -133,10 +130,8 @@ def lay(
         if name in by_form:
             own = by_form[name]
             where = f"{path}: video {own!r}"
-            by_annotator = {
-                who: _within(rows, durations[own], where, who, counts) for who, rows in table.rows[name].items()
-            }
-            labels[own] = _labels(table.kind, by_annotator, durations[own], where, counts)
+            rated = {who: _within(rows, durations[own], where, who, counts) for who, rows in table.rows[name].items()}
+            labels[own] = _labels(table.kind, rated, durations[own], where, counts)
     annotators = {name: label.score.shape[1] for name, label in labels.items()}
     first = next(iter(labels))
     for name, count in annotators.items():
@@ -190,32 +185,30 @@ def _within(rows: LabelRows, duration: float, where: str, annotator: str, counts
     return np.column_stack([rows[:, 0], np.minimum(rows[:, 1], duration), rows[:, 2]])
 
 
-def _labels(kind: str, by_annotator: Mapping[str, LabelRows], duration: float, where: str, counts: _Counts) -> Labels:
+def _labels(kind: str, rated: Mapping[str, LabelRows], duration: float, where: str, counts: _Counts) -> Labels:
     """A video's labels, from the rows of each annotator."""
-    first, *others = by_annotator.values()
-    alike = [name for name, rows in by_annotator.items() if not np.array_equal(rows[:, :2], first[:, :2])]
+    first, *others = rated.values()
+    alike = [name for name, rows in rated.items() if not np.array_equal(rows[:, :2], first[:, :2])]
     if kind == "importance" and alike:
         raise InputError(
-            f"{where}: annotators {next(iter(by_annotator))!r} and {alike[0]!r} rate other segments; expected a number of each annotator "
+            f"{where}: annotators {next(iter(rated))!r} and {alike[0]!r} rate other segments; expected a number of each annotator "
             "for each segment"
         )
     score = np.column_stack([first[:, 2], *(rows[:, 2] for rows in others)]) if not alike else None
     if score is not None and (kind == "importance" or (score == 0).any()):
         return Labels(first[:, :2], score.astype(np.float32))
     counts.cells += 1
-    return _cells(by_annotator, duration, where)
+    return _cells(rated, duration, where)
 
 
-def _cells(by_annotator: Mapping[str, LabelRows], duration: float, where: str) -> Labels:
+def _cells(rated: Mapping[str, LabelRows], duration: float, where: str) -> Labels:
     """Highlights laid over cells."""
-    if duration / CELL_SECONDS * len(by_annotator) > MAX_SCORES:
-        raise InputError(
-            f"{where}: {duration:.0f} s and {len(by_annotator)} annotators: over {MAX_SCORES} labels of a second"
-        )
+    if duration / CELL_SECONDS * len(rated) > MAX_SCORES:
+        raise InputError(f"{where}: {duration:.0f} s and {len(rated)} annotators: over {MAX_SCORES} labels of a second")
     start = CELL_SECONDS * np.arange(math.ceil(duration / CELL_SECONDS))
     span = np.stack([start, np.minimum(start + CELL_SECONDS, duration)], axis=1)
-    score = np.zeros((len(span), len(by_annotator)), np.float32)
-    for column, rows in enumerate(by_annotator.values()):
+    score = np.zeros((len(span), len(rated)), np.float32)
+    for column, rows in enumerate(rated.values()):
         covered, upto = np.zeros(len(span)), 0.0
         for begin, end, label in rows:
             if label == 1:

@@ -21,7 +21,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.files import MAX_NAME_BYTES, open_regular, read_json
 from highlight_lit.text import a_few, shown
 
-ReportLine = Callable[[str], None]
+Say = Callable[[str], None]
 MAX_ARRAY_BYTES = 1 << 30  # of a video's features: twelve hours of 6,000 float32 a second
 MAX_PACKED = 100  # times that an array can be larger than what the disk or an archive holds of it
 MIN_PACKED_BYTES = 32 << 20  # which any may have
@@ -189,7 +189,7 @@ def frame_rates(path: Path) -> dict[str, float]:
     return {composed(name): number(entry.get("fps"), f"{path}: video {name!r}: fps") for name, entry in entries.items()}
 
 
-def report_unmatched(rates: Mapping[str, float], videos: Iterable[str], path: Path | None, report: ReportLine) -> None:
+def report_unmatched(rates: Mapping[str, float], videos: Iterable[str], path: Path | None, report: Say) -> None:
     """Report the frame rates that are of none of the videos."""
     if strange := sorted(rates.keys() - set(videos)):
         report(f"{path}: {len(strange)} of {len(rates)} frame rates are of no video here: {a_few(strange)}")
@@ -215,7 +215,7 @@ class FirstOf:
         most: Lines that are told.
     """
 
-    def __init__(self, report: ReportLine, what: str, most: int = 10) -> None:
+    def __init__(self, report: Say, what: str, most: int = 10) -> None:
         self._report, self._what, self._most, self._count = report, what, most, 0
 
     def __call__(self, line: str) -> None:

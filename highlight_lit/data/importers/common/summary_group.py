@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.importers.common.hdf5 import has, inside, numbers, stored
 from highlight_lit.data.importers.common.label_table import MAX_SCORES
-from highlight_lit.data.importers.common.source import ReportLine
+from highlight_lit.data.importers.common.source import Say
 from highlight_lit.data.topics.tags import MAX_LINE, plain_line
 from highlight_lit.data.video import MAX_CLIPS, Labels, Video
 from highlight_lit.errors import InputError
@@ -57,7 +57,7 @@ def _picks(group: h5py.Group, where: str) -> tuple[NDArray[np.int64], int]:
 
 
 def read_video(
-    where: str, group: h5py.Group, row: Video, kind: str, rate: float, clip_seconds: float, cuts: ReportLine
+    where: str, group: h5py.Group, row: Video, kind: str, rate: float, clip_seconds: float, cuts: Say
 ) -> Video:
     """A video with its features and labels, cut to its shortest array."""
     counted, scored = has(group, "picks"), kind == "gtscore" and has(group, kind)
