@@ -48,7 +48,7 @@ GROUPS = {
 }
 
 
-class Table:
+class MethodsTable:
     """Runs methods on a corpus and holds what they reach.
 
     Args:
@@ -227,7 +227,7 @@ def as_csv(table: dict[str, Any]) -> str:
     return text.getvalue()
 
 
-def run(table: Table, names: Sequence[str], out: Path, name: str) -> None:
+def run(table: MethodsTable, names: Sequence[str], out: Path, name: str) -> None:
     """Run methods and networks, cheapest kinds first, and write what is done after each."""
     table.levels()
     for method_name in names:
@@ -261,7 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if unknown or options.seeds < 1:
             raise InputError(f"--methods {' '.join(unknown)} --seeds {options.seeds}: unknown, or fewer than one seed")
         torch.set_num_threads(1)
-        table = Table(
+        table = MethodsTable(
             corpus, topics, options.modality, options.rule, options.training, options.seeds, options.out / "runs"
         )
         run(table, options.methods, options.out, options.name or options.corpus.resolve().name)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from highlight_lit.inference.detector import Detector
     from highlight_lit.inference.evaluate import evaluate
     from highlight_lit.models.highlight_net import HighlightNet
-    from highlight_lit.training.library import HighlightDataModule
+    from highlight_lit.training.from_python import HighlightDataModule
     from highlight_lit.training.module import HighlightModule
 
 __all__ = ["Corpus", "Detector", "HighlightDataModule", "HighlightModule", "HighlightNet", "evaluate"]
@@ -45,7 +45,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "Corpus": "data.corpus",
     "Detector": "inference.detector",
-    "HighlightDataModule": "training.library",
+    "HighlightDataModule": "training.from_python",
     "HighlightModule": "training.module",
     "HighlightNet": "models.highlight_net",
     "evaluate": "inference.evaluate",

@@ -11,20 +11,19 @@ from pathlib import Path
 from highlight_lit import __version__
 from highlight_lit.app.command import app_arguments, run_app
 from highlight_lit.data import synthetic
-from highlight_lit.data.importers.commands import add_sources
-from highlight_lit.errors import InputError, Interrupted, raised_signals
+from highlight_lit.data.importers.command import add_sources
+from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.export.command import export_arguments, run_export
 from highlight_lit.inference.score_command import run_score, score_arguments
-from highlight_lit.media import commands as media
+from highlight_lit.media.arguments import trust_argument
+from highlight_lit.media.extract_command import extract_arguments, run_extract, run_extract_jobs, wants_jobs
+from highlight_lit.media.reel_command import reel_arguments, run_reel
 from highlight_lit.origin import experiments
+from highlight_lit.signals import raised_signals
 from highlight_lit.text import say
 
 LOADS_PYTORCH = ("evaluate", "export", "score")  # which takes seconds
 EXPERIMENTS = {"demo": "demo", "reproduce": "reproduce.__main__"}  # verbs of experiments/: module
-MEDIA_VERBS = {
-    "extract": "raw videos to a corpus of clip features",
-    "reel": "cut the best seconds of a video into a reel",
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,8 +49,8 @@ def _run(words: list[str]) -> int:
             return train(words[1:])
         if words[:1] and words[0] in EXPERIMENTS:  # they read their own words
             return int(experiments(EXPERIMENTS[words[0]]).main(words[1:]))
-        if words[:1] == ["extract"] and media.wants_jobs(words[1:]):
-            return media.run_extract_jobs(words[1:])
+        if words[:1] == ["extract"] and wants_jobs(words[1:]):
+            return run_extract_jobs(words[1:])
         parser = _parser(words)
         if not words:
             parser.print_help(sys.stderr)
@@ -59,8 +58,8 @@ def _run(words: list[str]) -> int:
         options, unknown = parser.parse_known_args(words)
         if unknown:
             files = all(Path(word).is_file() for word in unknown)
-            one = "; one file is expected where a pattern of the shell's has given several: name it" if files else ""
-            parser.error(f"unrecognized arguments: {' '.join(unknown)}{one}")
+            advice = "; one file is expected where a pattern of the shell's has given several: name it" if files else ""
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}{advice}")
         if words[0] in LOADS_PYTORCH and sys.stderr.isatty():
             say(f"highlight-lit {words[0]}: begins (PyTorch is being loaded)", file=sys.stderr)
         status: int = options.run(options)
@@ -118,8 +117,12 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     app = verbs.add_parser("app", help="a page on this machine: drop a video, see its scores and its reel")
     app_arguments(app)
     app.set_defaults(run=run_app)
-    for name, purpose in MEDIA_VERBS.items():
-        media.add_verb(name, verbs.add_parser(name, help=purpose))
+    extract = verbs.add_parser("extract", help="raw videos to a corpus of clip features")
+    extract_arguments(extract)
+    extract.set_defaults(run=run_extract)
+    reel = verbs.add_parser("reel", help="cut the best seconds of a video into a reel")
+    reel_arguments(reel)
+    reel.set_defaults(run=run_reel)
     return parser
 
 
@@ -155,7 +158,7 @@ def _evaluate_verb(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rule", choices=("duration", "tag"), default="duration", help="weak labels of --method")
     parser.add_argument("--training", choices=("lists", "transductive"), default="lists", help="videos of --method")
     parser.add_argument("--seed", type=int, default=0, help="of --method, where it is random")
-    media.trust_argument(parser)
+    trust_argument(parser)
     parser.add_argument("--topics", nargs="+", help="default: the checkpoints' topics, or all that have labels")
     parser.add_argument(
         "--split",

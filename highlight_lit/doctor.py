@@ -14,9 +14,9 @@ import torch
 
 from highlight_lit import __version__
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.corpus_faults import faults
 from highlight_lit.data.topics.counts import topics_of
 from highlight_lit.data.topics.weak_labels import RULES
-from highlight_lit.data.verify import faults
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few, say
 
@@ -107,14 +107,14 @@ def refuse_faults(root: Path) -> None:
     Raises:
         InputError: It has some; the line says how many.
     """
-    found = list(faults(root))
-    if len(found) == 1:
-        raise InputError(found[0])
-    if found:
-        listed = found[:MOST_FAULTS]
+    lines = list(faults(root))
+    if len(lines) == 1:
+        raise InputError(lines[0])
+    if lines:
+        listed = lines[:MOST_FAULTS]
         say(*listed, file=sys.stderr)
-        rest = f", the first {len(listed)} listed above" if len(found) > len(listed) else ", listed above"
-        raise InputError(f"{root}: {len(found)} faults{rest}")
+        listing = f", the first {len(listed)} listed above" if len(lines) > len(listed) else ", listed above"
+        raise InputError(f"{root}: {len(lines)} faults{listing}")
 
 
 def _topic_lines(corpus: Corpus) -> Iterator[str]:
@@ -124,19 +124,21 @@ def _topic_lines(corpus: Corpus) -> Iterator[str]:
     labelled = bool(topics.judged.any())
     wanted = topics.trainable(rule) if corpus.streams else topics.judged > 0
     size = topics.positive[rule] if corpus.streams else topics.judged
-    found = np.flatnonzero(wanted)
-    largest = found[np.argsort(-size[found], kind="stable")][:MOST_TOPICS]
+    usable = np.flatnonzero(wanted)
+    largest = usable[np.argsort(-size[usable], kind="stable")][:MOST_TOPICS]
     for topic in np.sort(largest):
-        positive, negative, judged = (of[topic] for of in (topics.positive[rule], topics.negative[rule], topics.judged))
+        positive, negative, judged = (
+            counts[topic] for counts in (topics.positive[rule], topics.negative[rule], topics.judged)
+        )
         parts = [f"{positive} positive and {negative} negative videos to train on"] if corpus.streams else []
         parts += [f"{judged} with labels to judge by"] if labelled else []
         yield f"{topics.names[topic]:24} {', '.join(parts)}"
-    if len(found) > len(largest):
-        yield f"and {len(found) - len(largest)} smaller topics"
+    if len(usable) > len(largest):
+        yield f"and {len(usable) - len(largest)} smaller topics"
     if rule != "duration" and corpus.streams:
         yield f"no topic has positive and negative videos under data.rule=duration: train with data.rule={rule}"
-    if corpus.streams and len(rest := np.flatnonzero(~wanted)):
-        names = a_few(topics.names[int(topic)] for topic in rest)
-        yield f"{len(rest)} tags have no positive or no negative video to train on (data.rule={rule}): {names}"
+    if corpus.streams and len(unusable := np.flatnonzero(~wanted)):
+        names = a_few(topics.names[int(topic)] for topic in unusable)
+        yield f"{len(unusable)} tags have no positive or no negative video to train on (data.rule={rule}): {names}"
     if not labelled:
         yield "no labels to judge by: a training leaves scores and a checkpoint"

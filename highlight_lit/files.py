@@ -209,12 +209,12 @@ def read_json(path: Path, what: str, most: int = MAX_TEXT_BYTES) -> Any:
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON, for `json.loads`; ValueError where a key is there twice."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise ValueError(f"key {twice!r} twice in one object")
-    return found
+    return mapping
 
 
 def plain_name(name: object, where: str) -> str:

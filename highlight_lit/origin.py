@@ -27,8 +27,8 @@ def experiments(module: str) -> ModuleType:
     folder = beside("experiments")
     package = "highlight_lit.experiments" if folder.parent == PACKAGE else "experiments"
     try:
-        found = import_module(package)
-        if found.__file__ and Path(found.__file__).parent.samefile(folder):
+        imported = import_module(package)
+        if imported.__file__ and Path(imported.__file__).parent.samefile(folder):
             return import_module(f"{package}.{module}")
     except ModuleNotFoundError as error:
         if error.name != package:

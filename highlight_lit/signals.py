@@ -1,18 +1,53 @@
-"""Signals that ask to stop: SIGTERM, SIGINT (Ctrl-C) and SIGHUP (the terminal is gone)."""
+"""What stops a process: SIGTERM, SIGINT (Ctrl-C), SIGHUP (the terminal is gone), or the end of the one that started it."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 import sys
 import threading
+import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from highlight_lit.errors import Interrupted, put_off
+from highlight_lit.errors import Interrupted
 
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# A wrapper and a terminal both pass Ctrl-C on: a second signal so soon would only cut the tidying up short.
+REPEAT_S = 3.0
+_LATER_S = 0.02  # until a signal that came within an import is looked at again
+# The files of frames that lose what is raised in them: of an import, and of what is called when an object is gone.
+_LOST = {"<frozen importlib._bootstrap>", weakref.__file__}
+
+
+def put_off_within(file: str) -> None:
+    """Have signals wait as long as a function of a file is at work, since what calls it cannot take an exception."""
+    _LOST.add(file)
+
+
+def put_off(signum: int, frame: FrameType | None) -> bool:
+    """Have a signal come again in a moment, if Python is importing now, or clearing an object away.
+
+    An exception that is raised there is lost, as in a callback of a weak reference, or may be turned into another error.
+
+    Args:
+        signum: The signal.
+        frame: Where it came.
+
+    Returns:
+        Whether it is put off.
+    """
+    while frame is not None and frame.f_code.co_filename not in _LOST and frame.f_code.co_name != "__del__":
+        frame = frame.f_back
+    if frame is not None:
+        # Raised, not handled here: by then it may be blocked, or another's to handle, as while a process starts.
+        signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signum))
+        signal.setitimer(signal.ITIMER_REAL, _LATER_S)
+    return frame is not None
 
 
 class Signals:
@@ -60,6 +95,60 @@ class Signals:
         if self._mask is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
             self._mask = None
+
+
+@contextmanager
+def raised_signals(then: str = "the same command starts again") -> Iterator[None]:
+    """Within, SIGTERM, SIGINT and SIGHUP raise `Interrupted`, so that temporary files and processes are cleared away.
+
+    One that comes while Python imports is raised when it has. A repeated signal counts after `REPEAT_S` alone. SIGHUP
+    stays ignored under nohup. In a thread that is not the main one nothing is changed, since Python handles signals in
+    the main one alone.
+
+    Args:
+        then: What the same command does next, for the message.
+    """
+    first: list[float] = []
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        if put_off(signum, frame):
+            return
+        now = time.monotonic()
+        if not first or now - first[0] > REPEAT_S:
+            first.append(now)
+            raise Interrupted(signum, then)
+
+    taken = []
+    if threading.current_thread() is threading.main_thread():
+        taken = [signal.SIGTERM, signal.SIGINT]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            taken.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in taken}
+    try:
+        yield
+    finally:
+        if taken:
+            signal.setitimer(signal.ITIMER_REAL, 0)  # of `put_off`
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def begin_child() -> None:
+    """What a process of this program does first: leave Ctrl-C to the one that started it, and end when that one is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """End this process, at once, when the one that started it is gone."""
+    if (parent := multiprocessing.parent_process()) is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

@@ -220,9 +220,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         corpus = Corpus(options.corpus)
         if options.draws < 2:
             raise InputError(f"--draws {options.draws}: expected 2 or more")
-        for choice, value, found in settle(corpus, options.rule, options.draws):
-            mean, error = 100 * np.mean(found), 100 * np.std(found, ddof=1) / len(found) ** 0.5
-            lines.append(f'{choice},"{value}",{mean:.2f},{error:.2f},{len(found)}')
+        for choice, value, measured in settle(corpus, options.rule, options.draws):
+            mean, error = 100 * np.mean(measured), 100 * np.std(measured, ddof=1) / len(measured) ** 0.5
+            lines.append(f'{choice},"{value}",{mean:.2f},{error:.2f},{len(measured)}')
             print(f"{choice:26s} {value:24s} {mean:6.2f} +- {error:.2f}", flush=True)
             write_text(options.out, "\n".join(lines) + "\n")
     except InputError as error:

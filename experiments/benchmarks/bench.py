@@ -33,10 +33,10 @@ from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.files import write_json
 from highlight_lit.runs.ledger import environment
 from highlight_lit.text import say
+from highlight_lit.training.compiled import compiled
 from highlight_lit.training.module import HighlightModule
-from highlight_lit.training.objective import compiled
 from highlight_lit.training.train import make_data, make_module
-from highlight_lit.training.trainer import quiet
+from highlight_lit.training.trainer import quiet_lightning
 
 from . import bench_data
 from .roofline import synchronize
@@ -70,7 +70,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.megabytes < 1000:
         parser.error("--megabytes: expected at least 1000: reading is measured beyond the first batches of an epoch")
-    quiet()
+    quiet_lightning()
     began = time.monotonic()
     header = {"when": datetime.now(UTC).date().isoformat(), "environment": environment()}
     rows: dict[str, dict[str, Any]] = {}

@@ -35,10 +35,10 @@ from highlight_lit.data.shards import ShardWriter
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.files import write_json
 from highlight_lit.runs.ledger import environment
+from highlight_lit.training.compiled import compiled
 from highlight_lit.training.module import HighlightModule
-from highlight_lit.training.objective import compiled
 from highlight_lit.training.train import make_data, make_module, train
-from highlight_lit.training.trainer import quiet
+from highlight_lit.training.trainer import quiet_lightning
 
 from . import bench, bench_data
 from .roofline import Ceilings, Count, ceilings, covered, seconds, synchronize
@@ -99,7 +99,7 @@ def main() -> int:
 
 def measure(folder: Path, size: Size, device: torch.device) -> Iterator[tuple[str, dict[str, float]]]:
     """Each row, by name. On a CPU what only CUDA has is left out: its numbers say nothing, but that the script runs."""
-    quiet()
+    quiet_lightning()
     root = folder / "corpus"
     write_paper(root, size)
     top = ceilings(device, size.square, size.megabytes)

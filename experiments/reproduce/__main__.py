@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, Interrupted
 
 from . import plan
 from .cells import Cell, Site, cells_of, cross_fitted, site, synthetic_roots, unique
 from .report import Missing, write_report
-from .runner import Stopped, missing, run, stack
+from .runner import missing, run, stack
 from .study import Profile, Study, profile, studies
 
 
@@ -51,10 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"reproduce: {error}", file=sys.stderr)
         return 2
-    except Stopped as stopped:
-        print(f"reproduce: stopped by {signal.Signals(stopped.number).name}; what is done is kept, "
-              "the same command goes on", file=sys.stderr)  # fmt: skip
-        return 128 + stopped.number
+    except Interrupted as stop:
+        print(f"reproduce: {stop}", file=sys.stderr)
+        return stop.status
 
 
 def _reproduce(options: argparse.Namespace) -> int:

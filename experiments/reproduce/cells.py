@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -24,9 +24,10 @@ from highlight_lit.data.topics.folds import cross_fitted as folded
 from highlight_lit.data.topics.weak_labels import RULES
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import benchmark_of, labelled_videos
-from highlight_lit.training.guided import first_stage
+from highlight_lit.runs.summary import leaves
+from highlight_lit.training.guided import run_identity
 
-from .references import of_method
+from .references import method_config
 from .study import Profile, Study, System
 
 # The benchmarks' shapes: topics and annotators.
@@ -146,16 +147,14 @@ def cells_of(
         left = _set_by(system.get("experiment"))
         own = [word for word in words if word.partition("=")[0] not in left]
         own += [f"{key}={value}" for key, value in system.items() if key != "method"]
-        plain = _composed(study.name, tuple(own))
+        composed = _composed(study.name, tuple(own))
         if "method" in system:
-            plain = of_method(system["method"], plain)
+            composed = method_config(system["method"], composed)
         for seed, topic, fold in itertools.product(range(profile.seeds), where.topics, folds):
-            config = {**copy.deepcopy(plain), "seed": seed, "topic": topic}
+            config = {**copy.deepcopy(composed), "seed": seed, "topic": topic}
             config["data"] |= {"root": str(where.corpus.root), "fold": fold}
-            run_id = identity(config, where.corpus.fingerprint)
-            if "method" not in config and (first := first_stage(config)):
-                names = [identity(run, where.corpus.fingerprint) for run in first]
-                run_id = identity({**config, "first_stage": names}, where.corpus.fingerprint)
+            named = identity if "method" in config else run_identity
+            run_id = named(config, where.corpus.fingerprint)
             cells.append(Cell(run_id, study.name, system, study.called(system), config))
     return cells
 
@@ -164,16 +163,8 @@ def cells_of(
 def _set_by(experiment: str | None) -> frozenset[str]:
     """The keys that an experiment sets: what a profile or a user sets for all cells is not for these."""
     path = CONFIG_DIR / "experiment" / f"{experiment}.yaml"
-    return frozenset(_leaves(yaml.safe_load(path.read_text()))) if path.is_file() else frozenset()
-
-
-def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Every key of a file of conf/, with dots; its defaults aside."""
-    for key, value in node.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        elif key != "defaults":
-            yield f"{prefix}{key}"
+    content = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    return frozenset(key for key, _ in leaves(content) if key != "defaults")
 
 
 @cache

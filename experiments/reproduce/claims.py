@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from highlight_lit.evaluation.statistics import Difference, Interval, holm, t_interval
 
-from .numbers import Block, Row
+from .numbers import Row, StudyResult
 
 LEVEL = 0.05
 System = Mapping[str, str]
@@ -70,7 +70,7 @@ class Finding:
 
     Attributes:
         claim: The claim.
-        block: The study's numbers on the corpus.
+        result: The study's numbers on the corpus.
         ours, theirs: The two systems; the claim has the first ahead.
         videos: Difference with its bootstrap interval over videos (seeds averaged), and its p.
         seeds: Difference with its interval over seeds (videos averaged).
@@ -78,7 +78,7 @@ class Finding:
     """
 
     claim: Claim
-    block: Block
+    result: StudyResult
     ours: Row
     theirs: Row
     videos: Difference
@@ -96,40 +96,40 @@ class Finding:
         return f"cannot be told with {self.videos.videos} videos and {self.seeds.n} seeds"
 
 
-def findings(blocks: Sequence[Block]) -> list[Finding]:
+def findings(results: Sequence[StudyResult]) -> list[Finding]:
     """Every comparison for which both systems have a whole seed."""
-    compared = list(_compared(blocks))
+    compared = list(_compared(results))
     adjusted = holm([finding.videos.p for finding in compared]) if compared else ()
     return [replace(finding, p=float(p)) for finding, p in zip(compared, adjusted, strict=True)]
 
 
-def _compared(blocks: Sequence[Block]) -> Iterator[Finding]:
+def _compared(results: Sequence[StudyResult]) -> Iterator[Finding]:
     for claim in CLAIMS:
-        for block in blocks:
-            for first, second in claim.pairs if block.study.name == claim.study else ():
-                ours, theirs = block.row(first), block.row(second)
+        for result in results:
+            for first, second in claim.pairs if result.study.name == claim.study else ():
+                ours, theirs = result.row(first), result.row(second)
                 if ours is not None and theirs is not None:
-                    finding = _finding(claim, block, ours, theirs)
+                    finding = _finding(claim, result, ours, theirs)
                     if finding is not None:
                         yield finding
 
 
-def _finding(claim: Claim, block: Block, ours: Row, theirs: Row) -> Finding | None:
-    measure = block.primary
+def _finding(claim: Claim, result: StudyResult, ours: Row, theirs: Row) -> Finding | None:
+    measure = result.primary
     by_seed = ours.by_seed(measure), theirs.by_seed(measure)
     both = [seed for seed in by_seed[0] if seed in by_seed[1]]
     over_videos = ours.less(theirs, measure) if both else None
     if over_videos is None:
         return None
     over_seeds = t_interval([by_seed[0][seed] - by_seed[1][seed] for seed in both])
-    return Finding(claim, block, ours, theirs, over_videos, over_seeds)
+    return Finding(claim, result, ours, theirs, over_videos, over_seeds)
 
 
 def by_claim(compared: Sequence[Finding]) -> list[list[Finding]]:
     """The comparisons of each claim on each corpus."""
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in compared:
-        groups.setdefault((finding.claim.text, finding.block.key), []).append(finding)
+        groups.setdefault((finding.claim.text, finding.result.key), []).append(finding)
     return list(groups.values())
 
 

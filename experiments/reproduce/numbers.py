@@ -95,7 +95,7 @@ def _interval(values: list[float]) -> Interval | None:
 
 
 @dataclass(frozen=True)
-class Block:
+class StudyResult:
     """A study on a corpus.
 
     Attributes:
@@ -155,19 +155,19 @@ class Block:
         return sorted({record["environment"]["commit"] or "unknown" for record in self.records})
 
     def row(self, system: Mapping[str, str]) -> Row | None:
-        """The row of a system, None if it is not in this block or has no whole seed."""
+        """The row of a system, None if it is not in this result or has no whole seed."""
         rows = [row for row in self.rows if dict(row.system) == dict(system)]
         return rows[0] if rows and self.records and rows[0].by_seed(self.primary) else None
 
 
-def blocks(out: Path, plan: Mapping[str, Any], known: Sequence[Study]) -> list[Block]:
+def results(out: Path, plan: Mapping[str, Any], known: Sequence[Study]) -> list[StudyResult]:
     """Every study on every corpus of a plan, from the ledger alone.
 
     Raises:
         InputError: A record is damaged or of another version.
     """
     read: dict[str, Record | None] = {}
-    all_blocks = []
+    all_results = []
     for study in known:
         for key, cells in plan["studies"].get(study.name, {}).items():
             corpus = plan["corpora"][key]
@@ -176,9 +176,9 @@ def blocks(out: Path, plan: Mapping[str, Any], known: Sequence[Study]) -> list[B
                 rows.setdefault(cell["label"], []).append(cell)
                 if cell["id"] not in read:
                     read[cell["id"]] = _done(out / "runs", cell["id"])
-            block_rows = [_row(study, corpus, label, cells_of_row, read) for label, cells_of_row in rows.items()]
-            all_blocks.append(Block(study, corpus, key, block_rows))
-    return all_blocks
+            result_rows = [_row(study, corpus, label, cells_of_row, read) for label, cells_of_row in rows.items()]
+            all_results.append(StudyResult(study, corpus, key, result_rows))
+    return all_results
 
 
 def _done(runs: Path, run_id: str) -> Record | None:

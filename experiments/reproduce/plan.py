@@ -13,7 +13,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.evaluation.benchmarks import BENCHMARKS
 from highlight_lit.files import read_json, write_json
 from highlight_lit.text import shown
-from highlight_lit.untrusted.shapes import Each, check_shape
+from highlight_lit.untrusted.shapes import MappingOf, check_shape
 
 from .cells import Cell, Site
 from .study import Profile, Study
@@ -102,7 +102,7 @@ _CORPUS = {"name": str, "benchmark": str, "synthetic": bool, "folds": (int, None
            "examples": [_EXAMPLE]}  # fmt: skip
 _CELL = {"id": str, "system": dict, "label": str, "topic": str, "seed": int}
 _SHAPE = {
-    "format": str, "version": int, "overrides": [str], "corpora": Each(_CORPUS), "studies": Each(Each([_CELL])),
+    "format": str, "version": int, "overrides": [str], "corpora": MappingOf(_CORPUS), "studies": MappingOf(MappingOf([_CELL])),
     "profile": {"name": str, "about": str, "seeds": int, "overrides": [str]},
 }  # fmt: skip
 

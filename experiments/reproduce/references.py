@@ -14,17 +14,17 @@ from highlight_lit.evaluation.judge import judge, write_judgement
 from highlight_lit.evaluation.scores import write_scores
 from highlight_lit.runs import ledger
 
-Plain = dict[str, Any]
+Config = dict[str, Any]
 
 
-def of_method(name: str, plain: Plain) -> Plain:
+def method_config(name: str, config: Config) -> Config:
     """What a method depends on, of a training's configuration.
 
     Raises:
         InputError: There is no such method.
     """
-    data = {key: plain["data"][key] for key in ("root", "rule", "training", "fold")}
-    settings = {key: plain[key] for key in ("study", "modality", "evaluate", "out")}
+    data = {key: config["data"][key] for key in ("root", "rule", "training", "fold")}
+    settings = {key: config[key] for key in ("study", "modality", "evaluate", "out")}
     return {
         **settings,
         "method": name,
@@ -35,28 +35,33 @@ def of_method(name: str, plain: Plain) -> Plain:
     }
 
 
-def score(plain: Plain) -> Plain:
+def score(config: Config) -> Config:
     """Run a method as `highlight_lit.training.train.train` does a training; what is done is not done again.
 
     Raises:
         InputError: The method cannot work on the topic's videos.
     """
-    corpus, out, topic, seed = Corpus(Path(plain["data"]["root"])), Path(plain["out"]), plain["topic"], plain["seed"]
-    run_id = identity(plain, corpus.fingerprint)
-    with ledger.claimed(out, run_id, f"{topic} {plain['method']} seed {seed}") as folder:
+    corpus, out, topic, seed = (
+        Corpus(Path(config["data"]["root"])),
+        Path(config["out"]),
+        config["topic"],
+        config["seed"],
+    )
+    run_id = identity(config, corpus.fingerprint)
+    with ledger.claimed(out, run_id, f"{topic} {config['method']} seed {seed}") as folder:
         if (done := ledger.read_record(folder)) is not None and done["status"] == "done":
             return {**done, "skipped": True}
-        started, fold = time.perf_counter(), plain["data"]["fold"]
+        started, fold = time.perf_counter(), config["data"]["fold"]
         view = corpus if fold is None else cross_fitted(corpus, topic, fold)
-        options = {"modality": plain["modality"], **{key: plain["data"][key] for key in ("rule", "training")}}
-        scores = methods.score(plain["method"], view, topic, seed=seed, **options)
-        judgement = judge(view, [topic], scores, **plain["evaluate"])
+        options = {"modality": config["modality"], **{key: config["data"][key] for key in ("rule", "training")}}
+        scores = methods.score(config["method"], view, topic, seed=seed, **options)
+        judgement = judge(view, [topic], scores, **config["evaluate"])
         write_scores(folder / "scores.csv", scores)
         write_judgement(folder, judgement)
         record = {
             "id": run_id,
-            **{key: plain[key] for key in ("study", "topic", "modality", "seed")},
-            "config": plain,
+            **{key: config[key] for key in ("study", "topic", "modality", "seed")},
+            "config": config,
             "corpus": {"name": corpus.manifest["name"], "fingerprint": corpus.fingerprint},
             "environment": ledger.environment(),
             "status": "done", "seconds": time.perf_counter() - started, "epochs": 0, "steps": 0, "losses": {},

@@ -25,7 +25,7 @@ from highlight_lit.text import shown
 from ..analyses import cost, gradients, planted
 from . import claims, figures, plan, tables
 from .document import Figure, Heading, Part, Table, Text, latex, markdown, page
-from .numbers import Block, blocks
+from .numbers import StudyResult, results
 from .study import HERE, Study, studies
 
 TITLE = "Temporal Cue Guided Video Highlight Detection: tables and figures, reproduced"
@@ -49,20 +49,20 @@ def write_report(out: Path) -> int:
     """
     planned = plan.read(out)
     known = [study for study in studies() if study.name in planned["studies"]]
-    numbers = blocks(out, planned, known)
+    numbers = results(out, planned, known)
     folder = out / "report"
     parts = list(_parts(planned, known, numbers, out, folder))
     write_text(folder / "report.md", markdown(parts, folder))
     write_text(folder / "report.html", page(TITLE, parts))
-    write_text(folder / "numbers.csv", tables.everything(numbers))
+    write_text(folder / "numbers.csv", tables.numbers_csv(numbers))
     for part in parts:
         if isinstance(part, Table):
             write_text(folder / "tables" / f"{part.name}.tex", latex(part))
-    return len({name for block in numbers for row in block.rows for name in row.missing})
+    return len({name for result in numbers for row in result.rows for name in row.missing})
 
 
 def _parts(
-    planned: dict[str, Any], known: Sequence[Study], numbers: Sequence[Block], out: Path, folder: Path
+    planned: dict[str, Any], known: Sequence[Study], numbers: Sequence[StudyResult], out: Path, folder: Path
 ) -> Iterator[Part]:
     yield Heading(1, TITLE)
     findings = claims.findings(numbers)
@@ -71,7 +71,7 @@ def _parts(
     for study in known:
         yield Heading(2, study.title)
         yield Text(f"{study.about} ({study.source}).")
-        yield from _shown(study, [block for block in numbers if block.study is study], out, folder)
+        yield from _shown(study, [result for result in numbers if result.study is study], out, folder)
     yield Heading(2, "Claims")
     yield from _claims(findings, out)
     yield Heading(2, "Notes on the supplement")
@@ -86,7 +86,7 @@ def _opening(findings: Sequence[claims.Finding]) -> Iterator[Part]:
     for comparisons in claims.by_claim(findings):
         verdict = claims.verdict_of(comparisons)
         kind = verdict if verdict in by_verdict else "cannot be told"
-        by_verdict[kind].setdefault(comparisons[0].claim.text, []).append(tables.short(comparisons[0].block))
+        by_verdict[kind].setdefault(comparisons[0].claim.text, []).append(tables.short(comparisons[0].result))
     yield Heading(2, "What holds, what does not, what cannot be told")
     yield Text(f"{len(findings)} comparisons of claims, their p corrected together (Holm); each stands under Claims.")
     for kind, of_kind in by_verdict.items():
@@ -114,19 +114,19 @@ def _provenance(planned: dict[str, Any]) -> Iterator[Part]:
     yield Text("\n".join(lines))
 
 
-def _shown(study: Study, numbers: Sequence[Block], out: Path, folder: Path) -> Iterator[Part]:
+def _shown(study: Study, numbers: Sequence[StudyResult], out: Path, folder: Path) -> Iterator[Part]:
     if study.show == "gradients":
         yield from _gradients(folder)
     elif study.show == "cost":
         measured = cost.measured(out)
-        yield tables.of_cost(measured)
+        yield tables.cost_table(measured)
         path = folder / "figures" / "cost.svg"
         figures.cost_curves(path, measured)
         yield Figure(path, "Full core tensor against low rank, over d (above) and R (below).")
     elif not numbers:
         yield Text(f"Not run: no corpus of {' or '.join(study.benchmarks)} was given.")
-    elif empty := [block for block in numbers if not block.records]:
-        yield Text(f"Nothing is there yet: {sum(block.holes for block in empty)} cells are missing.")
+    elif empty := [result for result in numbers if not result.records]:
+        yield Text(f"Nothing is there yet: {sum(result.holes for result in empty)} cells are missing.")
     elif study.show == "examples":
         yield from _examples(study, numbers, out, folder)
     else:
@@ -135,43 +135,43 @@ def _shown(study: Study, numbers: Sequence[Block], out: Path, folder: Path) -> I
         yield from _planted(out, folder)
 
 
-def _measured(study: Study, numbers: Sequence[Block], folder: Path) -> Iterator[Part]:
+def _measured(study: Study, numbers: Sequence[StudyResult], folder: Path) -> Iterator[Part]:
     if study.show == "curve":
         path = folder / "figures" / f"{study.name}.svg"
-        figures.rank_curves(path, [_curve(block) for block in numbers], "rank R of the core tensor", [
-            f"{block.primary} mAP (%)" for block in numbers])  # fmt: skip
+        figures.rank_curves(path, [_curve(result) for result in numbers], "rank R of the core tensor", [
+            f"{result.primary} mAP (%)" for result in numbers])  # fmt: skip
         yield Figure(path, f"{study.about}; bands are 95 % intervals over seeds.")
     if study.show == "ways":
         path = folder / "figures" / f"{study.name}.svg"
-        figures.ways_of_reading(path, [_ways(block) for block in numbers], "audio is read", [
-            f"{block.primary} mAP (%)" for block in numbers])  # fmt: skip
+        figures.ways_of_reading(path, [_ways(result) for result in numbers], "audio is read", [
+            f"{result.primary} mAP (%)" for result in numbers])  # fmt: skip
         yield Figure(path, f"{study.about}; bars are 95 % intervals over seeds.")
-    for block in numbers:
-        yield Heading(3, f"{study.title} on {tables.heading(block)}")
-        yield tables.by_topic(block) if study.show == "topics" else tables.of_study(block)
+    for result in numbers:
+        yield Heading(3, f"{study.title} on {tables.heading(result)}")
+        yield tables.topics_table(result) if study.show == "topics" else tables.study_table(result)
     if study.show == "topics":
-        if all(block.corpus["synthetic"] for block in numbers):
+        if all(result.corpus["synthetic"] for result in numbers):
             yield Text("No features of CoSum are public: what is measured here is the synthetic corpus in its shape.")
         yield tables.printed_table4()
 
 
-def _curve(block: Block) -> figures.Curve:
-    measure = block.primary
-    points = [(float(row.system["rank"]), row.mean(measure)) for row in block.rows]
+def _curve(result: StudyResult) -> figures.Curve:
+    measure = result.primary
+    points = [(float(row.system["rank"]), row.mean(measure)) for row in result.rows]
     there = [(x, interval) for x, interval in points if interval is not None]
-    chance = block.level("chance", measure)
+    chance = result.level("chance", measure)
     mean, low, high = ([_bounds(interval)[n] for _, interval in there] for n in range(3))
     level = 100 * sum(chance.values()) / len(chance)
-    return figures.Curve(tables.heading(block), [x for x, _ in there], mean, low, high, level)
+    return figures.Curve(tables.heading(result), [x for x, _ in there], mean, low, high, level)
 
 
-def _ways(block: Block) -> figures.Ways:
+def _ways(result: StudyResult) -> figures.Ways:
     """A series a fusion, over the ways in which audio is read; each stream alone and chance are levels."""
-    measure, names = block.primary, block.study.names
+    measure, names = result.primary, result.study.names
     ways: dict[str, None] = {}
     series: dict[str, dict[str, tuple[float, float, float] | None]] = {}
     levels = {}
-    for row in block.rows:
+    for row in result.rows:
         interval = row.mean(measure)
         if "data.audio" in row.system:
             fusion, way = (names[key].get(row.system[key], row.system[key]) for key in ("fusion", "data.audio"))
@@ -179,10 +179,10 @@ def _ways(block: Block) -> figures.Ways:
             series.setdefault(fusion, {})[way] = interval and _bounds(interval)
         elif interval is not None:
             levels[row.label] = 100 * interval.mean
-    chance = block.level("chance", measure)
+    chance = result.level("chance", measure)
     levels["chance"] = 100 * sum(chance.values()) / len(chance)
     shown = {fusion: [points.get(way) for way in ways] for fusion, points in series.items()}
-    return figures.Ways(tables.heading(block), list(ways), shown, levels)
+    return figures.Ways(tables.heading(result), list(ways), shown, levels)
 
 
 def _bounds(interval: Interval) -> tuple[float, float, float]:
@@ -217,21 +217,21 @@ def _gradients(folder: Path) -> Iterator[Part]:
     )
 
 
-def _examples(study: Study, numbers: Sequence[Block], out: Path, folder: Path) -> Iterator[Part]:
+def _examples(study: Study, numbers: Sequence[StudyResult], out: Path, folder: Path) -> Iterator[Part]:
     """Scores of both systems on visual and audio, of seed 0, over the true highlights."""
-    for block in numbers:
-        for example in block.corpus["examples"]:
+    for result in numbers:
+        for example in result.corpus["examples"]:
             curves = []
-            for row in block.rows:
+            for row in result.rows:
                 key = (example["topic"], 0)
                 if row.system["modality"] == "av" and key in row.records:
                     scores = read_scores(out / "runs" / row.ids[key][0] / "scores.csv")[example["video"]]
                     curves.append((row.label, scores.span, _scaled(scores.score)))
             if not curves:
                 continue
-            name = f"{study.name}-{block.corpus['benchmark']}-{example['topic']}"
+            name = f"{study.name}-{result.corpus['benchmark']}-{example['topic']}"
             path = folder / "figures" / f"{cut_name(name.replace('/', '_'), 200)}.svg"  # a topic is any text
-            title = f"{example['topic']}: video {example['video']}, {tables.heading(block)}"
+            title = f"{example['topic']}: video {example['video']}, {tables.heading(result)}"
             figures.score_curves(path, title, curves[::-1], example["highlights"], "score, scaled")
             yield Figure(
                 path, f"{title}; seed 0; logits, scaled to the video's lowest and highest: what ranks its clips."
@@ -245,7 +245,7 @@ def _scaled(z: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _claims(findings: Sequence[claims.Finding], out: Path) -> Iterator[Part]:
     if findings:
-        yield tables.of_claims(findings)
+        yield tables.claims_table(findings)
     else:
         yield Text("No comparison could be made: its cells are missing.")
     shares = gradients.vanished()

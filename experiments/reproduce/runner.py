@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -14,24 +12,17 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
-from types import FrameType
 from typing import Any
 
-from highlight_lit.errors import InputError, Interrupted
+from highlight_lit.errors import InputError
 from highlight_lit.runs.ledger import read_record, run_dir
-from highlight_lit.signals import deaf
+from highlight_lit.signals import begin_child, deaf, raised_signals
 
 from .cells import Cell
 
 CELLS_A_PROCESS = 50
+GOES_ON = "what is done is kept, the same command goes on"
 Failures = dict[str, str]  # a cell's text to what it raised
-
-
-class Stopped(BaseException):
-    """A signal asked to stop."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
 
 
 def missing(cells: Sequence[Cell], out: Path) -> list[Cell]:
@@ -52,15 +43,12 @@ def stack(cells: Sequence[Cell], out: Path) -> None:
     """Train cells of one shape together, as `hydra/launcher=stacked` does; each is then run from the end of its training.
 
     Raises:
-        Stopped: By a signal; what was trained has its checkpoints.
+        Interrupted: By a signal; what was trained has its checkpoints.
     """
     from highlight_lit.training.stacked.sweep import train_stacked
 
     jobs = [({**cell.config, "out": str(out)}, ()) for cell in cells if "method" not in cell.config]
-    try:
-        train_stacked(jobs, None, "auto")
-    except Interrupted as stop:
-        raise Stopped(stop.signum) from stop
+    train_stacked(jobs, None, "auto")
 
 
 def run(cells: Sequence[Cell], out: Path, workers: int) -> Failures:
@@ -75,13 +63,13 @@ def run(cells: Sequence[Cell], out: Path, workers: int) -> Failures:
         What failed.
 
     Raises:
-        Stopped: By SIGTERM or SIGINT: every record that was written stays, and what was under way is run again next time.
+        Interrupted: By a signal: every record that was written stays, and what was under way is run again next time.
         InputError: `out` cannot be written.
     """
     failures: Failures = {}
     waiting = list(reversed(cells))
     progress = _Progress(len(cells), workers)
-    with _stoppable():
+    with raised_signals(GOES_ON):
         while waiting:
             with _pool(min(workers, len(waiting))) as pool:
                 _drain(pool, waiting, out, workers, failures, progress)
@@ -115,7 +103,7 @@ def _drain(
         progress.show(cell, outcome)
 
 
-def _train(plain: dict[str, Any]) -> dict[str, Any]:
+def _train(config: dict[str, Any]) -> dict[str, Any]:
     """One cell, in a process of the pool; what it raises comes back as words."""
     from highlight_lit.training.train import train
 
@@ -123,7 +111,7 @@ def _train(plain: dict[str, Any]) -> dict[str, Any]:
 
     started = time.perf_counter()
     try:
-        record = score(plain) if "method" in plain else train(plain)
+        record = score(config) if "method" in config else train(config)
     except Exception as error:
         first = (str(error).splitlines() or [""])[0]
         return {"error": first if isinstance(error, InputError) else f"{type(error).__name__}: {first}"}
@@ -162,29 +150,7 @@ def _start() -> None:
     import torch
 
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        if (parent := multiprocessing.parent_process()) is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into `Stopped`."""
-
-    def stop(number: int, _: FrameType | None) -> None:
-        raise Stopped(number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    begin_child()
 
 
 class _Progress:

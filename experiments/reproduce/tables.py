@@ -15,7 +15,7 @@ from highlight_lit.evaluation.statistics import Interval
 from ..analyses import cost
 from .claims import Finding, by_claim, verdict_of
 from .document import Table
-from .numbers import Block, Row
+from .numbers import Row, StudyResult
 from .study import paper_rows
 
 HOLE = "–"
@@ -39,9 +39,9 @@ def percent(value: float | None) -> str:
     return HOLE if value is None or math.isnan(value) else f"{100 * value:.1f}"
 
 
-def heading(block: Block) -> str:
-    """A block's corpus in a heading: what is made up says so."""
-    corpus = block.corpus
+def heading(result: StudyResult) -> str:
+    """A result's corpus in a heading: what is made up says so."""
+    corpus = result.corpus
     name = f"a SYNTHETIC corpus in the shape of {corpus['benchmark']}" if corpus["synthetic"] else str(corpus["name"])
     return name + judged(corpus)
 
@@ -51,37 +51,37 @@ def judged(corpus: Mapping[str, Any]) -> str:
     return f", cross-fitted in {corpus.get('folds')} folds" if corpus.get("folds") else ""
 
 
-def _named(block: Block) -> str:
-    """A table of a block, as a file."""
-    return f"{block.study.name}-{block.corpus['benchmark']}" + ("-cross-fitted" if block.corpus.get("folds") else "")
+def _named(result: StudyResult) -> str:
+    """A table of a result, as a file."""
+    return f"{result.study.name}-{result.corpus['benchmark']}" + ("-cross-fitted" if result.corpus.get("folds") else "")
 
 
-def short(block: Block) -> str:
+def short(result: StudyResult) -> str:
     """The same in a line of a table."""
-    corpus = block.corpus
+    corpus = result.corpus
     name = f"SYNTHETIC ({corpus['benchmark']})" if corpus["synthetic"] else str(corpus["name"])
     return name + judged(corpus)
 
 
-def of_study(block: Block) -> Table:
+def study_table(result: StudyResult) -> Table:
     """Systems down; average, the paper's number and the difference where there are any, topics across; then the levels."""
-    measure, topics = block.primary, block.corpus["topics"]
+    measure, topics = result.primary, result.corpus["topics"]
     extra: dict[str, list[str]] = {}
-    if any(row.paper is not None for row in block.rows):
-        extra["paper"] = [percent(row.paper) for row in block.rows]
-    if (other := block.row(block.study.against)) is not None:
-        extra[f"less {other.label}"] = [_less(row, other, measure) for row in block.rows]
+    if any(row.paper is not None for row in result.rows):
+        extra["paper"] = [percent(row.paper) for row in result.rows]
+    if (other := result.row(result.study.against)) is not None:
+        extra[f"less {other.label}"] = [_less(row, other, measure) for row in result.rows]
     rows = [
         [row.label, cell(row.mean(measure)), *beside_it, *(cell(row.of_topic(measure, t)) for t in topics)]
-        for row, *beside_it in zip(block.rows, *extra.values(), strict=True)
+        for row, *beside_it in zip(result.rows, *extra.values(), strict=True)
     ]
     beside = []
     for level, label in LEVELS.items():
-        by_topic = block.level(level, measure)
+        by_topic = result.level(level, measure)
         mean = float(np.mean([by_topic[t] for t in topics])) if set(topics) <= set(by_topic) else None
         beside.append([label, percent(mean), *("" for _ in extra), *(percent(by_topic.get(t)) for t in topics)])
     columns = ["", "mean over topics", *extra, *topics]
-    return Table(_named(block), caption(block), columns, [*rows, *beside], frozenset({len(rows) - 1}))
+    return Table(_named(result), caption(result), columns, [*rows, *beside], frozenset({len(rows) - 1}))
 
 
 def _less(row: Row, other: Row, measure: str) -> str:
@@ -89,67 +89,71 @@ def _less(row: Row, other: Row, measure: str) -> str:
     return HOLE if test is None else f"{100 * test.difference:+.1f} [{100 * test.low:.1f}, {100 * test.high:.1f}]"
 
 
-def caption(block: Block) -> str:
+def caption(result: StudyResult) -> str:
     """What the numbers are: definition, seeds, videos, corpus, commit."""
-    counts = [block.n_videos(topic) for topic in block.corpus["topics"]]
+    counts = [result.n_videos(topic) for topic in result.corpus["topics"]]
     videos = sum(count for count in counts if count is not None)
-    seeds = sorted({seed for row in block.rows for seed in row.seeds})
-    text = f"`{block.primary}` in percent ({block.measures[block.primary]}); mean over seeds {seeds[0]} to {seeds[-1]}"
+    seeds = sorted({seed for row in result.rows for seed in row.seeds})
+    text = (
+        f"`{result.primary}` in percent ({result.measures[result.primary]}); mean over seeds {seeds[0]} to {seeds[-1]}"
+    )
     text += " ± half of its 95 % interval (Student's t)" if len(seeds) > 1 else ""
-    if (other := block.row(block.study.against)) is not None:
+    if (other := result.row(result.study.against)) is not None:
         text += (
             f"; less {other.label}: with its 95 % interval over videos (paired bootstrap within topics, seeds averaged)"
         )
-    text += f"; {videos} videos; {heading(block)}, contents {block.fingerprint[:12]}; "
-    text += f"commit {', '.join(block.commits)}."
-    if block.corpus["synthetic"]:
+    text += f"; {videos} videos; {heading(result)}, contents {result.fingerprint[:12]}; "
+    text += f"commit {', '.join(result.commits)}."
+    if result.corpus["synthetic"]:
         text += " Made-up videos: no number of the paper stands beside them."
-    if block.holes:
-        text += f" {block.holes} cells are missing: {HOLE} where nothing can be said, else the mean of the whole seeds."
+    if result.holes:
+        text += (
+            f" {result.holes} cells are missing: {HOLE} where nothing can be said, else the mean of the whole seeds."
+        )
     return text
 
 
-def by_topic(block: Block) -> Table:
+def topics_table(result: StudyResult) -> Table:
     """Table 4's layout: topics down, systems across, beside the paper's columns where the topics are the paper's."""
-    measure, topics = block.primary, block.corpus["topics"]
-    printed = _printed(block)
+    measure, topics = result.primary, result.corpus["topics"]
+    printed = _printed(result)
     columns = [
         "topic",
-        *(row.label for row in block.rows),
+        *(row.label for row in result.rows),
         *(f"paper: {name}" for name in printed),
         "chance",
         "annotators",
     ]
-    chance, annotators = (block.level(level, measure) for level in ("chance", "annotators"))
+    chance, annotators = (result.level(level, measure) for level in ("chance", "annotators"))
     rows = [
-        [topic, *(cell(row.of_topic(measure, topic)) for row in block.rows),
+        [topic, *(cell(row.of_topic(measure, topic)) for row in result.rows),
          *(percent(column[number]) for column in printed.values()),
          percent(chance.get(topic)), percent(annotators.get(topic))]
         for number, topic in enumerate(topics)
     ]  # fmt: skip
-    mean = ["mean over topics", *(cell(row.mean(measure)) for row in block.rows)]
+    mean = ["mean over topics", *(cell(row.mean(measure)) for row in result.rows)]
     mean += [percent(float(np.mean(column))) for column in printed.values()]
     mean += [
         percent(float(np.mean([level[t] for t in topics])) if set(topics) <= set(level) else None)
         for level in (chance, annotators)
     ]
     return Table(
-        _named(block),
-        caption(block),
+        _named(result),
+        caption(result),
         columns,
         [*rows, mean],
         frozenset({len(rows) - 1}),
     )
 
 
-def _printed(block: Block) -> dict[str, list[float]]:
+def _printed(result: StudyResult) -> dict[str, list[float]]:
     """The paper's columns of our systems, if the corpus has the paper's topics."""
-    rows = paper_rows(block.study.paper["file"])[:-1]
-    topics = [topic.lower().lstrip("0123456789_ ") for topic in block.corpus["topics"]]
+    rows = paper_rows(result.study.paper["file"])[:-1]
+    topics = [topic.lower().lstrip("0123456789_ ") for topic in result.corpus["topics"]]
     same = [topic[:3] == row["topic"][:3].lower() for topic, row in zip(topics, rows, strict=False)]
-    if block.corpus["synthetic"] or len(topics) != len(rows) or not all(same):
+    if result.corpus["synthetic"] or len(topics) != len(rows) or not all(same):
         return {}
-    return {row.label: [float(printed_row[row.label]) for printed_row in rows] for row in block.rows}
+    return {row.label: [float(printed_row[row.label]) for printed_row in rows] for row in result.rows}
 
 
 def printed_table4() -> Table:
@@ -167,7 +171,7 @@ def printed_table4() -> Table:
     return Table("table4-paper", about, ["topic", *names], shown, frozenset({len(topics) - 1}))
 
 
-def of_claims(findings: Sequence[Finding]) -> Table:
+def claims_table(findings: Sequence[Finding]) -> Table:
     """Every comparison, with both intervals and its verdict; the claim's own verdict where it has several."""
     rows: list[list[str]] = []
     ends = set()
@@ -177,7 +181,7 @@ def of_claims(findings: Sequence[Finding]) -> Table:
             over_seeds = f"{100 * s.low:+.1f} to {100 * s.high:+.1f}" if s.n > 1 else HOLE
             claim = ["", ""]
             if finding is comparisons[0]:
-                claim = [f"{finding.claim.text} ({finding.claim.source})", short(finding.block)]
+                claim = [f"{finding.claim.text} ({finding.claim.source})", short(finding.result)]
             rows.append([*claim, f"{finding.ours.label} against {finding.theirs.label}", f"{100 * v.difference:+.1f}",
                          f"{100 * v.low:+.1f} to {100 * v.high:+.1f}", over_seeds, f"{finding.p:.3f}", finding.verdict])  # fmt: skip
         if len(comparisons) > 1:
@@ -192,7 +196,7 @@ def of_claims(findings: Sequence[Finding]) -> Table:
     return Table("claims", about, columns, rows, frozenset(ends))
 
 
-def of_cost(measured: Mapping[str, Any]) -> Table:
+def cost_table(measured: Mapping[str, Any]) -> Table:
     """Fitted exponents of each quantity over d and R."""
     rows = []
     for quantity, unit in cost.QUANTITIES.items():
@@ -211,37 +215,37 @@ def of_cost(measured: Mapping[str, Any]) -> Table:
     return Table("cost", about, columns, rows)
 
 
-def everything(blocks: Sequence[Block]) -> str:
+def numbers_csv(results: Sequence[StudyResult]) -> str:
     """Every number under every definition as csv, a line a study, corpus, system, measure and topic."""
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
     out.writerow(["study", "corpus", "synthetic", "contents", "folds", "system", "measure", "topic", "mean", "std", "low", "high",
                   "seeds", "videos", "paper", "chance", "annotators", "commits"])  # fmt: skip
-    for block in blocks:
-        for measure in block.measures if block.records else ():
-            levels = [block.level(level, measure) for level in ("chance", "annotators")]
-            for row in block.rows:
-                for topic in [*block.corpus["topics"], None]:
-                    out.writerow(_line(block, row, measure, topic, levels))
+    for result in results:
+        for measure in result.measures if result.records else ():
+            levels = [result.level(level, measure) for level in ("chance", "annotators")]
+            for row in result.rows:
+                for topic in [*result.corpus["topics"], None]:
+                    out.writerow(_line(result, row, measure, topic, levels))
     return text.getvalue()
 
 
 def _line(
-    block: Block, row: Row, measure: str, topic: str | None, levels: Sequence[Mapping[str, float]]
+    result: StudyResult, row: Row, measure: str, topic: str | None, levels: Sequence[Mapping[str, float]]
 ) -> list[object]:
     interval = row.mean(measure) if topic is None else row.of_topic(measure, topic)
     numbers = [None] * 4 if interval is None else [interval.mean, interval.std, interval.low, interval.high]
-    topics = block.corpus["topics"] if topic is None else [topic]
+    topics = result.corpus["topics"] if topic is None else [topic]
     beside = [float(np.mean([level.get(t, math.nan) for t in topics])) for level in levels]
-    videos = sum(block.n_videos(t) or 0 for t in topics)
-    paper = row.paper if topic is None and measure == block.primary else None
+    videos = sum(result.n_videos(t) or 0 for t in topics)
+    paper = row.paper if topic is None and measure == result.primary else None
     shown = ["" if x is None or math.isnan(x) else f"{x:.6f}" for x in (*numbers, paper, *beside)]
     where = [
-        block.study.name,
-        block.corpus["name"],
-        block.corpus["synthetic"],
-        block.fingerprint[:12],
-        block.corpus.get("folds"),
+        result.study.name,
+        result.corpus["name"],
+        result.corpus["synthetic"],
+        result.fingerprint[:12],
+        result.corpus.get("folds"),
     ]
     return [*where, row.label, measure, topic or "mean over topics", *shown[:4], interval.n if interval else 0, videos,
-            *shown[4:], " ".join(block.commits)]  # fmt: skip
+            *shown[4:], " ".join(result.commits)]  # fmt: skip

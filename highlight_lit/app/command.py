@@ -11,7 +11,7 @@ from pathlib import Path
 
 from highlight_lit.errors import InputError
 from highlight_lit.extras import need
-from highlight_lit.media.commands import trust_argument, weights_arguments
+from highlight_lit.media.arguments import trust_argument, weights_arguments
 from highlight_lit.text import shown
 
 PORT = 7860  # gradio's
@@ -99,8 +99,8 @@ def offered(checkpoints: Sequence[str], runs: Path | None) -> dict[str, str]:
     from highlight_lit.runs.names import cell_name
 
     names = {shown(checkpoint): checkpoint for checkpoint in checkpoints}
-    found = [] if runs is None else list(runs.glob(f"*/{RECORD}"))
-    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+    recorded = [] if runs is None else list(runs.glob(f"*/{RECORD}"))
+    for path in sorted(recorded, key=lambda path: path.stat().st_mtime, reverse=True):
         record = read_record(path.parent)
         if record is not None and record["status"] == "done":
             names[shown(f"{cell_name(record)} ({path.parent.name[:8]})")] = str(path.parent)

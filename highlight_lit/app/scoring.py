@@ -17,9 +17,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.extras import need
 from highlight_lit.files import output_name
 from highlight_lit.inference.score_command import MAX_CLIP_S, highlights_of, scores_of_features
-from highlight_lit.media.commands import at_shots
-from highlight_lit.media.extraction.workers import begin
-from highlight_lit.signals import deaf
+from highlight_lit.signals import begin_child, deaf
 from highlight_lit.text import a_few
 
 ARRAYS = (".npy", ".npz")
@@ -70,7 +68,7 @@ def score(order: Order, out: Path) -> Scored:
     video = _check(order)
     detector = load_detector(order.checkpoint, order.trust)
     if video is None:
-        from highlight_lit.inference.features import videos_of
+        from highlight_lit.inference.feature_files import videos_of
 
         arrays = sorted(order.files, key=lambda file: PAIR.index(file.name) if file.name in PAIR else 0)
         [scores] = scores_of_features(videos_of(arrays, detector.streams), detector, order.clip_seconds)
@@ -85,6 +83,7 @@ def score(order: Order, out: Path) -> Scored:
     if video is None:
         return Scored(written[2], None, tuple(written))
     from highlight_lit.media.output.reel import cut_reel
+    from highlight_lit.media.output.segments import at_shots
 
     reel = out / output_name(stem, "reel.mp4")
     seconds = sum(each.length for each in highlights)
@@ -131,7 +130,7 @@ class Scorer:
 
     def _start(self) -> ProcessPoolExecutor:
         # Not forked: threads of the page's server do not live through a fork.
-        return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=begin)
+        return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=begin_child)
 
     def do(self, work: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
         """What a module's function returns there.

@@ -72,19 +72,19 @@ def identity(config: Mapping[str, Any], corpus: str, ranks: int = 1) -> str:
 
 def science(config: Mapping[str, Any]) -> dict[str, Any]:
     """What of a configuration, or of a record's, changes the result."""
-    found = copy.deepcopy(dict(config))
+    kept = copy.deepcopy(dict(config))
     for key in _NOT_SCIENCE:
         parent, _, last = key.rpartition(".")
-        if isinstance(node := found.get(parent) if parent else found, dict):
+        if isinstance(node := kept.get(parent) if parent else kept, dict):
             node.pop(last, None)
     for key, before in _SINCE.items():
         parent, _, last = key.rpartition(".")
-        if isinstance(node := found.get(parent), dict) and node.get(last) == before:
+        if isinstance(node := kept.get(parent), dict) and node.get(last) == before:
             del node[last]
     for parent in ("trainer", "callbacks"):  # an argument that is left to Lightning is no other run
-        if isinstance(node := found.get(parent), dict):
-            found[parent] = {key: value for key, value in node.items() if value is not None}
-    return found
+        if isinstance(node := kept.get(parent), dict):
+            kept[parent] = {key: value for key, value in node.items() if value is not None}
+    return kept
 
 
 def completed(config: dict[str, Any]) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def _said(error: BaseException, config_name: str) -> str:
         return _one_line(error)
     key, keys = str(cause.full_key), _keys(config_name)
     hint, node = _near(key, keys), key.rpartition(".")[0]
-    if node and any(one.startswith(f"{node}.") and one.endswith("._target_") for one in keys):
+    if node and any(known.startswith(f"{node}.") and known.endswith("._target_") for known in keys):
         hint += f"; +{key}=... adds one that its class takes"
     return f"{key}: no such key{hint or f'; the keys are those of {CONFIG_DIR / config_name}.yaml'}"
 
@@ -120,15 +120,15 @@ def _keys(config_name: str) -> list[str]:
     """Every key of a configuration and its groups."""
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         config = compose(config_name)
-    found, left = [], [("", config)]
+    keys, left = [], [("", config)]
     while left:
         prefix, node = left.pop()
         for name in map(str, node):
-            found.append(f"{prefix}{name}")
+            keys.append(f"{prefix}{name}")
             told = not OmegaConf.is_missing(node, name) and not OmegaConf.is_interpolation(node, name)
             if told and isinstance(node[name], DictConfig):
-                left.append((f"{found[-1]}.", node[name]))
-    return found
+                left.append((f"{keys[-1]}.", node[name]))
+    return keys
 
 
 def _one_line(error: BaseException) -> str:

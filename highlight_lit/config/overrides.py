@@ -82,11 +82,11 @@ def _quoted(word: str, many: bool) -> str:
     if equals and not key.startswith("~") and name in (*NAMES, *NAMES_OR_NULL):
         return f"{key}={_value(key, name, value, many)}"
     try:
-        found = _parsed(word)
+        override = _parsed(word)
     except (HydraException, ValueError) as error:  # of a number of thousands of digits
         example = f"{key}={_literal(value)}"
         raise InputError(f"{word}: {_reason(example, error)}") from error
-    if found.is_sweep_override() and not many:
+    if override.is_sweep_override() and not many:
         raise InputError(f"{word}: several values; expected one, or -m for a run of each")
     return word
 
@@ -104,10 +104,10 @@ def _reason(example: str, error: Exception) -> str:
 def _value(key: str, name: str, value: str, many: bool) -> str:
     """The value of a name or path, or its values in a sweep."""
     try:
-        found = _parsed(f"{name}={value}")
+        override = _parsed(f"{name}={value}")
     except (HydraException, ValueError):
-        found = None
-    if found is not None and found.is_sweep_override() and found.value_type is not ValueType.SIMPLE_CHOICE_SWEEP:
+        override = None
+    if override and override.is_sweep_override() and override.value_type is not ValueType.SIMPLE_CHOICE_SWEEP:
         return value  # choice(...) and the like: Hydra's own
     if name in LISTS and value.startswith("[") and value.endswith("]"):
         return f"[{','.join(_element(name, part) for part in split(value[1:-1]))}]"
@@ -126,10 +126,10 @@ def _element(name: str, text: str) -> str:
     if name in PATHS and re.match(r"~(/|$)", text):  # which no shell expands in the middle of a word
         text = os.path.expanduser(text)
     try:
-        found = _parsed(f"{name}={text}")
+        override = _parsed(f"{name}={text}")
     except (HydraException, ValueError):
         return _literal(text)
-    value = found.value()
+    value = override.value()
     kept = isinstance(value, str) or (value is None and name in NAMES_OR_NULL)
     return text if kept and _interpolates(text) else _literal(text)
 

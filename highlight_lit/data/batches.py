@@ -60,19 +60,19 @@ class Targets:
     """What a teacher says of the clips of training videos, given to batches as their `target`.
 
     Args:
-        of: (T_n,) by index of a video.
+        by_video: (T_n,) by index of a video.
     """
 
-    def __init__(self, of: Mapping[int, NDArray[np.float64]]) -> None:
-        self._of = {video: values.astype(np.float32) for video, values in of.items()}
+    def __init__(self, by_video: Mapping[int, NDArray[np.float64]]) -> None:
+        self._by_video = {video: values.astype(np.float32) for video, values in by_video.items()}
 
     def windows(self, draw: Draw, tau: int) -> Tensor:
         """(B, tau) of the windows of a batch."""
-        found = np.zeros((len(draw.video), tau), np.float32)
+        target = np.zeros((len(draw.video), tau), np.float32)
         for bag, (video, start) in enumerate(zip(draw.video.tolist(), draw.start.tolist(), strict=True)):
-            own = self._of[video][start : start + tau]
-            found[bag, : len(own)] = own
-        return torch.from_numpy(found)
+            own = self._by_video[video][start : start + tau]
+            target[bag, : len(own)] = own
+        return torch.from_numpy(target)
 
 
 class BagLoader:

@@ -158,8 +158,8 @@ class Corpus:
         """
         label = RULES[rule](self.tagged(topic), self.duration) * training_set(self.split, training)
         positive, negative = np.flatnonzero(label == 1), np.flatnonzero(label == -1)
-        for found, kind in ((positive, "positive"), (negative, "negative")):
-            if len(found) == 0:
+        for videos, kind in ((positive, "positive"), (negative, "negative")):
+            if len(videos) == 0:
                 hint = " (data.rule=tag ignores durations)" if rule == "duration" else ""
                 raise InputError(
                     f"topic={topic}: no {kind} video in {self.root} under data.rule={rule}, data.training={training}{hint}"

@@ -11,15 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from highlight_lit.data.audio_ways import AUDIO_WAYS, with_audio
 from highlight_lit.data.batches import BagLoader, Bags, Targets, VideoLoader
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.sampling import EpochPlan
-from highlight_lit.data.statistics import statistics
+from highlight_lit.data.statistics import SCALES, scaled, statistics
 from highlight_lit.data.stores import Store
 from highlight_lit.data.stores.resident import ResidentStore
 from highlight_lit.data.stores.stream import StreamStore
 from highlight_lit.data.topics.folds import cross_fitted
-from highlight_lit.data.ways import AUDIO_WAYS, SCALES, scaled, with_audio
 from highlight_lit.errors import InputError
 
 
@@ -156,7 +156,7 @@ class HighlightData(pl.LightningDataModule):
         streams = [self.corpus.streams[name] for name in self.streams]
         clip_bytes = sum(stream.width * np.dtype(stream.dtype).itemsize for stream in streams) + 1
         # Ranks share the machine's memory, and each holds all videos: any of them may be dealt to it.
-        fits = self._rank[1] * clip_bytes * int(self.corpus.clips[videos].sum()) <= room(self._device)
+        fits = self._rank[1] * clip_bytes * int(self.corpus.clips[videos].sum()) <= resident_budget(self._device)
         return "resident" if fits else "stream"
 
     @property
@@ -170,8 +170,8 @@ class HighlightData(pl.LightningDataModule):
 
     def statistics(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Mean over the training clips and scale of each stream's dimensions, (D,) each."""
-        found = {name: statistics(self.corpus, self._videos, name) for name in self.streams}
-        return {name: (mean, scaled(std, self.scale)) for name, (mean, std) in found.items()}
+        moments = {name: statistics(self.corpus, self._videos, name) for name in self.streams}
+        return {name: (mean, scaled(std, self.scale)) for name, (mean, std) in moments.items()}
 
     def train_dataloader(self) -> BagLoader | FirstEpoch:
         """The epoch's bags, on the trainer's device; with several ranks, this rank's of each batch.
@@ -203,7 +203,7 @@ class HighlightData(pl.LightningDataModule):
         )
 
 
-def room(device: torch.device) -> int:
+def resident_budget(device: torch.device) -> int:
     """Bytes of memory that a resident store may take on a device, and on the way there."""
     room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
     return min(room, torch.cuda.mem_get_info(device)[0] // 2) if device.type == "cuda" else room

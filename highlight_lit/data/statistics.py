@@ -1,4 +1,4 @@
-"""Means and deviations of a stream over the training clips, the same to the bit for any store."""
+"""Means and deviations of a stream over the training clips, the same to the bit for any store, and their scale."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from highlight_lit.data.corpus import Corpus
 
 STATISTICS_CLIPS = 1 << 20  # no more clips than about these are looked at for means and deviations
+SCALES = ("dimension", "stream")  # what features are divided by before they enter a network
 _BLOCK = 4096  # rows
 _COLUMNS = 512  # a multiple of what one instruction adds up: the order of a column's sum stays what it was
 
@@ -26,6 +27,17 @@ def statistics(corpus: Corpus, videos: NDArray[np.intp], name: str) -> tuple[Ten
     """
     total = int(corpus.clips[videos].sum())
     return _moments(_clips(corpus, int(video), name) for video in videos[:: -(-total // STATISTICS_CLIPS)])
+
+
+def scaled(std: Tensor, scale: str) -> Tensor:
+    """Deviations of a stream's dimensions, (D,), as one of `SCALES` has them.
+
+    `dimension` leaves them as they are. `stream` gives each the root of their mean square: the dimensions of a PCA lie in one
+    space, and divided by their own deviations the last ones, which are noise, would count as the first.
+    """
+    if scale == "dimension":
+        return std
+    return std.double().square().mean().sqrt().to(std).expand_as(std).clone()
 
 
 def _clips(corpus: Corpus, video: int, name: str) -> tuple[Tensor, Tensor]:

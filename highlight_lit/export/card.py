@@ -60,11 +60,11 @@ def _measures(detector: Detector, record: Mapping[str, Any]) -> str:
         return "## What it reaches\n\nThe corpus has no labels of this topic to judge it by."
     topic, rows = record["topic"], []
     for name, measure in evaluation["measures"].items():
-        found = [measure["topics"][topic]]
+        values = [measure["topics"][topic]]
         for level in LEVELS:
             value = evaluation["levels"][level]["measures"][name]["topics"][topic]
-            found.append(value["mean"] if isinstance(value, Mapping) else value)
-        cells = " | ".join("-" if value is None else f"{100 * value:.1f}" for value in found)
+            values.append(value["mean"] if isinstance(value, Mapping) else value)
+        cells = " | ".join("-" if value is None else f"{100 * value:.1f}" for value in values)
         rows.append(f"| {_text(name)} | {cells} | {measure['n_videos']} |")
     return (
         "## What it reaches\n\nIn percent, beside chance, the middle of the video and what annotators reach against each other.\n\n"

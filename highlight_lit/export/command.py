@@ -11,7 +11,7 @@ import numpy as np
 
 from highlight_lit.errors import InputError
 from highlight_lit.extras import need
-from highlight_lit.media.commands import trust_argument
+from highlight_lit.media.arguments import trust_argument
 from highlight_lit.text import say
 
 FORMS = {"torch-export": ".pt2", "onnx": ".onnx", "safetensors": ".detector"}
@@ -110,11 +110,11 @@ def _write_graph(path: Path, detector: Any, form: str, record: Mapping[str, Any]
     for clips in CHECKED:
         for audio in (True, False):
             values = graph.example_of(detector, 2, clips, audio, seed=clips)  # the second is shorter
-            found = [each.astype(float) for each in run(values)]
+            outputs = [each.astype(float) for each in run(values)]
             for video, valid in enumerate(values["valid"].numpy()):
                 rows = {name: value[video].numpy()[valid] for name, value in values.items()}
                 z = detector.logits(rows.get("visual"), rows.get("audio"), rows.get("audio_mask"))
-                for own, graphs in ((z, found[0]), (1 / (1 + np.exp(-z)), found[1])):
+                for own, graphs in ((z, outputs[0]), (1 / (1 + np.exp(-z)), outputs[1])):
                     apart = abs(graphs[video][valid] - own).max() / max(1.0, abs(own).max())
                     worst = max(worst, float(apart)) if np.isfinite(apart) else np.inf
     if not worst <= TOLERANCE:

@@ -71,13 +71,13 @@ _KINDS: dict[frozenset[str], type[_Graph]] = {
 
 def inputs_of(detector: Detector) -> dict[str, str]:
     """The graph's inputs in their order, and what each is."""
-    found = {}
+    inputs = {}
     for name, stream in detector.streams.items():
-        found[name] = f"float32 (B, T, {stream.width})"
-    if "audio" in found:
-        found["audio_mask"] = "bool (B, T), True where a clip has audio; all False for a video without"
+        inputs[name] = f"float32 (B, T, {stream.width})"
+    if "audio" in inputs:
+        inputs["audio_mask"] = "bool (B, T), True where a clip has audio; all False for a video without"
     order = ("visual", "audio", "audio_mask")
-    return {name: found[name] for name in order if name in found} | {
+    return {name: inputs[name] for name in order if name in inputs} | {
         "valid": "bool (B, T), True where a clip exists; at least one a video"
     }
 
@@ -110,18 +110,18 @@ def example_of(detector: Detector, videos: int, clips: int, audio: bool = True, 
     rng = np.random.default_rng(seed)
     valid = np.arange(clips) < rng.integers((clips + 1) // 2, clips + 1, size=(videos, 1))
     valid[0] = True
-    found: dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
     for name, stream in detector.streams.items():
         rows = rng.normal(size=(videos, clips, stream.width))
         entry = getattr(detector.network, "embeddings", {})
         if name in entry and hasattr(entry[name], "std"):
             rows = rows * entry[name].std.double().numpy() + entry[name].mean.double().numpy()
         most = float(np.finfo(stream.dtype).max)
-        found[name] = np.clip(rows, -most, most).astype(np.float32) * (audio or name == "visual")
-    if "audio" in found:
-        found["audio_mask"] = (rng.random((videos, clips)) < 0.8) & audio
-    found["valid"] = valid
-    return {name: torch.from_numpy(np.ascontiguousarray(found[name])) for name in inputs_of(detector)}
+        inputs[name] = np.clip(rows, -most, most).astype(np.float32) * (audio or name == "visual")
+    if "audio" in inputs:
+        inputs["audio_mask"] = (rng.random((videos, clips)) < 0.8) & audio
+    inputs["valid"] = valid
+    return {name: torch.from_numpy(np.ascontiguousarray(inputs[name])) for name in inputs_of(detector)}
 
 
 def write_program(path: Path, program: torch.export.ExportedProgram, facts: Mapping[str, Any]) -> None:

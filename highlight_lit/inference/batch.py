@@ -66,25 +66,25 @@ def bag_of_rows(
         InputError: A stream is missing, not (T, D) of the width that is read, non-finite, or of another length.
     """
     given = {"visual": visual, "audio": audio}
-    found = {
+    arrays = {
         name: _checked(rows, name, streams[name])
         for name, rows in given.items()
         if rows is not None and name in streams
     }
-    if not found:
+    if not arrays:
         raise InputError(f"no features; expected {' and '.join(streams)}, (clips, width) each")
-    lengths = {name: len(rows) for name, rows in found.items()}
+    lengths = {name: len(rows) for name, rows in arrays.items()}
     clips = next(iter(lengths.values()))
     if len(set(lengths.values())) > 1:
         raise InputError(f"{' and '.join(f'{n} clips of {name}' for name, n in lengths.items())}; expected as many")
     for name, stream in streams.items():
-        if name not in found and name == "visual":
+        if name not in arrays and name == "visual":
             raise InputError(f"visual: missing; expected ({clips}, {stream.width})")
-    rows = {name: torch.from_numpy(array)[None] for name, array in found.items()}
+    rows = {name: torch.from_numpy(array)[None] for name, array in arrays.items()}
     if "audio" in streams:
-        if "audio" not in found:
+        if "audio" not in arrays:
             rows["audio"] = torch.zeros(1, clips, streams["audio"].width)
-        mask = np.full(clips, "audio" in found) if audio_mask is None else np.asarray(audio_mask, bool)
+        mask = np.full(clips, "audio" in arrays) if audio_mask is None else np.asarray(audio_mask, bool)
         if mask.shape != (clips,):
             raise InputError(f"audio_mask: shape {mask.shape}, expected ({clips},)")
         rows["audio_mask"] = torch.from_numpy(mask)[None]

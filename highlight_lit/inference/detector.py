@@ -18,6 +18,7 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.topics.folds import is_fold
 from highlight_lit.data.video import STREAMS, Stream
 from highlight_lit.errors import InputError
+from highlight_lit.extras import need_media
 from highlight_lit.files import plain_name
 from highlight_lit.inference.batch import Rows, bag_of_rows, whole_video_logits
 from highlight_lit.inference.hub import fetch, is_repository
@@ -65,11 +66,11 @@ class Detector:
             InputError: A stream is missing, or its width, extractor or version differs.
         """
         for name, expected in self.streams.items():
-            found = streams.get(name)
-            if found is None:
+            stream = streams.get(name)
+            if stream is None:
                 raise InputError(f"{where}: {name}: no such stream, but {self.source} reads it")
             for fact in ("width", "extractor", "version"):
-                theirs, ours = getattr(found, fact), getattr(expected, fact)
+                theirs, ours = getattr(stream, fact), getattr(expected, fact)
                 if theirs != ours:
                     raise InputError(f"{where}: {name}: {fact} {theirs!r}, but {self.source} was trained on {ours!r}")
 
@@ -88,8 +89,6 @@ class Detector:
         Raises:
             InputError: Not a video, or this detector was trained on features that are not computed here.
         """
-        from highlight_lit.media.commands import need_media
-
         need_media()
         from highlight_lit.inference.raw_video import score_video
 
@@ -137,8 +136,8 @@ class Detector:
         """
         self.check(corpus.streams, str(corpus.root))
         if isinstance(videos, np.ndarray) and videos.dtype.kind in "iu":
-            found = VideoLoader(corpus, videos, tuple(self.streams))
-            return {video: self._detect(bags) for video, bags in found}
+            loader = VideoLoader(corpus, videos, tuple(self.streams))
+            return {video: self._detect(bags) for video, bags in loader}
         names = [name.decode() for name in corpus.ids] if videos is None else [str(name) for name in videos]
         indices = {name: corpus.index(name) for name in names}
         if strange := [name for name, index in indices.items() if index is None]:
@@ -218,11 +217,11 @@ def located(given: Path | str) -> Path:
     return checkpoint
 
 
-def _mapping(of: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:
+def _mapping(checkpoint: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:
     """A part of a checkpoint."""
-    value = of.get(key)
+    value = checkpoint.get(key)
     if not isinstance(value, dict) or not all(type(name) is str for name in value):
-        kind = "missing" if key not in of else f"a {type(value).__name__}"
+        kind = "missing" if key not in checkpoint else f"a {type(value).__name__}"
         raise InputError(f"{path}: damaged, or not a checkpoint of highlight-lit ({key}: {kind})")
     return value
 

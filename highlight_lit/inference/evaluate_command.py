@@ -18,7 +18,7 @@ from highlight_lit.evaluation.scores import ClipScores, matched, read_scores, wr
 from highlight_lit.files import not_an_input
 from highlight_lit.inference.detector import Detector, load_detector
 from highlight_lit.inference.evaluate import judged_on, scores_of
-from highlight_lit.inference.tables import Judged, checkpoints_table, summaries_table, system_table
+from highlight_lit.inference.evaluate_tables import Judged, checkpoints_table, summaries_table, system_table
 from highlight_lit.methods import score
 from highlight_lit.text import a_few, say, say_table
 

@@ -39,7 +39,7 @@ def is_repository_name(name: str) -> bool:
     return _REPOSITORY.fullmatch(name) is not None
 
 
-def answers(repository: str) -> bool:
+def is_reachable(repository: str) -> bool:
     """Whether the hub says anything of a repository, be it that there is none.
 
     Its client tries each file six times, for half a minute, where it cannot be reached; this asks once.
@@ -55,12 +55,12 @@ def answers(repository: str) -> bool:
     return True
 
 
-def kept(repository: str, file: str) -> Path | None:
+def cached_file(repository: str, file: str) -> Path | None:
     """A repository's file as it was downloaded before; None if it was not."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(repository, file)
-    return Path(found) if isinstance(found, str) else None
+    cached = try_to_load_from_cache(repository, file)
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def check_size(repository: str, files: Sequence[str], where: str, instead: str) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from highlight_lit.errors import InputError
-from highlight_lit.media.commands import choosing_arguments, need_media, trust_argument, weights_arguments
+from highlight_lit.extras import need_media
+from highlight_lit.media.arguments import choosing_arguments, trust_argument, weights_arguments
 from highlight_lit.text import a_few, say
 
 if TYPE_CHECKING:
     from highlight_lit.inference.detector import Detector
-    from highlight_lit.inference.features import VideoFeatures
+    from highlight_lit.inference.feature_files import VideoFeatures
     from highlight_lit.inference.video_scores import VideoScores
     from highlight_lit.media.output.segments import Segment
 
@@ -67,11 +68,11 @@ def run_score(args: argparse.Namespace) -> int:
     _check_videos(args)
     detector = load_detector(args.checkpoint, args.trust)
     if args.video:
-        found = _of_videos(args, detector)
+        scored = _of_videos(args, detector)
     else:
-        found = _of_features(args, detector) if args.features is not None else _of_corpus(args, detector)
+        scored = _of_features(args, detector) if args.features is not None else _of_corpus(args, detector)
     several: list[VideoScores] = []
-    for folder, stem, scores in found:
+    for folder, stem, scores in scored:
         _write(args, folder, stem, scores)
         if not args.video:
             several.append(scores)
@@ -124,10 +125,10 @@ def _check_videos(args: argparse.Namespace) -> None:
         written.add(path)
 
 
-Found = Iterator[tuple[Path, str, "VideoScores"]]
+ScoredVideos = Iterator[tuple[Path, str, "VideoScores"]]
 
 
-def _of_videos(args: argparse.Namespace, detector: Detector) -> Found:
+def _of_videos(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
     from highlight_lit.inference.raw_video import score_video
 
     for video in args.video:
@@ -135,8 +136,8 @@ def _of_videos(args: argparse.Namespace, detector: Detector) -> Found:
         yield args.out or video.parent, video.stem, scores
 
 
-def _of_features(args: argparse.Namespace, detector: Detector) -> Found:
-    from highlight_lit.inference.features import videos_of
+def _of_features(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
+    from highlight_lit.inference.feature_files import videos_of
 
     videos = videos_of(args.features, detector.streams)
     if args.clip_seconds is None:
@@ -175,7 +176,7 @@ def scores_of_features(
         yield scores_of_clips(video.name, detector.topic, span, logits, audio_mask)
 
 
-def _of_corpus(args: argparse.Namespace, detector: Detector) -> Found:
+def _of_corpus(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
     import numpy as np
 
     from highlight_lit.data.corpus import Corpus

@@ -26,7 +26,7 @@ class Clips:
         id: The video's.
         duration: Seconds.
         span: (T, 2) start and end of each clip in seconds.
-        x: (T, D) features, each row of length 1 at most; see `Features`.
+        x: (T, D) features, each row of length 1 at most; see `ComparableFeatures`.
         widths: Widths of the S streams that stand side by side in x; none: x is one stream.
         size: (T, S) what rows were divided by, in units of the mean over the video; None: all were of one size.
     """
@@ -70,7 +70,7 @@ class Videos:
         return [other for other in self.positive if other.id != video.id]
 
 
-class Features:
+class ComparableFeatures:
     """Clips' features ready to compare: the cosine of two rows is then the correlation of two clips.
 
     Each stream is centred by its mean over the training clips and scaled to length 1 a clip; a clip without audio has
@@ -150,7 +150,7 @@ def view(
     evaluation = corpus.evaluation_videos(topic)
     if len(evaluation) == 0:
         raise InputError(f"topic={topic}: no video to evaluate on in {corpus.root}")
-    features = Features(corpus, STREAMS[modality], np.concatenate([positive, negative]))
+    features = ComparableFeatures(corpus, STREAMS[modality], np.concatenate([positive, negative]))
     wanted = np.unique(np.concatenate([positive, negative, tagged, evaluation]))
     clips = {int(video): features.clips(int(video)) for video in wanted}
     kinds = (tuple(clips[int(video)] for video in kind) for kind in (positive, negative, tagged, evaluation))

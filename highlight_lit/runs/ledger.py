@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,18 @@ def claimed(out: Path, run_id: str, name: str) -> Iterator[Path]:
 def write_record(folder: Path, record: dict[str, Any]) -> None:
     """Write a run's record, atomically; it is there once the run is done or has failed, never in between."""
     write_json(folder / RECORD, {"format": FORMAT, "version": VERSION, **record})
+
+
+@contextmanager
+def failure_recorded(folder: Path, header: dict[str, Any]) -> Iterator[None]:
+    """Write a record of what fails within; none of what is interrupted."""
+    try:
+        yield
+    except Exception as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        with suppress(InputError):  # on a full disk the first error is the one to tell
+            write_record(folder, {**header, "status": "failed", "error": first})
+        raise
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

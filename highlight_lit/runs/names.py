@@ -18,7 +18,7 @@ _words: ContextVar[tuple[str, ...]] = ContextVar("words", default=())
 
 
 @contextmanager
-def told(words: Sequence[str]) -> Iterator[None]:
+def known_overrides(words: Sequence[str]) -> Iterator[None]:
     """Let `cell_name` know a run's overrides."""
     token = _words.set(tuple(words))
     try:
@@ -27,12 +27,12 @@ def told(words: Sequence[str]) -> Iterator[None]:
         _words.reset(token)
 
 
-def share(words: Sequence[str]) -> None:
+def share_words(words: Sequence[str]) -> None:
     """Note the words of a sweep: those that are a cell's as they stand are every cell's."""
     os.environ[_SHARED] = json.dumps(list(words))
 
 
-def forget() -> None:
+def forget_words() -> None:
     """The sweep is over."""
     os.environ.pop(_SHARED, None)
 
@@ -45,11 +45,13 @@ def cell_name(run: Mapping[str, Any], words: Sequence[str] | None = None) -> str
         words: Its overrides; None: those of the run under way.
     """
     shared = set(json.loads(os.environ.get(_SHARED, "[]")))
-    further = [word for word in (_words.get() if words is None else words) if word not in shared and not _plain(word)]
+    further = [
+        word for word in (_words.get() if words is None else words) if word not in shared and not _is_left_out(word)
+    ]
     return " ".join([f"{run['topic']} {run['modality']} seed {run['seed']}", *further])
 
 
-def _plain(word: str) -> bool:
+def _is_left_out(word: str) -> bool:
     key = word.partition("=")[0].lstrip("+~")
     return key in _LEFT_OUT or key.startswith(_LEFT_OUT_GROUPS)
 

@@ -9,14 +9,14 @@ from typing import Any
 
 from highlight_lit.errors import InputError
 from highlight_lit.text import shown
-from highlight_lit.untrusted.shapes import NUMBER, Each, Shape, check_shape
+from highlight_lit.untrusted.shapes import NUMBER, MappingOf, Shape, check_shape
 
 _SPREAD = {"mean": NUMBER, "std": NUMBER}
 _MEASURE = {
-    "description": str, "mean": NUMBER, "n_videos": int, "topics": Each(NUMBER), "videos": Each(Each(NUMBER)),
+    "description": str, "mean": NUMBER, "n_videos": int, "topics": MappingOf(NUMBER), "videos": MappingOf(MappingOf(NUMBER)),
 }  # fmt: skip
-_REPORT = {"primary": str, "measures": Each(_MEASURE)}
-_CHANCE = {"measures": Each({**_SPREAD, "topics": Each(_SPREAD)})}
+_REPORT = {"primary": str, "measures": MappingOf(_MEASURE)}
+_CHANCE = {"measures": MappingOf({**_SPREAD, "topics": MappingOf(_SPREAD)})}
 _EVALUATION = {**_REPORT, "levels": {"chance": _CHANCE, "middle": _REPORT, "annotators": _REPORT}}
 _HEADER = {
     "id": str, "study": (str, NoneType), "topic": str, "modality": str, "seed": int, "status": str,
@@ -26,7 +26,7 @@ _HEADER = {
 _SHAPES: dict[str, Shape] = {
     "failed": {**_HEADER, "error": str},
     "done": {
-        **_HEADER, "seconds": (int, float), "epochs": int, "steps": int, "losses": Each(NUMBER),
+        **_HEADER, "seconds": (int, float), "epochs": int, "steps": int, "losses": MappingOf(NUMBER),
         "evaluation?": _EVALUATION,
         "kept?": {"checkpoint": str, "epoch": int, "monitor": str, "value": NUMBER},
     },

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ LEVELS = ("chance", "middle", "annotators")
 _SAY_MUCH = ("modality", "model._target_", "fusion._target_")  # other keys follow from these
 
 
-def line(record: dict[str, Any], words: Sequence[str] | None = None) -> str:
+def run_line(record: dict[str, Any], words: Sequence[str] | None = None) -> str:
     """A run in one line: its cell, its measure beside the levels, its time.
 
     Args:
@@ -170,18 +170,19 @@ def _number(value: float | None) -> float:
 
 def _settings(record: dict[str, Any]) -> dict[str, Any]:
     """What a run was set to, as dotted keys; a network's parts under their own names alone."""
-
-    def leaves(node: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-        for key, value in node.items():
-            if isinstance(value, dict):
-                yield from leaves(value, f"{prefix}{key}.")
-            else:
-                yield f"{prefix}{key}", value
-
     config = {key: value for key, value in record["config"].items() if key not in ("topic", "seed", "out", "study")}
     parts = ("fusion", "context", "pooling")
     config["model"] = {key: value for key, value in config["model"].items() if key not in parts}
-    return dict(leaves(config, ""))
+    return dict(leaves(config))
+
+
+def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every dotted key of a configuration, and its value."""
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def varied_keys(records: Records) -> list[str]:

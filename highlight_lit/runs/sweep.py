@@ -18,12 +18,12 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from highlight_lit.config.cells import CellLoader
+from highlight_lit.config.cell_loader import CellLoader
 from highlight_lit.files import remove_tree, write_json
 from highlight_lit.runs import summary
 from highlight_lit.runs.jobs import alive, conducted
 from highlight_lit.runs.ledger import read_note
-from highlight_lit.runs.names import forget, share
+from highlight_lit.runs.names import forget_words, share_words
 from highlight_lit.signals import Signals
 from highlight_lit.text import columns, say, say_table
 
@@ -60,7 +60,7 @@ class Sweep(Callback):
         try:
             out.mkdir(parents=True, exist_ok=True)
             os.environ[_NOTES] = tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=out)
-            share(config.hydra.overrides.task)
+            share_words(config.hydra.overrides.task)
         except OSError:
             return  # Hydra only warns of what a callback raises; it writes to the same folder next, and that is heard
         for left in out.glob(".sweep-*"):
@@ -85,7 +85,7 @@ class Sweep(Callback):
             if notes is None or record["error"] not in [noted.get("error") for noted in _read(notes)]:
                 say(f"failed: {overrides}: {record['error']}", file=sys.stderr)
         elif record["status"] == "done":
-            say(summary.line(record, job_return.overrides if notes is not None else ()))
+            say(summary.run_line(record, job_return.overrides if notes is not None else ()))
         if notes is not None and notes.is_dir():
             write_json(notes / f"{config.hydra.job.num:06d}.json", {"overrides": overrides, **record})
 
@@ -93,7 +93,7 @@ class Sweep(Callback):
     def close() -> None:
         """End what goes on as long as a sweep does, and remove its notes."""
         Sweep._open.close()
-        forget()
+        forget_words()
         if (notes := os.environ.pop(_NOTES, None)) is not None:
             remove_tree(Path(notes))
 

@@ -20,8 +20,8 @@ from highlight_lit.config.overrides import prepared
 from highlight_lit.data.manifest import read_manifest
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.runs import jobs
-from highlight_lit.runs.before import done_before
-from highlight_lit.runs.names import cell_name, told
+from highlight_lit.runs.done_before import done_before
+from highlight_lit.runs.names import cell_name, known_overrides
 from highlight_lit.runs.sweep import Sweep
 from highlight_lit.signals import Signals
 from highlight_lit.text import say
@@ -67,9 +67,9 @@ def main(arguments: Sequence[str]) -> int:
 def _check_sweep(arguments: Sequence[str]) -> None:
     """Refuse a `data.root` that all cells of a sweep share, before there are any, and what ranks cannot share."""
     if "WORLD_SIZE" in os.environ or "SLURM_NTASKS" in os.environ:
-        from highlight_lit.training.distributed.places import external
+        from highlight_lit.training.distributed.places import started_externally
 
-        if external():
+        if started_externally():
             raise InputError(
                 "-m: a sweep under torchrun or srun; expected one run there, or a sweep outside, whose launcher starts "
                 "its jobs (hydra/launcher=submitit_slurm)"
@@ -109,9 +109,10 @@ def _cell(config: DictConfig) -> float | None:
                 Sweep.outcome = done
                 return None
             _say_begins(config, words)
-            from highlight_lit.training.train import train, value_of
+            from highlight_lit.training.outcome import value_of
+            from highlight_lit.training.train import train
 
-            with told(words):
+            with known_overrides(words):
                 Sweep.outcome = train(config)
             metric = config.optimized_metric
             if metric is None or Sweep.outcome["status"] != "done":

@@ -17,26 +17,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.config.build import build
-from highlight_lit.config.identity import as_plain
+from highlight_lit.config.identity import as_plain, identity
 from highlight_lit.config.launch import composed
 from highlight_lit.config.schema import DATA
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.runs.ledger import run_dir
 
-Plain = dict[str, Any]
+Config = dict[str, Any]
 _SHARED = ("rule", "training", "store", "readers", "root", "fold", "scale")  # what both stages know of the data
 
 
-def check_teacher(plain: Mapping[str, Any]) -> None:
+def check_teacher(config: Mapping[str, Any]) -> None:
     """Refuse a teacher without its loss, a loss without its teacher, and what a guided training cannot do.
 
     Raises:
         InputError: Names the key.
     """
 
-    teacher = plain["teacher"]
-    reads = getattr(build(plain["loss"], "loss"), "reads_target", False)
+    teacher = config["teacher"]
+    reads = getattr(build(config["loss"], "loss"), "reads_target", False)
     if reads != (teacher["method"] is not None):
         raise InputError(
             "loss: it needs a teacher; expected teacher=recurrence_change (experiment=guided sets both)"
@@ -49,33 +49,39 @@ def check_teacher(plain: Mapping[str, Any]) -> None:
 
     if not hasattr(methods.find(teacher["method"]).load(), "teach"):
         raise InputError(f"teacher.method={teacher['method']}: no teacher; expected recurrence_change")
-    if plain["data"]["_target_"] != DATA:
-        raise InputError(f"data._target_={plain['data']['_target_']}: a teacher guides {DATA} alone")
-    if "visual" not in plain["streams"]:
+    if config["data"]["_target_"] != DATA:
+        raise InputError(f"data._target_={config['data']['_target_']}: a teacher guides {DATA} alone")
+    if "visual" not in config["streams"]:
         raise InputError(f"teacher={teacher['method']}: reads the visual stream; expected modality=av or visual")
-    if plain["data"]["validation"]:
+    if config["data"]["validation"]:
         raise InputError("data.validation: a teacher's training holds nothing out; expected data.validation=0")
 
 
-def first_stage(plain: Mapping[str, Any]) -> list[Plain]:
+def first_stage(config: Mapping[str, Any]) -> list[Config]:
     """The configurations of the networks trained on bag labels, which are runs of their own; none without a teacher."""
-    seeds = plain["teacher"]["seeds"] if plain["teacher"]["method"] is not None else 0
+    seeds = config["teacher"]["seeds"] if config["teacher"]["method"] is not None else 0
     if seeds == 0:
         return []
     run = as_plain(composed("config", ["modality=visual", "topic=first", "data.root=."]))
-    run |= {key: copy.deepcopy(plain[key]) for key in ("topic", "out", "logger", "evaluate", "checkpoint")}
-    run["data"] |= {key: plain["data"][key] for key in _SHARED}
-    run["trainer"] |= {key: plain["trainer"][key] for key in ("accelerator", "enable_progress_bar")}
+    run |= {key: copy.deepcopy(config[key]) for key in ("topic", "out", "logger", "evaluate", "checkpoint")}
+    run["data"] |= {key: config["data"][key] for key in _SHARED}
+    run["trainer"] |= {key: config["trainer"][key] for key in ("accelerator", "enable_progress_bar")}
     return [{**copy.deepcopy(run), "seed": seed} for seed in range(seeds)]
 
 
+def run_identity(config: Mapping[str, Any], corpus: str, ranks: int = 1) -> str:
+    """`identity` of a run, which with a first stage is another where that is."""
+    first = [identity(run, corpus) for run in first_stage(config)]
+    return identity({**config, "first_stage": first} if first else config, corpus, ranks)
+
+
 def targets(
-    plain: Mapping[str, Any], corpus: Corpus, first: Sequence[Mapping[str, Any]]
+    config: Mapping[str, Any], corpus: Corpus, first: Sequence[Mapping[str, Any]]
 ) -> dict[int, NDArray[np.float64]]:
     """The teacher's rank of each clip, (T_n,) in [0, 1], of the topic's tagged training videos by index.
 
     Args:
-        plain: The run's configuration.
+        config: The run's configuration.
         corpus: As the run reads it.
         first: Records of the first stage.
     """
@@ -86,18 +92,18 @@ def targets(
     from highlight_lit.methods.videos import Videos, view
     from highlight_lit.untrusted.checkpoint_file import NAME
 
-    modality = "av" if "audio" in plain["streams"] else "visual"
-    options = {key: plain["data"][key] for key in ("rule", "training")}
-    videos: Videos = view(corpus, plain["topic"], modality=modality, **options)
-    taught = methods.find(plain["teacher"]["method"]).load().teach(videos, videos.tagged)
+    modality = "av" if "audio" in config["streams"] else "visual"
+    options = {key: config["data"][key] for key in ("rule", "training")}
+    videos: Videos = view(corpus, config["topic"], modality=modality, **options)
+    taught = methods.find(config["teacher"]["method"]).load().teach(videos, videos.tagged)
     index = [corpus.index(video.id) for video in videos.tagged]
     pupils = np.array([video for video in index if video is not None])
     # Not where a record says it was made: results may have been moved since.
-    folders = [run_dir(Path(plain["out"]), record["id"]) for record in first]
+    folders = [run_dir(Path(config["out"]), record["id"]) for record in first]
     detectors = [load_detector(folder / NAME) for folder in folders]
     logits = [detector.score_corpus(corpus, pupils) for detector in detectors]
-    found = {}
+    by_video = {}
     for video, scores in zip(pupils.tolist(), taught, strict=True):
-        joined = scores + standard(np.mean([of[video] for of in logits], axis=0)) if logits else scores
-        found[video] = ranks(joined)
-    return found
+        joined = scores + standard(np.mean([scored[video] for scored in logits], axis=0)) if logits else scores
+        by_video[video] = ranks(joined)
+    return by_video

@@ -72,14 +72,14 @@ def memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def check_batch(plain: Mapping[str, Any], corpus: Corpus) -> None:
+def check_batch(config: Mapping[str, Any], corpus: Corpus) -> None:
     """Refuse a batch that the machine cannot hold, before memory is asked for.
 
     Raises:
         InputError: `data.pairs` bags of `tau` clips twice over are too many.
     """
-    pairs, tau = plain["data"]["pairs"], plain["tau"]
-    needs, most = 2 * pairs * tau * sum(4 * corpus.streams[name].width for name in plain["streams"]), memory()
+    pairs, tau = config["data"]["pairs"], config["tau"]
+    needs, most = 2 * pairs * tau * sum(4 * corpus.streams[name].width for name in config["streams"]), memory()
     if needs > most // _BATCH_SHARE:
         raise InputError(
             f"data.pairs={pairs}, tau={tau}: a batch takes {needs / 1e9:.1f} GB; "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,14 @@ from highlight_lit.data.batches import Bags
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
 from highlight_lit.inference.batch import whole_video_logits
-from highlight_lit.models.highlight_net import Embedding
-from highlight_lit.training.distributed.share import detect, whole_batch
-from highlight_lit.training.library import default_nodes
-from highlight_lit.training.measures import ClipLogits
-from highlight_lit.training.objective import Objective, judged, objective
+from highlight_lit.models.highlight_net import Detection, Embedding
+from highlight_lit.training.distributed.clip_logits import ClipLogits
+from highlight_lit.training.distributed.whole_batch import whole_batch
+from highlight_lit.training.from_python import default_nodes
+from highlight_lit.training.large_batch import detect
 from highlight_lit.training.progress import Progress
 
+Objective = Callable[[nn.Module, nn.Module, Bags], dict[str, Tensor]]
 _EPOCH: dict[str, Any] = {"on_step": False, "on_epoch": True, "logger": False}  # logged with the epoch's entry
 CHECK_EVERY = 50  # steps between two looks at whether the loss is still finite
 
@@ -133,20 +134,21 @@ class HighlightModule(pl.LightningModule):
 
     def training_step(self, bags: Bags, batch: int) -> Tensor:
         """Loss of a batch of pairs: with several ranks that of the whole batch, on each of them."""
-        pairs, found = len(bags.label) // 2, None
+        size = len(bags.label)
         if self.trainer.world_size > 1:
             pairs = self.trainer.datamodule.plan.pairs_of(batch)  # type: ignore[attr-defined]
+            size = 2 * pairs
             detection = detect(self, bags)
-            found = judged(self.loss, *whole_batch(self.all_gather, pairs, detection, bags.label, bags.mask))
+            values = step_values(self.loss, *whole_batch(self.all_gather, pairs, detection, bags.label, bags.mask))
         elif self.objective is not objective:
-            found = self.objective(self.network, self.loss, bags)
+            values = self.objective(self.network, self.loss, bags)
         else:
-            found = judged(self.loss, detect(self, bags), bags.label, bags.mask, bags.target)
-        self.progress.add(self._batch, found, 2 * pairs if self.trainer.world_size > 1 else len(bags.label))
+            values = step_values(self.loss, detect(self, bags), bags.label, bags.mask, bags.target)
+        self.progress.add(self._batch, values, size)
         if (self._batch + 1) % CHECK_EVERY == 0:
             self.progress.look()
             self._stop_if_bad()
-        return found["loss"]
+        return values["loss"]
 
     def validation_step(self, bags: Bags, batch: int) -> None:
         """Measures of bags of videos that were held out of training, told apart by tags and durations alone."""
@@ -161,8 +163,8 @@ class HighlightModule(pl.LightningModule):
         """Keep them for the epoch's entry."""
         if self.trainer.sanity_checking:
             return
-        found = self.trainer.callback_metrics
-        self._held_out = {name: float(value) for name, value in found.items() if name.startswith("val/")}
+        measures = self.trainer.callback_metrics
+        self._held_out = {name: float(value) for name, value in measures.items() if name.startswith("val/")}
         if not math.isfinite(self._held_out.get("val/loss", 0.0)):
             raise InputError(
                 f"topic={self.hparams['topic']}: the loss on the videos held out (data.validation) is NaN or infinite at "
@@ -214,6 +216,26 @@ class HighlightModule(pl.LightningModule):
         """Keep the clip logits of a whole video."""
         video, bags = batch
         self.clip_logits.update(video, whole_video_logits(self.network, bags))
+
+
+def step_values(
+    loss: nn.Module, detection: Detection, label: Tensor, mask: Tensor, target: Tensor | None = None
+) -> dict[str, Tensor]:
+    """What a step gives and an epoch logs: the loss, its parts, and the share of bags told right.
+
+    A loss with `reads_target` gets a teacher's targets, and no labels are compared.
+    """
+    if getattr(loss, "reads_target", False):
+        values: dict[str, Tensor] = loss(detection, label, mask, target)
+        return values
+    right = ((detection.z_hat > 0) == (label > 0)).float().mean()
+    return {**loss(detection, label, mask), "bag_accuracy": right}
+
+
+def objective(network: nn.Module, loss: nn.Module, bags: Bags) -> dict[str, Tensor]:
+    """`step_values` of some bags, in one piece: what is compiled, and stacked."""
+    detection = network(bags.visual, bags.audio, bags.mask, bags.audio_mask)
+    return step_values(loss, detection, bags.label, bags.mask, bags.target)
 
 
 def make_optimizer(nodes: Mapping[str, Any], weights: Iterable[Tensor]) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ import torch
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
+from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import judge, write_judgement
 from highlight_lit.evaluation.scores import ClipScores, write_scores
 from highlight_lit.training.callbacks.checkpoints import LastCheckpoint
 from highlight_lit.training.module import HighlightModule
-from highlight_lit.training.trainer import best
+from highlight_lit.training.trainer import best_checkpoint
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 
 
@@ -30,7 +32,7 @@ def outcome_of(trainer: pl.Trainer, module: HighlightModule, last: LastCheckpoin
     }
     if last.stacked > 1:
         outcome["stacked"] = last.stacked  # with others at once: the last bits differ from those of a cell alone
-    if (kept := best(trainer)) is not None:
+    if (kept := best_checkpoint(trainer)) is not None:
         checkpoint = read_checkpoint(Path(kept.best_model_path))
         module.load_state_dict(checkpoint["state_dict"])
         score = None if kept.best_model_score is None else float(kept.best_model_score)
@@ -43,7 +45,7 @@ def evaluated(
     trainer: pl.Trainer,
     module: HighlightModule,
     data: HighlightData,
-    plain: Mapping[str, Any],
+    config: Mapping[str, Any],
     folder: Path,
     outcome: dict[str, Any],
 ) -> dict[str, float]:
@@ -56,7 +58,7 @@ def evaluated(
     if not trainer.is_global_zero:
         return {}
     write_scores(folder / "scores.csv", scores)
-    topic, options = plain["topic"], plain["evaluate"]
+    topic, options = config["topic"], config["evaluate"]
     labelled = (data.corpus.labels(int(video)) for video in data.corpus.evaluation_videos(topic, options["split"]))
     if all(labels is None for labels in labelled):
         return {}
@@ -70,6 +72,21 @@ def _scores(trainer: pl.Trainer, module: HighlightModule, data: HighlightData) -
     """Logits of the clips of the videos to evaluate on, by id."""
     with torch.compiler.set_stance("force_eager"):  # each video has a length of its own, to be compiled for
         trainer.test(module, data, verbose=False)
-    found = module.clip_logits.compute()
+    logits = module.clip_logits.compute()
     corpus: Corpus = data.corpus
-    return {corpus.ids[video].decode(): ClipScores(corpus.rows(video, "span"), z) for video, z in found.items()}
+    return {corpus.ids[video].decode(): ClipScores(corpus.rows(video, "span"), z) for video, z in logits.items()}
+
+
+def value_of(record: dict[str, Any], measure: str) -> float:
+    """A measure of a run that is done, for a sweeper: of the epoch that was kept, or of its evaluation.
+
+    Raises:
+        InputError: The run has no such measure.
+    """
+    evaluation = record.get("evaluation", {"measures": {}})["measures"]
+    values = {**record["losses"], **{name: each["mean"] for name, each in evaluation.items()}}
+    if (kept := record.get("kept")) is not None:
+        values[kept["monitor"]] = kept["value"]
+    if measure not in values:
+        raise InputError(f"optimized_metric={measure}: no measure of the run; expected one of {', '.join(values)}")
+    return float(values[measure]) if values[measure] is not None else math.nan

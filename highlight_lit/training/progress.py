@@ -112,5 +112,5 @@ class _Sent:
         """They, once they are here."""
         if self._copied is not None:
             self._copied.synchronize()
-        found: list[float] = self._here.tolist()
-        return found
+        values: list[float] = self._here.tolist()
+        return values

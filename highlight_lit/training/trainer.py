@@ -20,11 +20,11 @@ from highlight_lit.training.callbacks.checkpoints import AtomicCheckpointIO, Las
 from highlight_lit.untrusted.checkpoint_file import NAME
 
 
-def make_callbacks(plain: Mapping[str, Any], folder: Path, signals: Signals) -> list[pl.Callback]:
+def make_callbacks(config: Mapping[str, Any], folder: Path, signals: Signals) -> list[pl.Callback]:
     """The callbacks of a resolved configuration; the one that writes `last.ckpt` is always among them.
 
     Args:
-        plain: The configuration.
+        config: The configuration.
         folder: The run's.
         signals: Where a signal to stop is noted.
 
@@ -32,11 +32,11 @@ def make_callbacks(plain: Mapping[str, Any], folder: Path, signals: Signals) -> 
         InputError: A node that is none, or whose class does not take an argument or its value.
     """
     given: dict[str, Any] = {"path": folder / NAME, "signals": signals, "dirpath": str(folder)}
-    nodes = {name: node for name, node in plain["callbacks"].items() if node is not None}
+    nodes = {name: node for name, node in config["callbacks"].items() if node is not None}
     callbacks = [build(_node(node, name), f"callbacks.{name}", **given) for name, node in nodes.items()]
     if not any(isinstance(each, LastCheckpoint) for each in callbacks):
-        callbacks.append(LastCheckpoint(folder / NAME, signals, **plain["checkpoint"]))
-    wanted = plain["trainer"].get("enable_progress_bar") is not False
+        callbacks.append(LastCheckpoint(folder / NAME, signals, **config["checkpoint"]))
+    wanted = config["trainer"].get("enable_progress_bar") is not False
     # One that shows nothing is not made: tqdm would keep locks that a process which is killed leaves behind.
     callbacks = [
         each
@@ -50,7 +50,7 @@ def make_callbacks(plain: Mapping[str, Any], folder: Path, signals: Signals) -> 
                 "data.pairs as given, or a search (hparams_search=grid)"
             )
         watched = getattr(each, "monitor", None) or ""
-        if watched.startswith("val/") and not plain["data"]["validation"]:
+        if watched.startswith("val/") and not config["data"]["validation"]:
             raise InputError(
                 f"callbacks: {type(each).__name__} watches {watched}, which needs videos that are held out; "
                 "expected data.validation=0.2, say"
@@ -65,7 +65,7 @@ def _node(node: object, name: str) -> Mapping[str, Any]:
 
 
 def make_trainer(
-    plain: Mapping[str, Any],
+    config: Mapping[str, Any],
     place: ClusterEnvironment,
     folder: Path,
     callbacks: Sequence[pl.Callback],
@@ -74,7 +74,7 @@ def make_trainer(
     """The trainer of a resolved configuration.
 
     Args:
-        plain: The configuration.
+        config: The configuration.
         place: Which of how many processes this is.
         folder: The run's.
         callbacks: As `make_callbacks` gives them.
@@ -83,8 +83,8 @@ def make_trainer(
     Raises:
         InputError: An argument that Lightning does not take, or not with this value or on this machine.
     """
-    quiet()
-    node = dict(plain["trainer"])
+    quiet_lightning()
+    node = dict(config["trainer"])
     if not any(isinstance(each, ProgressBar) for each in callbacks):
         node["enable_progress_bar"] = False  # Lightning would add a bar of its own, to files too
     further = [build(each, "trainer.plugins") for each in node.pop("plugins", None) or ()]
@@ -99,7 +99,7 @@ def make_trainer(
     return trainer
 
 
-def best(trainer: pl.Trainer) -> ModelCheckpoint | None:
+def best_checkpoint(trainer: pl.Trainer) -> ModelCheckpoint | None:
     """The callback that has kept the checkpoint with the best measure, if one has."""
     for each in trainer.checkpoint_callbacks:
         if isinstance(each, ModelCheckpoint) and each.monitor and each.best_model_path:
@@ -107,7 +107,7 @@ def best(trainer: pl.Trainer) -> ModelCheckpoint | None:
     return None
 
 
-def quiet() -> None:
+def quiet_lightning() -> None:
     """Silence what Lightning says that does not concern the user of this package."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)

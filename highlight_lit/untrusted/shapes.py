@@ -10,13 +10,13 @@ from highlight_lit.text import shown
 from highlight_lit.untrusted.plain_values import plain
 
 # A type or several; a mapping of keys to shapes, of which `key?` may be missing; a list of one shape, which each entry has;
-# or `Each`.
+# or `MappingOf`.
 Shape = Any
 MAX_NUMBER = 1e100  # whose square is a number
 NUMBER = (int, float, NoneType)  # None: a mean over nothing
 
 
-class Each:
+class MappingOf:
     """A mapping with keys of any name, and values of one shape."""
 
     def __init__(self, shape: Shape) -> None:
@@ -41,13 +41,13 @@ def check_shape(value: object, shape: Shape, where: str) -> None:
 
 def _fault(value: object, shape: Shape, key: str) -> str | None:
     """The first place where a value is not of a shape, in words."""
-    if isinstance(shape, Each | dict):
+    if isinstance(shape, MappingOf | dict):
         if not isinstance(value, dict):
             return f"{key}: expected a mapping"
-        shapes = dict.fromkeys(value, shape.shape) if isinstance(shape, Each) else shape
+        shapes = dict.fromkeys(value, shape.shape) if isinstance(shape, MappingOf) else shape
         for name, inner_shape in shapes.items():
             inner = f"{key}.{shown(name.removesuffix('?'))}".removeprefix(".")
-            if (plain_name := name if isinstance(shape, Each) else name.removesuffix("?")) not in value:
+            if (plain_name := name if isinstance(shape, MappingOf) else name.removesuffix("?")) not in value:
                 if name.endswith("?"):
                     continue
                 return f"{inner}: missing"

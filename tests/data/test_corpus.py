@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from highlight_lit.data.corpus import Corpus, write_corpus
+from highlight_lit.data.corpus_faults import faults
 from highlight_lit.data.manifest import write_manifest
 from highlight_lit.data.stores.resident import ResidentStore
 from highlight_lit.data.topics.weak_labels import duration_rule, tag_rule, training_set
-from highlight_lit.data.verify import faults
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
 from tests.data.shards.forge import forge_rows

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from highlight_lit.data import corpus as corpus_module
+from highlight_lit.data.corpus_faults import faults
 from highlight_lit.data.shards import ShardWriter
 from highlight_lit.data.synthetic import Plan, synthesize
-from highlight_lit.data.verify import faults
 from tests.processes import exit_status, forked
 
 PLAN = Plan(topics=2, videos=6, rank=2, Dv=6, Da=4)

@@ -111,7 +111,7 @@ def test_each_row_of_what_to_type_is_taken(tmp_path: Path) -> None:
         check_keys(config)
         plain = as_plain(config)
         check_loggers({**plain, "logger": {}} if words[0] in ("logger=tensorboard", "logger=mlflow") else plain)
-        make_trainer(plain, places.alone(), tmp_path, make_callbacks(plain, tmp_path, Signals()))
+        make_trainer(plain, places.single_process(), tmp_path, make_callbacks(plain, tmp_path, Signals()))
 
 
 def follow(block: Block, folder: Path) -> None:

@@ -11,7 +11,7 @@ from highlight_lit.methods.videos import Clips, Videos
 
 
 def clips(name: str, v: np.ndarray, a: np.ndarray | None = None) -> Clips:
-    """A video as `Features.clips` gives it, of streams with mean 0 over training."""
+    """A video as `ComparableFeatures.clips` gives it, of streams with mean 0 over training."""
     streams = [v] if a is None else [v, a]
     rows = np.concatenate([unit(x) / np.sqrt(len(streams)) for x in streams], axis=1)
     size = np.stack([np.linalg.norm(x, axis=1) for x in streams], axis=1)

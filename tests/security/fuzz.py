@@ -31,8 +31,9 @@ from highlight_lit.inference.detector import load_detector
 from highlight_lit.runs import summary
 from highlight_lit.runs.ledger import RECORD, read_note, read_record
 from highlight_lit.signals import Signals
-from highlight_lit.training.callbacks.checkpoints import LastCheckpoint, resumable
-from highlight_lit.training.stacked.state import restore
+from highlight_lit.training.callbacks.checkpoints import LastCheckpoint
+from highlight_lit.training.callbacks.resume import resumable
+from highlight_lit.training.stacked.member_checkpoint import restore
 from highlight_lit.training.train import make_module
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 from tests.security import fuzz_data, fuzz_hdf5
@@ -183,7 +184,7 @@ def _write(path: Path, made: object, draw: random.Random) -> None:
 
 
 def _show(record: dict[str, Any], beside: dict[str, Any]) -> None:
-    summary.line(record)
+    summary.run_line(record)
     for shown in ([record], [record, beside]):
         if any("evaluation" in each for each in shown):
             summary.heading(shown)

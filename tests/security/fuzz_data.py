@@ -16,13 +16,13 @@ import numpy as np
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.importers import npy, npz
-from highlight_lit.data.importers.common.label_table import lay, read_labels
+from highlight_lit.data.importers.common.label_table import labels_of, read_labels
 from highlight_lit.data.importers.common.table import video_rows
 from highlight_lit.data.importers.labels import import_corpus as import_labels
 from highlight_lit.data.topics.counts import topics_of
 from highlight_lit.data.video import Stream
 from highlight_lit.evaluation.scores import matched, read_scores
-from highlight_lit.inference.features import videos_of
+from highlight_lit.inference.feature_files import videos_of
 from highlight_lit.media.extraction.sidecar import read_csv, read_info_json
 
 Case = Callable[[random.Random], None]
@@ -140,7 +140,7 @@ def labels(folder: Path) -> Case:
             ["b", "0", "4", "0", "y"],
         ]
         path.write_bytes(table(draw, ["video", "start", "end", "label", "annotator"], rows))
-        for of in lay(read_labels(path), {"a": 10.0, "b": 4.0}, draw.random() < 0.5, lambda line: None).values():
+        for of in labels_of(read_labels(path), {"a": 10.0, "b": 4.0}, draw.random() < 0.5, lambda line: None).values():
             assert of.fault() is None
 
     return case

@@ -23,11 +23,11 @@ from highlight_lit.cli import main
 from highlight_lit.config.identity import as_plain
 from highlight_lit.config.launch import composed
 from highlight_lit.data import synthetic
+from highlight_lit.data.corpus_faults import faults
 from highlight_lit.data.importers import ave
 from highlight_lit.data.manifest import FORMAT, MANIFEST
 from highlight_lit.data.shards import Shard
 from highlight_lit.data.shards import verify as shards_verify
-from highlight_lit.data.verify import faults
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation import scores
 from highlight_lit.locks import locked

@@ -21,7 +21,7 @@ from highlight_lit.data.importers.common import hdf5, source, tvsum_table
 from highlight_lit.data.shards import ShardWriter, writer
 from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.errors import InputError
-from highlight_lit.inference.features import videos_of
+from highlight_lit.inference.feature_files import videos_of
 
 MANY = 1 << 28
 

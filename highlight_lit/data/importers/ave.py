@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.importers.common.hdf5 import foreign_hdf5, numbers, stored
-from highlight_lit.data.importers.common.source import Report, Tally, add_dtype, checked, safe_id, stored_dtype, text
+from highlight_lit.data.importers.common.source import Say, Tally, add_dtype, checked, safe_id, stored_dtype, text
 from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_text
@@ -52,7 +52,7 @@ class _Row(NamedTuple):
     category: str
 
 
-def import_corpus(source: Path, out: Path, *, dtype: str | None = None, report: Report = say) -> None:
+def import_corpus(source: Path, out: Path, *, dtype: str | None = None, report: Say = say) -> None:
     """Import AVE's features, event labels and lists.
 
     Args:
@@ -109,7 +109,7 @@ def _array(opened: ExitStack, path: Path, name: str) -> h5py.Dataset:
     return stored(file, name, f"{path}: {name}")
 
 
-def _annotations(path: Path, report: Report) -> list[_Row]:
+def _annotations(path: Path, report: Say) -> list[_Row]:
     """Id and category of each row; an id that comes again, in another category, gets the category beside it."""
     lines = read_text(path, f"AVE's annotations, {FIELDS}", MAX_ANNOTATIONS_BYTES).splitlines()
     rows: list[_Row] = []
@@ -134,7 +134,7 @@ def _annotations(path: Path, report: Report) -> list[_Row]:
     return rows
 
 
-def _splits(source: Path, videos: int, report: Report) -> list[str]:
+def _splits(source: Path, videos: int, report: Say) -> list[str]:
     """Each row's list."""
     splits = [""] * videos
     for split, file in LISTS.items():

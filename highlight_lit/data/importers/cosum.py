@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.importers.common.source import (
     FirstOf,
-    Report,
+    Say,
     Tally,
     add_fps,
     composed,
@@ -57,7 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_fps(parser)
 
 
-def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: Report = say) -> None:
+def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: Say = say) -> None:
     """Import CoSum's labels: a corpus without features; a shot's score is 1 for each judge who chose it, else 0.
 
     A video's id is the name of its shot file (`base1`, `surf4`), its tag the folder's without the number
@@ -101,7 +101,7 @@ def _name(path: Path) -> str:
     return composed(path.name.removesuffix("_shots.txt"))
 
 
-def _videos(source: Path, files: list[Path], rates: Mapping[str, float] | None, report: Report) -> Iterator[Video]:
+def _videos(source: Path, files: list[Path], rates: Mapping[str, float] | None, report: Say) -> Iterator[Video]:
     dropped = FirstOf(report, "judges' files have shots past the last")
     for path in files:
         name, topic = safe_id(_name(path), str(path.parent)), path.parent.name
@@ -123,19 +123,19 @@ def _videos(source: Path, files: list[Path], rates: Mapping[str, float] | None, 
 def _boundaries(path: Path) -> NDArray[np.float64]:
     """(N + 1,) rising frame numbers, from 1."""
     try:
-        found = np.array(
+        boundaries = np.array(
             [int(word) for word in read_text(path, "a list of frame numbers", MAX_SHOTS_BYTES).split()], np.float64
         )
     except InputError:
         raise
     except (ValueError, OverflowError) as error:
         raise InputError(f"{path}: video {_name(path)!r}: not a list of frame numbers ({error})") from error
-    if len(found) < 2 or found[0] < 1 or (np.diff(found) <= 0).any():
+    if len(boundaries) < 2 or boundaries[0] < 1 or (np.diff(boundaries) <= 0).any():
         raise InputError(f"{path}: video {_name(path)!r}: expected two or more rising frame numbers from 1")
-    return found
+    return boundaries
 
 
-def _chosen(path: Path, name: str, shots: int, report: Report) -> NDArray[np.float32]:
+def _chosen(path: Path, name: str, shots: int, report: Say) -> NDArray[np.float32]:
     """(S,) 1 where the judge chose the shot. Numbers past the last shot are dropped, and that is reported."""
     where = f"{path}: video {name!r}: labels"
     try:

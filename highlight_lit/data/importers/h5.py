@@ -27,7 +27,7 @@ from highlight_lit.data.importers.common.hdf5 import foreign_hdf5, has, inside, 
 from highlight_lit.data.importers.common.label_table import MEASURES
 from highlight_lit.data.importers.common.source import (
     FirstOf,
-    Report,
+    Say,
     Tally,
     add_dtype,
     checked,
@@ -77,7 +77,7 @@ def import_corpus(
     dtype: str | None = None,
     name: str | None = None,
     allow_unmatched: bool = False,
-    report: Report = say,
+    report: Say = say,
 ) -> None:
     """Import features and labels of video summarization.
 
@@ -137,12 +137,12 @@ def _groups(file: h5py.File, source: Path) -> dict[str, h5py.Group]:
     """The groups of the file by id."""
     groups: dict[str, h5py.Group] = {}
     for key in file:
-        found, name = inside(file, key), safe_id(key, str(source))
-        if not isinstance(found, h5py.Group):
+        group, name = inside(file, key), safe_id(key, str(source))
+        if not isinstance(group, h5py.Group):
             raise InputError(f"{source}: {name}: expected a group of a video that lies in this file")
         if name in groups:
             raise InputError(f"{source}: video {name!r}: there twice, in two Unicode forms; expected one group")
-        groups[name] = found
+        groups[name] = group
     if not groups:
         raise InputError(f"{source}: no group in it; expected one for each video")
     return groups
@@ -154,19 +154,19 @@ def _matched(
     table: Path,
     source: Path,
     allow_unmatched: bool,
-    report: Report,
+    report: Say,
 ) -> list[Video]:
     ids = {row.id for row in rows}
     lacking, stray = [row.id for row in rows if row.id not in groups], [name for name in groups if name not in ids]
-    found = [row for row in rows if row.id in groups]
+    matched = [row for row in rows if row.id in groups]
     lines = without_partner(lacking, stray, table, source)
-    if not found or (lines and not allow_unmatched):
+    if not matched or (lines and not allow_unmatched):
         case = in_other_case([*lacking, *stray], ids)
-        leave = "; --allow-unmatched leaves these out" * bool(found)
+        leave = "; --allow-unmatched leaves these out" * bool(matched)
         raise InputError(f"{'; '.join(lines)}{case}; expected a row for each, whose id is the group's name{leave}")
     for line in lines:
         report(f"{line}; left out")
-    return found
+    return matched
 
 
 def _stream(groups: dict[str, h5py.Group], rows: Sequence[Video], source: Path, dtype: str | None) -> Stream:
@@ -174,19 +174,17 @@ def _stream(groups: dict[str, h5py.Group], rows: Sequence[Video], source: Path, 
     width, dtypes = 0, set()
     for row in rows:
         where = f"{source}: video {row.id!r}: features"
-        found = stored(groups[row.id], "features", where)
-        if found.ndim != 2 or 0 in found.shape:
-            raise InputError(f"{where}: shape {found.shape}, expected (clips, width), at least one clip")
-        width = width or found.shape[1]
-        if found.shape[1] != width:
-            raise InputError(f"{where}: {found.shape[1]} wide, expected {width} as of video {rows[0].id!r}")
-        dtypes.add(found.dtype)
+        features = stored(groups[row.id], "features", where)
+        if features.ndim != 2 or 0 in features.shape:
+            raise InputError(f"{where}: shape {features.shape}, expected (clips, width), at least one clip")
+        width = width or features.shape[1]
+        if features.shape[1] != width:
+            raise InputError(f"{where}: {features.shape[1]} wide, expected {width} as of video {rows[0].id!r}")
+        dtypes.add(features.dtype)
     return Stream(width, dtype=stored_dtype(dtypes, dtype))
 
 
-def _kind(
-    groups: dict[str, h5py.Group], rows: Sequence[Video], wanted: str | None, source: Path, report: Report
-) -> str:
+def _kind(groups: dict[str, h5py.Group], rows: Sequence[Video], wanted: str | None, source: Path, report: Say) -> str:
     """Which labels are taken, said in a line."""
     counts = {name: sum(has(groups[row.id], name) for row in rows) for name in KINDS}
     kind = wanted or next((name for name, count in counts.items() if count), "none")
@@ -198,9 +196,9 @@ def _kind(
             f"{source}: no video has {kind}; expected --labels none, or one of {', '.join(KINDS)} that is there"
         )
     others = [f"{name} ({count})" for name, count in counts.items() if count and name != kind]
-    rest = f"; not taken: {', '.join(others)} (--labels)" * bool(others)
-    of = f"{kind} of {counts[kind]} of {len(rows)} videos: {KINDS[kind]}, judged by {MEASURES[KINDS[kind]]}"
-    report(f"{source}: labels: {of}{rest}")
+    not_taken = f"; not taken: {', '.join(others)} (--labels)" * bool(others)
+    taken = f"{kind} of {counts[kind]} of {len(rows)} videos: {KINDS[kind]}, judged by {MEASURES[KINDS[kind]]}"
+    report(f"{source}: labels: {taken}{not_taken}")
     return kind
 
 
@@ -212,7 +210,7 @@ def _videos(
     kind: str,
     rate: float,
     clip_seconds: float,
-    report: Report,
+    report: Say,
 ) -> Iterator[Video]:
     """The videos; the arrays of one are in memory at a time."""
     cuts, annotators = FirstOf(report, "videos were cut to their shortest array"), set()

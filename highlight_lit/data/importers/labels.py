@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.importers.common.label_table import lay, read_labels
-from highlight_lit.data.importers.common.source import Report
+from highlight_lit.data.importers.common.label_table import labels_of, read_labels
+from highlight_lit.data.importers.common.source import Say
 from highlight_lit.data.labels_file import set_labels
 from highlight_lit.data.video import Labels
 from highlight_lit.errors import InputError
@@ -29,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def import_corpus(
-    source: Path, out: Path, *, replace: bool = False, allow_unmatched: bool = False, report: Report = say
+    source: Path, out: Path, *, replace: bool = False, allow_unmatched: bool = False, report: Say = say
 ) -> None:
     """Give a corpus labels.
 
@@ -49,7 +49,7 @@ def import_corpus(
     if there and not replace:
         raise InputError(f"{out}: {there} videos have labels already; --replace drops them all")
     durations = _durations(corpus)
-    labels = lay(table, durations, allow_unmatched, report)
+    labels = labels_of(table, durations, allow_unmatched, report)
     if there:
         report(f"{out}: the labels of {there} videos are replaced")
     tell_unjudged(corpus, labels, str(source), report)
@@ -58,11 +58,11 @@ def import_corpus(
         set_labels(out, labels, durations, benchmark=table.kind, clock=clock)
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror or error})") from error
-    segments = sum(len(found.span) for found in labels.values())
+    segments = sum(len(label.span) for label in labels.values())
     report(f"{out}: {segments} labelled segments of {len(labels)} of {len(corpus)} videos")
 
 
-def relabelled(corpus: Corpus, path: Path | None, report: Report) -> Corpus:
+def relabelled(corpus: Corpus, path: Path | None, report: Say) -> Corpus:
     """The corpus, open, with the labels of a csv in place of its own, if one is given; nothing is written.
 
     Raises:
@@ -71,7 +71,7 @@ def relabelled(corpus: Corpus, path: Path | None, report: Report) -> Corpus:
     if path is not None:
         _check_clock(corpus)
         table = read_labels(path)
-        labels = lay(table, _durations(corpus), True, report)
+        labels = labels_of(table, _durations(corpus), True, report)
         tell_unjudged(corpus, labels, str(path), report)
         corpus.label_by(labels, table.kind)
     return corpus
@@ -88,7 +88,7 @@ def _check_clock(corpus: Corpus) -> None:
         )
 
 
-def tell_unjudged(corpus: Corpus, labels: dict[str, Labels], where: str, report: Report) -> None:
+def tell_unjudged(corpus: Corpus, labels: dict[str, Labels], where: str, report: Say) -> None:
     """Report the labelled videos that no evaluation takes: without a tag, or on the training list."""
     tagged = np.concatenate([np.diff(shard.column("tag_offsets")) > 0 for shard in corpus.shards])
     listed = np.isin(corpus.split, ("val", "test"))

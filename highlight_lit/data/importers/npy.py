@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from highlight_lit.data.importers.common.folders import Arrays, Folder, import_arrays
-from highlight_lit.data.importers.common.labels import labels_for, no_labels
-from highlight_lit.data.importers.common.source import Report, add_dtype, files_of, number
+from highlight_lit.data.importers.common.label_source import labels_for, no_labels
+from highlight_lit.data.importers.common.source import Say, add_dtype, files_of, number
 from highlight_lit.data.importers.common.table import add_choices, chosen_topics, video_rows
 from highlight_lit.data.video import STREAMS, Video
 from highlight_lit.errors import InputError
@@ -52,7 +52,7 @@ def import_corpus(
     dtype: str | None = None,
     name: str | None = None,
     allow_unmatched: bool = False,
-    report: Report = say,
+    report: Say = say,
 ) -> None:
     """Import features from a folder of arrays; nothing in them is unpickled.
 
@@ -91,7 +91,7 @@ def import_corpus(
         name=name,
         allow_unmatched=allow_unmatched,
         report=report,
-        labels=no_labels if labels is None else lambda found: labels_for(labels, found, allow_unmatched, report),
+        labels=no_labels if labels is None else lambda matched: labels_for(labels, matched, allow_unmatched, report),
     )
 
 
@@ -110,7 +110,7 @@ def _folders(source: Path) -> dict[str, list[Folder]]:
 
 def _advice(folders: dict[str, list[Folder]], lacking: Sequence[Video]) -> str:
     """What to do where the features are there, but as `.npz`."""
-    for path in (folder.path for of in folders.values() for folder in of):
+    for path in (folder.path for stream_folders in folders.values() for folder in stream_folders):
         if files_of(path, ".npz").keys() & {row.id for row in lacking}:
             files = f"{shlex.quote(str(path))}/*.npz"
             return f"there are .npz files, which 'import npz' reads; or convert them: {_FROM_NPZ} {files}"

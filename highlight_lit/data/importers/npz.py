@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from highlight_lit.data.importers.common.folders import Arrays, Folder, import_arrays
-from highlight_lit.data.importers.common.labels import labels_for, no_labels
-from highlight_lit.data.importers.common.npz import NpzRows
-from highlight_lit.data.importers.common.source import Report, add_dtype, files_of, number
+from highlight_lit.data.importers.common.label_source import labels_for, no_labels
+from highlight_lit.data.importers.common.npz_rows import NpzRows
+from highlight_lit.data.importers.common.source import Say, add_dtype, files_of, number
 from highlight_lit.data.importers.common.table import add_choices, add_tags, chosen_topics, given_rows
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few, say
@@ -55,7 +55,7 @@ def import_corpus(
     dtype: str | None = None,
     name: str | None = None,
     allow_unmatched: bool = False,
-    report: Report = say,
+    report: Say = say,
 ) -> None:
     """Import features from folders of `.npz` files; nothing in them is unpickled.
 
@@ -80,7 +80,9 @@ def import_corpus(
     """
     clip_seconds = number(clip_seconds, "clip_seconds")
     folders = _folders(source, visual, audio, report)
-    ids = dict.fromkeys(name for of in folders.values() for folder in of for name in folder.files)
+    ids = dict.fromkeys(
+        name for stream_folders in folders.values() for folder in stream_folders for name in folder.files
+    )
     rows, table = given_rows(videos, tag, sorted(ids)), videos or source
     import_arrays(
         Arrays(source, folders, clip_seconds),
@@ -93,12 +95,12 @@ def import_corpus(
         name=name,
         allow_unmatched=allow_unmatched,
         report=report,
-        labels=no_labels if labels is None else lambda found: labels_for(labels, found, allow_unmatched, report),
+        labels=no_labels if labels is None else lambda matched: labels_for(labels, matched, allow_unmatched, report),
     )
 
 
 def _folders(
-    source: Path, visual: Sequence[str] | None, audio: Sequence[str] | None, report: Report
+    source: Path, visual: Sequence[str] | None, audio: Sequence[str] | None, report: Say
 ) -> dict[str, list[Folder]]:
     """The folders of each stream."""
     if not source.is_dir():

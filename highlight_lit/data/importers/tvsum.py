@@ -22,7 +22,7 @@ from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.importers.common.hdf5 import MAX_BYTES, foreign_hdf5, inside, numbers, stored
 from highlight_lit.data.importers.common.source import (
     FirstOf,
-    Report,
+    Say,
     Tally,
     add_fps,
     frame_rates,
@@ -50,7 +50,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_fps(parser)
 
 
-def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: Report = say) -> None:
+def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: Say = say) -> None:
     """Import TVSum's labels: a corpus without features, with the category (VT, VU, ...) as tag.
 
     Args:
@@ -116,7 +116,7 @@ def to_shots(score: NDArray[np.float64], fps: float) -> tuple[NDArray[np.float64
     return score[middle], int((differing & inside).sum())
 
 
-def _videos_of_text(source: Path, rates: Mapping[str, float], report: Report) -> Iterator[Video]:
+def _videos_of_text(source: Path, rates: Mapping[str, float], report: Say) -> Iterator[Video]:
     oddities = FirstOf(report, "videos have frames that differ from the middle of their shot")
     for name, category, score in read_tsv(source):
         where = f"{source}: video {name!r}"
@@ -126,7 +126,7 @@ def _videos_of_text(source: Path, rates: Mapping[str, float], report: Report) ->
     oddities.close()
 
 
-def _videos(source: Path, report: Report) -> Iterator[Video]:
+def _videos(source: Path, report: Say) -> Iterator[Video]:
     with foreign_hdf5(source, WHAT) as file:
         table = inside(file, "tvsum50")
         if not isinstance(table, h5py.Group):
@@ -138,7 +138,7 @@ def _videos(source: Path, report: Report) -> Iterator[Video]:
         oddities.close()
 
 
-def _video(source: Path, file: h5py.File, columns: Mapping[str, h5py.Dataset], row: int, report: Report) -> Video:
+def _video(source: Path, file: h5py.File, columns: Mapping[str, h5py.Dataset], row: int, report: Say) -> Video:
     name = safe_id(_text(_cell(file, columns, "video", row)), f"{source}: row {row}")
     where = f"{source}: video {name!r}"
     duration = number(_cell(file, columns, "length", row).item(), f"{where}: length")
@@ -151,7 +151,7 @@ def _video(source: Path, file: h5py.File, columns: Mapping[str, h5py.Dataset], r
 
 
 def _labelled(
-    where: str, name: str, category: str, title: str, duration: float, score: NDArray[Any], fps: float, report: Report
+    where: str, name: str, category: str, title: str, duration: float, score: NDArray[Any], fps: float, report: Say
 ) -> Video:
     """A video with the labels of its shots, from (frames, A) scores."""
     scores, differing = to_shots(score, fps)

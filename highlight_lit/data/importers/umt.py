@@ -23,7 +23,7 @@ from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.importers.common.pca import Projection, fit
 from highlight_lit.data.importers.common.source import (
     FirstOf,
-    Report,
+    Say,
     Tally,
     add_dtype,
     checked,
@@ -76,7 +76,7 @@ def import_corpus(
     splits: Path | None = None,
     pca: tuple[int, int] | None = None,
     dtype: str | None = None,
-    report: Report = say,
+    report: Say = say,
 ) -> None:
     """Import features and labels in the layout of UMT.
 
@@ -126,14 +126,14 @@ def import_corpus(
     report(tally.line(out))
 
 
-def _report_lists(path: Path, listed: Iterable[str], entries: Sequence[_Entry], report: Report) -> None:
+def _report_lists(path: Path, listed: Iterable[str], entries: Sequence[_Entry], report: Say) -> None:
     if absent := sorted(set(listed) - {entry.video.id for entry in entries}):
         report(f"{path}: {len(absent)} listed videos are not among the features: {a_few(absent)}")
     if unlisted := [entry.video.id for entry in entries if not entry.video.split]:
         report(f"{path}: {len(unlisted)} videos are on no list and stay out of training: {a_few(unlisted)}")
 
 
-def _with_features(source: Path, videos: Sequence[Video], report: Report) -> list[_Entry]:
+def _with_features(source: Path, videos: Sequence[Video], report: Say) -> list[_Entry]:
     """The videos that have features, cut to their shortest stream."""
     visual, audio = (files_of(source / f"{name}_features") for name in ("video", "audio"))
     entries = []
@@ -157,14 +157,14 @@ def _with_features(source: Path, videos: Sequence[Video], report: Report) -> lis
 
 def _visual_files(source: Path, files: Mapping[str, Path], name: str) -> tuple[Path, ...]:
     pair = (f"{name}_rgb", f"{name}_opt")
-    there = [one in files for one in pair]
+    there = [stem in files for stem in pair]
     if any(there) and not all(there):
         missing = pair[there.index(False)]
         raise InputError(f"{source / 'video_features'}: video {name!r}: {missing}.npy: no such file beside its pair")
-    return tuple(files[one] for one in pair) if all(there) else (files[name],) if name in files else ()
+    return tuple(files[stem] for stem in pair) if all(there) else (files[name],) if name in files else ()
 
 
-def _cut(source: Path, video: Video, files: Mapping[str, tuple[Path, ...]], report: Report) -> _Entry:
+def _cut(source: Path, video: Video, files: Mapping[str, tuple[Path, ...]], report: Say) -> _Entry:
     """Open a video's files, and cut it to the shortest of them and its annotations."""
     opened = {
         name: [open_rows(path, f"{path.parent}: video {video.id!r}: {name}") for path in paths]
@@ -195,10 +195,10 @@ def _streams(source: Path, entries: Sequence[_Entry], dtype: str | None) -> dict
     for name in ("visual", "audio"):
         having = [entry for entry in entries if name in entry.files]
         for entry in having:
-            found, expected = ((len(e.files[name]), e.widths[name]) for e in (entry, having[0]))
-            if found != expected:
+            actual, expected = ((len(e.files[name]), e.widths[name]) for e in (entry, having[0]))
+            if actual != expected:
                 raise InputError(
-                    f"{source}: video {entry.video.id!r}: {name}: {found[0]} files, {found[1]} wide, expected "
+                    f"{source}: video {entry.video.id!r}: {name}: {actual[0]} files, {actual[1]} wide, expected "
                     f"{expected[0]} and {expected[1]} as of video {having[0].video.id!r}"
                 )
         if having:

@@ -20,7 +20,7 @@ import numpy as np
 
 from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.importers.common.source import (
-    Report,
+    Say,
     Tally,
     add_fps,
     composed,
@@ -48,7 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_fps(parser)
 
 
-def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: Report = say) -> None:
+def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: Say = say) -> None:
     """Import the labels of YouTube Highlights: a corpus without features, with official training and test lists.
 
     Args:
@@ -101,7 +101,7 @@ def estimated_rate(last_frame: float, seconds: float) -> float:
     return fitting[0] if fitting else last_frame / (seconds - 0.5 if seconds > 1 else seconds)
 
 
-def _topic(topic: Path, rates: Mapping[str, float], report: Report) -> Iterator[Video]:
+def _topic(topic: Path, rates: Mapping[str, float], report: Say) -> Iterator[Video]:
     lists = _lists(topic / "vlist.json")
     folders = sorted(path for path in topic.iterdir() if (path / "match_label.json").is_file())
     names = {composed(path.name) for path in folders}
@@ -116,8 +116,8 @@ def _topic(topic: Path, rates: Mapping[str, float], report: Report) -> Iterator[
 def _lists(path: Path) -> dict[str, str]:
     """The split of each listed video: `train` for the lists named Trai..., `test` for those named Test..."""
     split: dict[str, str] = {}
-    found = read_json(path, "lists of videos")
-    for entry in found if isinstance(found, list) else [None]:
+    content = read_json(path, "lists of videos")
+    for entry in content if isinstance(content, list) else [None]:
         ids, name = entry if isinstance(entry, list) and len(entry) == 2 else (None, "")
         kind = {"Trai": "train", "Test": "test"}.get(name[:4] if isinstance(name, str) else "")
         if kind is None or not isinstance(ids, list) or not all(isinstance(member, str) for member in ids):
@@ -132,8 +132,8 @@ def _video(topic: str, folder: Path, rates: Mapping[str, float], split: str) -> 
     name = safe_id(folder.name, str(folder.parent))
     path = folder / "match_label.json"
     where = f"{path}: video {name!r}"
-    found = read_json(path, "clips and their labels")
-    clips, match = found if isinstance(found, list) and len(found) == 2 else (None, None)
+    content = read_json(path, "clips and their labels")
+    clips, match = content if isinstance(content, list) and len(content) == 2 else (None, None)
     frames = matrix(clips, f"{where}: clips", 2)
     score = matrix([match] if isinstance(match, list) else None, f"{where}: labels", len(frames)).T
     last = number(frames.max(), f"{where}: clips")

@@ -39,7 +39,7 @@ def comma_note(tags: Iterable[Sequence[str]], table: object) -> str | None:
         tags: Of each row, whose cell was split at ';'.
         table: Its name.
     """
-    joined = [of[0] for of in tags if len(of) == 1 and "," in of[0]]
+    joined = [row[0] for row in tags if len(row) == 1 and "," in row[0]]
     if not joined:
         return None
     rows = "1 row has" if len(joined) == 1 else f"{len(joined)} rows have"
@@ -59,7 +59,7 @@ def plain_tags(tags: Iterable[str], where: str) -> tuple[str, ...]:
     Raises:
         InputError: More than `MAX_TAGS`.
     """
-    found = tuple(dict.fromkeys(filter(None, map(plain_tag, tags))))
-    if len(found) > MAX_TAGS:
-        raise InputError(f"{where}: tags: {len(found)}; expected at most {MAX_TAGS}: leave out what is no topic")
-    return found
+    unique = tuple(dict.fromkeys(filter(None, map(plain_tag, tags))))
+    if len(unique) > MAX_TAGS:
+        raise InputError(f"{where}: tags: {len(unique)}; expected at most {MAX_TAGS}: leave out what is no topic")
+    return unique

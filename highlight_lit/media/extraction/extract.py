@@ -30,7 +30,7 @@ from highlight_lit.media.extraction.parts import (
     part_of,
     scratch,
 )
-from highlight_lit.media.extraction.sidecar import Row, Sidecar
+from highlight_lit.media.extraction.sidecar import Sidecar, TagRow
 from highlight_lit.media.extraction.sources import source_of, write_sources
 from highlight_lit.media.extraction.survey import Survey, survey
 from highlight_lit.media.extraction.workers import run_all
@@ -88,7 +88,7 @@ class Task:
 
 
 @dataclass
-class Report:
+class ExtractionReport:
     """What came of a folder.
 
     Attributes:
@@ -139,12 +139,12 @@ def extract_corpus(
     listing: Listing,
     root: Path,
     choice: ExtractorChoice,
-    rows: Sequence[Row] = (),
+    rows: Sequence[TagRow] = (),
     workers: int = 1,
     slice_of: str | None = None,
     allow_untagged: bool = False,
     job: str | None = None,
-) -> Report:
+) -> ExtractionReport:
     """Extract videos into the corpus `root`, which may exist and then grows.
 
     Args:
@@ -164,7 +164,7 @@ def extract_corpus(
     streams = choice.streams()
     check_root(root)
     mine = set(listing.videos if slice_of is None else take_slice(listing.videos, slice_of))
-    report = Report()
+    report = ExtractionReport()
     with held(root):
         known = known_videos(root, streams)
         surveyed = survey(listing, rows, known, allow_untagged)
@@ -192,7 +192,9 @@ def extract_corpus(
     return report
 
 
-def finish(root: Path, streams: dict[str, Stream], surveyed: Survey, report: Report, fresh: Collection[str]) -> None:
+def finish(
+    root: Path, streams: dict[str, Stream], surveyed: Survey, report: ExtractionReport, fresh: Collection[str]
+) -> None:
     """Pack the parts and complete the report.
 
     Args:
@@ -248,7 +250,7 @@ def _duration_remark(sidecar: Sidecar, duration: float) -> str:
     return f"the sidecar says {claimed:.0f} s, the video lasts {duration:.0f} s, which counts"
 
 
-def _work(tasks: list[Task], workers: int, report: Report) -> None:
+def _work(tasks: list[Task], workers: int, report: ExtractionReport) -> None:
     """Do the tasks, saying how far it is: with each that is skipped, at the end, and otherwise about once a second."""
     start = reported = time.monotonic()
     with closing(run_all(extract_one, tasks, min(workers, len(tasks)))) as results:

@@ -22,7 +22,7 @@ _SILENT = np.full(LEVELS_A_CLIP, SILENCE_DB, np.float32)
 
 
 @dataclass(frozen=True)
-class Features:
+class ExtractedFeatures:
     """The features of a video's clips.
 
     Attributes:
@@ -106,7 +106,7 @@ class _AudioRows:
 
 def extract_features(
     path: Path, visual: VisualExtractor | None, audio: AudioExtractor | None, threads: int = 0
-) -> Features:
+) -> ExtractedFeatures:
     """Decode a video and compute the features of its clips.
 
     Args:
@@ -143,7 +143,7 @@ def extract_features(
         span = clip_spans(end)
         audio_rows, audio_mask, level = collected.all(span)
         visual_rows = None if rows is None else rows.all()[: clip_count(end)]
-        return Features(end, span, visual_rows, audio_rows, audio_mask, level, source.damaged)
+        return ExtractedFeatures(end, span, visual_rows, audio_rows, audio_mask, level, source.damaged)
 
 
 def _check_whole(source: Source, end: float, shown: int) -> None:

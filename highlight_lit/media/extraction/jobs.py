@@ -17,10 +17,16 @@ from omegaconf import DictConfig, OmegaConf
 from highlight_lit.config.launch import MULTIRUN, composed, launch
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json
-from highlight_lit.media.extraction.extract import ExtractorChoice, Report, extract_corpus, features_lines, finish
+from highlight_lit.media.extraction.extract import (
+    ExtractionReport,
+    ExtractorChoice,
+    extract_corpus,
+    features_lines,
+    finish,
+)
 from highlight_lit.media.extraction.folder import Listing, find_videos
 from highlight_lit.media.extraction.parts import check_root, held, known_videos
-from highlight_lit.media.extraction.sidecar import Row, read_csv
+from highlight_lit.media.extraction.sidecar import TagRow, read_csv
 from highlight_lit.media.extraction.survey import survey
 from highlight_lit.media.extraction.tether import AGAIN, notes_of_jobs, stopped_in_order, tied
 from highlight_lit.text import say
@@ -31,19 +37,19 @@ JOBS = ".jobs"  # in the corpus' folder, as conf/extract.yaml says: what Hydra a
 
 
 @dataclass(frozen=True)
-class Plan:
+class JobPlan:
     """What the configuration asks for."""
 
     listing: Listing
     out: Path
     choice: ExtractorChoice
-    rows: list[Row]
+    rows: list[TagRow]
     workers: int
     slices: int
     allow_untagged: bool
 
 
-def plan_of(config: DictConfig) -> Plan:
+def plan_of(config: DictConfig) -> JobPlan:
     """Read a configuration.
 
     Raises:
@@ -58,7 +64,7 @@ def plan_of(config: DictConfig) -> Plan:
     if not isinstance(values["allow_untagged"], bool):
         raise InputError(f"allow_untagged={values['allow_untagged']}: expected true or false")
     files = {key: _path(values[key]) for key in ("visual_weights", "audio_weights", "audio_pca")}
-    return Plan(
+    return JobPlan(
         listing=find_videos([Path(str(name)) for name in videos]),
         out=Path(str(values["out"])),
         choice=ExtractorChoice(str(values["visual"]), str(values["audio"]), **files),
@@ -73,7 +79,7 @@ def _path(name: object) -> Path | None:
     return None if name is None else Path(str(name))
 
 
-def run_jobs(words: Sequence[str]) -> tuple[Report, Path]:
+def run_jobs(words: Sequence[str]) -> tuple[ExtractionReport, Path]:
     """Extract by jobs and pack when all have ended.
 
     Args:
@@ -94,7 +100,7 @@ def run_jobs(words: Sequence[str]) -> tuple[Report, Path]:
         jobs = plan.out / JOBS
         jobs.mkdir(exist_ok=True)
     say(*(f"note: {note}" for note in before_jobs.notes), file=sys.stderr)
-    report = Report()
+    report = ExtractionReport()
     slices = range(1, plan.slices + 1)
     with notes_of_jobs(plan.out, jobs) as notes:
         failure = _launch([*words, f"slice={','.join(map(str, slices))}", f"notes='{notes.name}'"], plan.out, notes)
@@ -189,7 +195,7 @@ def _read_note(path: Path, which: str) -> dict[str, Any]:
     return note
 
 
-def _add(report: Report, note: dict[str, Any]) -> None:
+def _add(report: ExtractionReport, note: dict[str, Any]) -> None:
     """Add a slice's note to the report of all."""
     for field in fields(report):
         value = note[field.name]

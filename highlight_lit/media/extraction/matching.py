@@ -15,7 +15,7 @@ from pathlib import Path
 
 from highlight_lit.errors import InputError
 from highlight_lit.media.extraction.folder import SIDECAR, UNFINISHED, Listing, whole_name
-from highlight_lit.media.extraction.sidecar import Row, Sidecar, is_playlist, read_info_json, same_form
+from highlight_lit.media.extraction.sidecar import Sidecar, TagRow, is_playlist, read_info_json, same_form
 from highlight_lit.text import a_few
 
 Parts = tuple[str, ...]
@@ -38,12 +38,12 @@ class Matches:
     sidecars: dict[Path, Sidecar] = field(default_factory=dict)
     faults: dict[Path, str] = field(default_factory=dict)
     untagged: list[Path] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
+    rows: list[TagRow] = field(default_factory=list)
     orphans: list[Path] = field(default_factory=list)
     by_table: bool = False
 
 
-def match(listing: Listing, rows: Sequence[Row]) -> Matches:
+def match(listing: Listing, rows: Sequence[TagRow]) -> Matches:
     """Give each video its row or its sidecar; a row counts where there are both.
 
     Raises:
@@ -146,12 +146,12 @@ def _stem(sidecar: Path) -> str:
     return same_form(sidecar.name[: -len(SIDECAR)])
 
 
-def _match_rows(videos: Sequence[Path], rows: Sequence[Row], matches: Matches) -> dict[Path, Row]:
+def _match_rows(videos: Sequence[Path], rows: Sequence[TagRow], matches: Matches) -> dict[Path, TagRow]:
     """The row of each video that has one; rows of none go into `matches`."""
     index = _Index(videos)
     shared = _shared_folder([_parts(name) for row in rows if _ABSOLUTE.match(name := _slashes(row.name))])
-    row_of: dict[Path, Row] = {}
-    unsure: list[tuple[Row, list[Path]]] = []
+    row_of: dict[Path, TagRow] = {}
+    unsure: list[tuple[TagRow, list[Path]]] = []
     for row in rows:
         candidates = index.find(row.name, shared)
         if len(candidates) > 1:
@@ -171,7 +171,7 @@ def _match_rows(videos: Sequence[Path], rows: Sequence[Row], matches: Matches) -
     return row_of
 
 
-def _give(taken: dict[Path, Row], path: Path, row: Row) -> None:
+def _give(taken: dict[Path, TagRow], path: Path, row: TagRow) -> None:
     if path in taken:
         raise InputError(
             f"{row.where}: {row.name!r} names {path}, as does {taken[path].where}; expected one row a video"

@@ -46,7 +46,7 @@ class Sidecar:
     split: str = ""
 
 
-class Row(NamedTuple):
+class TagRow(NamedTuple):
     """A row of a table: where it stands, what it calls the video, and what it says of it."""
 
     where: str
@@ -106,7 +106,7 @@ def _field(info: dict[str, Any], key: str, kind: type | tuple[type, ...], path: 
     return value
 
 
-def read_csv(path: Path) -> list[Row]:
+def read_csv(path: Path) -> list[TagRow]:
     """Read a table of videos: a header line with `video` and `tags`, and if wanted `title`, `duration`, `split`.
 
     `video` is the file's name or path, with or without its ending; tags are separated by semicolons.
@@ -114,12 +114,12 @@ def read_csv(path: Path) -> list[Row]:
     Raises:
         InputError: No such file, another header, no row, a row that does not fit, a video named twice.
     """
-    rows: dict[str, Row] = {}
+    rows: dict[str, TagRow] = {}
     for number, cells in read_table(path, COLUMNS[:2], COLUMNS[2:]):
         where, name = f"{path}: line {number}", same_form(cells["video"])
         if not name or name in rows:
             raise InputError(f"{where}: video {name!r}: {'named twice' if name else 'empty; expected a name'}")
-        rows[name] = Row(where, name, _csv_row(cells, where))
+        rows[name] = TagRow(where, name, _csv_row(cells, where))
     if not rows:
         raise InputError(f"{path}: a header without rows; expected a row for each video")
     if (note := comma_note((row.sidecar.tags for row in rows.values()), path)) is not None:

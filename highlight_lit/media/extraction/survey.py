@@ -14,7 +14,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.media.extraction.folder import SIDECAR, Listing
 from highlight_lit.media.extraction.matching import Matches, match
 from highlight_lit.media.extraction.parts import Known
-from highlight_lit.media.extraction.sidecar import Row, Sidecar, plain_id, read_info_json
+from highlight_lit.media.extraction.sidecar import Sidecar, TagRow, plain_id, read_info_json
 from highlight_lit.media.extraction.sources import SourceFile, source_of
 from highlight_lit.text import a_few
 
@@ -41,7 +41,9 @@ class Survey:
 _AGAIN = "Give their table (--tags CSV, tags=CSV with -m) or sidecars again"
 
 
-def survey(listing: Listing, rows: Sequence[Row], known: Mapping[str, Known], allow_untagged: bool = False) -> Survey:
+def survey(
+    listing: Listing, rows: Sequence[TagRow], known: Mapping[str, Known], allow_untagged: bool = False
+) -> Survey:
     """Look at all videos, rows and sidecars.
 
     Args:

@@ -7,7 +7,6 @@ when it is gone.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -19,10 +18,10 @@ from queue import SimpleQueue
 from types import FrameType
 from typing import TypeVar
 
+from highlight_lit.signals import STOPS, begin_child
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Crashed(Exception):
@@ -63,7 +62,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that end with the block, at once if it is left by an exception."""
     before = set(multiprocessing.active_children())
     # Not forked: threads of the decoder and of PyTorch do not live through a fork.
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=begin)
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=begin_child)
     try:
         yield pool
     except BaseException:
@@ -72,19 +71,6 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def begin() -> None:
-    """What a process does first: leave Ctrl-C to the one that started it, and end when that one is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def end_with_parent() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 @contextmanager
@@ -100,7 +86,7 @@ def _starting() -> Iterator[None]:
 
     resource_tracker.ensure_running()  # which would unblock Ctrl-C later
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    before = {number: signal.signal(number, note) for number in _STOPS if signal.getsignal(number) != signal.SIG_IGN}
+    before = {number: signal.signal(number, note) for number in STOPS if signal.getsignal(number) != signal.SIG_IGN}
     method = multiprocessing.get_start_method(allow_none=True)
     multiprocessing.set_start_method("spawn", force=True)  # a process is told it, and knows none of joblib's
     try:

@@ -26,11 +26,6 @@ PREFIXES = {"visual": ("torchvision", "timm"), "audio": ("hf",)}
 _NAME = re.compile(r"(torchvision|timm):[A-Za-z0-9_.]{1,100}|hf:[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 
 
-def is_library(name: str) -> bool:
-    """Whether an extractor's name is PREFIX:NAME of another library."""
-    return name.partition(":")[0] in {each for of in PREFIXES.values() for each in of} and ":" in name
-
-
 def is_plain(name: str) -> bool:
     """Whether a name that a file gives is no more than a name: no path, no address."""
     return _NAME.fullmatch(name) is not None and ".." not in name

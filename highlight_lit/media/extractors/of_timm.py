@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
-from highlight_lit.inference.hub import answers, kept
+from highlight_lit.inference.hub import cached_file, is_reachable
 from highlight_lit.media.extractors.library import fetching, fill_from, imported, unknown, version_of
 from highlight_lit.media.extractors.weights import device
 from highlight_lit.media.io.clips import Frames
@@ -44,7 +44,7 @@ class TimmVisual:
             raise unknown(name, timm.list_models(pretrained=True), "timm has no such weights")
         with fetching(name, "--visual-weights FILE"):
             source = timm.get_pretrained_cfg(own).hf_hub_id if weights is None else None
-            how = {} if source is None or answers(source) else {"pretrained_cfg_overlay": {"file": _kept(source)}}
+            how = {} if source is None or is_reachable(source) else {"pretrained_cfg_overlay": {"file": _kept(source)}}
             network = timm.create_model(own, pretrained=weights is None, num_classes=0, **how)
             if weights is not None:
                 fill_from(network, weights)
@@ -75,6 +75,6 @@ class TimmVisual:
 
 def _kept(repository: str) -> str:
     """The weights that timm downloaded before: where the hub does not answer, timm itself would ask for most of a minute."""
-    if (path := kept(repository, "model.safetensors")) is None:
+    if (path := cached_file(repository, "model.safetensors")) is None:
         raise OSError("the Hugging Face hub does not answer, and they are not kept here")
     return str(path)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
-from highlight_lit.inference.hub import answers, check_size
+from highlight_lit.inference.hub import check_size, is_reachable
 from highlight_lit.media.extractors.library import fetching, imported, version_of
 from highlight_lit.media.extractors.log_mel import RATE
 from highlight_lit.media.extractors.weights import device
@@ -43,7 +43,7 @@ class TransformersAudio:
                 f"--audio-weights {weights}: expected a folder as save_pretrained of transformers writes it"
             )
         own = name.partition(":")[2] if weights is None else str(weights)
-        asks = ask and weights is None and not Path(own).is_dir() and answers(own)
+        asks = ask and weights is None and not Path(own).is_dir() and is_reachable(own)
         how = {"local_files_only": not asks, "trust_remote_code": False}
         option = "--audio-weights FOLDER" + ("" if ask else f" (or fetch it once: hf download {own})")
         with fetching(name, option):
@@ -66,9 +66,9 @@ class TransformersAudio:
         given = waveforms if rate == RATE else scipy.signal.resample_poly(waveforms, rate, RATE, axis=1)
         inputs = self._prepare(list(given.astype(np.float32)), sampling_rate=rate, return_tensors="pt").to(device())
         if self._kind == "clap":
-            found = self._network.get_audio_features(**inputs)
-            found = getattr(found, "pooler_output", found)  # a tensor before transformers 5
+            embedded = self._network.get_audio_features(**inputs)
+            embedded = getattr(embedded, "pooler_output", embedded)  # a tensor before transformers 5
         else:
-            found = self._network(**inputs).pooler_output
-        rows: NDArray[np.float32] = found.float().cpu().numpy()
+            embedded = self._network(**inputs).pooler_output
+        rows: NDArray[np.float32] = embedded.float().cpu().numpy()
         return rows

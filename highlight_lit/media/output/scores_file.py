@@ -136,10 +136,10 @@ def check_same_video(path: Path, scores: ReadScores, video: Path) -> None:
         say(f"note: {path}: scores of {scores.video!r}, used for {video.name!r}", file=sys.stderr)
 
 
-Row = tuple[str, Mapping[str, Any]]  # where it stands, for errors, and its fields
+ScoreRow = tuple[str, Mapping[str, Any]]  # where it stands, for errors, and its fields
 
 
-def _json_rows(path: Path) -> tuple[str, Iterator[Row]]:
+def _json_rows(path: Path) -> tuple[str, Iterator[ScoreRow]]:
     """The video that a json file names, and its clips."""
     value = read_json(path, "scores written by 'highlight-lit score'", MAX_JSON_BYTES)
     if not isinstance(value, dict) or value.get("format") != FORMAT or value.get("version") != VERSION:
@@ -153,7 +153,7 @@ def _json_rows(path: Path) -> tuple[str, Iterator[Row]]:
     return name if isinstance(name, str) else "", ((f"clips[{at}]", clip) for at, clip in enumerate(clips))
 
 
-def _csv_rows(path: Path, video: Path, video_id: str | None) -> tuple[str, list[Row]]:
+def _csv_rows(path: Path, video: Path, video_id: str | None) -> tuple[str, list[ScoreRow]]:
     """The video that is wanted of a csv file, and its rows in their order in time."""
     names: dict[str, None] = {}
     for _, row in _table(path):
@@ -165,7 +165,7 @@ def _csv_rows(path: Path, video: Path, video_id: str | None) -> tuple[str, list[
     if names and wanted is None:
         fault = "--video-id is needed: it has" if video_id is None else f"--video-id {video_id}: not among"
         raise InputError(f"{path}: {fault} the {len(names)} videos {a_few(names)}")
-    rows: list[Row] = []
+    rows: list[ScoreRow] = []
     for line, row in _table(path):
         if row.get(_VIDEO, "") == wanted and len(rows) <= MAX_CLIPS:
             rows.append((f"line {line}", {key: _parsed(text) for key, text in row.items() if key != _VIDEO}))
@@ -184,7 +184,7 @@ def _parsed(text: str) -> float | str:
         return text
 
 
-def _checked(path: Path, video: str, rows: Iterable[Row]) -> ReadScores:
+def _checked(path: Path, video: str, rows: Iterable[ScoreRow]) -> ReadScores:
     """Clips as arrays, each number checked before it is used."""
     clips: list[tuple[float, ...]] = []
     logits: list[float] | None = []

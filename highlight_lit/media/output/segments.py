@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,6 +150,16 @@ def choose_segments(
         for first, last in edges.reshape(-1, 2)
     ]
     return fit_length(segments, seconds, shortest, float(span[0, 0]), float(span[-1, 1]), set())
+
+
+def at_shots(
+    video: Path, segments: Sequence[Segment], end: float, seconds: float, shortest: float = 3.0
+) -> list[Segment]:
+    """Segments of a video that ends at `end`, moved as `snap_to_shots` does to the shot changes that are in it."""
+    from highlight_lit.media.io.shots import shot_changes  # which reads the video: PyAV
+
+    shots = shot_changes(video, [side for segment in segments for side in (segment.start, segment.end)])
+    return snap_to_shots(segments, shots, min(seconds, end), shortest, end)
 
 
 def snap_to_shots(

@@ -24,9 +24,9 @@ WIDTH, BATCH, STEPS, RATE = 128, 256, 300, 1e-3
 
 def score(videos: Videos, seed: int = 0) -> list[Floats]:
     """Logits (T,) of each video to evaluate."""
-    highlight, rest = pseudo_labels(videos)
+    highlight, others = pseudo_labels(videos)
     with seeded(seed):
-        network = train(highlight, rest, seed)
+        network = train(highlight, others, seed)
         with torch.no_grad():
             return [to_numpy(network(_scaled(rows(video.x))).squeeze(-1)) for video in videos.evaluation]
 
@@ -37,11 +37,11 @@ def pseudo_labels(videos: Videos) -> tuple[Tensor, Tensor]:
     clips = np.concatenate([video.x for video in videos.positive])
     values = np.concatenate([recurrence(video, videos) for video in videos.positive])
     best = values >= np.median(values)
-    rest = [clips[~best], *(video.x for video in videos.negative)]
-    return rows(clips[best]), rows(np.concatenate(rest))
+    others = [clips[~best], *(video.x for video in videos.negative)]
+    return rows(clips[best]), rows(np.concatenate(others))
 
 
-def train(highlight: Tensor, rest: Tensor, seed: int) -> nn.Module:
+def train(highlight: Tensor, others: Tensor, seed: int) -> nn.Module:
     """Fit the perceptron, half of each batch pseudo highlights."""
     D = highlight.shape[1]
     network = nn.Sequential(nn.Linear(D, WIDTH), nn.ReLU(), nn.Dropout(0.5), nn.Linear(WIDTH, 1))
@@ -49,7 +49,7 @@ def train(highlight: Tensor, rest: Tensor, seed: int) -> nn.Module:
     generator = np.random.default_rng(seed)
     label = torch.cat([torch.ones(BATCH // 2), torch.zeros(BATCH // 2)])
     for _ in range(STEPS):
-        draws = [side[torch.from_numpy(generator.integers(len(side), size=BATCH // 2))] for side in (highlight, rest)]
+        draws = [side[torch.from_numpy(generator.integers(len(side), size=BATCH // 2))] for side in (highlight, others)]
         loss = F.binary_cross_entropy_with_logits(network(_scaled(torch.cat(draws))).squeeze(-1), label)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -21,14 +21,14 @@ def levels(record: Mapping[str, Any]) -> dict[str, float]:
     evaluation = record.get("evaluation")
     if evaluation is None:
         return {}
-    found = {
-        f"{level}/{name}": of["mean"]
+    values = {
+        f"{level}/{name}": measure["mean"]
         for level in LEVELS
-        for name, of in evaluation["levels"][level]["measures"].items()
+        for name, measure in evaluation["levels"][level]["measures"].items()
     }
-    for name, of in evaluation["measures"].items():
-        found |= {f"{name}/topic/{shown(topic)}": value for topic, value in of["topics"].items()}
-    return {name: float(value) for name, value in found.items() if value is not None}
+    for name, measure in evaluation["measures"].items():
+        values |= {f"{name}/topic/{shown(topic)}": value for topic, value in measure["topics"].items()}
+    return {name: float(value) for name, value in values.items() if value is not None}
 
 
 def videos(record: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -37,9 +37,9 @@ def videos(record: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     if evaluation is None:
         return []
     rows: list[tuple[Any, ...]] = []
-    for name, of in evaluation["measures"].items():
+    for name, measure in evaluation["measures"].items():
         beside = [evaluation["levels"][level]["measures"][name]["videos"] for level in ("middle", "annotators")]
-        for topic, values in of["videos"].items():
+        for topic, values in measure["videos"].items():
             for video, value in values.items():
                 others = [level.get(topic, {}).get(video) for level in beside]
                 rows.append((name, shown(topic), shown(video), value, *others))
@@ -49,19 +49,19 @@ def videos(record: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 def curves(scores: Path) -> Iterator[tuple[str, Any]]:
     """Names, no two alike, and figures of the first videos of a run's `scores.csv`."""
     if scores.is_file():
-        for number, (name, of) in enumerate(list(read_scores(scores).items())[:MAX_CURVES]):
+        for number, (name, clip_scores) in enumerate(list(read_scores(scores).items())[:MAX_CURVES]):
             whole = shown(name)
             cut = cut_name(whole, MAX_NAME_BYTES)
-            yield whole if cut == whole else f"{cut}... {number}", _curve(name, of)
+            yield whole if cut == whole else f"{cut}... {number}", _curve(name, clip_scores)
 
 
-def _curve(name: str, of: ClipScores) -> Any:
+def _curve(name: str, scores: ClipScores) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 2), layout="constrained")
     axes = figure.subplots()
-    axes.stairs(of.score, [*of.span[:, 0], of.span[-1, 1]], baseline=None, color="#2563eb")
-    axes.set(xlabel="seconds", ylabel="logit", xlim=(of.span[0, 0], of.span[-1, 1]))
+    axes.stairs(scores.score, [*scores.span[:, 0], scores.span[-1, 1]], baseline=None, color="#2563eb")
+    axes.set(xlabel="seconds", ylabel="logit", xlim=(scores.span[0, 0], scores.span[-1, 1]))
     axes.set_title(shown(name), loc="left", fontsize=9, parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
     return figure

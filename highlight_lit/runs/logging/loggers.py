@@ -36,13 +36,13 @@ _CALLS = (
 )
 
 
-def check_loggers(plain: Mapping[str, Any]) -> None:
+def check_loggers(config: Mapping[str, Any]) -> None:
     """Refuse nodes of loggers that name no class, or what it does not take.
 
     Raises:
         InputError: Names the node and the argument.
     """
-    for name, node in _nodes(plain).items():
+    for name, node in _nodes(config).items():
         check_node(node, f"logger.{name}")
         if node["_target_"].endswith(".wandb_logger"):
             from highlight_lit.runs.logging.tracking import chosen_mode
@@ -50,24 +50,24 @@ def check_loggers(plain: Mapping[str, Any]) -> None:
             chosen_mode(node["mode"])
 
 
-def _nodes(plain: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    return {name: node for name, node in plain["logger"].items() if isinstance(node, Mapping) and "_target_" in node}
+def _nodes(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {name: node for name, node in config["logger"].items() if isinstance(node, Mapping) and "_target_" in node}
 
 
 @contextmanager
-def opened(plain: Mapping[str, Any], folder: Path, run_id: str) -> Iterator[list[Logger]]:
+def opened(config: Mapping[str, Any], folder: Path, run_id: str) -> Iterator[list[Logger]]:
     """The loggers of a resolved configuration; their runs are closed on leaving: exit code 0, or 1 if anything was raised.
 
     A logger that cannot be opened is a line on standard error.
 
     Args:
-        plain: The configuration.
+        config: The configuration.
         folder: The run's, where loggers keep their files.
         run_id: The run's identity.
     """
     loggers = []
-    for name, node in _nodes(plain).items():
-        make = functools.partial(build, node, f"logger.{name}", save_dir=folder, run_id=run_id, config=plain)
+    for name, node in _nodes(config).items():
+        make = functools.partial(build, node, f"logger.{name}", save_dir=folder, run_id=run_id, config=config)
         logger = attempt(f"logger.{name} could not be opened; goes on without", make)
         if logger is not None:
             loggers.append(tolerant(logger))
@@ -91,12 +91,12 @@ def mlflow_logger(run_id: str, tracking_uri: str, experiment_name: str, run_name
     from mlflow import MlflowClient
     from pytorch_lightning.loggers import MLFlowLogger
 
-    client, found = MlflowClient(tracking_uri), None
+    client, known = MlflowClient(tracking_uri), None
     if (experiment := client.get_experiment_by_name(experiment_name)) is not None:
         runs = client.search_runs([experiment.experiment_id], f"tags.`highlight_lit.run` = '{run_id}'", max_results=1)
-        found = runs[0].info.run_id if runs else None
+        known = runs[0].info.run_id if runs else None
     tags = {"highlight_lit.run": run_id}
-    return MLFlowLogger(experiment_name, run_name, tracking_uri, tags, run_id=found)
+    return MLFlowLogger(experiment_name, run_name, tracking_uri, tags, run_id=known)
 
 
 def start_anew(logger: Logger) -> bool:

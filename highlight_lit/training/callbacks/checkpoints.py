@@ -1,27 +1,22 @@
-"""A run that can be stopped anywhere: when `last.ckpt` is written, how, and how it is found and read again."""
+"""`last.ckpt`: when it is written, and how, so that a run can be stopped anywhere (`resume`: how it goes on)."""
 
 from __future__ import annotations
 
-import copy
 import io
 import signal
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Checkpoint
 
-from highlight_lit.errors import InputError, Interrupted
+from highlight_lit.errors import Interrupted
 from highlight_lit.files import atomic_write
 from highlight_lit.signals import Signals
-from highlight_lit.training.callbacks.state import check_state
-from highlight_lit.untrusted.checkpoint_file import NAME, read_checkpoint
+from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 
 
 class LastCheckpoint(Checkpoint):
@@ -136,55 +131,3 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
         """Read it whole, onto the CPU."""
         return read_checkpoint(Path(path))
-
-
-def resumable(folder: Path, module: pl.LightningModule, precision: str = "32-true") -> Path | None:
-    """The checkpoint that a run goes on from, None if there is none; what a killed writer left is removed.
-
-    Raises:
-        InputError: There is one and it cannot be used.
-    """
-    for left in folder.glob(f".{NAME}.*.tmp"):
-        left.unlink(missing_ok=True)
-    path = folder / NAME
-    if not path.exists():
-        return None
-    try:
-        checkpoint = read_checkpoint(path)
-        _refuse_swa(checkpoint, path)
-        check_state(checkpoint, copy.deepcopy(module).double() if precision == "64-true" else module, path)
-    except InputError as error:
-        raise InputError(f"{error}; remove it to train from the start") from error
-    return path
-
-
-def _refuse_swa(checkpoint: Mapping[str, Any], path: Path) -> None:
-    """Refuse a training whose averaging has begun: Lightning leaves its learning rate out of an epoch in progress."""
-    callbacks = checkpoint.get("callbacks")
-    swa = callbacks.get("StochasticWeightAveraging") if isinstance(callbacks, dict) else None
-    if isinstance(swa, dict) and swa.get("scheduler_state") is not None:
-        raise InputError(
-            f"{path}: StochasticWeightAveraging had begun, which cannot go on exactly (callbacks=[last,weight_averaging] can)"
-        )
-
-
-@contextmanager
-def restoring(path: Path | None, last: LastCheckpoint) -> Iterator[None]:
-    """Name the checkpoint in what Lightning raises while it restores it, before training has begun, or what it refuses.
-
-    Raises:
-        InputError: In place of what was raised.
-    """
-    try:
-        yield
-    except InputError:
-        raise
-    except MisconfigurationException as error:
-        raise InputError(f"trainer: {str(error).splitlines()[0]}") from error
-    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        if str(error).startswith("Early stopping conditioned on metric"):  # of no class of its own
-            raise InputError(f"callbacks: {str(error).splitlines()[0]}") from error
-        if path is None or last.began:
-            raise
-        first = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-        raise InputError(f"{path}: cannot be restored ({first}); remove it to train from the start") from error

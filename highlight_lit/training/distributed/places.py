@@ -28,14 +28,14 @@ _LOCAL_SIZES = ("LOCAL_WORLD_SIZE", "JSM_NAMESPACE_LOCAL_SIZE", "OMPI_COMM_WORLD
 _CONTAINERS = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # set in each container of a PyTorchJob
 
 
-def alone() -> LightningEnvironment:
+def single_process() -> LightningEnvironment:
     """This process alone, whatever SLURM's and torchrun's variables say."""
     place = LightningEnvironment()
     place.set_global_rank(0)  # Lightning takes it from RANK or SLURM_PROCID otherwise, and then logs nothing
     return place
 
 
-def external() -> bool:
+def started_externally() -> bool:
     """Whether this is certainly one of several processes that something else has started."""
     return (TorchElasticEnvironment.detect() and int(os.environ.get("WORLD_SIZE", 1)) > 1) or _srun_step()
 
@@ -65,7 +65,7 @@ def cluster(options: Mapping[str, Any]) -> ClusterEnvironment | None:
     if kind is SLURMEnvironment:  # Lightning asks for --ntasks-per-node, which --ntasks and --nodes say as well
         tasks, machines = (int(os.environ.get(name, 1)) for name in ("SLURM_NTASKS", "SLURM_NNODES"))
         os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(tasks // machines))
-    certain = external() or kind in (LSFEnvironment, MPIEnvironment)
+    certain = started_externally() or kind in (LSFEnvironment, MPIEnvironment)
     place: ClusterEnvironment = kind()
     ranks = place.world_size()
     if ranks < 2 or (not certain and asked != ranks):
@@ -78,7 +78,7 @@ def cluster(options: Mapping[str, Any]) -> ClusterEnvironment | None:
     return place
 
 
-def shape(place: ClusterEnvironment) -> dict[str, int]:
+def devices_and_nodes(place: ClusterEnvironment) -> dict[str, int]:
     """`devices` and `num_nodes` of an environment, whose nodes have as many processes each."""
     ranks = place.world_size()
     if isinstance(place, KubeflowEnvironment):  # a container is a node, and has one process
@@ -91,7 +91,7 @@ def shape(place: ClusterEnvironment) -> dict[str, int]:
 
 
 @contextmanager
-def joined(place: ClusterEnvironment | None) -> Iterator[None]:
+def process_group(place: ClusterEnvironment | None) -> Iterator[None]:
     """The processes of an environment, met; does nothing without one."""
     if place is None:
         yield
@@ -109,13 +109,13 @@ def joined(place: ClusterEnvironment | None) -> Iterator[None]:
         torch.distributed.destroy_process_group()
 
 
-def tell(place: ClusterEnvironment | None, word: str) -> None:
+def announce(place: ClusterEnvironment | None, word: str) -> None:
     """Say a word to the other processes, as rank 0."""
     if place is not None:
         torch.distributed.broadcast_object_list([word], 0)
 
 
-def told() -> str:
+def announced() -> str:
     """What rank 0 says."""
     said = [""]
     torch.distributed.broadcast_object_list(said, 0)

@@ -21,7 +21,7 @@ import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment, find_free_network_port
 
 from highlight_lit.errors import InputError, Interrupted
-from highlight_lit.signals import deaf
+from highlight_lit.signals import deaf, end_with_parent
 from highlight_lit.text import say
 
 PATIENCE = 30.0  # seconds that ranks are given to end once one of them has
@@ -167,7 +167,7 @@ class Ranks:
 
 def _rank(parent: Connection, place: tuple[int, int, int], threads: int, work: Work, arguments: Any) -> None:
     """The main function of another rank: do the work, say what went wrong; end when rank 0 does."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     torch.set_num_threads(threads)
     try:
         work(*arguments, Place(*place))
@@ -179,10 +179,3 @@ def _rank(parent: Connection, place: tuple[int, int, int], threads: int, work: W
         os._exit(1)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)

@@ -19,17 +19,18 @@ from highlight_lit.config.schema import DATA, check
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.models.highlight_net import Embedding
 from highlight_lit.runs import ledger
-from highlight_lit.runs.before import done_before
+from highlight_lit.runs.done_before import done_before
 from highlight_lit.runs.names import cell_name
 from highlight_lit.signals import Signals
-from highlight_lit.training.callbacks.checkpoints import LastCheckpoint, resumable
+from highlight_lit.training.callbacks.checkpoints import LastCheckpoint
+from highlight_lit.training.callbacks.resume import resumable
+from highlight_lit.training.stacked.member_checkpoint import restore
 from highlight_lit.training.stacked.stack import ELEMENTWISE, Member, numbers
-from highlight_lit.training.stacked.state import restore
 from highlight_lit.training.train import make_data, make_module
 from highlight_lit.training.trainer import make_callbacks, make_trainer
 from highlight_lit.untrusted.checkpoint_file import NAME, read_checkpoint
 
-Plain = dict[str, Any]
+Config = dict[str, Any]
 # Arguments of the trainer that do not change what a step of training is.
 _FREE = (
     "_target_", "max_epochs", "precision", "accelerator", "devices", "num_nodes", "strategy", "gradient_clip_algorithm",
@@ -46,66 +47,66 @@ class Cell:
 
     Attributes:
         name: What people call it.
-        plain: Its resolved configuration.
+        config: Its resolved configuration.
         corpus: Its corpus.
         run_id: Its identity.
     """
 
     name: str
-    plain: Plain
+    config: Config
     corpus: Corpus
     run_id: str
 
     @property
     def folder(self) -> Path:
         """Where its checkpoint and record are."""
-        return ledger.run_dir(Path(self.plain["out"]), self.run_id)
+        return ledger.run_dir(Path(self.config["out"]), self.run_id)
 
     @property
     def kind(self) -> str:
         """What cells that can be trained together have in common."""
-        plain, loss = self.plain, build(self.plain["loss"], "loss")
+        config, loss = self.config, build(self.config["loss"], "loss")
         # All that a loss has but its numbers: a switch that is set by one of them, say, must be the same.
         of_loss = [
-            plain["loss"]["_target_"],
+            config["loss"]["_target_"],
             sorted(numbers(loss)),
             repr({k: v for k, v in vars(loss).items() if k not in numbers(loss)}),
         ]
-        widths = {name: self.corpus.streams[name].width for name in plain["streams"]}
-        trainer = [plain["trainer"][key] for key in ("precision", "accelerator")]
+        widths = {name: self.corpus.streams[name].width for name in config["streams"]}
+        trainer = [config["trainer"][key] for key in ("precision", "accelerator")]
         return json.dumps(
-            [plain["model"], of_loss, widths, plain["tau"], plain["data"]["pairs"], trainer], sort_keys=True
+            [config["model"], of_loss, widths, config["tau"], config["data"]["pairs"], trainer], sort_keys=True
         )
 
 
-def cell_of(config: DictConfig | Mapping[str, Any], words: Sequence[str], corpora: dict[str, Corpus]) -> Cell | None:
+def cell_of(composed: DictConfig | Mapping[str, Any], words: Sequence[str], corpora: dict[str, Corpus]) -> Cell | None:
     """A cell that is not done yet, None where it is.
 
     Args:
-        config: As Hydra gives it to a job, or plain.
+        composed: As Hydra gives it to a job, or plain.
         words: The job's overrides.
         corpora: Those that are open, by their path.
 
     Raises:
         Exception: Whatever is wrong with it; its own run will say it in a line.
     """
-    if isinstance(config, DictConfig):
-        settle(config, words)
-    if done_before(config) is not None:
+    if isinstance(composed, DictConfig):
+        settle(composed, words)
+    if done_before(composed) is not None:
         return None
-    check(config)
-    plain = as_plain(config)
-    root = plain["data"]["root"]
+    check(composed)
+    config = as_plain(composed)
+    root = config["data"]["root"]
     corpus = corpora[root] = corpora.get(root) or Corpus(Path(root))
-    return Cell(cell_name(config, words), plain, corpus, identity(plain, corpus.fingerprint))
+    return Cell(cell_name(composed, words), config, corpus, identity(config, corpus.fingerprint))
 
 
-def why_alone(plain: Mapping[str, Any]) -> str | None:
+def why_alone(config: Mapping[str, Any]) -> str | None:
     """What keeps a cell from being trained with others; None where nothing is known to."""
-    trainer, optimizer = plain["trainer"], plain["optimizer"]
+    trainer, optimizer = config["trainer"], config["optimizer"]
     schedule = (optimizer["schedule"] or {}).get("_target_", "torch.optim.lr_scheduler.StepLR")
-    if plain["teacher"]["method"] is not None:
-        return f"teacher.method={plain['teacher']['method']}"
+    if config["teacher"]["method"] is not None:
+        return f"teacher.method={config['teacher']['method']}"
     for key, value in trainer.items():
         if key not in _FREE and value is not None and value != _NEUTRAL.get(key):
             return f"trainer.{key}={value}"
@@ -115,22 +116,22 @@ def why_alone(plain: Mapping[str, Any]) -> str | None:
         return f"trainer.precision={trainer['precision']}"
     if trainer["max_epochs"] in (None, -1):
         return "trainer.max_epochs is not set"
-    if plain["data"]["_target_"] != DATA:
-        return f"data._target_={plain['data']['_target_']}"
-    if plain["data"]["validation"]:
+    if config["data"]["_target_"] != DATA:
+        return f"data._target_={config['data']['_target_']}"
+    if config["data"]["validation"]:
         return "data.validation"
-    if plain["data"]["store"] == "stream":
+    if config["data"]["store"] == "stream":
         return "data.store=stream"
-    if plain["compile"]:
+    if config["compile"]:
         return "compile=true"
     if optimizer["algorithm"]["_target_"] not in [f"torch.optim.{name}" for name in ELEMENTWISE]:
         return f"optimizer.algorithm._target_={optimizer['algorithm']['_target_']}"
     if not schedule.startswith("torch.optim.lr_scheduler.") or schedule.endswith("ReduceLROnPlateau"):
         return f"optimizer.schedule._target_={schedule}"
-    loss = build(plain["loss"], "loss")
+    loss = build(config["loss"], "loss")
     if getattr(loss, "reads_target", False) or loss.state_dict():
-        return f"loss._target_={plain['loss']['_target_']}"
-    for each in make_callbacks(plain, Path(plain["out"]), Signals()):
+        return f"loss._target_={config['loss']['_target_']}"
+    for each in make_callbacks(config, Path(config["out"]), Signals()):
         if not isinstance(each, LastCheckpoint | ProgressBar):
             return f"callbacks: {type(each).__name__}"
     return None
@@ -152,17 +153,17 @@ class Trainee(Member):
     """
 
     def __init__(self, cell: Cell) -> None:
-        plain = cell.plain
-        self.cell, self.data = cell, make_data(plain, cell.corpus)
-        module = make_module(plain, self.data.corpus)
+        config = cell.config
+        self.cell, self.data = cell, make_data(config, cell.corpus)
+        module = make_module(config, self.data.corpus)
         super().__init__(module, len(self.data.plan))
-        self.total = plain["trainer"]["max_epochs"] * self.batches
+        self.total = config["trainer"]["max_epochs"] * self.batches
         self.done, self.seconds = 0, 0.0
-        found = resumable(cell.folder, module, plain["trainer"]["precision"])
-        if found is not None:
-            if plain["trainer"]["precision"] == "64-true":
+        checkpoint = resumable(cell.folder, module, config["trainer"]["precision"])
+        if checkpoint is not None:
+            if config["trainer"]["precision"] == "64-true":
                 module.double()  # before, or the checkpoint's last digits would go
-            restore(self, read_checkpoint(found))
+            restore(self, read_checkpoint(checkpoint))
 
     @property
     def path(self) -> Path:
@@ -174,13 +175,13 @@ def device_of(cell: Cell) -> torch.device:
     """Where a cell is trained."""
     from highlight_lit.training.distributed import places
 
-    device: torch.device = make_trainer(cell.plain, places.alone(), cell.folder, []).strategy.root_device
+    device: torch.device = make_trainer(cell.config, places.single_process(), cell.folder, []).strategy.root_device
     return device
 
 
 def store_key(trainee: Trainee) -> tuple[Any, ...]:
     """What cells whose rows can lie in one store have in common."""
-    given, data = trainee.cell.plain["data"], trainee.data
+    given, data = trainee.cell.config["data"], trainee.data
     return (given["root"], data.streams, given["audio"], data.plan.seed if given["audio"] == "shuffled" else None)
 
 

@@ -20,8 +20,8 @@ from highlight_lit.errors import Interrupted
 from highlight_lit.signals import Signals
 from highlight_lit.training.module import CHECK_EVERY
 from highlight_lit.training.stacked.cells import AUTOCAST, Trainee, store_key
+from highlight_lit.training.stacked.member_checkpoint import save
 from highlight_lit.training.stacked.stack import Stack
-from highlight_lit.training.stacked.state import save
 
 
 class Group:
@@ -42,24 +42,24 @@ class Group:
     def __init__(self, trainees: Sequence[Trainee], device: torch.device, signals: Signals) -> None:
         self.device, self.signals, self.size = device, signals, len(trainees)
         self.diverged: list[Trainee] = []
-        plain = trainees[0].cell.plain
-        self._autocast, self._tau = AUTOCAST[plain["trainer"]["precision"]], plain["tau"]
-        self._steps, self._minutes = plain["checkpoint"]["steps"], plain["checkpoint"]["minutes"]
+        config = trainees[0].cell.config
+        self._autocast, self._tau = AUTOCAST[config["trainer"]["precision"]], config["tau"]
+        self._steps, self._minutes = config["checkpoint"]["steps"], config["checkpoint"]["minutes"]
         self._done = trainees[0].done
         self._draws = {id(each): _draws(each) for each in trainees}
         self._stores: dict[Any, ResidentStore] = {}
         by_store: dict[Any, list[Trainee]] = {}
         for each in trainees:
             by_store.setdefault(store_key(each), []).append(each)
-        for key, of in by_store.items():
-            data = of[0].data
+        for key, sharing in by_store.items():
+            data = sharing[0].data
             videos = np.unique(
-                np.concatenate([kind for each in of for kind in (each.data.positive, each.data.negative)])
+                np.concatenate([kind for each in sharing for kind in (each.data.positive, each.data.negative)])
             )
-            readers = of[0].cell.plain["data"]["readers"]
+            readers = sharing[0].cell.config["data"]["readers"]
             self._stores[key] = ResidentStore(data.corpus, videos, data.streams, readers).to(device)
         _fit_statistics(trainees)
-        if plain["trainer"]["precision"] == "64-true":
+        if config["trainer"]["precision"] == "64-true":
             for each in trainees:
                 each.module.double()
         self._stack: Stack | None = Stack(trainees, device, self._autocast)
@@ -103,20 +103,20 @@ class Group:
         kinds: dict[tuple[int, Any], list[int]] = {}
         for place, (draw, each) in enumerate(zip(draws, self._members, strict=True)):
             kinds.setdefault((len(draw.video), store_key(each)), []).append(place)
-        found: dict[int, tuple[list[int], list[Bags]]] = {}
+        by_size: dict[int, tuple[list[int], list[Bags]]] = {}
         for (bags, key), places in kinds.items():
-            of = [draws[place] for place in places]
-            joined = Draw(np.concatenate([each.video for each in of]), np.concatenate([each.start for each in of]), 0)
+            own = [draws[place] for place in places]
+            joined = Draw(np.concatenate([each.video for each in own]), np.concatenate([each.start for each in own]), 0)
             gathered = self._stores[key].bags(joined, self._tau)
-            at, parts = found.setdefault(bags, ([], []))
+            at, parts = by_size.setdefault(bags, ([], []))
             at += places
             parts.append(Bags._make(None if x is None else x.view(len(places), bags, *x.shape[1:]) for x in gathered))
-        return [(at, _side_by_side(parts, bags)) for bags, (at, parts) in found.items()]
+        return [(at, _side_by_side(parts, bags)) for bags, (at, parts) in by_size.items()]
 
     def _count(self, values: Sequence[dict[str, Tensor]], rates: Sequence[Sequence[float]], seconds: float) -> None:
         """Count what the steps since the last look have come to."""
         names = list(values[0])
-        numbers = torch.stack([torch.stack([of[name].to(of["loss"]) for name in names]) for of in values]).cpu()
+        numbers = torch.stack([torch.stack([step[name].to(step["loss"]) for name in names]) for step in values]).cpu()
         first = self._done - len(values)
         for place, each in enumerate(self._members):
             for at, row in enumerate(numbers[:, :, place]):
@@ -148,7 +148,10 @@ class Group:
 
 def _side_by_side(parts: Sequence[Bags], bags: int) -> Bags:
     """Bags of some members and those of others, each (members, bags, ...), and the label of all."""
-    joined = [None if of[0] is None else torch.cat(of) if len(of) > 1 else of[0] for of in zip(*parts, strict=True)]
+    joined = [
+        None if fields[0] is None else torch.cat(fields) if len(fields) > 1 else fields[0]
+        for fields in zip(*parts, strict=True)
+    ]
     label = (torch.arange(bags, device=parts[0].mask.device) < bags // 2).float()
     return Bags._make(joined)._replace(label=label)
 

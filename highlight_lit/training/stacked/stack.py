@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from highlight_lit.data.batches import Bags
-from highlight_lit.training.module import HighlightModule, make_optimizer
-from highlight_lit.training.objective import objective
+from highlight_lit.training.module import HighlightModule, make_optimizer, objective
 
 # Optimizers that treat each number by itself: a step of stacked weights is a step of each member's.
 ELEMENTWISE = ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD")
@@ -72,32 +71,34 @@ class Stack:
         by_rule: dict[str, list[Member]] = {}
         for member in members:
             by_rule.setdefault(member.rule, []).append(member)
-        self.members = [member for of in by_rule.values() for member in of]
+        self.members = [member for alike in by_rule.values() for member in alike]
         self.device, self.autocast = device, autocast
         self._network = copy.deepcopy(self.members[0].module.network).to(device).train()  # its structure alone is used
         self._loss = self.members[0].module.loss
-        self._parts = [self._part(of) for of in by_rule.values()]
-        own = [dict(member.module.network.named_buffers()) for member in self.members]
-        self._buffers = {name: torch.stack([of[name] for of in own]).to(device) for name in own[0]}
+        self._parts = [self._part(alike) for alike in by_rule.values()]
+        buffers = [dict(member.module.network.named_buffers()) for member in self.members]
+        self._buffers = {
+            name: torch.stack([member_buffers[name] for member_buffers in buffers]).to(device) for name in buffers[0]
+        }
         self._numbers = {
             name: torch.tensor(values, device=device, dtype=torch.float64 if self._double else torch.float32)
             for name, values in differing([member.module.loss for member in self.members]).items()
         }
 
     def _part(self, members: list[Member]) -> _Part:
-        own = [dict(member.module.network.named_parameters()) for member in members]
+        parameters = [dict(member.module.network.named_parameters()) for member in members]
         weights = {
-            name: torch.stack([of[name].detach() for of in own])
+            name: torch.stack([member_parameters[name].detach() for member_parameters in parameters])
             .to(self.device)
-            .requires_grad_(own[0][name].requires_grad)
-            for name in own[0]
+            .requires_grad_(parameters[0][name].requires_grad)
+            for name in parameters[0]
         }
         part = _Part(members, weights)
         part.optimizer, part.schedule = make_optimizer(members[0].module.hparams["optimizer"], list(weights.values()))
         if (first := members[0].optimizer) is not None:
             states = [member.optimizer["state"] for member in members if member.optimizer is not None]
             state = {
-                at: {key: value if key in _SHARED else torch.stack([of[at][key] for of in states])
+                at: {key: value if key in _SHARED else torch.stack([member_state[at][key] for member_state in states])
                      for key, value in of_first.items()}
                 for at, of_first in first["state"].items()
             }  # fmt: skip
@@ -121,29 +122,29 @@ class Stack:
             The loss and what it names, (M,) each, in the order of `members`; on the device.
         """
         weights = {
-            name: torch.cat([part.weights[name] for part in self._parts]) if len(self._parts) > 1 else one
-            for name, one in self._parts[0].weights.items()
+            name: torch.cat([part.weights[name] for part in self._parts]) if len(self._parts) > 1 else weight
+            for name, weight in self._parts[0].weights.items()
         }
         places: list[int] = []
-        found = []
+        values = []
         for at, bags in batches:
             places += at
-            found.append(self._judged(weights, at, bags))
-        total = torch.stack([of["loss"].sum() for of in found]).sum()
+            values.append(self._judged(weights, at, bags))
+        total = torch.stack([batch_values["loss"].sum() for batch_values in values]).sum()
         for part in self._parts:
             part.optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
         for part in self._parts:
             part.optimizer.step()
         order = torch.tensor(sorted(range(len(places)), key=places.__getitem__), device=self.device)
-        return {name: torch.cat([of[name].detach() for of in found])[order] for name in found[0]}
+        return {name: torch.cat([batch_values[name].detach() for batch_values in values])[order] for name in values[0]}
 
     def _judged(self, weights: Mapping[str, Tensor], at: Sequence[int], bags: Bags) -> dict[str, Tensor]:
         """The losses of some members on their bags."""
         states: tuple[Mapping[str, Tensor], ...] = (weights, self._buffers, self._numbers)
         if list(at) != list(range(len(self.members))):
             index = torch.tensor(at, device=self.device)
-            states = tuple({name: of.index_select(0, index) for name, of in state.items()} for state in states)
+            states = tuple({name: tensor.index_select(0, index) for name, tensor in state.items()} for state in states)
 
         def judged(weights: State, buffers: State, numbers: State, bags: Bags) -> dict[str, Tensor]:
             loss = copy.copy(self._loss)
@@ -157,8 +158,8 @@ class Stack:
         )
         with context:
             stacked: Any = vmap(judged, (0, 0, 0, dims), randomness="different")
-            found: dict[str, Tensor] = stacked(*states, bags)
-        return found
+            values: dict[str, Tensor] = stacked(*states, bags)
+        return values
 
     def end_epoch(self, members: Sequence[int]) -> None:
         """Members, by their place, are at the end of an epoch: their learning rates follow."""
@@ -185,7 +186,7 @@ class Stack:
                     for name, buffer in network.named_buffers():
                         buffer.copy_(self._buffers[name][place])
                 member.optimizer = {
-                    "state": {index: _own(of, at) for index, of in state["state"].items()},
+                    "state": {index: _own(states, at) for index, states in state["state"].items()},
                     "param_groups": copy.deepcopy(state["param_groups"]),
                 }
                 member.schedule = None if part.schedule is None else copy.deepcopy(part.schedule.state_dict())
@@ -194,8 +195,8 @@ class Stack:
 
 def differing(losses: Sequence[nn.Module]) -> dict[str, list[float]]:
     """The numbers in which losses of one class differ, by their attribute: they may differ within a stack."""
-    found = {name: [vars(each)[name] for each in losses] for name in numbers(losses[0])}
-    return {name: values for name, values in found.items() if any(value != values[0] for value in values)}
+    values_of = {name: [vars(each)[name] for each in losses] for name in numbers(losses[0])}
+    return {name: values for name, values in values_of.items() if any(value != values[0] for value in values)}
 
 
 def numbers(loss: nn.Module) -> dict[str, float]:

@@ -14,7 +14,7 @@ import torch
 from omegaconf import DictConfig
 
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.datamodule import room
+from highlight_lit.data.datamodule import resident_budget
 from highlight_lit.errors import InputError
 from highlight_lit.runs import ledger
 from highlight_lit.signals import Signals
@@ -59,7 +59,7 @@ def train_stacked(
             cell = cell_of(config, words, corpora)
             if cell is None:
                 continue
-            if (reason := why_alone(cell.plain)) is not None:
+            if (reason := why_alone(cell.config)) is not None:
                 alone.setdefault(reason, []).append(cell)
             else:
                 kinds.setdefault(cell.kind, {})[str(cell.folder)] = cell
@@ -67,8 +67,8 @@ def train_stacked(
             if cell is not None:
                 alone.setdefault(OWN_RUN, []).append(cell)
     with Signals() as signals:
-        for of in kinds.values():
-            cells = list(of.values())
+        for by_folder in kinds.values():
+            cells = list(by_folder.values())
             try:
                 reason, at_once = _pays_not(cells, cpu), min(most or MAX_MEMBERS, _fit(cells))
             except Exception:
@@ -91,8 +91,8 @@ def _pays_not(cells: Sequence[Cell], cpu: str) -> str | None:
     if device_of(cells[0]).type == "cpu" and cpu != "always":
         if cpu == "never":
             return "hydra.launcher.cpu=never"
-        plain = cells[0].plain
-        work = _needs(cells[0])[0] * 2 * plain["data"]["pairs"] * plain["tau"]
+        config = cells[0].config
+        work = _needs(cells[0])[0] * 2 * config["data"]["pairs"] * config["tau"]
         if work > CPU_WORK:
             return "a CPU is busy with a cell, stacking does not pay; hydra.launcher.cpu=always does it all the same"
     return None
@@ -100,9 +100,9 @@ def _pays_not(cells: Sequence[Cell], cpu: str) -> str | None:
 
 def _needs(cell: Cell) -> tuple[int, int]:
     """Weights of a cell's network, and bytes that a batch leaves in it."""
-    plain = cell.plain
-    streams = {name: {"width": cell.corpus.streams[name].width} for name in plain["streams"]}
-    return needs(plain["model"], streams, plain["data"]["pairs"], plain["tau"])
+    config = cell.config
+    streams = {name: {"width": cell.corpus.streams[name].width} for name in config["streams"]}
+    return needs(config["model"], streams, config["data"]["pairs"], config["tau"])
 
 
 def _fit(cells: Sequence[Cell]) -> int:
@@ -114,12 +114,12 @@ def _fit(cells: Sequence[Cell]) -> int:
     rows = {}
     for cell in cells:
         clip = sum(
-            of.width * np.dtype(of.dtype).itemsize
-            for name, of in cell.corpus.streams.items()
-            if name in cell.plain["streams"]
+            stream.width * np.dtype(stream.dtype).itemsize
+            for name, stream in cell.corpus.streams.items()
+            if name in cell.config["streams"]
         )
-        rows[cell.plain["data"]["root"], cell.plain["data"]["audio"]] = clip * int(cell.corpus.clips.sum())
-    left = room(device) - sum(rows.values())
+        rows[cell.config["data"]["root"], cell.config["data"]["audio"]] = clip * int(cell.corpus.clips.sum())
+    left = resident_budget(device) - sum(rows.values())
     return max(1, left * 2 // _SHARE // max(1, batch + 16 * weights))
 
 
@@ -130,7 +130,7 @@ def _train(cells: Sequence[Cell], signals: Signals) -> dict[str, list[Cell]]:
         by_steps: dict[int, list[Trainee]] = {}
         # In one order, or two sweeps could wait for each other.
         for cell in sorted(cells, key=lambda cell: cell.run_id):
-            held.enter_context(ledger.claimed(Path(cell.plain["out"]), cell.run_id, cell.name))
+            held.enter_context(ledger.claimed(Path(cell.config["out"]), cell.run_id, cell.name))
             try:
                 trainee, done = Trainee(cell), ledger.read_record(cell.folder)
             except InputError:  # which the cell's own run will meet again
@@ -141,12 +141,12 @@ def _train(cells: Sequence[Cell], signals: Signals) -> dict[str, list[Cell]]:
             elif trainee.done < trainee.total and (done is None or done["status"] != "done"):
                 by_steps.setdefault(trainee.done, []).append(trainee)
         device = device_of(cells[0])
-        for of in by_steps.values():
-            if len(of) == 1:
-                left.setdefault("no other is left to be trained with it", []).append(of[0].cell)
+        for trainees in by_steps.values():
+            if len(trainees) == 1:
+                left.setdefault("no other is left to be trained with it", []).append(trainees[0].cell)
                 continue
-            if reason := _together(of, device, signals):
-                left.setdefault(reason, []).extend(each.cell for each in of)
+            if reason := _together(trainees, device, signals):
+                left.setdefault(reason, []).extend(each.cell for each in trainees)
     return left
 
 

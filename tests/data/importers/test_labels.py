@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus, write_corpus
-from highlight_lit.data.importers.common.label_table import lay, read_labels
-from highlight_lit.data.verify import faults
+from highlight_lit.data.corpus_faults import faults
+from highlight_lit.data.importers.common.label_table import labels_of, read_labels
 from highlight_lit.data.video import Labels, Stream, Video
 
 HEADER = "video,start,end,label"
@@ -31,7 +31,7 @@ def laid(
 ) -> tuple[dict[str, Labels], list[str]]:
     path.write_text(text)
     lines: list[str] = []
-    return lay(read_labels(path), durations, allow, lines.append), lines
+    return labels_of(read_labels(path), durations, allow, lines.append), lines
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def test_a_row_that_breaks_a_rule_is_refused_and_no_corpus_is_touched(
     path.write_text("\n".join([HEADER, *rows, ""]))
     # The same rules for a corpus that is there, and for evaluation.
     with pytest.raises(ValueError, match="labels.csv") as refused:
-        lay(read_labels(path), {"a": 5.0}, False, lambda line: None)
+        labels_of(read_labels(path), {"a": 5.0}, False, lambda line: None)
     assert says in str(refused.value)
     before = {path: path.read_bytes() for path in root.iterdir()}
     if "a," not in "".join(rows) or "line 2" in says:
@@ -229,7 +229,7 @@ import os, shutil, signal, sys
 from pathlib import Path
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.verify import faults
+from highlight_lit.data.corpus_faults import faults
 
 root, table = Path(sys.argv[1]), sys.argv[2]
 names = ("replace", "rename", "link", "unlink", "fsync", "open", "ftruncate", "truncate")

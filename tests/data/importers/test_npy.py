@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from highlight_lit.data.corpus import Corpus, write_corpus
+from highlight_lit.data.corpus_faults import faults
 from highlight_lit.data.importers import npy
-from highlight_lit.data.verify import faults
 from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.media.extraction.sidecar import read_csv

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from highlight_lit.cli import main
-from highlight_lit.data.importers.commands import sources
+from highlight_lit.data.importers.command import sources
 
 ROOT = Path(__file__).parents[3]
 

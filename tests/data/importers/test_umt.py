@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.corpus_faults import faults
 from highlight_lit.data.importers import umt
 from highlight_lit.data.importers.common.pca import fit
 from highlight_lit.data.importers.common.source import safe_id
-from highlight_lit.data.verify import faults
 from highlight_lit.errors import InputError
 from tests.tolerance import FUNCTION, assert_near, rounding
 

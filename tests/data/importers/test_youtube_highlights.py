@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.corpus_faults import faults
 from highlight_lit.data.importers import youtube_highlights
 from highlight_lit.data.importers.youtube_highlights import RATES, estimated_rate
-from highlight_lit.data.verify import faults
 from highlight_lit.errors import InputError
 from tests.tolerance import FUNCTION, assert_near
 

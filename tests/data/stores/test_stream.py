@@ -105,7 +105,7 @@ def test_a_loader_goes_on_where_its_state_says(corpus: Corpus) -> None:
 
 def test_auto_streams_what_would_not_fit(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     room = 10**9
-    monkeypatch.setattr("highlight_lit.data.datamodule.room", lambda device: room)
+    monkeypatch.setattr("highlight_lit.data.datamodule.resident_budget", lambda device: room)
     assert not isinstance(HighlightData(corpus, "topic01", STREAMS).store, StreamStore)
     room = 10**3
     assert isinstance(HighlightData(corpus, "topic01", STREAMS).store, StreamStore)

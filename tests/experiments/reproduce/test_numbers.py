@@ -16,7 +16,7 @@ import pytest
 from experiments.analyses import cost, planted
 from experiments.reproduce import claims, tables
 from experiments.reproduce.document import Figure, Heading, Table, Text, latex, markdown, page
-from experiments.reproduce.numbers import Block, Row, _row
+from experiments.reproduce.numbers import Row, StudyResult, _row
 from experiments.reproduce.report import _opening
 from experiments.reproduce.study import studies
 from tests.tolerance import FUNCTION, assert_near
@@ -59,12 +59,12 @@ def row(tau: str, at: float, seeds: int = 3, without: tuple[tuple[str, int], ...
     )
 
 
-def block(*rows: Row) -> Block:
-    return Block(STUDY["table2"], CORPUS, "f" * 64, rows)
+def result(*rows: Row) -> StudyResult:
+    return StudyResult(STUDY["table2"], CORPUS, "f" * 64, rows)
 
 
 def test_a_table_shows_each_mean_with_its_interval_beside_the_paper_and_the_levels() -> None:
-    table = tables.of_study(block(row("20", 0.5), row("60", 0.7)))
+    table = tables.study_table(result(row("20", 0.5), row("60", 0.7)))
     assert table.columns == ["", "mean over topics", "paper", "dog", "surf"]
     assert [line[0] for line in table.rows] == ["tau = 20", "tau = 60", "chance", "middle of the video", "annotators"]
     assert table.rows[1][1].startswith("70")
@@ -77,7 +77,7 @@ def test_a_table_shows_each_mean_with_its_interval_beside_the_paper_and_the_leve
 
 def test_a_study_with_a_system_to_compare_with_shows_the_difference_and_its_interval() -> None:
     study = replace(STUDY["table2"], against={"tau": "20"})
-    table = tables.of_study(Block(study, CORPUS, "f" * 64, [row("20", 0.5), row("60", 0.7)]))
+    table = tables.study_table(StudyResult(study, CORPUS, "f" * 64, [row("20", 0.5), row("60", 0.7)]))
     assert table.columns[2:4] == ["paper", "less tau = 20"]
     assert table.rows[0][3] == "–"
     assert re.fullmatch(r"\+20\.\d \[\d+\.\d, \d+\.\d\]", table.rows[1][3])
@@ -91,7 +91,7 @@ def test_a_hole_is_shown_as_one_and_a_seed_without_a_topic_does_not_count() -> N
     assert holed.holes == 4
     assert holed.mean("m") is None
     assert set(half.by_seed("m")) == {0, 2}
-    table = tables.of_study(block(holed, half))
+    table = tables.study_table(result(holed, half))
     assert table.rows[0][1] == table.rows[0][3] == "–"
     assert table.rows[0][4] != "–"
     assert "5 cells are missing" in table.caption
@@ -107,7 +107,9 @@ def test_what_is_made_up_says_so_and_never_stands_beside_the_paper() -> None:
     assert real.paper == 0.6297
     assert (
         "SYNTHETIC"
-        in tables.of_study(Block(STUDY["table2"], {**CORPUS, "synthetic": True}, "f" * 64, [row("60", 0.7)])).caption
+        in tables.study_table(
+            StudyResult(STUDY["table2"], {**CORPUS, "synthetic": True}, "f" * 64, [row("60", 0.7)])
+        ).caption
     )
 
 
@@ -115,8 +117,8 @@ def test_a_video_that_is_left_out_is_not_counted() -> None:
     made = row("60", 0.7)
     for of in made.records.values():
         of["evaluation"]["measures"]["m"]["videos"]["dog"] = {"dog0": 0.5, "dog1": None}  # type: ignore[index,call-overload]
-    assert [block(made).n_videos(topic) for topic in ("dog", "surf")] == [1, 20]
-    assert "; 21 videos; " in tables.caption(block(made))
+    assert [result(made).n_videos(topic) for topic in ("dog", "surf")] == [1, 20]
+    assert "; 21 videos; " in tables.caption(result(made))
 
 
 def test_folds_are_one_record_and_one_that_is_missing_leaves_a_hole() -> None:
@@ -138,14 +140,16 @@ def test_folds_are_one_record_and_one_that_is_missing_leaves_a_hole() -> None:
     assert (len(whole.videos("m")), whole.holes, whole.paper) == (6 * 2, 0, None)
     holed = _row(STUDY["table2"], corpus, "tau = 60", cells, {**read, "12": None})
     assert (list(holed.by_seed("m")), holed.holes) == ([0], 1)
-    found = Block(STUDY["table2"], corpus, "f" * 64 + "/2", [whole])
+    found = StudyResult(STUDY["table2"], corpus, "f" * 64 + "/2", [whole])
     assert found.fingerprint == "f" * 64
     assert tables.heading(found) == "real, cross-fitted in 2 folds"
 
 
 def test_the_report_opens_with_what_holds_what_does_not_and_what_cannot_be_told() -> None:
     rows = [row("60", 0.7), row("20", 0.5), row("40", 0.5), row("80", 0.5)]
-    found = claims.findings([block(*rows), Block(STUDY["table2"], {**CORPUS, "name": "other"}, "e" * 64, rows[:2])])
+    found = claims.findings(
+        [result(*rows), StudyResult(STUDY["table2"], {**CORPUS, "name": "other"}, "e" * 64, rows[:2])]
+    )
     said = [part.text for part in _opening(found) if not isinstance(part, Table | Figure)]
     assert said[0] == "What holds, what does not, what cannot be told"
     assert said[1].startswith("4 comparisons of claims, their p corrected together (Holm)")
@@ -157,11 +161,11 @@ def test_the_report_opens_with_what_holds_what_does_not_and_what_cannot_be_told(
         "Cannot be told",
         "- nothing",
     ]
-    assert "all 4 comparisons" in tables.of_claims(found).caption
+    assert "all 4 comparisons" in tables.claims_table(found).caption
 
 
 def test_the_csv_holds_every_number_of_the_table() -> None:
-    lines = list(csv.DictReader(io.StringIO(tables.everything([block(row("60", 0.7))]))))
+    lines = list(csv.DictReader(io.StringIO(tables.numbers_csv([result(row("60", 0.7))]))))
     assert {line["topic"] for line in lines} == {"dog", "surf", "mean over topics"}
     mean = next(line for line in lines if line["topic"] == "mean over topics")
     assert float(mean["low"]) < float(mean["mean"]) < float(mean["high"])
@@ -172,17 +176,17 @@ def test_the_csv_holds_every_number_of_the_table() -> None:
     ("best", "verdict"), [(0.7, "holds"), (0.3, "does not hold"), (0.5, "cannot be told with 40 videos and 3 seeds")]
 )
 def test_a_claim_holds_where_the_videos_and_the_seeds_say_so(best: float, verdict: str) -> None:
-    found = claims.findings([block(row("60", best), row("20", 0.5), row("40", 0.5), row("80", 0.5))])
+    found = claims.findings([result(row("60", best), row("20", 0.5), row("40", 0.5), row("80", 0.5))])
     assert [each.verdict for each in found] == [verdict] * 3
     assert claims.verdict_of(found) == verdict
     assert all(each.p >= each.videos.p for each in found)
 
 
 def test_a_claim_needs_every_comparison_and_one_seed_proves_nothing() -> None:
-    found = claims.findings([block(row("60", 0.7), row("20", 0.5), row("40", 0.7), row("80", 0.9))])
+    found = claims.findings([result(row("60", 0.7), row("20", 0.5), row("40", 0.7), row("80", 0.9))])
     assert [each.verdict.split()[0] for each in found] == ["holds", "cannot", "does"]
     assert claims.verdict_of(found) == "does not hold"
-    [single] = claims.findings([block(row("60", 0.7, seeds=1), row("20", 0.5, seeds=1))])
+    [single] = claims.findings([result(row("60", 0.7, seeds=1), row("20", 0.5, seeds=1))])
     assert single.verdict == "cannot be told with 40 videos and 1 seeds"
 
 
@@ -199,7 +203,7 @@ def test_a_difference_between_two_topics_seeds_is_not_taken_for_one() -> None:
                 values = {f"{topic}{v}": 0.5 + shift + 0.2 * rng.normal() for v in range(20)}
                 of["evaluation"] = record(topic, values)["evaluation"]  # type: ignore[index]
             rows.append(made)
-        told += any(not each.verdict.startswith("cannot") for each in claims.findings([block(*rows)]))
+        told += any(not each.verdict.startswith("cannot") for each in claims.findings([result(*rows)]))
     assert told <= 6  # 5 % of 40 is 2
 
 

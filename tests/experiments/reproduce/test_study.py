@@ -8,7 +8,7 @@ import pytest
 
 from experiments.reproduce.cells import cells_of, cross_fitted, site
 from experiments.reproduce.study import HERE, Profile, Study, paper_rows, profile, studies
-from highlight_lit.data.ways import AUDIO_WAYS
+from highlight_lit.data.audio_ways import AUDIO_WAYS
 from highlight_lit.errors import InputError
 
 STUDIES = {study.name: study for study in studies()}

@@ -18,7 +18,7 @@ pytest.importorskip("av")
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
-from highlight_lit.media.extraction.extract import ExtractorChoice, Report, extract_corpus, take_slice
+from highlight_lit.media.extraction.extract import ExtractionReport, ExtractorChoice, extract_corpus, take_slice
 from highlight_lit.media.extraction.folder import find_videos
 from highlight_lit.media.extraction.sidecar import read_csv
 from highlight_lit.media.extraction.workers import Crashed, run_all
@@ -49,7 +49,7 @@ def folder(tmp_path, clip) -> Path:
     return root
 
 
-def extract(videos: Path | list[Path], root: Path, **more: object) -> Report:
+def extract(videos: Path | list[Path], root: Path, **more: object) -> ExtractionReport:
     """Extract files or a folder, of which some have no tags."""
     given = videos if isinstance(videos, list) else [videos]
     return extract_corpus(find_videos(given), root, CLASSIC, allow_untagged=True, **more)

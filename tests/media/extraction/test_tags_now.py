@@ -14,7 +14,7 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.video import Video
 from highlight_lit.errors import InputError
 from highlight_lit.media.extraction import parts
-from highlight_lit.media.extraction.extract import ExtractorChoice, Report, extract_corpus
+from highlight_lit.media.extraction.extract import ExtractionReport, ExtractorChoice, extract_corpus
 from highlight_lit.media.extraction.folder import find_videos
 from highlight_lit.media.extraction.sidecar import read_csv
 
@@ -52,7 +52,7 @@ def decoded(monkeypatch) -> list[str]:
     return names
 
 
-def extract(folder: Path, *rows: str, allow: bool = True, **more: object) -> Report:
+def extract(folder: Path, *rows: str, allow: bool = True, **more: object) -> ExtractionReport:
     table = folder.parent / "t.csv"
     table.write_text("\n".join(["video,tags,title,split", *rows]))
     read = read_csv(table) if rows else []

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 pytest.importorskip("av")
 import av
 
-from highlight_lit.media.extraction.features import Features, extract_features
+from highlight_lit.media.extraction.features import ExtractedFeatures, extract_features
 from highlight_lit.media.extractors import audio_extractor, visual_extractor
 from highlight_lit.media.extractors.log_mel import log_mel
 from highlight_lit.media.io.audio import Resampled, mixing_weights
@@ -57,7 +57,7 @@ def samples_of(path: Path) -> NDArray[np.float64]:
         return np.concatenate([audio.samples for audio in [*audio_clips, *clips.finish()]])
 
 
-def classic(path: Path) -> Features:
+def classic(path: Path) -> ExtractedFeatures:
     return extract_features(path, visual_extractor("classic"), audio_extractor("classic"), 1)
 
 

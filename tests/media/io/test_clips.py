@@ -15,7 +15,7 @@ pytest.importorskip("av")
 import av
 
 from highlight_lit.errors import InputError
-from highlight_lit.media.extraction.features import Features, extract_features
+from highlight_lit.media.extraction.features import ExtractedFeatures, extract_features
 from highlight_lit.media.extractors import audio_extractor, visual_extractor
 from highlight_lit.media.io.clips import RATE, AudioClip, AudioClips, FrameClips, Frames, Hold
 from highlight_lit.media.io.decode import Source
@@ -40,7 +40,7 @@ def clips_of(path: Path, frames: Frames = SMALL) -> tuple[list[NDArray[np.uint8]
     return shown, {audio.index: audio for audio in audio_clips}, end
 
 
-def classic(path: Path) -> Features:
+def classic(path: Path) -> ExtractedFeatures:
     return extract_features(path, visual_extractor("classic"), audio_extractor("classic"), 1)
 
 

@@ -81,7 +81,7 @@ def test_processes_of_several_nodes_are_those_nodes_devices(
 ) -> None:
     for name in variables:
         monkeypatch.setenv(name, variables[name])
-    assert places.shape(kind.__new__(kind)) == {"devices": 2, "num_nodes": 3}
+    assert places.devices_and_nodes(kind.__new__(kind)) == {"devices": 2, "num_nodes": 3}
 
 
 def test_each_container_of_a_pytorch_job_is_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ def test_each_container_of_a_pytorch_job_is_a_node(monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv(name, value)
     place = places.cluster({"devices": 1, "num_nodes": 4})
     assert place is not None
-    assert places.shape(place) == {"devices": 1, "num_nodes": 4}
+    assert places.devices_and_nodes(place) == {"devices": 1, "num_nodes": 4}
 
 
 def test_a_sweep_or_another_number_of_processes_under_srun_is_refused_in_a_line(

@@ -27,8 +27,7 @@ from highlight_lit.models.pooling import SoftmaxGate
 from highlight_lit.runs.ledger import records
 from highlight_lit.signals import Signals
 from highlight_lit.training.callbacks.checkpoints import AtomicCheckpointIO
-from highlight_lit.training.module import make_optimizer
-from highlight_lit.training.objective import objective
+from highlight_lit.training.module import make_optimizer, objective
 from highlight_lit.training.progress import Progress
 from highlight_lit.training.stacked.cells import cell_of, why_alone
 from highlight_lit.training.stacked.stack import ELEMENTWISE, Member, Stack

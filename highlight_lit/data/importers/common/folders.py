@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import write_corpus
-from highlight_lit.data.importers.common.labels import LabelSource, no_labels
-from highlight_lit.data.importers.common.source import FirstOf, Report, Tally, checked, open_rows, stored_dtype
+from highlight_lit.data.importers.common.label_source import LabelSource, no_labels
+from highlight_lit.data.importers.common.source import FirstOf, Say, Tally, checked, open_rows, stored_dtype
 from highlight_lit.data.importers.common.table import in_other_case
 from highlight_lit.data.video import STREAMS, Stream, Video
 from highlight_lit.errors import InputError
@@ -21,7 +21,7 @@ from highlight_lit.text import a_few
 TOLERATED_ROWS = 2  # by which extractors' ideas of the last clip may differ
 
 
-class Rows(Protocol):
+class RowSource(Protocol):
     """An array that may lie on disk yet."""
 
     @property
@@ -46,7 +46,7 @@ class Folder:
     path: Path
     files: Mapping[str, Path]
     ending: str = ".npy"
-    opened: Callable[[Path, str], Rows] = open_rows
+    opened: Callable[[Path, str], RowSource] = open_rows
 
     def file(self, video: str) -> str:
         """How a video's file is called in lines."""
@@ -73,45 +73,45 @@ class Arrays:
     def needed(self) -> list[Folder]:
         """Folders in which every video has an array: audio may be missing beside visual."""
         optional = ("audio",) if "visual" in self.folders else ()
-        return [folder for name, of in self.folders.items() if name not in optional for folder in of]
+        return [folder for name, folders in self.folders.items() if name not in optional for folder in folders]
 
     @property
     def all(self) -> list[Folder]:
         """Every folder."""
-        return [folder for of in self.folders.values() for folder in of]
+        return [folder for folders in self.folders.values() for folder in folders]
 
-    def matched(self, table: object, rows: Sequence[Video], allow_unmatched: bool, report: Report) -> list[Video]:
+    def matched(self, table: object, rows: Sequence[Video], allow_unmatched: bool, report: Say) -> list[Video]:
         """The rows of the table that have their arrays.
 
         Raises:
             InputError: There are others, or arrays without a row, and they are not allowed to be left out.
         """
-        found: list[Video] = []
+        matched: list[Video] = []
         lacking: list[Video] = []
         for row in rows:
-            (found if all(row.id in folder.files for folder in self.needed) else lacking).append(row)
+            (matched if all(row.id in folder.files for folder in self.needed) else lacking).append(row)
         ids = {row.id for row in rows}
         stray = [path for folder in self.all for name, path in folder.files.items() if name not in ids]
         lines = []
         if lacking:
             folder = next(folder for folder in self.needed if lacking[0].id not in folder.files)
-            of = f"{len(lacking)} of {len(rows)} videos of {table}: no array in {folder.path}"
-            lines.append(f"{of}: {a_few(row.id for row in lacking)}")
+            without = f"{len(lacking)} of {len(rows)} videos of {table}: no array in {folder.path}"
+            lines.append(f"{without}: {a_few(row.id for row in lacking)}")
         if stray:
             names = (f"{path.parent.name}/{path.name}" for path in stray)
             lines.append(f"{len(stray)} arrays of {self.source}: no row in {table}: {a_few(names)}")
         if lines and not allow_unmatched:
             case = in_other_case([*(row.id for row in lacking), *(path.stem for path in stray)], ids)
             named = f"expected one for each: an id is its arrays' name without {self.all[0].ending}"
-            advice = self.advice(lacking) or f"{named}{'; --allow-unmatched leaves these out' * bool(found)}"
+            advice = self.advice(lacking) or f"{named}{'; --allow-unmatched leaves these out' * bool(matched)}"
             raise InputError(f"{'; '.join(lines)}{case}; {advice}")
         for line in lines:
             report(f"{line}; left out")
-        if not found:
+        if not matched:
             raise InputError(f"{self.source}: no array of any video of {table}")
-        return found
+        return matched
 
-    def open(self, name: str, video: Video) -> list[Rows]:
+    def open(self, name: str, video: Video) -> list[RowSource]:
         """(T, D) of each folder; none of them without that stream, or for a video without audio beside its visual."""
         folders = self.folders.get(name, ())
         if not all(video.id in folder.files for folder in folders):
@@ -147,7 +147,7 @@ class Arrays:
             )
         return shortest, lengths
 
-    def report_cuts(self, rows: Sequence[Video], report: Report) -> None:
+    def report_cuts(self, rows: Sequence[Video], report: Say) -> None:
         """Report the videos that have rows too many."""
         cuts = FirstOf(report, "videos were cut to their shortest stream")
         for video in rows:
@@ -165,9 +165,9 @@ class Arrays:
             for place, folder in enumerate(self.folders.get(name, ())):
                 widths: dict[int, str] = {}
                 for video in rows:
-                    if found := self.open(name, video):
-                        widths.setdefault(found[place].shape[1], video.id)
-                        dtypes.add(found[place].dtype)
+                    if arrays := self.open(name, video):
+                        widths.setdefault(arrays[place].shape[1], video.id)
+                        dtypes.add(arrays[place].dtype)
                 if len(widths) > 1:
                     (first_width, first), (other, video_id) = list(widths.items())[:2]
                     where = f"{folder.path}: video {video_id!r}: {name}"
@@ -190,19 +190,21 @@ class Arrays:
         """A row with its features and the spans of its clips."""
         clips, _ = self.clips(row)
         visual, audio = (
-            np.concatenate([rows[:clips] for rows in found], axis=1) if (found := self.open(name, row)) else None
+            np.concatenate([rows[:clips] for rows in arrays], axis=1) if (arrays := self.open(name, row)) else None
             for name in STREAMS
         )
         return replace(row, visual=visual, audio=audio, span=self._span(row, clips))
 
     def _span(self, video: Video, clips: int) -> NDArray[np.float64]:
         """(T, 2) start and end of each clip in seconds."""
-        if found := self.open("span", video):
-            given, where = found[0][:clips], f"{self.source / 'span'}: video {video.id!r}: span"
+        if arrays := self.open("span", video):
+            given, where = arrays[0][:clips], f"{self.source / 'span'}: video {video.id!r}: span"
             if given.shape[1] != 2:
-                raise InputError(f"{where}: shape {found[0].shape}, expected ({clips}, 2)")
-            if not found[0][:].max() <= video.duration + 1:
-                raise InputError(f"{where}: ends at {found[0][:].max():.2f} s, past the video's {video.duration:.2f} s")
+                raise InputError(f"{where}: shape {arrays[0].shape}, expected ({clips}, 2)")
+            if not arrays[0][:].max() <= video.duration + 1:
+                raise InputError(
+                    f"{where}: ends at {arrays[0][:].max():.2f} s, past the video's {video.duration:.2f} s"
+                )
             return np.asarray(given, np.float64)
         start = self.clip_seconds * np.arange(clips)
         return np.stack([start, np.minimum(start + self.clip_seconds, video.duration)], axis=1)
@@ -219,7 +221,7 @@ def import_arrays(
     dtype: str | None,
     name: str | None,
     allow_unmatched: bool,
-    report: Report,
+    report: Say,
     labels: Callable[[Sequence[Video]], LabelSource] = no_labels,
 ) -> None:
     """Write the corpus of arrays and rows.

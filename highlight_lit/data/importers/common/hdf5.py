@@ -62,15 +62,15 @@ def stored(file: h5py.Group, name: object, where: str) -> h5py.Dataset:
     Raises:
         InputError: There is none.
     """
-    found = inside(file, name) if isinstance(name, str) else file[name]
-    if not isinstance(found, h5py.Dataset) or found.file != file.file or found.dtype.kind not in "fiu":
+    dataset = inside(file, name) if isinstance(name, str) else file[name]
+    if not isinstance(dataset, h5py.Dataset) or dataset.file != file.file or dataset.dtype.kind not in "fiu":
         raise InputError(f"{where}: expected a dataset of numbers that lies in this file")
-    if found.external or found.is_virtual:
+    if dataset.external or dataset.is_virtual:
         raise InputError(f"{where}: not numbers stored in this file")
-    if found.size * max(found.dtype.itemsize, _WIDEST) > _most(file):
-        raise InputError(f"{where}: {found.dtype} of shape {found.shape}: more than a file of its size can hold")
-    check_chunks(found, where)
-    return found
+    if dataset.size * max(dataset.dtype.itemsize, _WIDEST) > _most(file):
+        raise InputError(f"{where}: {dataset.dtype} of shape {dataset.shape}: more than a file of its size can hold")
+    check_chunks(dataset, where)
+    return dataset
 
 
 def has(group: h5py.Group, name: str) -> bool:
@@ -112,11 +112,11 @@ def numbers(dataset: h5py.Dataset, where: str, most: int | None = None) -> NDArr
     return values
 
 
-def _number(of: h5py.Group | h5py.Dataset) -> int:
+def _number(node: h5py.Group | h5py.Dataset) -> int:
     """The library's number of the file that something lies in."""
-    return int(h5py.h5o.get_info(of.id).fileno)
+    return int(h5py.h5o.get_info(node.id).fileno)
 
 
-def _most(of: h5py.Group | h5py.Dataset) -> int:
+def _most(node: h5py.Group | h5py.Dataset) -> int:
     """Bytes that a file can hold."""
-    return max(MIN_BYTES, MAX_RATIO * int(of.file.id.get_filesize()))
+    return max(MIN_BYTES, MAX_RATIO * int(node.file.id.get_filesize()))

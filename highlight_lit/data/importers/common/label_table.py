@@ -39,7 +39,7 @@ MAX_LABEL = float(np.finfo(np.float32).max)
 MAX_ROWS = 2_000_000
 MAX_PAIRS = 200_000  # of videos and annotators: each is an array
 MAX_SCORES = 1 << 22  # of a video
-Rows = NDArray[np.float64]  # (R, 3): start, end, label
+LabelRows = NDArray[np.float64]  # (R, 3): start, end, label
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class LabelTable:
 
     path: Path
     kind: str
-    rows: Mapping[str, Mapping[str, Rows]]
+    rows: Mapping[str, Mapping[str, LabelRows]]
 
 
 def read_labels(path: Path) -> LabelTable:
@@ -63,10 +63,10 @@ def read_labels(path: Path) -> LabelTable:
     Raises:
         InputError: The file cannot be read, lacks a column or has a row that breaks a rule; names the line.
     """
-    found: dict[str, dict[str, array[float]]] = {}
+    by_video: dict[str, dict[str, array[float]]] = {}
     pairs = 0
     for line, row in read_table(path, COLUMNS, ("annotator",), rows=MAX_ROWS):
-        of_video = found.setdefault(composed(row["video"]), {})
+        of_video = by_video.setdefault(composed(row["video"]), {})
         annotator = row.get("annotator", "")
         if annotator not in of_video:
             pairs += 1
@@ -74,10 +74,10 @@ def read_labels(path: Path) -> LabelTable:
         if pairs > MAX_PAIRS:
             raise InputError(f"{path}: over {MAX_PAIRS} pairs of a video and an annotator; part the file")
         of_video[annotator].extend(_numbers(f"{path}: line {line}: video {row['video']!r}", row))
-    if not found:
+    if not by_video:
         raise InputError(f"{path}: no label; expected a row for each labelled segment")
-    rows = {video: {name: _in_order(of[name]) for name in sorted(of)} for video, of in found.items()}
-    binary = all(np.isin(each[:, 2], (0, 1)).all() for of in rows.values() for each in of.values())
+    rows = {video: {name: _in_order(rated[name]) for name in sorted(rated)} for video, rated in by_video.items()}
+    binary = all(np.isin(each[:, 2], (0, 1)).all() for rated in rows.values() for each in rated.values())
     return LabelTable(path, "highlights" if binary else "importance", rows)
 
 
@@ -96,12 +96,12 @@ def _numbers(where: str, row: Mapping[str, str]) -> tuple[float, float, float]:
     return start, end, label
 
 
-def _in_order(rows: array[float]) -> Rows:
-    found = np.frombuffer(rows).reshape(-1, 3)
-    return found[np.lexsort(found.T[::-1])]
+def _in_order(rows: array[float]) -> LabelRows:
+    table = np.frombuffer(rows).reshape(-1, 3)
+    return table[np.lexsort(table.T[::-1])]
 
 
-def lay(
+def labels_of(
     table: LabelTable, durations: Mapping[str, float], allow_unmatched: bool, report: Callable[[str], None]
 ) -> dict[str, Labels]:
     """The labels of some videos, by id.
@@ -130,9 +130,9 @@ def lay(
         if name in by_form:
             own = by_form[name]
             where = f"{path}: video {own!r}"
-            of = {who: _within(rows, durations[own], where, who, counts) for who, rows in table.rows[name].items()}
-            labels[own] = _labels(table.kind, of, durations[own], where, counts)
-    annotators = {name: found.score.shape[1] for name, found in labels.items()}
+            rated = {who: _within(rows, durations[own], where, who, counts) for who, rows in table.rows[name].items()}
+            labels[own] = _labels(table.kind, rated, durations[own], where, counts)
+    annotators = {name: label.score.shape[1] for name, label in labels.items()}
     first = next(iter(labels))
     for name, count in annotators.items():
         if count != annotators[first]:
@@ -166,7 +166,7 @@ class _Counts:
             )
 
 
-def _within(rows: Rows, duration: float, where: str, annotator: str, counts: _Counts) -> Rows:
+def _within(rows: LabelRows, duration: float, where: str, annotator: str, counts: _Counts) -> LabelRows:
     """An annotator's rows, cut to the video."""
     who = f"{where}: annotator {annotator!r}" if annotator else where
     past = (rows[:, 0] >= duration) | (rows[:, 1] > duration + TOLERANCE_S)
@@ -185,30 +185,30 @@ def _within(rows: Rows, duration: float, where: str, annotator: str, counts: _Co
     return np.column_stack([rows[:, 0], np.minimum(rows[:, 1], duration), rows[:, 2]])
 
 
-def _labels(kind: str, of: Mapping[str, Rows], duration: float, where: str, counts: _Counts) -> Labels:
+def _labels(kind: str, rated: Mapping[str, LabelRows], duration: float, where: str, counts: _Counts) -> Labels:
     """A video's labels, from the rows of each annotator."""
-    first, *others = of.values()
-    alike = [name for name, rows in of.items() if not np.array_equal(rows[:, :2], first[:, :2])]
+    first, *others = rated.values()
+    alike = [name for name, rows in rated.items() if not np.array_equal(rows[:, :2], first[:, :2])]
     if kind == "importance" and alike:
         raise InputError(
-            f"{where}: annotators {next(iter(of))!r} and {alike[0]!r} rate other segments; expected a number of each annotator "
+            f"{where}: annotators {next(iter(rated))!r} and {alike[0]!r} rate other segments; expected a number of each annotator "
             "for each segment"
         )
     score = np.column_stack([first[:, 2], *(rows[:, 2] for rows in others)]) if not alike else None
     if score is not None and (kind == "importance" or (score == 0).any()):
         return Labels(first[:, :2], score.astype(np.float32))
     counts.cells += 1
-    return _cells(of, duration, where)
+    return _cells(rated, duration, where)
 
 
-def _cells(of: Mapping[str, Rows], duration: float, where: str) -> Labels:
+def _cells(rated: Mapping[str, LabelRows], duration: float, where: str) -> Labels:
     """Highlights laid over cells."""
-    if duration / CELL_SECONDS * len(of) > MAX_SCORES:
-        raise InputError(f"{where}: {duration:.0f} s and {len(of)} annotators: over {MAX_SCORES} labels of a second")
+    if duration / CELL_SECONDS * len(rated) > MAX_SCORES:
+        raise InputError(f"{where}: {duration:.0f} s and {len(rated)} annotators: over {MAX_SCORES} labels of a second")
     start = CELL_SECONDS * np.arange(math.ceil(duration / CELL_SECONDS))
     span = np.stack([start, np.minimum(start + CELL_SECONDS, duration)], axis=1)
-    score = np.zeros((len(span), len(of)), np.float32)
-    for column, rows in enumerate(of.values()):
+    score = np.zeros((len(span), len(rated)), np.float32)
+    for column, rows in enumerate(rated.values()):
         covered, upto = np.zeros(len(span)), 0.0
         for begin, end, label in rows:
             if label == 1:

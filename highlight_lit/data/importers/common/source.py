@@ -21,7 +21,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.files import MAX_NAME_BYTES, open_regular, read_json
 from highlight_lit.text import a_few, shown
 
-Report = Callable[[str], None]
+Say = Callable[[str], None]
 MAX_ARRAY_BYTES = 1 << 30  # of a video's features: twelve hours of 6,000 float32 a second
 MAX_PACKED = 100  # times that an array can be larger than what the disk or an archive holds of it
 MIN_PACKED_BYTES = 32 << 20  # which any may have
@@ -81,12 +81,12 @@ def number(value: object, where: str) -> float:
         InputError: It is anything else.
     """
     try:
-        found = float(value)  # type: ignore[arg-type]
+        parsed = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        found = math.nan
-    if isinstance(value, bool) or not (math.isfinite(found) and found > 0):
+        parsed = math.nan
+    if isinstance(value, bool) or not (math.isfinite(parsed) and parsed > 0):
         raise InputError(f"{where}: {value!r}, expected a number above 0")
-    return found
+    return parsed
 
 
 def matrix(value: object, where: str, columns: int | None = None) -> NDArray[np.float64]:
@@ -96,13 +96,13 @@ def matrix(value: object, where: str, columns: int | None = None) -> NDArray[np.
         InputError: It is anything else.
     """
     try:
-        found = np.array(value, np.float64)
+        rows = np.array(value, np.float64)
     except (TypeError, ValueError, OverflowError):
-        found = np.empty(0)
-    wide = found.ndim == 2 and found.shape[1] == (columns or found.shape[1]) and found.size > 0
-    if not wide or not np.isfinite(found).all():
+        rows = np.empty(0)
+    wide = rows.ndim == 2 and rows.shape[1] == (columns or rows.shape[1]) and rows.size > 0
+    if not wide or not np.isfinite(rows).all():
         raise InputError(f"{where}: expected rows of {columns or 'equally many'} finite numbers, at least one row")
-    return found
+    return rows
 
 
 def open_rows(path: Path, where: str) -> NDArray[Any]:
@@ -189,7 +189,7 @@ def frame_rates(path: Path) -> dict[str, float]:
     return {composed(name): number(entry.get("fps"), f"{path}: video {name!r}: fps") for name, entry in entries.items()}
 
 
-def report_unmatched(rates: Mapping[str, float], videos: Iterable[str], path: Path | None, report: Report) -> None:
+def report_unmatched(rates: Mapping[str, float], videos: Iterable[str], path: Path | None, report: Say) -> None:
     """Report the frame rates that are of none of the videos."""
     if strange := sorted(rates.keys() - set(videos)):
         report(f"{path}: {len(strange)} of {len(rates)} frame rates are of no video here: {a_few(strange)}")
@@ -215,7 +215,7 @@ class FirstOf:
         most: Lines that are told.
     """
 
-    def __init__(self, report: Report, what: str, most: int = 10) -> None:
+    def __init__(self, report: Say, what: str, most: int = 10) -> None:
         self._report, self._what, self._most, self._count = report, what, most, 0
 
     def __call__(self, line: str) -> None:
@@ -236,15 +236,15 @@ def files_of(folder: Path, ending: str = ".npy") -> dict[str, Path]:
     Raises:
         InputError: Two names differ in their form alone.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in sorted(folder.glob(f"*{ending}")):
         if path.name.startswith("._"):
             continue
         name = composed(path.name.removesuffix(ending))
-        if name in found:
+        if name in files:
             raise InputError(f"{folder}: {name!r}: there twice, in two Unicode forms; expected one file")
-        found[name] = path
-    return found
+        files[name] = path
+    return files
 
 
 class Tally:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.importers.common.hdf5 import has, inside, numbers, stored
 from highlight_lit.data.importers.common.label_table import MAX_SCORES
-from highlight_lit.data.importers.common.source import Report
+from highlight_lit.data.importers.common.source import Say
 from highlight_lit.data.topics.tags import MAX_LINE, plain_line
 from highlight_lit.data.video import MAX_CLIPS, Labels, Video
 from highlight_lit.errors import InputError
@@ -57,7 +57,7 @@ def _picks(group: h5py.Group, where: str) -> tuple[NDArray[np.int64], int]:
 
 
 def read_video(
-    where: str, group: h5py.Group, row: Video, kind: str, rate: float, clip_seconds: float, cuts: Report
+    where: str, group: h5py.Group, row: Video, kind: str, rate: float, clip_seconds: float, cuts: Say
 ) -> Video:
     """A video with its features and labels, cut to its shortest array."""
     counted, scored = has(group, "picks"), kind == "gtscore" and has(group, kind)
@@ -116,24 +116,24 @@ def _chosen(group: h5py.Group, frames: int, edges: NDArray[np.int64], where: str
     if frames > MAX_LISTED:
         raise InputError(f"{where}: user_summary: {frames} frames, expected at most {MAX_LISTED}")
     chosen = np.empty((len(edges) - 1, len(summary)), np.float32)
-    for annotator, of in enumerate(summary):  # one at a time in whole numbers of 8 bytes
-        if not ((of == 0) | (of == 1)).all():
+    for annotator, frames_chosen in enumerate(summary):  # one at a time in whole numbers of 8 bytes
+        if not ((frames_chosen == 0) | (frames_chosen == 1)).all():
             raise InputError(f"{where}: user_summary: expected 0 and 1 alone")
-        upto = np.append(0, np.cumsum(of, dtype=np.int64))[edges]
+        upto = np.append(0, np.cumsum(frames_chosen, dtype=np.int64))[edges]
         chosen[:, annotator] = 2 * np.diff(upto) >= np.diff(edges)
     return chosen
 
 
 def _title(group: h5py.Group) -> str:
     """`video_name`, where it is one text that lies in the file."""
-    found = inside(group, "video_name")
+    title = inside(group, "video_name")
     if (
-        not isinstance(found, h5py.Dataset)
-        or found.shape != ()
-        or found.external
-        or found.is_virtual
-        or found.nbytes > MAX_TITLE
+        not isinstance(title, h5py.Dataset)
+        or title.shape != ()
+        or title.external
+        or title.is_virtual
+        or title.nbytes > MAX_TITLE
     ):
         return ""
-    value = found[()] if found.dtype.kind in "SO" else b""
+    value = title[()] if title.dtype.kind in "SO" else b""
     return plain_line(value[:MAX_TITLE].decode("utf-8", "replace"))[:MAX_LINE] if isinstance(value, bytes) else ""

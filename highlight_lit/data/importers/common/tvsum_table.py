@@ -63,7 +63,7 @@ def read_tsv(path: Path) -> Iterator[Annotated]:
         of_video.append(scores)
     if not rows:
         raise InputError(f"{path}: no line; expected {WHAT}")
-    first, annotators = next((name, len(of)) for name, of in rows.items())
+    first, annotators = next((name, len(scores_of_video)) for name, scores_of_video in rows.items())
     for name, of in rows.items():
         if len(of) != annotators:
             raise InputError(

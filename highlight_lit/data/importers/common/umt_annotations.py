@@ -24,10 +24,10 @@ def read_annotations(source: Path) -> tuple[str, list[Video]]:
         InputError: No annotation file or several, or one with a field that is missing or of another kind.
     """
     named = [source / name for name in ("youtube_anno.json", "tvsum_anno.json")]
-    found = [path for path in named if path.is_file()] or sorted(source.glob("*anno*.json"))
-    if len(found) != 1:
-        raise InputError(f"{source}: {len(found)} files named *anno*.json, expected one")
-    path = found[0]
+    files = [path for path in named if path.is_file()] or sorted(source.glob("*anno*.json"))
+    if len(files) != 1:
+        raise InputError(f"{source}: {len(files)} files named *anno*.json, expected one")
+    path = files[0]
     entries = read_json(path, "UMT's annotations by video id")
     if not isinstance(entries, dict) or not entries or not all(isinstance(entry, dict) for entry in entries.values()):
         raise InputError(f"{path}: expected an object with one object a video, at least one")
@@ -84,8 +84,8 @@ def read_splits(path: Path, topics: set[str]) -> dict[str, str]:
 
 def _table(path: Path, topics: set[str]) -> dict[str, dict[str, Any]]:
     """The lists by topic, of the topics at hand."""
-    found = read_json(path, "training and validation lists by topic")
-    tables = [found] if _is_table(found) else list(found.values()) if isinstance(found, dict) else []
+    content = read_json(path, "training and validation lists by topic")
+    tables = [content] if _is_table(content) else list(content.values()) if isinstance(content, dict) else []
     fitting = [table for table in tables if _is_table(table) and topics & table.keys()]
     if len(fitting) != 1:
         raise InputError(

@@ -48,9 +48,9 @@ class NpzRows:
     def __getitem__(self, rows: slice) -> NDArray[Any]:
         """Some rows; the whole array is read."""
         with open_regular(self._path, "an .npz file") as file:
-            found = self._read(file, rows)
-        assert found is not None
-        return found
+            values = self._read(file, rows)
+        assert values is not None
+        return values
 
     def _read(self, file: IO[bytes], rows: slice | None) -> NDArray[Any] | None:
         """The header, and the rows if some are asked for."""
@@ -69,8 +69,8 @@ class NpzRows:
                     if len(data) != size:
                         raise InputError(f"{self._where}: truncated, or longer than its header says")
                     values = np.frombuffer(data, self.dtype)
-                    found = values.reshape(self.shape[::-1]).T if self._fortran else values.reshape(self.shape)
-                    return found[rows]
+                    array = values.reshape(self.shape[::-1]).T if self._fortran else values.reshape(self.shape)
+                    return array[rows]
         except InputError:
             raise
         except _ERRORS as error:

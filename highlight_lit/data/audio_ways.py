@@ -1,21 +1,17 @@
-"""Ways to read a corpus: its audio with something taken away (what a network loses tells what it used), and scales."""
+"""Ways to read a corpus' audio with something taken away: what a network loses tells what it used."""
 
 from __future__ import annotations
 
 import copy
 import zlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import Corpus
 
-if TYPE_CHECKING:  # a configuration is checked without PyTorch
-    from torch import Tensor
-
-SCALES = ("dimension", "stream")  # what features are divided by before they enter a network
 AUDIO_WAYS = ("as_is", "centred", "mean", "shuffled")
 
 
@@ -63,14 +59,3 @@ def with_audio(corpus: Corpus, way: str, seed: int) -> Corpus:
     audio = corpus.streams["audio"]
     view.streams = {**corpus.streams, "audio": replace(audio, version=f"{audio.version} {way}".strip())}
     return view
-
-
-def scaled(std: Tensor, scale: str) -> Tensor:
-    """Deviations of a stream's dimensions, (D,), as one of `SCALES` has them.
-
-    `dimension` leaves them as they are. `stream` gives each the root of their mean square: the dimensions of a PCA lie in one
-    space, and divided by their own deviations the last ones, which are noise, would count as the first.
-    """
-    if scale == "dimension":
-        return std
-    return std.double().square().mean().sqrt().to(std).expand_as(std).clone()

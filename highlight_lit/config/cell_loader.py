@@ -79,4 +79,4 @@ class CellLoader:
 
 def _overlap(keys: list[str]) -> bool:
     """Whether a key is given twice, or within another."""
-    return len(set(keys)) < len(keys) or any(one.startswith(f"{other}.") for one in keys for other in keys)
+    return len(set(keys)) < len(keys) or any(key.startswith(f"{other}.") for key in keys for other in keys)

@@ -16,10 +16,10 @@ OUT = ("--out", "the corpus to write; must not exist")
 
 def sources() -> Iterator[tuple[str, ModuleType]]:
     """Each source, by its name on the command line."""
-    for found in pkgutil.iter_modules(importers.__path__):
-        module = importlib.import_module(f"{importers.__name__}.{found.name}")
+    for entry in pkgutil.iter_modules(importers.__path__):
+        module = importlib.import_module(f"{importers.__name__}.{entry.name}")
         if hasattr(module, "PURPOSE"):
-            yield found.name.replace("_", "-"), module
+            yield entry.name.replace("_", "-"), module
 
 
 def add_sources(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -9,19 +9,18 @@ from __future__ import annotations
 import copy
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
 
 from highlight_lit.training.callbacks.checkpoints import AtomicCheckpointIO
+from highlight_lit.training.stacked.stack import State
 
 if TYPE_CHECKING:
     from highlight_lit.training.stacked.cells import Trainee
 
-Plain = dict[str, Any]
 
-
-def restore(trainee: Trainee, checkpoint: Plain) -> None:
+def restore(trainee: Trainee, checkpoint: State) -> None:
     """Take up a training where a checkpoint, which is known to fit, has left it."""
     module = trainee.module
     module.load_state_dict(checkpoint["state_dict"])
@@ -59,7 +58,7 @@ def save(trainee: Trainee, members: int) -> None:
     )
 
 
-def loops(done: int, batches: int, over: bool, schedule: bool) -> Plain:
+def loops(done: int, batches: int, over: bool, schedule: bool) -> State:
     """The state of Lightning's loops after some steps.
 
     Args:

@@ -26,12 +26,12 @@ def faults(root: Path) -> Iterator[str]:
         labels = [manifest["labels"]] if manifest.get("labels") is not None else []
         listed = [entry["file"] for entry in [*manifest["shards"], *labels]]
         missing = [name for name in listed if name not in there]
-        if found := bool(missing):
+        if faulty := bool(missing):
             yield f"{root}: {len(missing)} of {len(listed)} files that the manifest lists are not there: {a_few(missing)}"
         for fault in guarded_faults([root / name for name in listed if name in there]):
-            found = True
+            faulty = True
             yield fault
-        if not found:
+        if not faulty:
             Corpus(root)
     except InputError as error:
         yield str(error)

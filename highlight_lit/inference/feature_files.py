@@ -66,15 +66,15 @@ def videos_of(paths: Sequence[Path], streams: Iterable[str]) -> list[VideoFeatur
         same = len({path.name for path in arrays}) == 1
         name = arrays[0].parent.name if arrays[0].stem in STREAMS and not same else arrays[0].stem
         return [VideoFeatures(name or "video", tuple(zip(needed, arrays, strict=False)))]
-    found: dict[str, VideoFeatures] = {}
+    videos: dict[str, VideoFeatures] = {}
     for path in paths:
         for video in _of_folder(path, needed) if path.is_dir() else [VideoFeatures(path.stem, (("", path),))]:
-            if video.name in found:
+            if video.name in videos:
                 raise InputError(
                     f"--features {shown(path)}: a second video named {shown(video.name)}; expected names once"
                 )
-            found[video.name] = video
-    return list(found.values())
+            videos[video.name] = video
+    return list(videos.values())
 
 
 def _of_folder(folder: Path, needed: Sequence[str]) -> Iterator[VideoFeatures]:

@@ -1,4 +1,4 @@
-"""What a checkpoint must hold so that a run can go on from it: tensors and plain state, of this run's own form.
+"""How a run goes on from its last checkpoint, and what that must hold: tensors and plain state, of the run's own form.
 
 The configuration is the user's; a checkpoint only fills what was made from it.
 """
@@ -7,22 +7,78 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.optim import Optimizer
 
 from highlight_lit.errors import InputError
+from highlight_lit.training.callbacks.checkpoints import LastCheckpoint
+from highlight_lit.untrusted.checkpoint_file import NAME, read_checkpoint
 from highlight_lit.untrusted.networks import check_tensors
 from highlight_lit.untrusted.plain_values import plain
 from highlight_lit.untrusted.shapes import check_shape
 
 MAX_COUNT = 1 << 53  # of steps, epochs and bags
 NEEDED = ("epoch", "global_step", "loops", "optimizer_states", "lr_schedulers", "progress", "state_dict")
+
+
+def resumable(folder: Path, module: pl.LightningModule, precision: str = "32-true") -> Path | None:
+    """The checkpoint that a run goes on from, None if there is none; what a killed writer left is removed.
+
+    Raises:
+        InputError: There is one and it cannot be used.
+    """
+    for left in folder.glob(f".{NAME}.*.tmp"):
+        left.unlink(missing_ok=True)
+    path = folder / NAME
+    if not path.exists():
+        return None
+    try:
+        checkpoint = read_checkpoint(path)
+        _refuse_swa(checkpoint, path)
+        check_state(checkpoint, copy.deepcopy(module).double() if precision == "64-true" else module, path)
+    except InputError as error:
+        raise InputError(f"{error}; remove it to train from the start") from error
+    return path
+
+
+def _refuse_swa(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Refuse a training whose averaging has begun: Lightning leaves its learning rate out of an epoch in progress."""
+    callbacks = checkpoint.get("callbacks")
+    swa = callbacks.get("StochasticWeightAveraging") if isinstance(callbacks, dict) else None
+    if isinstance(swa, dict) and swa.get("scheduler_state") is not None:
+        raise InputError(
+            f"{path}: StochasticWeightAveraging had begun, which cannot go on exactly (callbacks=[last,weight_averaging] can)"
+        )
+
+
+@contextmanager
+def restoring(path: Path | None, last: LastCheckpoint) -> Iterator[None]:
+    """Name the checkpoint in what Lightning raises while it restores it, before training has begun, or what it refuses.
+
+    Raises:
+        InputError: In place of what was raised.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except MisconfigurationException as error:
+        raise InputError(f"trainer: {str(error).splitlines()[0]}") from error
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        if str(error).startswith("Early stopping conditioned on metric"):  # of no class of its own
+            raise InputError(f"callbacks: {str(error).splitlines()[0]}") from error
+        if path is None or last.began:
+            raise
+        first = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        raise InputError(f"{path}: cannot be restored ({first}); remove it to train from the start") from error
 
 
 def check_state(checkpoint: Mapping[str, Any], module: pl.LightningModule, path: Path) -> None:
@@ -49,7 +105,7 @@ def check_state(checkpoint: Mapping[str, Any], module: pl.LightningModule, path:
     states, where = checkpoint["optimizer_states"], f"{path}: optimizer_states"
     groups = optimizer.state_dict()["param_groups"]
     _like(states, [{"state": {}, "param_groups": groups}], where, free=("state",))
-    if any(group["params"] != of["params"] for group, of in zip(states[0]["param_groups"], groups, strict=True)):
+    if any(group["params"] != own["params"] for group, own in zip(states[0]["param_groups"], groups, strict=True)):
         raise InputError(f"{where}.param_groups.params: expected the parameters in their order")
     _check_moments(states[0]["state"], _moments(optimizer), f"{where}.state")
     own = [] if schedule is None else [schedule.state_dict()]
@@ -98,21 +154,23 @@ def _check_loops(loops: object, where: str) -> None:
         ("epoch_loop.batch_progress", "current"),
         ("epoch_loop.automatic_optimization.optim_progress", "optimizer", "step", "total"),
     ):
-        of = fit
+        node = fit
         for name in names:
-            of = _inner(of, name)
+            node = _inner(node, name)
         for count in ("ready", "completed"):
-            _whole(of.get(count), f"{where}.fit_loop.{'.'.join(names)}.{count}")
+            _whole(node.get(count), f"{where}.fit_loop.{'.'.join(names)}.{count}")
     loaders = _inner(fit, "state_dict").get("combined_loader")
     for each in loaders if isinstance(loaders, list) and loaders else [None]:
         for count in ("epoch", "batch"):
             _whole(_inner([each], 0).get(count), f"{where}.fit_loop.state_dict.combined_loader.{count}")
 
 
-def _inner(of: Any, key: Any) -> dict[str, Any]:
+def _inner(node: Any, key: Any) -> dict[str, Any]:
     """A mapping in a mapping or list; an empty one where there is none."""
-    found = of.get(key) if isinstance(of, dict) else of[key] if isinstance(of, list) and type(key) is int else None
-    return found if isinstance(found, dict) else {}
+    inner = (
+        node.get(key) if isinstance(node, dict) else node[key] if isinstance(node, list) and type(key) is int else None
+    )
+    return inner if isinstance(inner, dict) else {}
 
 
 def _check_progress(progress: object, epoch: int, where: str) -> None:
@@ -155,10 +213,10 @@ def _check_moments(state: object, own: Mapping[int, Mapping[str, Any]], where: s
     """Each parameter that has had a gradient has the numbers and tensors that this optimizer keeps."""
     if not isinstance(state, dict):
         raise InputError(f"{where}: expected a mapping")
-    for number, of in state.items():
+    for number, moments in state.items():
         if type(number) is not int or number not in own:
             raise InputError(f"{where}: expected one mapping for each of {len(own)} parameters")
-        _like(of, own[number], f"{where}.{number}")
+        _like(moments, own[number], f"{where}.{number}")
 
 
 def _like(value: object, own: object, where: str, free: tuple[str, ...] = ()) -> None:
@@ -174,8 +232,8 @@ def _like(value: object, own: object, where: str, free: tuple[str, ...] = ()) ->
         assert isinstance(value, list | tuple)
         if len(value) != len(own):
             raise InputError(f"{where}: {len(value)} values, expected {len(own)}")
-        for each, of in zip(value, own, strict=True):
-            _like(each, of, where, free)
+        for each, own_part in zip(value, own, strict=True):
+            _like(each, own_part, where, free)
     elif isinstance(own, Tensor) and isinstance(value, Tensor):
         if value.shape != own.shape or value.dtype != own.dtype or not value.isfinite().all():
             raise InputError(f"{where}: expected {tuple(own.shape)} finite numbers")

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from highlight_lit.errors import Interrupted, raised_signals
+from highlight_lit.errors import Interrupted
 from highlight_lit.files import atomic_write
-from highlight_lit.signals import Signals
+from highlight_lit.signals import Signals, raised_signals
 from tests.processes import exit_status, forked, until
 
 
@@ -139,7 +139,7 @@ def test_a_signal_that_comes_when_all_is_done_changes_nothing() -> None:
 
 
 def test_a_signal_that_is_repeated_later_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("highlight_lit.errors.REPEAT_S", -1.0)
+    monkeypatch.setattr("highlight_lit.signals.REPEAT_S", -1.0)
     with raised_signals():
         for _ in range(2):
             with pytest.raises(Interrupted):

@@ -17,7 +17,8 @@ from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.data.batches import Bags
 from highlight_lit.data.sampling import own_pairs
 from highlight_lit.models.highlight_net import Detection
-from highlight_lit.training.distributed import share
+from highlight_lit.training import large_batch
+from highlight_lit.training.distributed.whole_batch import whole_batch
 from tests.tolerance import FUNCTION
 
 # Sums on the way to a loss, and back to its gradient: layers, steps of context, clips of the batch.
@@ -62,7 +63,7 @@ def detected(network: nn.Module, rank: int, ranks: int) -> tuple[Detection, Tens
     at = torch.tensor([*own, *(own + PAIRS)])
     bags = Bags(*(None if field is None else field[at] for field in batch()))
     call = lambda bags: network(bags.visual, bags.audio, bags.mask, bags.audio_mask)  # noqa: E731
-    return share.detect(call, bags), bags.label, bags.mask
+    return large_batch.detect(call, bags), bags.label, bags.mask
 
 
 def without_dropout(network: nn.Module) -> nn.Module:
@@ -81,8 +82,8 @@ def test_the_ranks_gradients_add_up_to_one_ranks_and_all_see_its_loss(
     name: str, large: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if large:
-        monkeypatch.setattr(share, "LARGE", 1)
-        monkeypatch.setattr(share, "PART", 2)
+        monkeypatch.setattr(large_batch, "LARGE", 1)
+        monkeypatch.setattr(large_batch, "PART", 2)
     network, loss = parts_of(name)
     without_dropout(network)
     expected = loss(*detected(network, 0, 1))
@@ -97,7 +98,7 @@ def test_the_ranks_gradients_add_up_to_one_ranks_and_all_see_its_loss(
             return torch.stack([parts[kind] for parts in of])
 
         detection, label, mask = Detection(*of_rank[0][:3]), *of_rank[0][3:]
-        found = loss(*share.whole_batch(gather, PAIRS, detection, label, mask))
+        found = loss(*whole_batch(gather, PAIRS, detection, label, mask))
         assert {name: value.item() for name, value in found.items()} == pytest.approx(
             {name: value.item() for name, value in expected.items()}, abs=1e-6
         )
@@ -110,9 +111,9 @@ def test_a_large_batch_part_by_part_is_what_it_is_in_one_call(name: str, monkeyp
     without_dropout(network)
     expected = loss(*detected(network, 0, 1))["loss"]
     theirs = gradient(network, expected)
-    monkeypatch.setattr(share, "LARGE", 1)
+    monkeypatch.setattr(large_batch, "LARGE", 1)
     for part in (1, 2, 5, 9):
-        monkeypatch.setattr(share, "PART", part)
+        monkeypatch.setattr(large_batch, "PART", part)
         found = loss(*detected(network, 0, 1))["loss"]
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
         torch.testing.assert_close(gradient(network, found), theirs, atol=1e-6, rtol=1e-5)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.importers.common.label_table import lay, read_labels
-from highlight_lit.data.importers.common.source import Report
+from highlight_lit.data.importers.common.label_table import labels_of, read_labels
+from highlight_lit.data.importers.common.source import Say
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few
@@ -27,7 +27,7 @@ def no_labels(rows: Sequence[Video]) -> LabelSource:
     return LabelSource(lambda name: None)
 
 
-def labels_for(path: Path, rows: Sequence[Video], allow_unmatched: bool, report: Report) -> LabelSource:
+def labels_for(path: Path, rows: Sequence[Video], allow_unmatched: bool, report: Say) -> LabelSource:
     """The labels of some videos: `path` is a corpus, or a table.
 
     Raises:
@@ -36,11 +36,11 @@ def labels_for(path: Path, rows: Sequence[Video], allow_unmatched: bool, report:
     if path.is_dir():
         return _of_corpus(path, rows, report)
     table = read_labels(path)
-    laid = lay(table, {row.id: row.duration for row in rows}, allow_unmatched, report)
+    laid = labels_of(table, {row.id: row.duration for row in rows}, allow_unmatched, report)
     return LabelSource(laid.get, table.kind)
 
 
-def _of_corpus(path: Path, rows: Sequence[Video], report: Report) -> LabelSource:
+def _of_corpus(path: Path, rows: Sequence[Video], report: Say) -> LabelSource:
     """Checked to be in seconds and of some of these videos."""
     corpus = Corpus(path)
     clock = corpus.manifest.get("clock", "exact")
@@ -48,11 +48,11 @@ def _of_corpus(path: Path, rows: Sequence[Video], report: Report) -> LabelSource
         raise InputError(
             f"{path}: clock: its spans are frames, not seconds; expected a corpus imported with frame rates"
         )
-    found = [(row, index) for row in rows if (index := corpus.index(row.id)) is not None]
-    if not found:
+    shared = [(row, index) for row in rows if (index := corpus.index(row.id)) is not None]
+    if not shared:
         raise InputError(f"{path}: id: it holds none of the videos, the first of which is {rows[0].id!r}")
-    report(f"{path}: labels of {len(found)} of {len(rows)} videos" + f", at {clock} frame rates" * (clock != "exact"))
-    longer = [row.id for row, index in found if abs(corpus.duration[index] - row.duration) > 2]
+    report(f"{path}: labels of {len(shared)} of {len(rows)} videos" + f", at {clock} frame rates" * (clock != "exact"))
+    longer = [row.id for row, index in shared if abs(corpus.duration[index] - row.duration) > 2]
     if longer:
         report(f"{path}: {len(longer)} videos differ in duration from the table by more than 2 s: {a_few(longer)}")
 

@@ -13,36 +13,34 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from highlight_lit.config.identity import as_plain, identity
+from highlight_lit.config.identity import as_plain
 from highlight_lit.config.schema import check
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.runs import ledger
-from highlight_lit.training.guided import first_stage
+from highlight_lit.training.guided import run_identity
 
 _CLUSTERS = ("WORLD_SIZE", "SLURM_NTASKS", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE")  # ranks must agree: `train` asks them
 
 
-def done_before(config: DictConfig | Mapping[str, Any]) -> dict[str, Any] | None:
+def done_before(composed: DictConfig | Mapping[str, Any]) -> dict[str, Any] | None:
     """The record of the same run where it is done; None where it is not, or that takes a look at the machine.
 
     Raises:
         InputError: The configuration or the corpus cannot be used.
     """
-    check(config)
-    plain = as_plain(config)
-    trainer = plain["trainer"]
+    check(composed)
+    config = as_plain(composed)
+    trainer = config["trainer"]
     alone = trainer.get("devices") == 1 and trainer.get("num_nodes", 1) in (1, None)
     if not alone or any(name in os.environ for name in _CLUSTERS):
         return None
     try:
-        root = Path(plain["data"]["root"])
-        fingerprint = _fingerprint(root, _state(root))
-        first = [identity(run, fingerprint) for run in first_stage(plain)]
-        run_id = identity({**plain, "first_stage": first} if first else plain, fingerprint)
+        root = Path(config["data"]["root"])
+        run_id = run_identity(config, _fingerprint(root, _state(root)))
     except (AttributeError, KeyError, TypeError, ValueError, InputError, OSError):
         return None  # what cannot be used is refused by `train`, which says more of it
-    record = ledger.read_record(ledger.run_dir(Path(plain["out"]), run_id))
+    record = ledger.read_record(ledger.run_dir(Path(config["out"]), run_id))
     if record is None or record["status"] != "done":
         return None
     return {**record, "skipped": True}

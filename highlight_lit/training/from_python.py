@@ -40,5 +40,5 @@ class HighlightDataModule(HighlightData):
 def default_nodes(streams: Mapping[str, Any]) -> dict[str, Any]:
     """The nodes `model`, `loss` and `optimizer` of conf/, for a network that reads these streams."""
     modality = "av" if len(streams) > 1 else next(iter(streams), "av")
-    plain = as_plain(composed("config", [f"modality={modality}", "topic=any", "data.root=."]))
-    return {name: plain[name] for name in ("model", "loss", "optimizer")}
+    config = as_plain(composed("config", [f"modality={modality}", "topic=any", "data.root=."]))
+    return {name: config[name] for name in ("model", "loss", "optimizer")}

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from highlight_lit.data.audio_ways import AUDIO_WAYS, AudioWay, with_audio
 from highlight_lit.data.batches import whole_video
 from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.sampling import Draw
 from highlight_lit.data.statistics import statistics
 from highlight_lit.data.stores.resident import ResidentStore
 from highlight_lit.data.video import Stream, Video
-from highlight_lit.data.ways import AUDIO_WAYS, AudioWay, with_audio
 
 CHANGING = [way for way in AUDIO_WAYS if way != "as_is"]
 

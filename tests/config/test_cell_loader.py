@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from highlight_lit.config.cells import CellLoader
+from highlight_lit.config.cell_loader import CellLoader
 from highlight_lit.config.launch import CONFIG_DIR
 
 BASE = ["data.root=C", "topic=dog"]

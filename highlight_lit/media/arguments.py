@@ -1,0 +1,34 @@
+"""Arguments of the command line that several verbs share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def weights_arguments(parser: argparse.ArgumentParser) -> None:
+    """Files of the extractors that need them."""
+    parser.add_argument(
+        "--visual-weights",
+        type=Path,
+        metavar="FILE",
+        help="weights of resnet3d34 and resnet3d34_spread, or a copy of torchvision's or timm's",
+    )
+    parser.add_argument(
+        "--audio-weights", type=Path, metavar="FILE", help="weights of vggish, or a folder with hf:NAME"
+    )
+    parser.add_argument("--audio-pca", type=Path, metavar="FILE", help="VGGish's PCA parameters (default: without)")
+
+
+def trust_argument(parser: argparse.ArgumentParser) -> None:
+    """`--trust`, of every verb that reads a checkpoint."""
+    parser.add_argument(
+        "--trust", action="append", default=[], metavar="PACKAGE",
+        help="a package of yours whose networks the checkpoint may name; may be given again",
+    )  # fmt: skip
+
+
+def choosing_arguments(parser: argparse.ArgumentParser) -> None:
+    """How segments are chosen."""
+    parser.add_argument("--shortest", type=float, default=3.0, metavar="L", help="least seconds of a segment (3)")
+    parser.add_argument("--merge", type=float, default=2.0, metavar="S", help="segments closer than this are one (2)")

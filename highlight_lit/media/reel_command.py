@@ -1,0 +1,87 @@
+"""`highlight-lit reel`: the best seconds of a video as a new one, or their list. Imports nothing heavy before it runs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from highlight_lit.errors import InputError
+from highlight_lit.extras import need_media
+from highlight_lit.media.arguments import choosing_arguments, trust_argument, weights_arguments
+from highlight_lit.text import say
+
+if TYPE_CHECKING:
+    from highlight_lit.media.output.segments import Segment
+
+
+def reel_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `reel`."""
+    parser.add_argument("video", type=Path, help="the video; after -- for odd names")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--checkpoint", type=Path, help="a trained detector")
+    source.add_argument(
+        "--scores",
+        type=Path,
+        metavar="FILE",
+        help="json or csv that 'score', 'train' or 'evaluate' wrote: no scoring anew",
+    )
+    parser.add_argument("--video-id", metavar="ID", help="of the video in a csv of several (default: its file's name)")
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of the reel (30)")
+    parser.add_argument("--fade", type=float, default=0.0, metavar="S", help="seconds of fading at the joins (0)")
+    parser.add_argument(
+        "--chapters", action="store_true", help="write the list of segments (WebVTT) instead of a video"
+    )
+    parser.add_argument("--out", type=Path, help="the new file (default: NAME.reel.mp4 or NAME.chapters.vtt)")
+    choosing_arguments(parser)
+    trust_argument(parser)
+    weights_arguments(parser)
+
+
+def run_reel(args: argparse.Namespace) -> int:
+    """Choose the best segments and cut them, or write their list."""
+    need_media()
+    from highlight_lit.files import not_an_input, output_name
+    from highlight_lit.media.output.reel import cut_reel, write_chapters
+
+    if not 0 <= args.fade <= 10:
+        raise InputError(f"--fade {args.fade}: expected seconds from 0 to 10")
+    if args.video_id is not None and args.scores is None:
+        raise InputError(f"--video-id {args.video_id}: names a video in --scores; leave it out with --checkpoint")
+    ending = "chapters.vtt" if args.chapters else "reel.mp4"
+    out = args.out or args.video.with_name(output_name(args.video.stem, ending))
+    not_an_input(out, *_inputs(args))
+    segments = _segments(args)
+    if args.chapters:
+        write_chapters(out, segments)
+        say(out)
+        return 0
+    length = cut_reel(args.video, segments, out, args.fade)
+    say(f"{out}: {length:.2f} s of {len(segments)} segments")
+    return 0
+
+
+def _inputs(args: argparse.Namespace) -> list[Path | None]:
+    """The files that `reel` reads, which it never writes over."""
+    weights = [args.visual_weights, args.audio_weights, args.audio_pca]
+    return [args.video, args.checkpoint, getattr(args, "scores", None), *weights]
+
+
+def _segments(args: argparse.Namespace) -> list[Segment]:
+    """The segments of the reel, their ends at shot changes where there are any nearby."""
+    from highlight_lit.inference.raw_video import score_video
+    from highlight_lit.media.output.scores_file import check_same_video, read_scores
+    from highlight_lit.media.output.segments import at_shots, choose_segments
+
+    if args.scores is not None:
+        read = read_scores(args.scores, args.video, args.video_id)
+        check_same_video(args.scores, read, args.video)
+        span, score, logit = read.span, read.score, read.logit
+    else:
+        from highlight_lit.inference.detector import load_detector
+
+        detector = load_detector(args.checkpoint, args.trust)
+        scored = score_video(args.video, detector, args.visual_weights, args.audio_weights, args.audio_pca)
+        span, score, logit = scored.span, scored.score, scored.logit
+    segments = choose_segments(score, span, args.seconds, args.shortest, args.merge, logit)
+    return at_shots(args.video, segments, float(span[-1, 1]), args.seconds, args.shortest)
