@@ -24,9 +24,11 @@ class Fusion(nn.Module):
 
     Attributes:
         streams: names of the streams that are read.
+        reach: clips on either side that a clip's f_h depends on; None: all of its bag.
     """
 
     streams: ClassVar[tuple[str, ...]] = ("visual", "audio")
+    reach: ClassVar[int | None] = 0
 
     def __init__(self, d: int) -> None:
         """Keep the width.

@@ -86,7 +86,8 @@ class HighlightNet(nn.Module):
     @property
     def reach(self) -> int | None:
         """Clips on either side that a clip's logit z depends on; None: all of its bag, or not known."""
-        return getattr(self.context, "reach", None)
+        fusion, context = (getattr(part, "reach", None) for part in (self.fusion, self.context))
+        return None if fusion is None or context is None else fusion + context
 
     def forward(self, visual: Tensor | None, audio: Tensor | None, mask: Tensor, audio_mask: Tensor) -> Detection:
         """Detect highlights in a batch of bags.

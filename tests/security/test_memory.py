@@ -39,14 +39,26 @@ MOST_MB = 600  # a sound checkpoint of this size takes some 400, of which PyTorc
 MOST_S = 20.0  # of processor time
 
 
-def _net(**options: Any) -> HighlightNet:
-    context = partial(TemporalContext, **options)
-    return HighlightNet(6, 4, 8, partial(LowRankFusion, R=2), context, SoftmaxGate)
+class OverTime(torch.nn.Module):
+    """A fusion of a user's own, which reads all clips and says nothing of it."""
+
+    def __init__(self, d: int) -> None:
+        super().__init__()
+
+    def forward(self, f_v: torch.Tensor, f_a: torch.Tensor) -> torch.Tensor:
+        return f_v + f_a.mean(1, keepdim=True)
+
+
+LOW_RANK = partial(LowRankFusion, R=2)
+
+
+def _net(fusion: Callable[..., Any] = LOW_RANK, **options: Any) -> HighlightNet:
+    return HighlightNet(6, 4, 8, fusion, partial(TemporalContext, **options), SoftmaxGate)
 
 
 NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
     "context": partial(_net, T=5), "none": partial(_net, T=0), "global": partial(_net, T=2, global_state=True),
-    "mini": lambda: MiniNet(6, 4, d=8), "lim": lambda: Lim(6, 4, d=8),
+    "mini": lambda: MiniNet(6, 4, d=8), "lim": lambda: Lim(6, 4, d=8), "fusion over time": lambda: _net(T=2, fusion=OverTime),
 }  # fmt: skip
 
 
@@ -211,7 +223,7 @@ def test_a_long_video_is_scored_in_windows_as_it_is_whole(network: str, monkeypa
         monkeypatch.setattr(batch, "WINDOW", 16)
         torch.testing.assert_close(whole_video_logits(made, bags), whole)
         monkeypatch.setattr(batch, "MAX_WHOLE", clips - 1)
-        if network == "global":
+        if network in ("global", "fusion over time"):
             with pytest.raises(InputError, match="a video of 50 clips; expected at most 49"):
                 whole_video_logits(made, bags)
         else:
