@@ -1,4 +1,4 @@
-"""`highlight-lit VERB`: thin; each verb calls the module that does the work."""
+"""`highlight-lit VERB`: the verbs; each calls the module that does its work."""
 
 from __future__ import annotations
 
@@ -137,6 +137,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _evaluate_verb(parser: argparse.ArgumentParser) -> None:
+    # Not in evaluate_command, which imports PyTorch: another verb, or --help, does not wait for it.
     judged = parser.add_mutually_exclusive_group(required=True)
     judged.add_argument(
         "--checkpoint",

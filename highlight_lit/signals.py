@@ -20,7 +20,7 @@ STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # A wrapper and a terminal both pass Ctrl-C on: a second signal so soon would only cut the tidying up short.
 REPEAT_S = 3.0
 _LATER_S = 0.02  # until a signal that came within an import is looked at again
-# The files of frames that lose what is raised in them: of an import, and of what is called when an object is gone.
+# Files of functions that swallow exceptions: of an import, and of what is called when an object is gone.
 _LOST = {"<frozen importlib._bootstrap>", weakref.__file__}
 
 

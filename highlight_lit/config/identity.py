@@ -55,7 +55,8 @@ def identity(config: Mapping[str, Any], corpus: str, ranks: int = 1) -> str:
     """Hexadecimal name of a run: two runs that compute the same thing have the same one.
 
     It is the hash of the resolved configuration without what does not change the result (folders, logging, progress,
-    device), without what is null and without later keys that say what was always done, and of the corpus' contents in place of its path.
+    device), of trainer and callbacks without what is null, without later keys that say what was always done, and of the
+    corpus' contents in place of its path.
 
     Args:
         config: A checked configuration, plain.

@@ -26,8 +26,8 @@ class Draw(NamedTuple):
 def own_pairs(pairs: int, rank: int, ranks: int) -> NDArray[np.intp]:
     """Which pairs of a batch a rank holds: a run of them, as many on each rank.
 
-    Where they cannot be shared out evenly, the last ranks hold the last pair again (rank r's k-th place is for pair
-    r * n + k, with n places a rank); whoever puts the ranks' parts together leaves out what lies beyond the last pair.
+    With n places a rank, rank r holds pairs r * n to r * n + n - 1; places beyond the last pair hold the last pair again,
+    and are left out where the ranks' parts are put together.
 
     >>> [own_pairs(5, rank, 3).tolist() for rank in range(3)]
     [[0, 1], [2, 3], [4, 4]]

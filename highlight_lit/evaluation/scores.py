@@ -22,7 +22,7 @@ from highlight_lit.text import a_few
 
 COLUMNS = ("video", "start", "end", "score")
 MAX_VIDEOS = 100_000  # of a csv: each is a few arrays
-MAX_CLIPS = 2_000_000  # of a csv
+MAX_ROWS = 2_000_000  # of a csv
 TOLERANCE_S = 2.0  # by which clips may run past a video: lengths in whole seconds, frame rates that were estimated
 
 
@@ -41,7 +41,7 @@ def read_scores(path: Path) -> dict[str, ClipScores]:
         InputError: The file cannot be read, lacks a column, or holds something else than numbers; names the line.
     """
     clips: dict[str, array[float]] = {}
-    for line, row in read_table(path, COLUMNS, None, rows=MAX_CLIPS):
+    for line, row in read_table(path, COLUMNS, None, rows=MAX_ROWS):
         if row["video"] not in clips and len(clips) == MAX_VIDEOS:
             raise InputError(f"{path}: over {MAX_VIDEOS} videos, the most that are read of it; part the file")
         clips.setdefault(row["video"], array("d")).extend(_clip(path, line, row))

@@ -24,11 +24,12 @@ class Fusion(nn.Module):
 
     Attributes:
         streams: names of the streams that are read.
-        reach: clips on either side that a clip's f_h depends on; None: all of its bag.
+        reach: clips on either side that a clip's f_h depends on; None, as here: all of its bag, so that a video is scored
+            whole, however long it is.
     """
 
     streams: ClassVar[tuple[str, ...]] = ("visual", "audio")
-    reach: ClassVar[int | None] = 0
+    reach: ClassVar[int | None] = None
 
     def __init__(self, d: int) -> None:
         """Keep the width.
@@ -62,6 +63,8 @@ class LowRankFusion(Fusion):
     >>> tuple(fusion(torch.ones(3, 60, 4), torch.ones(3, 60, 4)).shape)
     (3, 60, 4)
     """
+
+    reach = 0
 
     def __init__(self, d: int, R: int, append_one: bool = False) -> None:
         """Draw the factors.
@@ -113,6 +116,8 @@ class LowRankFusion(Fusion):
 class FullTensorFusion(Fusion):
     """Fusion by a whole core tensor, `f_h = (T_c x1 f_v) x2 f_a + b`: the O(d^3) reference (supplement, section 2)."""
 
+    reach = 0
+
     def __init__(self, d: int, append_one: bool = False) -> None:
         """Draw the core.
 
@@ -143,6 +148,8 @@ class Concatenation(Fusion):
     With modality dropout a training bag may lose a whole stream, so that neither is leant on alone (after Neverova et
     al., TPAMI 2016).
     """
+
+    reach = 0
 
     def __init__(self, d: int, modality_dropout: float = 0.0) -> None:
         """Draw the map.
@@ -177,6 +184,8 @@ class Concatenation(Fusion):
 class ElementwiseProduct(Fusion):
     """`f_h = f_v * f_a`, without a weight of its own. A silent clip has f_h = 0."""
 
+    reach = 0
+
     def forward(self, f_v: Tensor, f_a: Tensor) -> Tensor:
         """Fuse two streams; see `Fusion.forward`."""
         return f_v * f_a
@@ -189,6 +198,8 @@ class ResidualFusion(Fusion):
     in ReZero (Bachlechner et al., UAI 2021). On few videos a product of full size lets audio name each video, which
     tells bags apart and clips not at all.
     """
+
+    reach = 0
 
     def __init__(self, d: int, R: int, scale: float = 0.0, append_one: bool = False) -> None:
         """Draw the product's factors.
@@ -215,6 +226,8 @@ class ResidualFusion(Fusion):
 class VisualOnly(Fusion):
     """`f_h = f_v`."""
 
+    reach = 0
+
     streams: ClassVar[tuple[str, ...]] = ("visual",)
 
     def forward(self, f_v: Tensor, f_a: Tensor | None = None) -> Tensor:
@@ -224,6 +237,8 @@ class VisualOnly(Fusion):
 
 class AudioOnly(Fusion):
     """`f_h = f_a`."""
+
+    reach = 0
 
     streams: ClassVar[tuple[str, ...]] = ("audio",)
 

@@ -1,1 +1,1 @@
-"""Training: the Lightning module, the Hydra entry, tracking, and the trained detector."""
+"""Training: the Hydra entry, the Lightning module, Trainer and callbacks; several processes, stacked cells."""

@@ -172,7 +172,7 @@ class HighlightModule(pl.LightningModule):
             )
 
     def on_train_epoch_end(self) -> None:
-        """Log the means of the epochs that are over, on a GPU but for the last."""
+        """Log the means of the epochs that are over; on a GPU each an epoch late, so that no step waits for them."""
         self.progress.end_epoch(self.current_epoch, self.global_step - 1, {**self._held_out, "lr": float(self._rate)})
         self._held_out = {}
         if any((getattr(each, "monitor", None) or "").startswith("train/") for each in self.trainer.callbacks):  # type: ignore[attr-defined]

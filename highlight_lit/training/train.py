@@ -63,7 +63,7 @@ def train(composed: DictConfig | Config) -> dict[str, Any]:
         corpus = Corpus(Path(config["data"]["root"]))
         data = make_data(config, corpus)
         module = make_module(config, data.corpus)
-        run_id = run_identity(config, corpus.fingerprint, ranks=devices * nodes if _draws(module) else 1)
+        run_id = run_identity(config, corpus.fingerprint, ranks=devices * nodes if _has_dropout(module) else 1)
         with places.process_group(place):
             if place is not None and place.global_rank() > 0:
                 return _followed(config, data, module, out, run_id, signals, place)
@@ -219,6 +219,6 @@ def _devices_and_nodes(
     return trainer.num_devices, trainer.num_nodes
 
 
-def _draws(module: HighlightModule) -> bool:
-    """Whether a network draws what it drops out, which it does anew on each rank."""
+def _has_dropout(module: HighlightModule) -> bool:
+    """Whether a network has active dropout, which each rank draws for itself."""
     return any(part.p > 0 for part in module.modules() if isinstance(part, nn.modules.dropout._DropoutNd))

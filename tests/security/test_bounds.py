@@ -221,7 +221,7 @@ for read in (lambda: scores.read_scores(Path({str(path)!r})),
 def test_rows_and_lines_of_a_table_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "s.csv"
     path.write_text("video,start,end,score\n" + "v,0,1,1\n" * 20)
-    monkeypatch.setattr(scores, "MAX_CLIPS", 19)
+    monkeypatch.setattr(scores, "MAX_ROWS", 19)
     with pytest.raises(InputError, match=r"s\.csv: over 19 rows"):
         scores.read_scores(path)
     path.write_text("video,start,end,score\n" + "v" * 3_000_000)

@@ -26,7 +26,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.inference import batch
 from highlight_lit.inference.batch import whole_video_logits
 from highlight_lit.models.context import TemporalContext
-from highlight_lit.models.fusion import LowRankFusion
+from highlight_lit.models.fusion import Fusion, LowRankFusion
 from highlight_lit.models.highlight_net import HighlightNet
 from highlight_lit.models.lim import Lim
 from highlight_lit.models.mini_net import MiniNet
@@ -39,11 +39,8 @@ MOST_MB = 600  # a sound checkpoint of this size takes some 400, of which PyTorc
 MOST_S = 20.0  # of processor time
 
 
-class OverTime(torch.nn.Module):
+class OverTime(Fusion):
     """A fusion of a user's own, which reads all clips and says nothing of it."""
-
-    def __init__(self, d: int) -> None:
-        super().__init__()
 
     def forward(self, f_v: torch.Tensor, f_a: torch.Tensor) -> torch.Tensor:
         return f_v + f_a.mean(1, keepdim=True)

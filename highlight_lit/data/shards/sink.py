@@ -1,4 +1,4 @@
-"""The file that the HDF5 library writes to, which must not raise."""
+"""The file that the HDF5 library writes to, whose writes must not raise."""
 
 from __future__ import annotations
 

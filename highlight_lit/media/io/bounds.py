@@ -21,7 +21,7 @@ CONTAINERS = (
 # Sixteen reference frames of this size in 8-bit 4:2:0 are 400 MB. 4096 x 4096: 5.3K of an action camera fits, 8K does not.
 MAX_PIXELS = 1 << 24
 MAX_SHAPE = 64  # longer side to shorter side, as shown
-MAX_CLIPS = 12 * 3600  # one a second: the longest that video sites keep
+MAX_SECONDS = 12 * 3600  # of a video, a clip each: the longest that video sites keep
 MAX_GAP_S = 600.0  # between one frame and the next of a stream
 MAX_STREAMS = 64
 SAMPLE_RATES = (1_000, 768_000)  # least and most, samples a second
@@ -88,9 +88,9 @@ def check_time(path: Path, expected: float, start: float) -> None:
             f"{path}: timestamps jump from {expected:.0f} s to {start:.0f} s; expected gaps of at most {MAX_GAP_S:.0f} s,"
             " a bound that cannot be raised; put what comes after it into another file"
         )
-    if start > MAX_CLIPS:
+    if start > MAX_SECONDS:
         raise InputError(
-            f"{path}: longer than {MAX_CLIPS // 3600} hours, a bound that cannot be raised; expected shorter parts, each"
+            f"{path}: longer than {MAX_SECONDS // 3600} hours, a bound that cannot be raised; expected shorter parts, each"
             " a file"
         )
 

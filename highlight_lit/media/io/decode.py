@@ -137,7 +137,7 @@ class Source:
         """Every frame of both streams in the order of the file; a damaged packet is counted and left out.
 
         Raises:
-            InputError: Timestamps jump by more than `bounds.MAX_GAP_S`, or go on beyond `bounds.MAX_CLIPS` seconds; or frames or
+            InputError: Timestamps jump by more than `bounds.MAX_GAP_S`, or go on beyond `bounds.MAX_SECONDS` seconds; or frames or
                 audio change to a size or rate that is not taken.
         """
         expected = {stream.index: 0.0 for stream in self._streams}

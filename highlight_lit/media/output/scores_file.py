@@ -18,7 +18,7 @@ from highlight_lit.csv_tables import read_table
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json, write_text
 from highlight_lit.inference.video_scores import VideoScores
-from highlight_lit.media.io.bounds import MAX_CLIPS
+from highlight_lit.media.io.bounds import MAX_SECONDS
 from highlight_lit.media.output.segments import Segment
 from highlight_lit.text import a_few, say
 
@@ -167,7 +167,7 @@ def _csv_rows(path: Path, video: Path, video_id: str | None) -> tuple[str, list[
         raise InputError(f"{path}: {fault} the {len(names)} videos {a_few(names)}")
     rows: list[ScoreRow] = []
     for line, row in _table(path):
-        if row.get(_VIDEO, "") == wanted and len(rows) <= MAX_CLIPS:
+        if row.get(_VIDEO, "") == wanted and len(rows) <= MAX_SECONDS:
             rows.append((f"line {line}", {key: _parsed(text) for key, text in row.items() if key != _VIDEO}))
     rows.sort(key=lambda row: row[1]["start"] if isinstance(row[1]["start"], float) else 0.0)
     return wanted or "", rows
@@ -189,15 +189,17 @@ def _checked(path: Path, video: str, rows: Iterable[ScoreRow]) -> ReadScores:
     clips: list[tuple[float, ...]] = []
     logits: list[float] | None = []
     for where, row in rows:
-        if len(clips) == MAX_CLIPS:
-            raise InputError(f"{path}: over {MAX_CLIPS} clips, a bound that cannot be raised; expected one video's")
+        if len(clips) == MAX_SECONDS:
+            raise InputError(f"{path}: over {MAX_SECONDS} clips, a bound that cannot be raised; expected one video's")
         start, stop, score = (_number(path, where, key, row.get(key)) for key in _NUMBERS)
         if clips and abs(start - clips[-1][1]) > _MAY_OVERLAP:
             raise InputError(
                 f"{path}: {where}: starts at {start:g} s; expected {clips[-1][1]:g} s, where the one before it ends"
             )
-        if not 0 <= start < stop <= MAX_CLIPS:
-            raise InputError(f"{path}: {where}: from {start:g} to {stop:g} s; expected 0 <= start < end <= {MAX_CLIPS}")
+        if not 0 <= start < stop <= MAX_SECONDS:
+            raise InputError(
+                f"{path}: {where}: from {start:g} to {stop:g} s; expected 0 <= start < end <= {MAX_SECONDS}"
+            )
         if row.get(_LOGIT) is None:
             logits = None
         elif logits is not None:

@@ -15,7 +15,7 @@ from highlight_lit.errors import InputError
 _NEVER = -1e18
 MAX_STEPS = 2_000_000_000  # of the dynamic programme: clips x clips chosen x states; some twenty seconds
 MAX_CHOICES = 1 << 30  # clips x clips chosen, two bits each: 256 MB
-# What all the difference between logits is worth beside scores in 0..1: less than a difference one would see.
+# The weight of logits, which break ties between scores in 0..1: less than a difference one would see.
 _TIE = 1e-3
 
 
@@ -54,7 +54,8 @@ def best_clips(score: NDArray[np.floating], count: int, shortest: int, gap: int)
     """
     clips = len(score)
     shortest, gap = max(1, min(shortest, count)), max(1, min(gap, clips))
-    # States: 0..gap-1 out of a run since that many clips and one, the last standing for more; then 1..shortest in one.
+    # States: first those out of a run, k for k + 1 clips since the last run, the last of them for `gap` clips or more;
+    # then those in a run of 1 to `shortest` clips, the last of them for longer runs too.
     states = gap + shortest
     out, inside = gap - 1, states - 1
     best = np.full((states, count + 1), _NEVER)

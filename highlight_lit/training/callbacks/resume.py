@@ -195,7 +195,7 @@ def _is_number(value: object) -> bool:
 
 
 def _moments(optimizer: Optimizer) -> Mapping[int, Mapping[str, Any]]:
-    """What an optimizer keeps of each parameter once it has stepped; it is made to step without a gradient, and undone."""
+    """What an optimizer keeps of each parameter once it has stepped: it takes a step with zero gradients, and the weights are put back."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     before = [parameter.detach().clone() for parameter in parameters]
     for parameter in parameters:

@@ -66,7 +66,7 @@ class Cell:
     def kind(self) -> str:
         """What cells that can be trained together have in common."""
         config, loss = self.config, build(self.config["loss"], "loss")
-        # All that a loss has but its numbers: a switch that is set by one of them, say, must be the same.
+        # What a loss has beside its numbers must be equal: a switch that one of them sets, say.
         of_loss = [
             config["loss"]["_target_"],
             sorted(numbers(loss)),

@@ -1,4 +1,4 @@
-"""A sweep's cells: which are trained together, in what order, and what is said of it."""
+"""A stacked sweep: its groups of cells are trained one after the other, within the memory there is."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from highlight_lit.signals import Signals
 from highlight_lit.text import a_few, say
 from highlight_lit.training.machine import needs
 from highlight_lit.training.stacked.cells import Cell, Trainee, cell_of, changes_buffers, device_of, why_alone
-from highlight_lit.training.stacked.group import Group
+from highlight_lit.training.stacked.loop import Group
 
 # Weights times clips of a batch up to which a CPU gains by stacking (experiments/results/stacked.md): beyond, it is busy.
 CPU_WORK = 150_000_000

@@ -21,7 +21,7 @@ import av
 
 from highlight_lit.errors import InputError
 from highlight_lit.media.io import bounds
-from highlight_lit.media.io.bounds import CONTAINERS, MAX_CLIPS, MAX_GAP_S
+from highlight_lit.media.io.bounds import CONTAINERS, MAX_GAP_S, MAX_SECONDS
 from highlight_lit.media.io.decode import Source
 
 IN_OPEN, IN_NONBLOCK = 0x20, 0o4000
@@ -190,10 +190,10 @@ def test_the_largest_pictures_are_taken(tmp_path):
 
 @pytest.mark.parametrize(("gap", "says"), [(3600.0, "timestamps jump"), (MAX_GAP_S - 1, "longer than 12 hours")])
 def test_few_frames_far_apart_are_no_long_video(tmp_path, made, gap, says):
-    times = [gap * number for number in range(int(MAX_CLIPS / gap) + 10)]
+    times = [gap * number for number in range(int(MAX_SECONDS / gap) + 10)]
     path = made.write_video(tmp_path / "sparse.mkv", audio=None, times=times, format="matroska")
     with Source(path) as source, pytest.raises(InputError, match=f"{says}.*cannot be raised") as raised:
-        assert max(piece.start for piece in source.pieces()) <= MAX_CLIPS
+        assert max(piece.start for piece in source.pieces()) <= MAX_SECONDS
     assert "sparse.mkv" in str(raised.value)
 
 

@@ -17,7 +17,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.evaluation.scores import ClipScores, write_scores
 from highlight_lit.inference.raw_video import VideoScores
 from highlight_lit.media.io import decode
-from highlight_lit.media.io.bounds import MAX_CLIPS
+from highlight_lit.media.io.bounds import MAX_SECONDS
 from highlight_lit.media.output import scores_file
 from highlight_lit.media.output.scores_file import check_same_video, read_scores, write_scores_csv, write_scores_json
 from highlight_lit.media.output.segments import Segment
@@ -155,10 +155,10 @@ def test_a_number_of_thousands_of_digits_is_one_line(tmp_path):
 
 
 def test_clips_videos_and_bytes_are_bounded(tmp_path, monkeypatch):
-    clips = [{"start": at, "end": at + 1, "score": 0} for at in range(MAX_CLIPS + 1)]
+    clips = [{"start": at, "end": at + 1, "score": 0} for at in range(MAX_SECONDS + 1)]
     path = tmp_path / "s.json"
     path.write_text(json.dumps({"format": "highlight-lit scores", "version": 1, "clips": clips}))
-    with pytest.raises(InputError, match=f"s.json: .*{MAX_CLIPS}"):
+    with pytest.raises(InputError, match=f"s.json: .*{MAX_SECONDS}"):
         read_scores(path, VIDEO)
     monkeypatch.setattr(scores_file, "MAX_JSON_BYTES", 1 << 20)
     with pytest.raises(InputError, match="s.json: over 1 MiB"):
