@@ -36,7 +36,7 @@ SOUND: dict[str, tuple[Any, Callable[[Path], object]]] = {
               "studies": {"table1": {"abc": [{"id": "0a", "system": {"a": "b"}, "label": "l", "topic": "t", "seed": 0}]}}},
              lambda path: plan.read(path.parent)),
     "slice": ({"done": 1, "skipped": 0, "updated": 0, "failed": [["a", "b"]], "notes": [], "seconds": 1.5},
-              lambda path: jobs._add(jobs.Report(), jobs._read_note(path, "slice 0"))),
+              lambda path: jobs._add(jobs.ExtractionReport(), jobs._read_note(path, "slice 0"))),
     "sources": ({"v": ["a.mp4", 3]}, read_sources),
 }  # fmt: skip
 OTHERS: list[Any] = [None, True, -1, 10**400, 1e308, "x", "../../a", [], [[]], [["a"]], {}, {"a": {}}]
