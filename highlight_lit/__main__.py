@@ -23,6 +23,7 @@ def main() -> int:
     for number in _STOPS:
         signal.signal(number, _end)
     gc.set_threshold(COLLECT_AFTER)
+    _import_numpy()
     try:
         from highlight_lit.cli import main as command
 
@@ -34,6 +35,15 @@ def main() -> int:
         for number in _STOPS:
             signal.signal(number, signal.SIG_IGN)
         gc.freeze()  # what is left goes with the process: to look through it would take a second
+
+
+def _import_numpy() -> None:
+    """Import NumPy, whose threads are to take no signal: one comes to the main thread, or waits where that takes none."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*_STOPS, signal.SIGHUP})
+    try:
+        import numpy  # noqa: F401
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_within(seconds: float, status: int) -> None:

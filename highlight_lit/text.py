@@ -47,11 +47,11 @@ def one_line(value: object) -> str:
 
 # What stands for something else in a line of Markdown, as GitHub reads it too: emphasis, code, links, cells, mathematics,
 # tags and entities. An underscore within a word and a lone `<` or `&` stand for themselves.
-_MARKS = re.compile(r"[\\\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])|<(?=[A-Za-z/!?])|&(?=[#A-Za-z])")
+_MARKS = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])|<(?=[A-Za-z/!?])|&(?=[#A-Za-z])")
 _TEX = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": r"\textbar{}", '"': "''",
     "`": "{`}", "<": "$<$", ">": "$>$", "±": r"$\pm$", "–": "--", "τ": r"$\tau$", "β": r"$\beta$",
-    "²": "$^2$", "³": "$^3$", "[": "{[}", "]": "{]}", "*": "{*}",  # behind \\\\ of the line above these are LaTeX's
+    "²": "$^2$", "³": "$^3$", "[": "{[}", "]": "{]}", "*": "{*}",  # behind the \\ of the line above these are LaTeX's
     **{c: f"\\{c}" for c in "&%$#_{}"},
 }  # fmt: skip
 

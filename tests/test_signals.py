@@ -18,6 +18,7 @@ import pytest
 
 from highlight_lit.errors import Interrupted
 from highlight_lit.files import atomic_write
+from highlight_lit.runs.jobs import conducted
 from highlight_lit.signals import Signals, raised_signals
 from tests.processes import exit_status, forked, until
 
@@ -153,6 +154,39 @@ def test_hangup_stays_ignored_under_nohup() -> None:
             os.kill(os.getpid(), signal.SIGHUP)
 
     assert exit_status(forked(work)) == 0
+
+
+def test_hangup_stays_ignored_under_nohup_by_a_sweep_whose_jobs_are_other_processes(tmp_path: Path) -> None:
+    """In such a sweep the main thread takes no signal, and one that is ignored then waits as any other does."""
+
+    def work() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with Signals() as signals, conducted(tmp_path, signals):
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.6)
+            assert signals.received is None
+            os.kill(os.getpid(), signal.SIGTERM)
+            until(lambda: signals.received == signal.SIGTERM)
+
+    assert exit_status(forked(work)) == 0
+
+
+def test_threads_of_libraries_take_no_signal_for_a_sweep_whose_main_thread_takes_none() -> None:
+    """One that did would run the handler of a library: Ray's ends the process at once."""
+    code = """
+import os, re, signal, sys
+from pathlib import Path
+from highlight_lit.__main__ import main
+sys.argv[1:] = []
+main()
+for task in Path("/proc/self/task").iterdir():
+    blocked = int(re.search(r"SigBlk:\\s*(\\w+)", (task / "status").read_text())[1], 16)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        assert bool(blocked >> (number - 1) & 1) == (int(task.name) != os.getpid()), (task.name, number)
+"""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_another_thread_changes_no_handler() -> None:

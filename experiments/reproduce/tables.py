@@ -57,7 +57,7 @@ def _named(result: StudyResult) -> str:
 
 
 def short(result: StudyResult) -> str:
-    """The same in a line of a table."""
+    """A result's corpus in a line of a table: what is made up says so."""
     corpus = result.corpus
     name = f"SYNTHETIC ({corpus['benchmark']})" if corpus["synthetic"] else str(corpus["name"])
     return name + judged(corpus)

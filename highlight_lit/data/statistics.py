@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from highlight_lit.data.corpus import Corpus
 STATISTICS_CLIPS = 1 << 20  # no more clips than about these are looked at for means and deviations
 SCALES = ("dimension", "stream")  # what features are divided by before they enter a network
 _BLOCK = 4096  # rows
-_COLUMNS = 512  # a multiple of what one instruction adds up: the order of a column's sum stays what it was
+_COLUMNS = 512  # a multiple of what one instruction adds up: a column's sum has the order that it has in a whole row
 
 
 def statistics(corpus: Corpus, videos: NDArray[np.intp], name: str) -> tuple[Tensor, Tensor]:
@@ -61,12 +62,14 @@ def _moments(parts: Iterator[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
 
     def add() -> None:
         nonlocal count, sums, seen, held
-        both = torch.empty(2, block.shape[1], dtype=torch.float64)
-        for first in range(0, block.shape[1], _COLUMNS):
-            columns = block[:held, first : first + _COLUMNS]
+        width = block.shape[1]
+        both = torch.empty(2, width, dtype=torch.float64)
+        # The last column is never alone: the order of its sum would be another.
+        for first, end in pairwise([*range(0, max(1, width - 1), _COLUMNS), width]):
+            columns = block[:held, first:end]
             some = wide.resize_(columns.shape).copy_(columns)
-            both[0, first : first + _COLUMNS] = some.sum(0)
-            both[1, first : first + _COLUMNS] = some.square_().sum(0)
+            both[0, first:end] = some.sum(0)
+            both[1, first:end] = some.square_().sum(0)
         sums, count = both if sums is None else sums + both, count + held
         seen = held = 0
 

@@ -47,11 +47,13 @@ def conducted(folder: Path, signals: Signals) -> Iterator[None]:
 
     def listen() -> None:  # the main thread is deaf, and a handler of a library (Ray's) would end the process at once
         until = math.inf
+        heard = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]  # under nohup
         while not over.wait(_PERIOD_S) and time.monotonic() < until:
-            taken = signal.sigwait(pending) if (pending := signal.sigpending() & set(STOPS)) else None
+            taken = signal.sigtimedwait(heard, 0)
             if taken is not None and signals.received is not None:
                 break
-            signals.received = taken or signals.received
+            if taken is not None:
+                signals.received = taken.si_signo
             if signals.received is not None and beacon.exists():
                 beacon.unlink(missing_ok=True)
                 until = time.monotonic() + GRACE_S

@@ -1,4 +1,4 @@
-"""What features are divided by: each dimension by its own deviation, or all of a stream by one."""
+"""What features are centred and divided by: each dimension by its own deviation, or all of a stream by one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
+from highlight_lit.data.statistics import _moments
 from highlight_lit.errors import InputError
 from highlight_lit.runs.ledger import records
 
@@ -35,6 +36,18 @@ def test_distances_between_clips_are_kept_by_one_scale_and_not_by_each_dimension
         scaled = (rows - rows.mean(0)) / std
         ratio = (scaled @ scaled.T / dots)[0]
         assert bool((ratio / ratio[0] - 1).abs().max() < 1e-6) == kept
+
+
+@pytest.mark.parametrize("width", [1, 2, 511, 512, 513, 514, 1025, 1537])
+def test_sums_are_those_of_whole_rows_to_the_bit_whatever_the_width(width: int) -> None:
+    """Features that cancel each other leave what rounding leaves, which tells in which order they were added up."""
+    generator = torch.Generator().manual_seed(0)
+    half = torch.randn(2500, width, generator=generator, dtype=torch.float64)
+    rows = torch.cat([half, -half[torch.randperm(2500, generator=generator)]])
+    sums = sum(block.sum(0) for block in rows.split(4096))
+    mean, _ = _moments((part, torch.ones(len(part), dtype=torch.bool)) for part in rows.split(700))
+    assert mean.any()
+    assert torch.equal(mean, (sums / len(rows)).float())
 
 
 @pytest.mark.usefixtures("quick_first_stage")

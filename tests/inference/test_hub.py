@@ -13,7 +13,7 @@ import pytest
 
 from highlight_lit.errors import InputError
 from highlight_lit.inference.detector import Detector
-from highlight_lit.inference.hub import answers
+from highlight_lit.inference.hub import is_reachable
 from highlight_lit.inference.model_folder import WEIGHTS
 
 pytest.importorskip("huggingface_hub", reason="NO HUB TESTED: the extra export is not installed")
@@ -40,7 +40,7 @@ def test_a_hub_is_asked_once_whether_it_answers(
         port = 9 if status is None else server.server_port  # nobody listens at 9
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{port}")
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-        assert answers("me/surf") is said
+        assert is_reachable("me/surf") is said
         server.shutdown()
     assert asked.count("/api/models/me/surf") == (status is not None)
 

@@ -247,13 +247,23 @@ def test_json_of_any_depth_is_one_line(tmp_path: Path, text: str) -> None:
         files.read_json(tmp_path / "a.json", "something")
 
 
-@pytest.mark.parametrize("lay", [os.link, os.symlink, lambda other, path: os.mkfifo(path)])
+@pytest.mark.parametrize(
+    "lay",
+    [
+        os.link,
+        os.symlink,
+        lambda other, path: os.symlink(other.with_name("nowhere"), path),
+        lambda other, path: os.mkfifo(path),
+        lambda other, path: os.mkdir(path),
+    ],
+)
 def test_nothing_else_in_the_place_of_a_lock_is_written_to(tmp_path: Path, lay: Callable[[Path, Path], None]) -> None:
     (tmp_path / "precious").write_text("kept")
     lay(tmp_path / "precious", tmp_path / "lock")
     with pytest.raises(OSError, match="lock"), locked(tmp_path / "lock", "a test"):
         pass
     assert (tmp_path / "precious").read_text() == "kept"
+    assert not (tmp_path / "nowhere").exists()
 
 
 @pytest.mark.parametrize("kind", ["file", "pipe"])

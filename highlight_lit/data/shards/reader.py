@@ -50,8 +50,7 @@ class Shard:
         with reading(path):
             form, version = (self._file.handle.attrs.get(name) for name in ("format", "version"))
             if form != FORMAT or version not in NAMES:
-                found = f"found {form!r} version {version!r}"
-                raise InputError(f"{path}: expected {FORMAT!r} version 1 or {VERSION}, {found}")
+                raise InputError(f"{path}: {form!r} version {version!r}, expected {FORMAT!r} version 1 or {VERSION}")
             self._file.names = NAMES[int(version)]
             self.videos = len(self._file["offsets"]) - 1
             self.offsets = self.column("offsets")

@@ -94,8 +94,6 @@ class PackedRows:
                 memory[stop : stop + missing * size] = bytes(into[:size]) * missing
 
     def _through_library(self, into: memoryview, first: int, end: int) -> None:
-        if first == end:
-            return
         values = np.frombuffer(into, self.dtype).reshape(end - first, *self.shape)
         with reading(self._file.path):
             self._file[self._name].read_direct(values, np.s_[first:end])

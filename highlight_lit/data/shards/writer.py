@@ -58,19 +58,18 @@ class ShardWriter:
 
     def __enter__(self) -> ShardWriter:
         self._files = self._open()
-        self._files.__enter__()
-        return self
+        return self._files.__enter__()
 
     def __exit__(self, *raised: Any) -> None:
         self._files.__exit__(*raised)
 
     @contextmanager
-    def _open(self) -> Iterator[None]:
+    def _open(self) -> Iterator[ShardWriter]:
         with atomic_write(self.path) as temporary, ExitStack() as stack:
             self._waiting = {
                 name: stack.enter_context(tempfile.TemporaryFile(dir=self.path.parent)) for name in self._packed
             }
-            yield
+            yield self
             self._write(temporary)
 
     def add(self, video: Video) -> None:
