@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from highlight_lit.data.video import all_finite
+from highlight_lit.data.video import Stream, all_finite
 
 
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", "<f8", ">f2", ">f4"])
@@ -27,3 +27,13 @@ def test_what_is_not_finite_is_seen_among_values_of_any_sign(
         wrong[at] = value
         assert not all_finite(wrong)
         assert not all_finite(wrong[:, ::-1])
+
+
+@pytest.mark.parametrize("value", [70000.0, -70000.0])
+def test_a_value_that_the_stored_type_cannot_hold_is_named(value: float) -> None:
+    rows = np.zeros((3, 4))
+    rows[1, 2] = value
+    assert str(Stream(4, dtype="float16").overflow(rows)).startswith(
+        f"{value:.4g} in clip 1 is a value beyond the range"
+    )
+    assert Stream(4, dtype="float32").overflow(rows) is None

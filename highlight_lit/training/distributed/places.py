@@ -79,15 +79,22 @@ def cluster(options: Mapping[str, Any]) -> ClusterEnvironment | None:
 
 
 def devices_and_nodes(place: ClusterEnvironment) -> dict[str, int]:
-    """`devices` and `num_nodes` of an environment, whose nodes have as many processes each."""
+    """`devices` and `num_nodes` of an environment.
+
+    Raises:
+        InputError: Its nodes do not have as many processes each, as Lightning takes them to have.
+    """
     ranks = place.world_size()
-    if isinstance(place, KubeflowEnvironment):  # a container is a node, and has one process
-        local = 1
-    elif isinstance(place, SLURMEnvironment):
-        local = ranks // int(os.environ.get("SLURM_NNODES", 1))
+    if isinstance(place, SLURMEnvironment):
+        nodes = int(os.environ.get("SLURM_NNODES", 1))
+        local = ranks // nodes
     else:
         local = next((int(os.environ[name]) for name in _LOCAL_SIZES if name in os.environ), ranks)
-    return {"devices": local, "num_nodes": ranks // local}
+        local = 1 if isinstance(place, KubeflowEnvironment) else local  # a container is a node, and has one process
+        nodes = ranks // local
+    if local * nodes != ranks:
+        raise InputError(f"{ranks} processes, and not as many on each node; expected as many (srun --ntasks-per-node)")
+    return {"devices": local, "num_nodes": nodes}
 
 
 @contextmanager

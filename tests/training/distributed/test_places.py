@@ -14,6 +14,7 @@ from lightning_fabric.plugins.environments.lsf import LSFEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
+from highlight_lit.errors import InputError
 from highlight_lit.training.distributed import places
 from tests.processes import begun, end_of, executables, python
 from tests.training.distributed.test_ranks import WORDS, assert_as_on_one, records
@@ -82,6 +83,24 @@ def test_processes_of_several_nodes_are_those_nodes_devices(
     for name in variables:
         monkeypatch.setenv(name, variables[name])
     assert places.devices_and_nodes(kind.__new__(kind)) == {"devices": 2, "num_nodes": 3}
+
+
+@pytest.mark.parametrize(
+    ("kind", "variables"),
+    [
+        (SLURMEnvironment, {"SLURM_NTASKS": "5", "SLURM_NNODES": "2"}),
+        (SLURMEnvironment, {"SLURM_NTASKS": "8", "SLURM_NNODES": "3"}),
+        (TorchElasticEnvironment, {"WORLD_SIZE": "5", "LOCAL_WORLD_SIZE": "2"}),
+    ],
+)
+def test_nodes_that_do_not_have_as_many_processes_each_are_refused(
+    kind: type[ClusterEnvironment], variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning would count other ranks than there are."""
+    for name in variables:
+        monkeypatch.setenv(name, variables[name])
+    with pytest.raises(InputError, match="processes, and not as many on each node"):
+        places.devices_and_nodes(kind.__new__(kind))
 
 
 def test_each_container_of_a_pytorch_job_is_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
