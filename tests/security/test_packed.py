@@ -202,11 +202,13 @@ def test_an_id_that_a_category_is_made_part_of_is_a_plain_name(tmp_path: Path, c
         ave.import_corpus(tmp_path, tmp_path / "c", report=lambda line: None)
 
 
-def test_finite_rows_are_found_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video, "BLOCK_VALUES", 8)
+def test_rows_that_are_not_finite_are_counted_and_values_beyond_a_type_are_found() -> None:
     rows = np.zeros((9, 4), "f4")
-    rows[[0, 5, 8], 1] = np.nan, np.inf, -np.inf
-    assert np.flatnonzero(~video._finite(rows)).tolist() == [0, 5, 8]
+    rows[[2, 5, 8], 1] = np.nan, np.inf, -np.inf
+    span = np.stack([np.arange(9.0), np.arange(1.0, 10.0)], axis=1)
+    fault = Video("a", 9.0, (), span, rows).fault({"visual": Stream(4, dtype="float32")})
+    assert fault is not None
+    assert fault.startswith("visual: NaN or infinite in clip 2 and 2 more;")
     assert Stream(4, dtype="float16").overflow(np.full((1, 4), -70000.0)) is not None
 
 
