@@ -22,7 +22,8 @@ from typing import Any, BinaryIO
 from highlight_lit.errors import InputError
 
 MAX_TEXT_BYTES = 64 << 20  # of a file that is read whole: a character takes up to 4 in memory
-MAX_JSON_VALUES = 4 << 20  # an empty list takes two bytes of a file and 80 in memory
+MAX_JSON_BYTES = 32 << 20  # its texts are in memory twice
+MAX_JSON_VALUES = 2 << 20  # an empty list takes two bytes of a file and 80 in memory
 MAX_NAME_BYTES = 255  # of a file's name, on every file system in use
 # A name that a manifest may give: one plain file of its own folder, never a path out of it.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -186,7 +187,7 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path, what: str, most: int = MAX_TEXT_BYTES) -> Any:
+def read_json(path: Path, what: str, most: int = MAX_JSON_BYTES) -> Any:
     """Read a JSON file.
 
     Args:

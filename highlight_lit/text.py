@@ -6,7 +6,6 @@ import io
 import re
 import shutil
 import sys
-import unicodedata
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
 
@@ -15,8 +14,9 @@ if TYPE_CHECKING:  # for tables alone
 
 COLUMNS = 120  # of a table that goes to a file or a pipe
 MAX_LINE = 2000  # characters: a name or value of megabytes would bury the line that tells of it
-# Characters that reorder what stands around them: a name could then read as another one.
-_REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Control characters, halves of surrogate pairs, ends of lines and paragraphs, and characters that reorder what stands
+# around them: a name could then read as another one.
+_DANGEROUS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def shown(value: object) -> str:
@@ -25,15 +25,7 @@ def shown(value: object) -> str:
     >>> shown("dog\x1b[2J\nall is well"), shown("Eiskunstlauf ⛸")
     ('dog\\x1b[2J\\nall is well', 'Eiskunstlauf ⛸')
     """
-    return "".join(_escaped(c) if _dangerous(c) else c for c in str(value))
-
-
-def _dangerous(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _REORDERING
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
+    return _DANGEROUS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), str(value))
 
 
 def one_line(value: object) -> str:
@@ -46,8 +38,11 @@ def one_line(value: object) -> str:
 
 
 # What stands for something else in a line of Markdown, as GitHub reads it too: emphasis, code, links, cells, mathematics,
-# tags and entities. An underscore within a word and a lone `<` or `&` stand for themselves.
-_MARKS = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])|<(?=[A-Za-z/!?])|&(?=[#A-Za-z])")
+# tags, entities, and addresses of the web, which are links without a mark. An underscore within a word and a lone `<` or
+# `&` stand for themselves. An address of mail is a link whatever stands before its `@`.
+_MARKS = re.compile(
+    r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])|<(?=[A-Za-z/!?])|&(?=[#A-Za-z])|:(?=//)|(?<=www)\.", re.IGNORECASE
+)
 _TEX = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": r"\textbar{}", '"': "''",
     "`": "{`}", "<": "$<$", ">": "$>$", "±": r"$\pm$", "–": "--", "τ": r"$\tau$", "β": r"$\beta$",
@@ -95,7 +90,7 @@ def a_few(names: Iterable[str], most: int = 5) -> str:
     'a, b and 1 more'
     """
     listed = list(names)
-    return ", ".join(map(shown, listed[:most])) + f" and {len(listed) - most} more" * (len(listed) > most)
+    return ", ".join(map(one_line, listed[:most])) + f" and {len(listed) - most} more" * (len(listed) > most)
 
 
 def columns() -> int:
@@ -110,6 +105,8 @@ def say_table(table: Table) -> None:
 
     if not (sys.stdout.encoding or "").lower().startswith("utf"):
         table.box = box.ASCII2
+    if isinstance(table.title, str):
+        table.title = one_line(table.title)
     drawn = io.StringIO()
     console = Console(file=drawn, width=columns(), markup=False, emoji=False, highlight=False, color_system=None)
     console.print(table)

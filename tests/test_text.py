@@ -34,7 +34,7 @@ def test_a_terminal_that_has_no_such_letter_gets_an_escape() -> None:
 
 
 MARKS = ["a|b", "`rm`", "<img src=x onerror=alert(1)>", "[a](http://b)", "![a](b)", "*a*", "_a_", "__a__", "~~a~~", "&lt;", "&#60;",
-         "$a$", "\\|", "\\", "<!-- a", "a\n\n# forged", "a\r| b |"]  # fmt: skip
+         "$a$", "\\|", "\\", "<!-- a", "a\n\n# forged", "a\r| b |", "http://a.b", "HTTPS://a.b/c", "(www.a.b)", "WWW.a.b"]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", MARKS)
@@ -46,6 +46,8 @@ def test_a_name_is_text_in_markdown(text: str) -> None:
     assert html.unescape(made.split("<td>")[1].split("</td>")[0]) == shown(text)
     assert made.count("<td>") == made.count("<tr>") - 1 == 1
     assert not set(re.findall(r"</?([a-z0-9]+)", made)) - {"table", "thead", "tbody", "tr", "th", "td"}
+    bare = re.search(r"[^\\]://|www\.", in_markdown(text), re.IGNORECASE)
+    assert bare is None  # GitHub makes a link of an address, unless a mark parts it
 
 
 @pytest.mark.parametrize("text", ["top5_map", "a & b", "x < 3", "MINI-Net", "-1.2 ± 0.3", "滑雪"])

@@ -231,7 +231,7 @@ def _examples(study: Study, numbers: Sequence[StudyResult], out: Path, folder: P
                 continue
             name = f"{study.name}-{result.corpus['benchmark']}-{example['topic']}"
             path = folder / "figures" / f"{cut_name(name.replace('/', '_'), 200)}.svg"  # a topic is any text
-            title = f"{example['topic']}: video {example['video']}, {tables.heading(result)}"
+            title = f"Topic {example['topic']}: video {example['video']}, {tables.heading(result)}"
             figures.score_curves(path, title, curves[::-1], example["highlights"], "score, scaled")
             yield Figure(
                 path, f"{title}; seed 0; logits, scaled to the video's lowest and highest: what ranks its clips."

@@ -9,9 +9,11 @@ from typing import Any
 from highlight_lit.data.shards import Shard
 from highlight_lit.errors import InputError
 from highlight_lit.files import MAX_NAME_BYTES, plain_name, read_json, write_json
+from highlight_lit.untrusted.plain_values import MAX_TEXT
 
 MANIFEST = "manifest.json"
 FORMAT = "highlight-lit corpus"
+_TEXT = f"a text of at most {MAX_TEXT} characters"
 VERSION = 2  # version 1 had the SHA-256 of each shard's file in place of its digest
 
 
@@ -28,13 +30,13 @@ def read_manifest(root: Path, name: Path | str = MANIFEST) -> dict[str, Any]:
     if type(manifest.get("version")) is not int or not 1 <= manifest["version"] <= VERSION:
         raise InputError(f"{path}: version: expected 1 or {VERSION}")
     if not _is_text(manifest.get("name")):
-        raise InputError(f"{path}: name: expected a text")
+        raise InputError(f"{path}: name: expected {_TEXT}")
     topics = manifest.get("topics")
     if not isinstance(topics, list) or not all(map(_is_text, topics)) or len(set(topics)) < len(topics):
-        raise InputError(f"{path}: topics: expected a list of names, none twice")
+        raise InputError(f"{path}: topics: expected a list of names, none twice, each {_TEXT}")
     for key in ("benchmark", "clock", "source"):
         if manifest.get(key) is not None and not _is_text(manifest[key]):
-            raise InputError(f"{path}: {key}: expected a text")
+            raise InputError(f"{path}: {key}: expected {_TEXT}")
     shards = manifest.get("shards")
     if not isinstance(shards, list) or not shards:
         raise InputError(f"{path}: shards: expected a list of objects with file, bytes and digest, at least one")
@@ -48,8 +50,8 @@ def read_manifest(root: Path, name: Path | str = MANIFEST) -> dict[str, Any]:
 
 
 def _is_text(value: object) -> bool:
-    """Whether it is a text that UTF-8 can hold: JSON may have half of a surrogate pair."""
-    return isinstance(value, str) and value.encode("utf-8", "ignore").decode() == value
+    """Whether it is a text, of bounded length, that UTF-8 can hold: JSON may have half of a surrogate pair."""
+    return isinstance(value, str) and len(value) <= MAX_TEXT and value.encode("utf-8", "ignore").decode() == value
 
 
 def _check_entry(where: str, entry: object) -> None:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 SPLITS = ("", "train", "val", "test")
 STREAMS = ("visual", "audio")
 MAX_CLIPS = 1 << 21  # of a video: each frame of 19 hours
+MAX_ANNOTATORS = 1000  # of a video's labels; each is judged by alone
+MAX_LABELS = 1 << 22  # numbers of a video's labels: 20 annotators of each frame of two hours
 MEND_FEATURES = "expected finite numbers: make its features again, or leave the video out"
 # Of a type of floats, by numpy's letter: the types its bits are looked at as, and the bits of infinity and of the sign.
 _BITS = {
@@ -59,6 +61,11 @@ class Labels:
             return f"labels.span: {fault}"
         if self.score.ndim != 2 or len(self.score) != len(self.span) or self.score.shape[1] == 0:
             return f"labels.score: shape {self.score.shape}, expected ({len(self.span)}, annotators)"
+        if self.score.shape[1] > MAX_ANNOTATORS or self.score.size > MAX_LABELS:
+            bounds = (
+                f"at most {MAX_ANNOTATORS} annotators and {MAX_LABELS} numbers a video, bounds that cannot be raised"
+            )
+            return f"labels.score: shape {self.score.shape}; expected {bounds}"
         return None if np.isfinite(self.score).all() else "labels.score: NaN or infinite; expected finite numbers"
 
 

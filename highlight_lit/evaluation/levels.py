@@ -22,10 +22,10 @@ import numpy as np
 
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.benchmarks import Benchmark, LabelledVideo, Measure, evaluate, grouped, over_labellings
-from highlight_lit.evaluation.ranking import Floats, Integers
+from highlight_lit.evaluation.ranking import Bools, Floats, Integers
 from highlight_lit.evaluation.report import Empty, Report, mean_present, or_none
 
-MAX_DRAWN = 1 << 22  # segments of random rankings that are in memory at once
+MAX_DRAWN = 1 << 22  # places of random rankings, each labelling's, that are in memory at once
 
 
 @dataclass(frozen=True)
@@ -119,22 +119,30 @@ def _spread(values: Floats) -> Spread:
 def _random_values(measures: Sequence[Measure], video: LabelledVideo, draws: int, seed: int, empty: Empty) -> Floats:
     """(measures, 1 + draws) values of one video; every measure sees the same rankings."""
     rng = np.random.default_rng([seed, zlib.crc32(f"{video.topic}/{video.id}".encode())])
-    at_once = max(1, MAX_DRAWN // len(video.span))
-    values = []
+    positives = [measure.rule(video.score).T for measure in measures]  # (L, S) each
+    exact = [
+        over_labellings(np.array([[measure.precision.of_chance(each)] for each in positive]), measure.empty or empty)
+        for measure, positive in zip(measures, positives, strict=True)
+    ]
+    segments, annotators = video.score.shape
+    deepest = max(measure.precision.depth or segments for measure in measures)
+    at_once = max(1, MAX_DRAWN // max(segments, annotators * deepest))
+    values = [np.stack(exact)]
     for first in range(0, draws, at_once):
-        ranking = np.argsort(rng.random((min(at_once, draws - first), len(video.span))), axis=1)
-        some = np.stack([_ranked_values(measure, video, ranking, empty) for measure in measures])
-        values.append(some[:, 1:] if first else some)
+        ranking = np.argsort(rng.random((min(at_once, draws - first), segments)), axis=1)
+        drawn = [
+            _drawn_values(measure, positive, ranking, empty)
+            for measure, positive in zip(measures, positives, strict=True)
+        ]
+        values.append(np.stack(drawn))
     return np.concatenate(values, axis=1)
 
 
-def _ranked_values(measure: Measure, video: LabelledVideo, ranking: Integers, empty: Empty) -> Floats:
-    """(1 + draws,) values: the mean over all rankings, then each of `ranking` (draws, S), permutations."""
-    positive = measure.rule(video.score).T  # (L, S)
-    exact = np.array([[measure.precision.of_chance(labelling)] for labelling in positive])  # (L, 1)
+def _drawn_values(measure: Measure, positive: Bools, ranking: Integers, empty: Empty) -> Floats:
+    """(draws,) values of `ranking` (draws, S), permutations, by labellings (L, S)."""
     hits = positive[:, ranking[:, : measure.precision.depth]]  # (L, draws, depth)
     drawn = measure.precision.of_ranking(hits, positive.sum(axis=1, keepdims=True))  # (L, draws)
-    return over_labellings(np.concatenate([exact, drawn], axis=1), measure.empty or empty)
+    return over_labellings(drawn, measure.empty or empty)
 
 
 def middle(benchmark: Benchmark, videos: Sequence[LabelledVideo], empty: Empty | None = None) -> Report:

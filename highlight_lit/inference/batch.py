@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from highlight_lit.data.batches import Bags, make_bags
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
 
 WINDOW = 1 << 14  # clips gone through at once: 4.5 hours of seconds; some 20 KB a clip in the default network
+WIDTH = 1024  # of the default network's widest layer; a wider one goes through fewer clips at once
 MAX_WHOLE = 1 << 16  # of a video that a network must read at once
 Rows = NDArray[np.floating[Any]] | Tensor
 
@@ -22,33 +23,41 @@ Rows = NDArray[np.floating[Any]] | Tensor
 def whole_video_logits(network: Callable[..., Any], bags: Bags) -> Tensor:
     """Logits z (T,) of the clips of a batch of one video, whole.
 
-    A long video is gone through in windows of `WINDOW` clips, with what each clip reads around it, where the network's
-    `reach` says how far that is: a small file may stand for millions of clips.
+    A long video is gone through in windows of `WINDOW` clips at most, with what each clip reads around it, where the
+    network's `reach` says how far that is: a small file may stand for millions of clips, or for a layer of millions.
 
     Args:
         network: Takes visual, audio, mask and audio_mask.
         bags: As `whole_video` or `bag_of_rows` make them.
 
     Raises:
-        InputError: The network reads the whole video at once, and it is over `MAX_WHOLE` clips.
+        InputError: The network reads the whole video at once, and it is over `MAX_WHOLE` clips, or fewer for a wide network.
     """
-    clips = bags.mask.shape[1]
+    clips, widest = bags.mask.shape[1], max(WIDTH, _widest(network))
+    window, whole = (most * WIDTH // widest for most in (WINDOW, MAX_WHOLE))
     reach: int | None = getattr(network, "reach", None)
-    if clips <= WINDOW or (reach is None and clips <= MAX_WHOLE):
+    step = 0 if reach is None else window - 2 * reach
+    if clips <= window or (step < 1 and clips <= whole):
         z: Tensor = network(bags.visual, bags.audio, bags.mask, bags.audio_mask).z[0]
         return z
-    if reach is None:
+    if reach is None or step < 1:
         raise InputError(
-            f"a video of {clips} clips; expected at most {MAX_WHOLE}, as its network reads all at once: longer clips, or "
-            "a context without a global state"
+            f"a video of {clips} clips; expected at most {whole}, as its network reads all at once: longer clips, or "
+            "a context without a global state, of fewer steps, or of a network that is less wide"
         )
     parts = []
-    for first in range(0, clips, WINDOW):
-        low, end = max(0, first - reach), min(clips, first + WINDOW)
-        window = slice(low, end + reach)
-        rows = (None if part is None else part[:, window] for part in bags[:4])
+    for first in range(0, clips, step):
+        low, end = max(0, first - reach), min(clips, first + step)
+        read = slice(low, end + reach)
+        rows = (None if part is None else part[:, read] for part in bags[:4])
         parts.append(network(*rows).z[0][first - low : end - low])
     return torch.cat(parts)
+
+
+def _widest(network: Callable[..., Any]) -> int:
+    """Numbers that its widest layer makes of a clip."""
+    layers = network.modules() if isinstance(network, nn.Module) else ()
+    return max((layer.out_features for layer in layers if isinstance(layer, nn.Linear)), default=1)
 
 
 def bag_of_rows(

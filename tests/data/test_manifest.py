@@ -67,6 +67,8 @@ def changed(manifest: Any, place: tuple[Any, ...], value: Any) -> Any:
         (("topics", 0), "topic02", "topics: expected a list of names, none twice"),
         (("topics", 0), "\ud800", "topics: expected a list of names"),
         (("benchmark",), 7, "benchmark: expected a text"),
+        (("name",), "x" * 70_000, "name: expected a text of at most 65536 characters"),
+        (("topics", 0), "x" * 70_000, "topics: expected a list of names, none twice, each a text of at most 65536"),
         (("shards",), {}, "shards: expected a list of objects"),
         (("shards",), [], "shards: expected a list of objects"),
         (("shards", 0), "shard-00000.h5", r"shards\[0\]: expected an object"),

@@ -227,6 +227,28 @@ def test_a_long_video_is_scored_in_windows_as_it_is_whole(network: str, monkeypa
             torch.testing.assert_close(whole_video_logits(made, bags), whole)
 
 
+@pytest.mark.parametrize(("T", "global_state"), [(2, False), (2, True), (40, False)])
+def test_a_wide_network_goes_through_fewer_clips_at_once(
+    T: int, global_state: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fusion of high rank takes few bytes of a file and many of each clip."""
+    monkeypatch.setattr(batch, "WINDOW", 256)
+    monkeypatch.setattr(batch, "MAX_WHOLE", 1024)
+    torch.manual_seed(0)
+    made = _net(partial(LowRankFusion, R=1024), T=T, global_state=global_state).eval()
+    lengths: list[int] = []
+    made.fusion.register_forward_pre_hook(lambda module, given: lengths.append(given[0].shape[1]))
+    bags = Bags(torch.randn(1, 200, 6), torch.randn(1, 200, 4), torch.ones(1, 200, dtype=torch.bool),
+                torch.ones(1, 200, dtype=torch.bool), torch.zeros(1))  # fmt: skip
+    with torch.no_grad():
+        if T == 2 and not global_state:
+            torch.testing.assert_close(whole_video_logits(made, bags), made(*bags[:4]).z[0])
+            assert max(lengths[:-1]) == 32
+        else:
+            with pytest.raises(InputError, match="a video of 200 clips; expected at most 128"):
+                whole_video_logits(made, bags)
+
+
 def test_what_training_writes_is_read_though_mappings_are_made_of_others(tmp_path: Path) -> None:
     layer = torch.nn.Linear(2, 2)
     optimizer = torch.optim.AdamW(layer.parameters())

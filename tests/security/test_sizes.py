@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,19 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+from rich.table import Table
 
 from highlight_lit import csv_tables, files
 from highlight_lit.config import overrides
+from highlight_lit.data import video
 from highlight_lit.data.importers import ave, cosum, npy, tvsum
+from highlight_lit.data.shards import Shard, ShardWriter, hdf5
+from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation import levels
 from highlight_lit.evaluation.benchmarks import BENCHMARKS, LabelledVideo
 from highlight_lit.evaluation.scores import read_scores
-from highlight_lit.text import MAX_LINE, say
+from highlight_lit.text import MAX_LINE, a_few, say, say_table
 
 VIDEOS = 4
 Change = Callable[[h5py.File, str, Any], object]
@@ -203,6 +208,62 @@ def test_chance_is_the_same_to_the_bit_however_many_rankings_are_in_memory(monke
         for most in (1, 30, 300):
             monkeypatch.setattr(levels, "MAX_DRAWN", most)
             assert levels.chance(benchmark, videos, draws=50).to_dict() == whole
+
+
+@pytest.mark.parametrize("benchmark", BENCHMARKS)
+def test_rankings_of_many_annotators_are_in_memory_a_few_at_a_time(
+    benchmark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 400 segments, 200 annotators and 20 rankings, all at once take 100 MB."""
+    monkeypatch.setattr(levels, "MAX_DRAWN", 1 << 14)
+    span = np.stack([np.arange(400.0), np.arange(1.0, 401.0)], axis=1)
+    score = np.random.default_rng(0).integers(0, 2, (400, 200)).astype("f4")
+    tracemalloc.start()
+    try:
+        levels.chance(BENCHMARKS[benchmark], [LabelledVideo("a", "dog", 400.0, span, score)], draws=20)
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("shape", [(10, 7), (40, 3)])
+def test_labels_of_many_annotators_or_numbers_are_refused(
+    shape: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    span = np.stack([np.arange(shape[0]), np.arange(shape[0]) + 1.0], axis=1)
+    labelled = Video("a", 40.0, (), np.empty((0, 2)), labels=Labels(span, np.ones(shape, "f4")))
+    with ShardWriter(tmp_path / "a.h5", {}, 1.0) as made:
+        made.add(labelled)
+    monkeypatch.setattr(video, "MAX_ANNOTATORS", 6)
+    monkeypatch.setattr(video, "MAX_LABELS", 100)
+    with pytest.raises(
+        InputError, match=r"a\.h5: row 0: labels\.score: shape .*; expected at most 6 annotators and 100"
+    ):
+        Shard(tmp_path / "a.h5").labels(0)
+
+
+def test_rows_that_the_disk_does_not_hold_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hole in a file costs nothing to make, and archives keep it."""
+    monkeypatch.setattr(hdf5, "MIN_BYTES", 1 << 16)
+    span = np.stack([np.arange(4096.0), np.arange(4096) + 1.0], axis=1)
+    with ShardWriter(tmp_path / "a.h5", {"visual": Stream(8192)}, 1.0) as made:
+        made.add(Video("a", 4096.0, (), span, np.zeros((4096, 8192), "f2")))
+    extent = Shard(tmp_path / "a.h5").packed["visual"].extent
+    assert extent is not None
+    with open(tmp_path / "a.h5", "rb") as whole, open(tmp_path / "b.h5", "wb") as holed:
+        holed.write(whole.read(extent[0]))
+        holed.seek(whole.seek(extent[1]))
+        holed.write(whole.read())
+    if (tmp_path / "b.h5").stat().st_blocks * 512 > 1 << 19:
+        pytest.skip("no holes on this file system")
+    with pytest.raises(InputError, match=r"b\.h5: visual: .*more than a file of its size can hold"):
+        Shard(tmp_path / "b.h5")
+
+
+def test_a_long_name_is_short_in_a_table_and_among_others(capsys: pytest.CaptureFixture[str]) -> None:
+    say_table(Table("a", title="x" * 10**6))
+    assert len(capsys.readouterr().out) < 2 * MAX_LINE
+    assert len(a_few(["x" * 10**6] * 9, 2)) < 3 * MAX_LINE
 
 
 def test_an_error_and_a_printed_line_stay_one_short_line(capsys: pytest.CaptureFixture[str]) -> None:

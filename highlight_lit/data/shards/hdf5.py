@@ -19,7 +19,7 @@ from highlight_lit.data.shards.format import PACKED, misfit
 from highlight_lit.errors import InputError
 from highlight_lit.files import open_regular
 
-MAX_RATIO = 100  # times that numbers can be larger than their file: features pack to a tenth, zeros to a thousandth
+MAX_RATIO = 100  # times that numbers can be larger than what the disk holds of their file: features pack to a tenth
 MIN_BYTES = 32 << 20  # which a file of any size may hold, of all streams together
 MAX_INDEX_BYTES = 64 << 20  # by which a dataset of the index, read whole, may be larger than its file
 MAX_OPEN = 16  # HDF5 handles of a process: closing one takes as long as there are others open
@@ -58,6 +58,7 @@ class HDF5:
     Attributes:
         names: Of datasets that are stored under another name.
         size: Bytes of the file, once it was opened.
+        held: Those of them that the disk holds: a file may have holes.
         counts: Of clips, videos and edges (`COLUMNS`), once they are known.
     """
 
@@ -65,7 +66,7 @@ class HDF5:
         self.path = path
         self.names: Mapping[str, str] = {}
         self.counts: Mapping[str, int] = {}
-        self.size = 0
+        self.size = self.held = 0
         self._handle: h5py.File | None = None
         self._datasets: dict[str, h5py.Dataset] = {}
         self._identity: tuple[int, ...] | None = None
@@ -78,6 +79,8 @@ class HDF5:
             handle = h5py.File(self.path, "r", locking=False)
             self._same_file(handle.id.get_vfd_handle())
             self._handle, self.size = handle, handle.id.get_filesize()
+            blocks = os.fstat(handle.id.get_vfd_handle()).st_blocks
+            self.held = blocks * 512 if blocks else self.size  # 0: a file system that does not say
             _opened.append(weakref.ref(self))
             if len(_opened) > MAX_OPEN and (first := _opened.popleft()()) is not None:
                 first.close()
@@ -136,7 +139,7 @@ class HDF5:
         if found is None or found.external or found.is_virtual or found.dtype.hasobject:
             raise InputError(f"{where}: not a plain dataset stored in this file")
         check_chunks(found, where)
-        most = max(MIN_BYTES, MAX_RATIO * self.size) if name in PACKED else self.size + MAX_INDEX_BYTES
+        most = max(MIN_BYTES, MAX_RATIO * self.held) if name in PACKED else self.size + MAX_INDEX_BYTES
         beside = sum(each.nbytes for other, each in self._datasets.items() if name in PACKED and other in PACKED)
         if found.dtype.itemsize * math.prod(found.shape) + beside > most:
             raise InputError(f"{where}: {found.dtype} of shape {found.shape}: more than a file of its size can hold")
