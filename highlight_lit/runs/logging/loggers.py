@@ -92,7 +92,9 @@ def _in_own_folder(make: Callable[[], Any], node: Mapping[str, Any], folder: Pat
     if isinstance(name := node.get("name"), str):
         for path in (folder / name, *(folder / name).rglob("*")):
             if os.path.lexists(path) and not (stat.S_ISREG(mode := path.lstat().st_mode) or stat.S_ISDIR(mode)):
-                raise InputError(f"{path}: a link, a pipe or a device; expected a file or a folder of this run: remove it")
+                raise InputError(
+                    f"{path}: a link, a pipe or a device; expected a file or a folder of this run: remove it"
+                )
     return make()
 
 
