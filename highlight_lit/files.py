@@ -144,6 +144,14 @@ def remove_tree(folder: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def remove_other(path: Path) -> None:
+    """Remove a link, a pipe or a device where a library is to write a file: it would follow it, or wait for it."""
+    with suppress(OSError):
+        mode = path.lstat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            path.unlink()
+
+
 def output_name(stem: str, ending: str) -> str:
     """`STEM.ENDING`; a stem that leaves the ending no room is cut, and what was cut is told apart by eight hex digits.
 

@@ -48,8 +48,8 @@ def whole_video_logits(network: Callable[..., Any], bags: Bags) -> Tensor:
     parts = []
     for first in range(0, clips, step):
         low, end = max(0, first - reach), min(clips, first + step)
-        read = slice(low, end + reach)
-        rows = (None if part is None else part[:, read] for part in bags[:4])
+        around = slice(low, end + reach)
+        rows = (None if part is None else part[:, around] for part in bags[:4])
         parts.append(network(*rows).z[0][first - low : end - low])
     return torch.cat(parts)
 

@@ -19,7 +19,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from highlight_lit.config.cell_loader import CellLoader
-from highlight_lit.files import remove_tree, write_json
+from highlight_lit.config.launch import SWEEP_FILE
+from highlight_lit.files import remove_other, remove_tree, write_json
 from highlight_lit.runs import summary
 from highlight_lit.runs.jobs import alive, conducted
 from highlight_lit.runs.ledger import read_note
@@ -59,6 +60,7 @@ class Sweep(Callback):
         out, prefix = Path(config.out).resolve(), f".sweep-{socket.gethostname()}-"
         try:
             out.mkdir(parents=True, exist_ok=True)
+            remove_other(Path(config.hydra.sweep.dir) / SWEEP_FILE)
             os.environ[_NOTES] = tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=out)
             share_words(config.hydra.overrides.task)
         except OSError:

@@ -17,7 +17,7 @@ from experiments.reproduce import plan
 from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
-from highlight_lit.files import remove_tree
+from highlight_lit.files import remove_other, remove_tree
 from highlight_lit.media.extraction import jobs, parts
 from highlight_lit.media.extraction.sources import read_sources
 from highlight_lit.runs.jobs import alive
@@ -130,8 +130,22 @@ def test_a_pipe_in_the_place_of_notes_of_a_sweep_that_was_killed_is_not_waited_f
     (tmp_path / "runs").mkdir()
     left = tmp_path / "runs" / f".sweep-{socket.gethostname()}-{process}-a"
     os.mkfifo(left)
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "runs/multirun.yaml").symlink_to(tmp_path / "victim")
     assert quick_train("seed=0", "trainer.max_epochs=1", multirun=True) == 0
     assert left.is_fifo()
+    assert (tmp_path / "victim").read_text() == "precious"  # Hydra would have written over it
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "file", "folder", "nothing"])
+def test_what_a_library_would_follow_or_wait_for_is_removed_alone(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    (tmp_path / "victim").write_text("precious")
+    {"link": lambda: path.symlink_to(tmp_path / "victim"), "pipe": lambda: os.mkfifo(path), "file": path.touch,
+     "folder": path.mkdir, "nothing": lambda: None}[kind]()  # fmt: skip
+    remove_other(path)
+    assert path.exists() == (kind in ("file", "folder"))
+    assert (tmp_path / "victim").read_text() == "precious"
 
 
 def test_a_process_of_any_number_is_looked_for() -> None:

@@ -15,6 +15,7 @@ from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
 from highlight_lit.runs.ledger import FORMAT, RECORD, VERSION, read_note, read_record, records
+from highlight_lit.runs.logging.loggers import opened
 from highlight_lit.runs.logging.tracking import wandb_logger
 from highlight_lit.training.train import train
 from tests.security.made import places
@@ -119,6 +120,27 @@ def test_a_folder_of_wandb_that_is_a_link_is_not_emptied(tmp_path: Path, capsys:
     assert wandb_logger("offline", "p", None, False, tmp_path / "run", "0a", config) is None
     assert "wandb: a link" in capsys.readouterr().err
     assert kept.is_dir()
+
+
+@pytest.mark.parametrize("place", ["csv", "csv/metrics.csv", "csv/hparams.yaml"])
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_logger_writes_to_no_link_and_waits_for_no_pipe(
+    kind: str, place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "run" / place
+    victim.write_text("precious")
+    path.parent.mkdir(parents=True)
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to(victim)
+    node = {"_target_": "pytorch_lightning.loggers.CSVLogger", "name": "csv", "version": ""}
+    with opened({"logger": {"csv": node}}, tmp_path / "run", "0a") as loggers:
+        assert loggers == []
+    assert f"{path}: a link, a pipe or a device" in capsys.readouterr().err
+    assert victim.read_text() == "precious"
+    path.unlink()
+    with opened({"logger": {"csv": node}}, tmp_path / "run", "0a") as [logger]:
+        logger.log_metrics({"a": 1.0}, 0)
+        logger.save()
+    assert (tmp_path / "run/csv/metrics.csv").is_file()
 
 
 def test_a_link_in_the_place_of_a_corpus_that_is_being_written_is_not_followed(

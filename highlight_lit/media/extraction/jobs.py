@@ -14,9 +14,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from highlight_lit.config.launch import MULTIRUN, composed, launch
+from highlight_lit.config.launch import MULTIRUN, SWEEP_FILE, composed, launch
 from highlight_lit.errors import InputError
-from highlight_lit.files import read_json, write_json
+from highlight_lit.files import read_json, remove_other, write_json
 from highlight_lit.media.extraction.extract import (
     ExtractionReport,
     ExtractorChoice,
@@ -98,7 +98,9 @@ def run_jobs(words: Sequence[str]) -> tuple[ExtractionReport, Path]:
         before = known_videos(plan.out, streams)
         before_jobs = survey(plan.listing, plan.rows, before, plan.allow_untagged)  # before any job begins
         jobs = plan.out / JOBS
+        remove_other(jobs)
         jobs.mkdir(exist_ok=True)
+        remove_other(jobs / SWEEP_FILE)
     say(*(f"note: {note}" for note in before_jobs.notes), file=sys.stderr)
     report = ExtractionReport()
     slices = range(1, plan.slices + 1)

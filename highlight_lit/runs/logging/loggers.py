@@ -11,6 +11,8 @@ The record is the truth for tables; a logger is told, and never asked. A logger 
 from __future__ import annotations
 
 import functools
+import os
+import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -68,7 +70,7 @@ def opened(config: Mapping[str, Any], folder: Path, run_id: str) -> Iterator[lis
     loggers = []
     for name, node in _nodes(config).items():
         make = functools.partial(build, node, f"logger.{name}", save_dir=folder, run_id=run_id, config=config)
-        logger = attempt(f"logger.{name} could not be opened; goes on without", make)
+        logger = attempt(f"logger.{name} could not be opened; goes on without", _in_own_folder, make, node, folder)
         if logger is not None:
             loggers.append(tolerant(logger))
     exit_code = 1
@@ -79,6 +81,21 @@ def opened(config: Mapping[str, Any], folder: Path, run_id: str) -> Iterator[lis
         for logger in loggers:
             if hasattr(logger, "end_run"):
                 logger.end_run(exit_code=exit_code)
+
+
+def _in_own_folder(make: Callable[[], Any], node: Mapping[str, Any], folder: Path) -> Any:
+    """Make a logger. Lightning's write to names that others can guess, and would follow a link and wait for a pipe.
+
+    Raises:
+        InputError: Something else than files and folders is in the logger's folder, or in its place.
+    """
+    if isinstance(name := node.get("name"), str):
+        for path in (folder / name, *(folder / name).rglob("*")):
+            if os.path.lexists(path) and not (stat.S_ISREG(mode := path.lstat().st_mode) or stat.S_ISDIR(mode)):
+                raise InputError(
+                    f"{path}: a link, a pipe or a device; expected a file or a folder of this run: remove it"
+                )
+    return make()
 
 
 def mlflow_logger(run_id: str, tracking_uri: str, experiment_name: str, run_name: str | None = None) -> Logger:

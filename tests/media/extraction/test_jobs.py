@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -60,6 +61,8 @@ def test_jobs_of_every_launcher_make_one_corpus(folder, capsys, launcher):
     assert main(["verify", str(root)]) == 0
     (folder / "bad.mp4").unlink()
     (folder.parent / "tags.csv").write_text("video,tags\n" + "".join(f'"{name}",cat\n' for name in NAMES))
+    (root / ".jobs/multirun.yaml").unlink()
+    os.mkfifo(root / ".jobs/multirun.yaml")  # Hydra would wait for it
     assert main(words(folder, "slices=2")) == 0
     assert Corpus(root).topics == ("cat",)
     assert (
