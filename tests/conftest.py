@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.training import guided
 from highlight_lit.training.entry import main as train
-from tests.processes import SERVER, need_launcher, serve
+from tests.processes import SERVER, need_launcher, quick_workers, serve
 
 # How long an example takes says how busy the machine is, and nothing about the product.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -112,3 +112,10 @@ def quick_first_stage(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def corpus(small_corpus: Path) -> Corpus:
     return Corpus(small_corpus)
+
+
+@pytest.fixture
+def preloaded_workers() -> Iterator[None]:
+    """Processes that a test starts for its work begin from the Python that has imported the libraries."""
+    with quick_workers():
+        yield

@@ -1,12 +1,16 @@
 """A Python that has imported the libraries already: 0.1 s in place of 4 s for each process that a test starts.
 
 `python preloaded.py serve SOCKET` imports them once and forks a process for each that asks; `python preloaded.py run SOCKET
-WORDS`, which is quick to start, is Python for `-m MODULE` and `-c CODE`: the process has its folder, environment, standard
-streams and signals, and its end is the process's end. Nothing of highlight_lit is imported before the fork.
+WORDS`, which is quick to start, is Python for `-m MODULE` and `-c CODE`: the process has its folder, environment, file
+descriptors, mask of signals and signals, and its end is the process's end. Nothing of highlight_lit is imported before the
+fork. What the process starts by `sys.executable`, as multiprocessing and joblib do, starts so too: by `python` in the
+socket's folder.
 
-For tests that neither the start of a process nor the processes that are left of it concern.
+The process has a session of its own. Its number is a file's name in the folder `SESSIONS`, if the environment has one.
 """
 
+import array
+import fcntl
 import gc
 import itertools
 import json
@@ -15,6 +19,7 @@ import select
 import signal
 import socket
 import sys
+import types
 
 LIBRARIES = (
     "torch",
@@ -23,11 +28,15 @@ LIBRARIES = (
     "hydra.main",
     "omegaconf",
     "h5py",
+    "multiprocessing.spawn",
     "numpy.random",
     "rich.console",
 )
+SESSIONS = "HIGHLIGHT_LIT_TEST_SESSIONS"
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+KNOWN_BY_NUMBER = ["submitit.local._local"]  # modules whose process is told by its number; they need no library
 MAX_REQUEST = 1 << 20  # bytes
+MAX_DESCRIPTORS = 100
 
 
 def serve(path: str) -> None:
@@ -35,6 +44,8 @@ def serve(path: str) -> None:
     for library in LIBRARIES:
         __import__(library)
     assert len(os.listdir("/proc/self/task")) == 1, "a thread would not be in the forked processes"
+    sys.executable = os.path.join(os.path.dirname(path), "python")
+    sys.modules["multiprocessing.spawn"].set_executable(sys.executable)
     gc.freeze()
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)
@@ -54,34 +65,41 @@ def serve(path: str) -> None:
 def _begin(asks: socket.socket) -> None:
     """Returns in the process that was asked for; stays behind to tell how it ended, and ends it if nobody waits any more."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    request, streams, _, _ = socket.recv_fds(asks, MAX_REQUEST, 3)
+    request, received, _, _ = socket.recv_fds(asks, MAX_REQUEST, MAX_DESCRIPTORS)
     length = int.from_bytes(request[:8], "big")
     request = request[8:]
     while len(request) < length:
         request += asks.recv(MAX_REQUEST)
     process = os.fork()
     if process:
-        for stream in (0, 1, 2, *streams):
-            os.close(stream)
+        for descriptor in {0, 1, 2, *received}:
+            os.close(descriptor)
         asks.sendall(process.to_bytes(8, "big"))
         ended = os.pidfd_open(process)
         if ended not in select.select([ended, asks], [], [])[0]:
             os.kill(process, signal.SIGKILL)
         asks.sendall(os.waitpid(process, 0)[1].to_bytes(8, "big"))
         os._exit(0)
+    asked = json.loads(request)
     os.setsid()
     asks.close()
+    if folder := asked["environment"].get(SESSIONS):
+        open(os.path.join(folder, str(os.getpid())), "w").close()
     for number in FORWARDED:
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-    for to, stream in enumerate(streams):
-        os.dup2(stream, to)
-        os.close(stream)
-    asked = json.loads(request)
+        signal.signal(number, signal.SIG_IGN if number in asked["ignored"] else
+                      signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)  # fmt: skip
+    signal.pthread_sigmask(signal.SIG_SETMASK, asked["blocked"])
+    above = max(asked["descriptors"]) + 1
+    moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, above) for descriptor in received]
+    for descriptor in received:
+        os.close(descriptor)
+    for descriptor, to in zip(moved, asked["descriptors"], strict=True):
+        os.dup2(descriptor, to)
+        os.close(descriptor)
     os.chdir(asked["folder"])
     os.environ.clear()
     os.environ.update(asked["environment"])
-    numpy = sys.modules["numpy"]
-    numpy.random.seed()
+    sys.modules["numpy"].random.seed()
     sys.argv[:] = ["python", *asked["words"]]
 
 
@@ -89,7 +107,7 @@ def become(words: list[str]) -> None:
     """Do what `python WORDS` does."""
     import runpy
 
-    options = list(itertools.takewhile(lambda word: word in ("-P", "-u"), words))
+    options = list(itertools.takewhile(lambda word: word not in ("-c", "-m"), words))
     safe = "-P" in options
     how, what, *rest = words[len(options) :]
     sys.path[0:1] = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
@@ -99,24 +117,46 @@ def become(words: list[str]) -> None:
     if how == "-m":
         runpy.run_module(what, run_name="__main__", alter_sys=True)
     else:
-        exec(compile(what, "<string>", "exec"), {"__name__": "__main__", "__builtins__": __builtins__})
+        sys.modules["__main__"] = main = types.ModuleType("__main__")  # it has no file, which multiprocessing would run
+        exec(compile(what, "<string>", "exec"), vars(main))
 
 
 def run(path: str, words: list[str]) -> None:
     """Ask for a process, and end as it does."""
+    if words[0] == "-m" and words[1] in KNOWN_BY_NUMBER:
+        os.execv(sys.executable, [sys.executable, *words])
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
+    ignored = [number for number in FORWARDED if signal.getsignal(number) == signal.SIG_IGN]
+    descriptors = [number for number in map(int, os.listdir("/proc/self/fd")) if _is_open(number)]
     with socket.socket(socket.AF_UNIX) as asks:
         asks.connect(path)
-        request = json.dumps({"folder": os.getcwd(), "environment": dict(os.environ), "words": words}).encode()
-        socket.send_fds(asks, [len(request).to_bytes(8, "big")], [0, 1, 2])
+        request = json.dumps({
+            "folder": os.getcwd(), "environment": dict(os.environ), "words": words, "descriptors": descriptors,
+            "blocked": list(blocked), "ignored": ignored,
+        }).encode()  # fmt: skip
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
+        asks.sendmsg([len(request).to_bytes(8, "big")], [rights])
         asks.sendall(request)
+        for descriptor in descriptors:
+            if descriptor > 2:
+                os.close(descriptor)  # who waits for its end would wait for this process
         process = int.from_bytes(asks.recv(8), "big")
-        for number in FORWARDED:
+        for number in set(FORWARDED) - set(ignored):
             signal.signal(number, lambda number, _: os.kill(process, number))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
         ended = os.waitstatus_to_exitcode(int.from_bytes(asks.recv(8), "big"))
     if ended < 0:
-        signal.signal(-ended, signal.SIG_DFL)
+        if -ended != signal.SIGKILL:
+            signal.signal(-ended, signal.SIG_DFL)
         os.kill(os.getpid(), -ended)
     os._exit(ended)
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        return bool(os.fstat(descriptor))
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from multiprocessing import spawn
 from pathlib import Path
 
 import pytest
@@ -77,35 +78,52 @@ def exit_status(process: int) -> int:
 
 
 def serve() -> Path:
-    """Start a Python that imports PyTorch and Lightning; it listens there, and ends with this process, which holds its input."""
+    """Start a Python that imports PyTorch and Lightning; it listens there, and ends with this process, which holds its input.
+
+    Beside it lie `python` and `highlight-lit` that ask it for a process.
+    """
     path = Path(tempfile.mkdtemp(prefix="python-")) / "socket"
+    for name, words in (("python", ()), ("highlight-lit", ("-P", "-m", "highlight_lit"))):
+        path.with_name(name).write_text(f'#!/bin/sh\nexec {shlex.join([*_asking(path), *words])} "$@"\n')
+        path.with_name(name).chmod(0o755)
     command = [sys.executable, preloaded.__file__, "serve", path]
     _servers.append(subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}))
     return path
 
 
+def _asking(socket: Path) -> list[str]:
+    return [sys.executable, "-S", "-E", preloaded.__file__, "run", str(socket)]
+
+
 @cache
-def _preloaded() -> tuple[str, ...]:
-    """What asks such a Python for a process; all processes of a test run share one."""
+def _preloaded() -> Path:
+    """Where such a Python listens; all processes of a test run share one."""
     socket = Path(os.environ.get(SERVER) or serve())
     until(lambda: socket.exists() or any(server.poll() is not None for server in _servers))
     assert socket.exists()
-    return sys.executable, "-S", "-E", preloaded.__file__, "run", str(socket)
+    return socket
 
 
 def python(*words: object) -> list[str]:
     """The command line of `python -m MODULE` or `python -c CODE`, begun in 0.1 s in place of 3: see `tests.preloaded`."""
-    return [*_preloaded(), *map(str, words)]
+    return [*_asking(_preloaded()), *map(str, words)]
 
 
-@cache
 def executables() -> Path:
     """A folder for PATH: `python` and `highlight-lit` as what a test runs finds them, begun as by `python()`."""
-    folder = Path(tempfile.mkdtemp(prefix="bin-"))
-    for name, words in (("python", ()), ("highlight-lit", ("-P", "-m", "highlight_lit"))):
-        (folder / name).write_text(f'#!/bin/sh\nexec {shlex.join(python(*words))} "$@"\n')
-        (folder / name).chmod(0o755)
-    return folder
+    return _preloaded().parent
+
+
+@contextlib.contextmanager
+def quick_workers() -> Iterator[None]:
+    """Processes that this one starts for its work, by multiprocessing or joblib, are begun as by `python()`."""
+    before, sys.executable = sys.executable, str(executables() / "python")
+    spawn.set_executable(sys.executable)
+    try:
+        yield
+    finally:
+        sys.executable = before
+        spawn.set_executable(before)
 
 
 def begun(*words: object, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
@@ -134,23 +152,31 @@ def ended(*words: object, environment: dict[str, str] | None = None) -> tuple[in
 
 
 class Command:
-    """`highlight-lit`, as a shell starts it: a session of its own, so that every process it leaves can be found."""
+    """`highlight-lit`, as a shell starts it: a session of its own, so that every process it leaves can be found.
 
-    def __init__(self, *words: str, environment: dict[str, str] | None = None) -> None:
+    Args:
+        words: What follows `highlight-lit`.
+        environment: Beside that of the tests.
+        quick: Begin it, and what it starts, as by `python()`.
+    """
+
+    def __init__(self, *words: str, environment: dict[str, str] | None = None, quick: bool = False) -> None:
         need_launcher(words)
+        self._sessions = Path(tempfile.mkdtemp(prefix="sessions-"))
+        command = [*(python() if quick else [sys.executable]), "-P", "-m", "highlight_lit", *words]
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "highlight_lit", *words],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", preloaded.SESSIONS: str(self._sessions), **(environment or {})},
         )  # fmt: skip
 
     def members(self) -> list[int]:
-        """The processes of its session that are there."""
+        """The processes of its session, or of those that were begun for it, that are there."""
         found = []
+        sessions = {self.process.pid, *(int(path.name) for path in self._sessions.iterdir())}
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 state, _, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
-                if int(session) == self.process.pid and state != "Z":
+                if int(session) in sessions and state != "Z":
                     found.append(int(folder.name))
         return found
 

@@ -41,6 +41,12 @@ def training(out: Path) -> int:
     return len(list(out.glob("*/csv/metrics.csv")))
 
 
+def until_they_train(command: Command, out: Path, cells: int) -> None:
+    """Wait until so many runs train; not for a command that has ended."""
+    until(lambda: training(out) == cells or command.process.poll() is not None)
+    assert command.process.poll() is None, command.ends()
+
+
 def saved(out: Path) -> int:
     """How many runs have a checkpoint, which before some minutes are over is written on a signal alone."""
     return sum(read_checkpoint(path)["global_step"] > 0 for path in out.glob("*/last.ckpt"))
@@ -57,8 +63,10 @@ def test_a_signal_to_a_sweeps_process_alone_ends_all_of_it(
     words: list[str], tmp_path: Path, commands: list[Command], launcher: str, number: signal.Signals
 ) -> None:
     out, cells = tmp_path / "runs", 1 if launcher == "basic" else 2
-    commands.append(command := Command(*words, "trainer.max_epochs=100000", f"hydra/launcher={launcher}"))
-    until(lambda: training(out) == cells)
+    """SIGTERM to processes that are begun as a user's; what SIGINT does beyond is the same from the first import on."""
+    given = (*words, "trainer.max_epochs=100000", f"hydra/launcher={launcher}")
+    commands.append(command := Command(*given, quick=number == signal.SIGINT))
+    until_they_train(command, out, cells)
     assert not saved(out)
     os.kill(command.process.pid, number)
     status, said = command.ends()
@@ -121,8 +129,8 @@ def test_jobs_of_a_sweep_that_was_killed_save_and_end(
     words: list[str], tmp_path: Path, commands: list[Command], launcher: str
 ) -> None:
     out = tmp_path / "runs"
-    commands.append(command := Command(*words, "trainer.max_epochs=100000", f"hydra/launcher={launcher}"))
-    until(lambda: training(out) == 2)
+    commands.append(command := Command(*words, "trainer.max_epochs=100000", f"hydra/launcher={launcher}", quick=True))
+    until_they_train(command, out, 2)
     os.kill(command.process.pid, signal.SIGKILL)
     command.process.wait()
     assert not command.left(within=10)
@@ -133,8 +141,8 @@ def test_a_worker_that_is_killed_is_told_of_in_a_line(
     words: list[str], tmp_path: Path, commands: list[Command]
 ) -> None:
     out = tmp_path / "runs"
-    commands.append(command := Command(*words, "trainer.max_epochs=100000", "hydra/launcher=joblib"))
-    until(lambda: training(out) == 2)
+    commands.append(command := Command(*words, "trainer.max_epochs=100000", "hydra/launcher=joblib", quick=True))
+    until_they_train(command, out, 2)
     holder = next((out / ".locks").iterdir()).read_text().split()[1]
     os.kill(int(holder), signal.SIGKILL)
     status, said = command.ends()

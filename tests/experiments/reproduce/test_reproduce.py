@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from experiments.reproduce import __main__ as reproduce
-from tests.processes import python, until
+from tests.processes import python, quick_workers, until
 
 ROOT = Path(__file__).parents[3]
 Command = Callable[..., list[str]]
@@ -32,7 +32,7 @@ def run(words: list[str]) -> Ended:
 
 def run_here(words: list[str]) -> Ended:
     """Run to the end in this process, which imports once for all tests; the cells have their own, as ever."""
-    with redirect_stdout(io.StringIO()) as said, redirect_stderr(io.StringIO()) as complained:
+    with quick_workers(), redirect_stdout(io.StringIO()) as said, redirect_stderr(io.StringIO()) as complained:
         status = reproduce.main(words[2:])  # behind -m experiments.reproduce
     return subprocess.CompletedProcess(words, status, said.getvalue(), complained.getvalue())
 

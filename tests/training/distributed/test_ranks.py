@@ -22,6 +22,7 @@ from highlight_lit.runs.ledger import records
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 
+pytestmark = pytest.mark.usefixtures("preloaded_workers")
 Train = Callable[..., int]
 # Dropout draws other masks on another number of ranks.
 WORDS = [
