@@ -48,7 +48,7 @@ def test_json_that_is_none_is_one_line(tmp_path: Path, text: str) -> None:
 def test_a_file_larger_than_the_bound_is_not_read(tmp_path: Path) -> None:
     with open(tmp_path / "a.json", "wb") as file:
         file.truncate(1 << 40)  # sparse: takes no disk
-    with pytest.raises(InputError, match="over 64 MiB"):
+    with pytest.raises(InputError, match="over 32 MiB"):
         read_json(tmp_path / "a.json", "a note")
 
 
