@@ -16,6 +16,7 @@ from torch import nn
 from highlight_lit.data.batches import Bags, VideoLoader
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.topics.folds import is_fold
+from highlight_lit.data.topics.tags import MAX_LINE
 from highlight_lit.data.video import STREAMS, Stream
 from highlight_lit.errors import InputError
 from highlight_lit.extras import need_media
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from highlight_lit.inference.video_scores import VideoScores
 
 MAX_WIDTH = 1 << 20  # of a clip's features
-MAX_NAME = 200  # characters of a topic, or of an extractor and its version
+MAX_NAME = MAX_LINE  # characters of a topic, which is a tag, or of an extractor and its version
 NETWORK = "network."  # before the names of the network's weights; the loss may have weights of its own
 
 

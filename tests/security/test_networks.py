@@ -16,6 +16,7 @@ import torch
 
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.topics.tags import MAX_LINE
 from highlight_lit.errors import InputError
 from highlight_lit.inference.detector import load_detector
 from highlight_lit.untrusted import networks as trust
@@ -180,10 +181,15 @@ def test_what_a_trusted_package_raises_is_one_line(
     assert "\n" not in str(refused.value)
 
 
+def test_the_longest_tag_is_a_topic_of_a_checkpoint_too(saved: Save) -> None:
+    topic = "é" * MAX_LINE
+    assert load_detector(saved(put(topic, "hyper_parameters", "topic"))).topic == topic
+
+
 @pytest.mark.parametrize("key", ["topic", "extractor"])
 def test_a_name_that_no_file_can_hold_is_refused(saved: Save, key: str) -> None:
     where = ("topic",) if key == "topic" else ("streams", "visual", key)
-    with pytest.raises(InputError, match=f"{key}: expected text of at most 200 characters, which UTF-8 can hold"):
+    with pytest.raises(InputError, match=f"{key}: expected text of at most 500 characters, which UTF-8 can hold"):
         load_detector(saved(put("a\ud800", "hyper_parameters", *where)))
 
 
@@ -256,7 +262,7 @@ WIDTH = ("hyper_parameters", "streams", "visual", "width")
         (lambda c: c["hyper_parameters"].pop("model"), "model: None; expected a mapping with _target_"),
         (lambda c: c["hyper_parameters"].pop("streams"), "streams: missing"),
         (lambda c: c["hyper_parameters"].pop("topic"), "topic: expected text"),
-        (put("x" * 10_000, "hyper_parameters", "topic"), "topic: expected text of at most 200"),
+        (put("x" * 10_000, "hyper_parameters", "topic"), "topic: expected text of at most 500"),
         (put(-1, *WIDTH), "streams.visual.width: expected a whole number from 1 to"),
         (put(10**12, *WIDTH), "streams.visual.width: expected a whole number from 1 to"),
         (put("12", *WIDTH), "streams.visual.width: expected a whole number"),
