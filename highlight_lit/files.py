@@ -7,6 +7,7 @@ Writing goes to a temporary name that nobody can guess, is synced, and renamed.
 from __future__ import annotations
 
 import codecs
+import errno
 import hashlib
 import json
 import os
@@ -132,6 +133,22 @@ def cut_name(name: str, most: int = MAX_NAME_BYTES) -> str:
     'Üb'
     """
     return os.fsencode(name)[:most].decode("utf-8", "ignore")
+
+
+def stored_bytes(file: BinaryIO) -> int:
+    """Bytes of an open file that are no hole: what a sender has sent. All of them where the file system does not tell.
+
+    Not the blocks on the disk: some file systems count those of a new file late, and pack what they store.
+    """
+    size, stored, at = os.fstat(file.fileno()).st_size, 0, 0
+    try:
+        while at < size:
+            at = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            end = os.lseek(file.fileno(), at, os.SEEK_HOLE)
+            stored, at = stored + end - at, end
+    except OSError as error:
+        return stored if error.errno == errno.ENXIO else size  # ENXIO: nothing but a hole follows
+    return stored
 
 
 def remove_tree(folder: Path) -> None:

@@ -15,6 +15,7 @@ from highlight_lit.files import (
     not_an_input,
     output_name,
     read_json,
+    stored_bytes,
     write_text,
 )
 
@@ -113,3 +114,17 @@ def test_nothing_but_a_file_is_replaced_by_one(tmp_path: Path, kind: str) -> Non
     with pytest.raises(InputError, match=f"out: {kind}; expected a name for a file"):
         write_text(path, "x")
     assert not path.is_file()
+
+
+def test_holes_of_a_file_are_not_counted_as_stored(tmp_path: Path) -> None:
+    with open(tmp_path / "a", "wb+") as file:
+        assert stored_bytes(file) == 0
+        file.write(bytes(1 << 16))  # zeros, but written
+        file.flush()
+        assert stored_bytes(file) == 1 << 16
+        file.truncate(1 << 30)
+        assert stored_bytes(file) in (1 << 16, 1 << 30)  # the latter where the file system does not tell
+        file.seek(1 << 29)
+        file.write(b"x")
+        file.flush()
+        assert stored_bytes(file) in ((1 << 16) + os.fstat(file.fileno()).st_blksize, 1 << 30)

@@ -17,7 +17,7 @@ from h5py import h5z
 
 from highlight_lit.data.shards.format import PACKED, misfit
 from highlight_lit.errors import InputError
-from highlight_lit.files import open_regular
+from highlight_lit.files import open_regular, stored_bytes
 
 MAX_RATIO = 100  # times that numbers can be larger than what the disk holds of their file: features pack to a tenth
 MIN_BYTES = 32 << 20  # which a file of any size may hold, of all streams together
@@ -57,8 +57,7 @@ class HDF5:
 
     Attributes:
         names: Of datasets that are stored under another name.
-        size: Bytes of the file, once it was opened.
-        held: Those of them that the disk holds: a file may have holes.
+        size, held: Bytes of the file, once it was opened, and those that are no hole.
         counts: Of clips, videos and edges (`COLUMNS`), once they are known.
     """
 
@@ -75,12 +74,11 @@ class HDF5:
     def handle(self) -> h5py.File:
         """The HDF5 handle."""
         if self._handle is None:
-            open_regular(self.path, WHAT).close()
+            with open_regular(self.path, WHAT) as file:
+                self.held = stored_bytes(file)
             handle = h5py.File(self.path, "r", locking=False)
             self._same_file(handle.id.get_vfd_handle())
             self._handle, self.size = handle, handle.id.get_filesize()
-            blocks = os.fstat(handle.id.get_vfd_handle()).st_blocks
-            self.held = blocks * 512 if blocks else self.size  # 0: a file system that does not say
             _opened.append(weakref.ref(self))
             if len(_opened) > MAX_OPEN and (first := _opened.popleft()()) is not None:
                 first.close()
@@ -158,8 +156,7 @@ def check_chunks(dataset: h5py.Dataset, where: str) -> None:
         return
     size = dataset.dtype.itemsize * math.prod(dataset.chunks)
     if size > MAX_CHUNK_BYTES:
-        expected = f"at most {MAX_CHUNK_BYTES >> 20} MiB each, which are read whole"
-        raise InputError(f"{where}: chunks of {dataset.chunks}; expected {expected}")
+        raise InputError(f"{where}: chunks of {dataset.chunks}; expected at most {MAX_CHUNK_BYTES >> 20} MiB each")
     pipeline = dataset.id.get_create_plist()
     filters = [pipeline.get_filter(at)[0] for at in range(pipeline.get_nfilters())]
     packing = [each for each in filters if each not in (h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32)]

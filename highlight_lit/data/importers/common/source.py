@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from highlight_lit.csv_tables import read_table
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
-from highlight_lit.files import MAX_NAME_BYTES, open_regular, read_json
+from highlight_lit.files import MAX_NAME_BYTES, open_regular, read_json, stored_bytes
 from highlight_lit.text import a_few, shown
 
 Say = Callable[[str], None]
@@ -119,7 +119,7 @@ def open_rows(path: Path, where: str) -> NDArray[Any]:
         InputError: The file is missing, truncated, no `.npy` file or of another type or shape.
     """
     with open_regular(path, f"an array of {where.rpartition(': ')[2]} features") as file:
-        start, held = file.read(1), os.fstat(file.fileno()).st_blocks * 512
+        held, start = stored_bytes(file), os.pread(file.fileno(), 1, 0)
     try:
         with np.errstate(over="ignore"):  # of a shape beyond any file, which is refused for its size
             rows: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
