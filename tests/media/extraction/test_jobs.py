@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from highlight_lit.media.extraction.extract import ExtractorChoice, extract_corp
 from highlight_lit.media.extraction.folder import find_videos
 from highlight_lit.media.extraction.parts import held
 from highlight_lit.media.extraction.sidecar import read_csv
-from tests.processes import until
+from tests.processes import python, until
 
 NAMES = ("a", "b's, (c)", "-d", "e", "f", "g")
 
@@ -48,6 +47,7 @@ def ids(root: Path) -> list[str]:
     return sorted(name.decode() for name in Corpus(root).ids)
 
 
+@pytest.mark.usefixtures("preloaded_workers")
 @pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local"])
 def test_jobs_of_every_launcher_make_one_corpus(folder, capsys, launcher):
     root = folder.parent / "corpus"
@@ -98,7 +98,7 @@ def test_a_job_that_ends_early_is_named_and_the_same_words_do_what_is_left(folde
 
 
 def test_two_commands_at_once_into_one_corpus_lose_and_double_nothing(folder, made):
-    command = [sys.executable, "-m", "highlight_lit", *words(folder, "slices=2")]
+    command = python("-m", "highlight_lit", *words(folder, "slices=2"))
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     ended = [(*run.communicate(), run.returncode) for run in both]
     assert all("Traceback" not in err for _, err, _ in ended)

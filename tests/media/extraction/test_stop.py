@@ -21,7 +21,7 @@ import pytest
 
 pytest.importorskip("av")
 from highlight_lit.data.corpus import Corpus
-from tests.processes import takes_signals, until
+from tests.processes import python, takes_signals, until
 
 KILLS = int(os.environ.get("HIGHLIGHT_LIT_KILLS", "0"))
 VIDEOS = 6
@@ -43,15 +43,18 @@ def clip(tmp_path_factory, made) -> bytes:
 
 
 class Run:
-    """A command in a session of its own, all of whose processes can be told by a mark."""
+    """A command in a session of its own, all of whose processes can be told by a mark.
 
-    def __init__(self, folder: Path, words: list[str]) -> None:
+    `quick` begins it as by `python()`: what asks for a process bears the mark, and is there as long as that is.
+    """
+
+    def __init__(self, folder: Path, words: list[str], quick: bool = False) -> None:
         self.mark = secrets.token_hex(8)
         self.folder = folder
         (folder / "tmp").mkdir(exist_ok=True)
         marked = {"HIGHLIGHT_LIT_TEST_MARK": self.mark, "TMPDIR": str(folder / "tmp"), "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "highlight_lit", *words],
+            [*(python() if quick else [sys.executable]), "-m", "highlight_lit", *words],
             cwd=folder,
             env={**os.environ, **marked},
             stdout=subprocess.PIPE,
@@ -120,7 +123,7 @@ def fault(run: Run, signum: int, group: bool) -> str:
 
 def goes_on(folder: Path, way: str) -> None:
     """The same command does what is left."""
-    again = Run(folder, WAYS[way])
+    again = Run(folder, WAYS[way], quick=True)
     err = again.process.communicate()[1]
     assert again.process.returncode == 0, err
     assert sorted(name.decode() for name in Corpus(folder / "corpus").ids) == [str(number) for number in range(VIDEOS)]
