@@ -108,21 +108,21 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     doctor = verbs.add_parser("doctor", help="versions, device, what is installed, whether a corpus is valid")
     doctor.add_argument("corpus", type=Path, nargs="?")
     doctor.set_defaults(run=_doctor)
-    score = verbs.add_parser("score", help="score the seconds of videos, features or a corpus with a trained detector")
-    score_arguments(score)
-    score.set_defaults(run=run_score)
-    export = verbs.add_parser("export", help="a trained detector for another runtime, or as a folder that travels")
-    export_arguments(export)
-    export.set_defaults(run=run_export)
-    app = verbs.add_parser("app", help="a page on this machine: drop a video, see its scores and its reel")
-    app_arguments(app)
-    app.set_defaults(run=run_app)
-    extract = verbs.add_parser("extract", help="raw videos to a corpus of clip features")
-    extract_arguments(extract)
-    extract.set_defaults(run=run_extract)
-    reel = verbs.add_parser("reel", help="cut the best seconds of a video into a reel")
-    reel_arguments(reel)
-    reel.set_defaults(run=run_reel)
+    for verb, add_arguments, run, described in (
+        (
+            "score",
+            score_arguments,
+            run_score,
+            "score the seconds of videos, features or a corpus with a trained detector",
+        ),
+        ("export", export_arguments, run_export, "a trained detector for another runtime, or as a folder that travels"),
+        ("app", app_arguments, run_app, "a page on this machine: drop a video, see its scores and its reel"),
+        ("extract", extract_arguments, run_extract, "raw videos to a corpus of clip features"),
+        ("reel", reel_arguments, run_reel, "cut the best seconds of a video into a reel"),
+    ):
+        parsed = verbs.add_parser(verb, help=described)
+        add_arguments(parsed)
+        parsed.set_defaults(run=run)
     return parser
 
 

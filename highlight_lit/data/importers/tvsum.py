@@ -139,14 +139,14 @@ def _videos(source: Path, report: Say) -> Iterator[Video]:
 
 
 def _video(source: Path, file: h5py.File, columns: Mapping[str, h5py.Dataset], row: int, report: Say) -> Video:
-    name = safe_id(_text(_cell(file, columns, "video", row)), f"{source}: row {row}")
+    name = safe_id(_text(file, columns, "video", row), f"{source}: row {row}")
     where = f"{source}: video {name!r}"
     duration = number(_cell(file, columns, "length", row).item(), f"{where}: length")
     score = _cell(file, columns, "user_anno", row, MAX_SCORES).astype(np.float64).T
     frames = number(_cell(file, columns, "nframes", row).item(), f"{where}: nframes")
     if score.ndim != 2 or len(score) != frames or score.shape[1] == 0:
         raise InputError(f"{where}: user_anno: shape {score.T.shape}, expected (annotators, {frames:.0f} frames)")
-    title, category = (_text(_cell(file, columns, field, row)) for field in ("title", "category"))
+    title, category = (_text(file, columns, field, row) for field in ("title", "category"))
     return _labelled(where, name, category, title, duration, score, frame_rate(len(score), duration), report)
 
 
@@ -183,6 +183,11 @@ def _column(file: h5py.File, table: h5py.Group, name: str) -> h5py.Dataset:
     return column
 
 
-def _text(characters: NDArray[Any]) -> str:
-    """MATLAB's characters are UTF-16."""
+def _text(file: h5py.File, columns: Mapping[str, h5py.Dataset], name: str, row: int) -> str:
+    """A cell of MATLAB's characters, which are UTF-16."""
+    characters = _cell(file, columns, name, row)
+    if characters.dtype == np.uint64 and 0 in characters:
+        return ""  # of an empty text MATLAB stores the shape
+    if characters.dtype != np.uint16:
+        raise InputError(f"{file.filename}: {name}: row {row}: {characters.dtype}; expected text, MATLAB's uint16")
     return text(characters.astype("<u2").tobytes().decode("utf-16-le", "replace"))

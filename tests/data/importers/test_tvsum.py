@@ -70,6 +70,22 @@ def test_every_shot_of_every_annotator_comes_back_from_its_frames(fps: float, co
     assert differing == 0
 
 
+@pytest.mark.parametrize("field", ["video", "title", "category"])
+@pytest.mark.parametrize(
+    "characters", [np.array([[np.nan], [97.0]]), np.array([[-1], [70000]]), np.array([[97]], np.uint32)]
+)
+def test_a_text_of_other_numbers_is_refused_by_its_field(tmp_path: Path, field: str, characters: Any) -> None:
+    """Taken for characters, they would be others: NaN is none, and 70000 is 4464."""
+    error = refused(write(tmp_path / "t.mat", {"a": video(**{field: characters})}))
+    assert f"t.mat: {field}: row 0: {characters.dtype}; expected text, MATLAB's uint16" in error
+
+
+def test_an_empty_title_is_none(tmp_path: Path) -> None:
+    write(tmp_path / "t.mat", {"a": video(title=np.array([0, 0], np.uint64))})
+    tvsum.import_corpus(tmp_path / "t.mat", tmp_path / "out", report=lambda line: None)
+    assert Corpus(tmp_path / "out").locate(0)[0].title(0) == ""
+
+
 def test_frames_that_differ_inside_a_shot_are_counted() -> None:
     score = np.ones((100, 2))
     score[10, 1] = 5
