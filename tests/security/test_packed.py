@@ -74,7 +74,8 @@ def test_numbers_that_many_groups_link_to_are_not_read_without_end(
 )
 def test_a_cell_of_tvsum_is_bounded(tmp_path: Path, field: str, shape: tuple[int, ...]) -> None:
     with h5py.File(tmp_path / "a.mat", "w") as file:
-        cells = {"video": [[97]], "category": [[97]], "title": [[97]], "length": [[2.0]], "nframes": [[60]],
+        letter = np.array([[97]], np.uint16)
+        cells = {"video": letter, "category": letter, "title": letter, "length": [[2.0]], "nframes": [[60]],
                  "user_anno": np.ones((1, 60))}  # fmt: skip
         for name, value in cells.items():
             if name == field:
