@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from highlight_lit.csv_tables import read_table
 from highlight_lit.errors import InputError
 from highlight_lit.files import (
     MAX_NAME_BYTES,
@@ -18,6 +17,7 @@ from highlight_lit.files import (
     stored_bytes,
     write_text,
 )
+from highlight_lit.untrusted.csv_tables import read_table
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

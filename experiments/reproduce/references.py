@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from highlight_lit import methods
-from highlight_lit.config.identity import identity
+from highlight_lit.config.run_identity import identity
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.topics.folds import cross_fitted
 from highlight_lit.evaluation.judge import judge, write_judgement

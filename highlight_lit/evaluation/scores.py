@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.csv_tables import read_table
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.files import atomic_write
 from highlight_lit.text import a_few
+from highlight_lit.untrusted.csv_tables import read_table
 
 COLUMNS = ("video", "start", "end", "score")
 MAX_VIDEOS = 100_000  # of a csv: each is a few arrays

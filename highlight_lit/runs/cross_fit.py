@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from highlight_lit.config.identity import science
+from highlight_lit.config.run_identity import science
 from highlight_lit.data.topics.folds import parse_fold
 
 Record = dict[str, Any]

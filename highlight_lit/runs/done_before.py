@@ -13,7 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from highlight_lit.config.identity import as_plain
+from highlight_lit.config.run_identity import as_plain
 from highlight_lit.config.schema import check
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError

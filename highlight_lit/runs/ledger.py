@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from highlight_lit import __version__
-from highlight_lit.config.identity import completed
+from highlight_lit.config.run_identity import completed
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json
 from highlight_lit.locks import locked

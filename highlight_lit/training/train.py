@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from highlight_lit.config.build import build
-from highlight_lit.config.identity import as_plain, folded
+from highlight_lit.config.run_identity import as_plain, folded
 from highlight_lit.config.schema import check
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData

@@ -16,7 +16,7 @@ import pytest
 import scipy.io
 from rich.table import Table
 
-from highlight_lit import csv_tables, files
+from highlight_lit import files
 from highlight_lit.config import overrides
 from highlight_lit.data import video
 from highlight_lit.data.importers import ave, cosum, npy, tvsum
@@ -27,6 +27,7 @@ from highlight_lit.evaluation import levels
 from highlight_lit.evaluation.benchmarks import BENCHMARKS, LabelledVideo
 from highlight_lit.evaluation.scores import read_scores
 from highlight_lit.text import MAX_LINE, a_few, say, say_table
+from highlight_lit.untrusted import csv_tables
 
 VIDEOS = 4
 Change = Callable[[h5py.File, str, Any], object]

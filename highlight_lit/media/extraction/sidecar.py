@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from highlight_lit.csv_tables import read_table
 from highlight_lit.data.topics.tags import MAX_LINE, comma_note, plain_line, plain_tags
 from highlight_lit.data.topics.tags import same_form as same_form
 from highlight_lit.data.video import SPLITS
 from highlight_lit.errors import InputError
 from highlight_lit.files import MAX_NAME_BYTES, cut_name, open_regular, read_json
 from highlight_lit.text import say
+from highlight_lit.untrusted.csv_tables import read_table
 
 COLUMNS = ("video", "tags", "title", "duration", "split")
 MAX_SIDECAR_BYTES = 16 << 20  # yt-dlp writes some 1 MB without a video's comments

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.csv_tables import read_table
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json, write_text
 from highlight_lit.inference.video_scores import VideoScores
 from highlight_lit.media.io.bounds import MAX_SECONDS
 from highlight_lit.media.output.segments import Segment
 from highlight_lit.text import a_few, say
+from highlight_lit.untrusted.csv_tables import read_table
 
 FORMAT = "highlight-lit scores"
 VERSION = 1

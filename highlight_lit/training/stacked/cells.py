@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import ProgressBar
 from torch import nn
 
 from highlight_lit.config.build import build, settle
-from highlight_lit.config.identity import as_plain, identity
+from highlight_lit.config.run_identity import as_plain, identity
 from highlight_lit.config.schema import DATA, check
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.models.highlight_net import Embedding

@@ -24,11 +24,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.csv_tables import read_table
 from highlight_lit.data.importers.common.source import composed
 from highlight_lit.data.video import Labels
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few
+from highlight_lit.untrusted.csv_tables import read_table
 
 COLUMNS = ("video", "start", "end", "label")
 MEASURES = {"highlights": "youtube/trapezoid", "importance": "top5/mininet"}

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.csv_tables import read_table
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import MAX_NAME_BYTES, open_regular, read_json, stored_bytes
 from highlight_lit.text import a_few, shown
+from highlight_lit.untrusted.csv_tables import read_table
 
 Say = Callable[[str], None]
 MAX_ARRAY_BYTES = 1 << 30  # of a video's features: twelve hours of 6,000 float32 a second

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from highlight_lit.csv_tables import read_table
 from highlight_lit.data.importers.common.source import number, safe_id
 from highlight_lit.data.topics.tags import comma_note, plain_tags
 from highlight_lit.data.video import SPLITS, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few, say, shown
+from highlight_lit.untrusted.csv_tables import read_table
 
 
 def add_tags(parser: argparse.ArgumentParser) -> None:
