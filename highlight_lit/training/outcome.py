@@ -15,7 +15,7 @@ from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import judge, write_judgement
 from highlight_lit.evaluation.scores import ClipScores, write_scores
-from highlight_lit.training.callbacks.checkpoints import LastCheckpoint
+from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.trainer import best_checkpoint
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint

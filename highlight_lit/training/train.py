@@ -22,8 +22,8 @@ from highlight_lit.runs import ledger
 from highlight_lit.runs.logging.loggers import check_loggers, conclude, opened, start_anew
 from highlight_lit.runs.names import known_overrides
 from highlight_lit.signals import Signals
-from highlight_lit.training.callbacks.checkpoints import LastCheckpoint
-from highlight_lit.training.callbacks.resume import restoring, resumable
+from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
+from highlight_lit.training.checkpoint.resume import restoring, resumable
 from highlight_lit.training.compiled import compiled
 from highlight_lit.training.distributed import places
 from highlight_lit.training.distributed.ranks import Place, Ranks

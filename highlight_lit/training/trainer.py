@@ -16,7 +16,8 @@ from pytorch_lightning.loggers import Logger
 from highlight_lit.config.build import build
 from highlight_lit.errors import InputError
 from highlight_lit.signals import Signals
-from highlight_lit.training.callbacks.checkpoints import AtomicCheckpointIO, LastCheckpoint
+from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
+from highlight_lit.training.checkpoint.atomic_io import AtomicCheckpointIO
 from highlight_lit.untrusted.checkpoint_file import NAME
 
 

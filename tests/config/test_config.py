@@ -76,7 +76,7 @@ def test_every_shipped_file_composes_and_its_network_can_be_built(group: str, op
         ("callbacks=[last,early_stopping]", "EarlyStopping watches val/loss, which needs videos that are held out"),
         (
             "+callbacks.last.often=1",
-            "callbacks.last.often: no argument of highlight_lit.training.callbacks.checkpoints.LastCheckpoint",
+            "callbacks.last.often: no argument of highlight_lit.training.callbacks.last_checkpoint.LastCheckpoint",
         ),
         ("logger.mode=loud", "logger.mode=loud: expected online, offline, disabled or null"),
         ("+logger.wandb.projct=x", "logger.wandb.projct: no argument of"),

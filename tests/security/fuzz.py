@@ -31,9 +31,9 @@ from highlight_lit.inference.detector import load_detector
 from highlight_lit.runs import summary
 from highlight_lit.runs.ledger import RECORD, read_note, read_record
 from highlight_lit.signals import Signals
-from highlight_lit.training.callbacks.checkpoints import LastCheckpoint
-from highlight_lit.training.callbacks.resume import resumable
-from highlight_lit.training.stacked.member_checkpoint import restore
+from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
+from highlight_lit.training.checkpoint.member import restore
+from highlight_lit.training.checkpoint.resume import resumable
 from highlight_lit.training.train import make_module
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 from tests.security import fuzz_data, fuzz_hdf5

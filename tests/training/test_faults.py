@@ -17,7 +17,7 @@ import torch
 
 from highlight_lit.cli import main
 from highlight_lit.runs.ledger import records
-from highlight_lit.training.callbacks.checkpoints import AtomicCheckpointIO
+from highlight_lit.training.checkpoint.atomic_io import AtomicCheckpointIO
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 from tests.processes import exit_status, forked
 

@@ -18,9 +18,9 @@ from highlight_lit.data.sampling import Draw
 from highlight_lit.data.stores.resident import ResidentStore
 from highlight_lit.errors import Interrupted
 from highlight_lit.signals import Signals
+from highlight_lit.training.checkpoint.member import save
 from highlight_lit.training.module import CHECK_EVERY
 from highlight_lit.training.stacked.cells import AUTOCAST, Trainee, store_key
-from highlight_lit.training.stacked.member_checkpoint import save
 from highlight_lit.training.stacked.stack import Stack
 
 

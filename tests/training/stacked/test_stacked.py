@@ -26,7 +26,8 @@ from highlight_lit.models.losses import HingesL1
 from highlight_lit.models.pooling import SoftmaxGate
 from highlight_lit.runs.ledger import records
 from highlight_lit.signals import Signals
-from highlight_lit.training.callbacks.checkpoints import AtomicCheckpointIO
+from highlight_lit.training.checkpoint.atomic_io import AtomicCheckpointIO
+from highlight_lit.training.checkpoint.contents import LastContents
 from highlight_lit.training.module import make_optimizer, objective
 from highlight_lit.training.progress import Progress
 from highlight_lit.training.stacked.cells import cell_of, why_alone
@@ -140,7 +141,7 @@ def test_a_checkpoint_of_a_member_is_what_lightning_would_have_written(
     assert alone.keys() == written.keys() == set(range(1, len(alone) + 1))
     for step, expected in alone.items():
         found = written[step]
-        assert found.keys() == expected.keys()
+        assert found.keys() == expected.keys() == LastContents.__annotations__.keys()
         assert found["loops"] == expected["loops"], step
         for key in ("epoch", "global_step", "hparams_name", "pytorch-lightning_version"):
             assert found[key] == expected[key]

@@ -1,4 +1,4 @@
-"""How a run goes on from its last checkpoint, and what that must hold: tensors and plain state, of the run's own form.
+"""How a run goes on from its last checkpoint: each entry (`contents`) must be of the form that the run itself would write.
 
 The configuration is the user's; a checkpoint only fills what was made from it.
 """
@@ -19,14 +19,14 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from highlight_lit.errors import InputError
-from highlight_lit.training.callbacks.checkpoints import LastCheckpoint
+from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
+from highlight_lit.training.checkpoint.contents import NEEDED
 from highlight_lit.untrusted.checkpoint_file import NAME, read_checkpoint
 from highlight_lit.untrusted.networks import check_tensors
 from highlight_lit.untrusted.plain_values import plain
 from highlight_lit.untrusted.shapes import check_shape
 
 MAX_COUNT = 1 << 53  # of steps, epochs and bags
-NEEDED = ("epoch", "global_step", "loops", "optimizer_states", "lr_schedulers", "progress", "state_dict")
 
 
 def resumable(folder: Path, module: pl.LightningModule, precision: str = "32-true") -> Path | None:
@@ -87,7 +87,7 @@ def check_state(checkpoint: Mapping[str, Any], module: pl.LightningModule, path:
     Raises:
         InputError: Names the key, and what was expected.
     """
-    if not checkpoint.keys() >= set(NEEDED):
+    if not checkpoint.keys() >= NEEDED:
         raise InputError(
             f"{path}: written by another version, which no run can go on from; start anew with another out=..."
         )

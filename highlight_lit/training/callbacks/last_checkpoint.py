@@ -1,22 +1,18 @@
-"""`last.ckpt`: when it is written, and how, so that a run can be stopped anywhere (`resume`: how it goes on)."""
+"""When `last.ckpt` is written, so that a run can be stopped anywhere (`training.checkpoint`: what it holds, how a run goes on)."""
 
 from __future__ import annotations
 
-import io
 import signal
 import time
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
 from highlight_lit.errors import Interrupted
-from highlight_lit.files import atomic_write
 from highlight_lit.signals import Signals
-from highlight_lit.untrusted.checkpoint_file import read_checkpoint
+from highlight_lit.training.checkpoint.contents import read_time_spent, time_spent
 
 
 class LastCheckpoint(Checkpoint):
@@ -107,27 +103,8 @@ class LastCheckpoint(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """What goes into the checkpoint."""
-        return {"seconds": self.seconds, **({"stacked": self.stacked} if self.stacked > 1 else {})}
+        return time_spent(self.seconds, self.stacked)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting."""
-        self.seconds, self.stacked = float(state_dict["seconds"]), int(state_dict.get("stacked", 1))
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Checkpoints that are whole or not there, and are read as data."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write under a temporary name, sync, rename.
-
-        Raises:
-            InputError: It cannot be written: a full disk, a read-only folder. The one before stays.
-        """
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        with atomic_write(Path(path)) as temporary:
-            temporary.write_bytes(buffer.getbuffer())
-
-    def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
-        """Read it whole, onto the CPU."""
-        return read_checkpoint(Path(path))
+        self.seconds, self.stacked = read_time_spent(state_dict)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
 
-from highlight_lit.training.callbacks.checkpoints import AtomicCheckpointIO
+from highlight_lit.training.checkpoint.atomic_io import AtomicCheckpointIO
+from highlight_lit.training.checkpoint.contents import LastContents, time_spent
 from highlight_lit.training.stacked.stack import State
 
 if TYPE_CHECKING:
@@ -40,22 +41,20 @@ def save(trainee: Trainee, members: int) -> None:
     """
     module, done, batches = trainee.module, trainee.done, trainee.batches
     over = done == trainee.total
-    AtomicCheckpointIO().save_checkpoint(
-        {
-            "epoch": (done - (0 if over else 1)) // batches,
-            "global_step": done,
-            "pytorch-lightning_version": version("pytorch-lightning"),
-            "state_dict": module.state_dict(),
-            "loops": loops(done, batches, over, trainee.schedule is not None),
-            "callbacks": {"LastCheckpoint": {"seconds": trainee.seconds, "stacked": members}},
-            "optimizer_states": [trainee.optimizer],
-            "lr_schedulers": [] if trainee.schedule is None else [trainee.schedule],
-            "hparams_name": "kwargs",
-            "hyper_parameters": dict(module.hparams),
-            "progress": module.progress.state_dict(),
-        },
-        Path(trainee.path),
-    )
+    contents: LastContents = {
+        "epoch": (done - (0 if over else 1)) // batches,
+        "global_step": done,
+        "pytorch-lightning_version": version("pytorch-lightning"),
+        "state_dict": module.state_dict(),
+        "loops": loops(done, batches, over, trainee.schedule is not None),
+        "callbacks": {"LastCheckpoint": time_spent(trainee.seconds, members)},
+        "optimizer_states": [trainee.optimizer],
+        "lr_schedulers": [] if trainee.schedule is None else [trainee.schedule],
+        "hparams_name": "kwargs",
+        "hyper_parameters": dict(module.hparams),
+        "progress": module.progress.state_dict(),
+    }
+    AtomicCheckpointIO().save_checkpoint(dict(contents), Path(trainee.path))
 
 
 def loops(done: int, batches: int, over: bool, schedule: bool) -> State:
