@@ -59,7 +59,9 @@ def serve(path: str) -> None:
     libraries.update({name: module for name, module in sys.modules.items() if "/site-packages/" in str(module)})
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(libraries))
     if len(os.listdir("/proc/self/task")) > 1:
-        sys.stderr.write("tests: a library has started a thread, which a fork would lack; processes begin the slow way\n")
+        sys.stderr.write(
+            "tests: a library has started a thread, which a fork would lack; processes begin the slow way\n"
+        )
         open(path, "w").close()
         os._exit(0)
     sys.executable = os.path.join(os.path.dirname(path), "python")
