@@ -161,6 +161,28 @@ def test_an_array_of_which_next_to_nothing_is_stored_is_refused(tmp_path: Path, 
         read[kind]()
 
 
+@pytest.mark.parametrize("kind", ["import", "score"])
+def test_an_archive_of_arrays_with_a_long_list_of_members_is_refused_before_the_list_is_read(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "f").mkdir()
+    with zipfile.ZipFile(tmp_path / "f/v.npz", "w") as archive:
+        archive.writestr("features.npy", header((4, 2)) + bytes(4 * 2 * 4))
+        for number in range(12):
+            archive.writestr(f"{number:0>60000}.npy", b"")
+    assert videos_of([tmp_path / "f/v.npz"], ["visual"])[0].read({"visual": Stream(2)})["visual"].shape == (4, 2)
+    with zipfile.ZipFile(tmp_path / "f/v.npz", "a") as archive:
+        for number in range(12, 20):
+            archive.writestr(f"{number:0>60000}.npy", b"")
+    monkeypatch.setattr(zipfile.ZipFile, "__init__", None)  # opened, it has been read
+    read = {
+        "import": lambda: npz.import_corpus(tmp_path / "f", tmp_path / "c", tag="x", report=lambda line: None),
+        "score": lambda: videos_of([tmp_path / "f/v.npz"], ["visual"])[0].read({"visual": Stream(2)}),
+    }
+    with pytest.raises(InputError, match=r"v\.npz: .*a list of members of over 1 MiB"):
+        read[kind]()
+
+
 def test_clips_of_a_video_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     span = np.stack([np.arange(4.0), np.arange(1.0, 5.0)], axis=1)
     one = Video("a", 4.0, (), span)
