@@ -13,6 +13,7 @@ SPLITS = ("", "train", "val", "test")
 STREAMS = ("visual", "audio")
 MAX_CLIPS = 1 << 21  # of a video: each frame of 19 hours
 MAX_ANNOTATORS = 1000  # of a video's labels; each is judged by alone
+MAX_SEGMENTS = 1 << 21  # of a video's labels, and of all that are judged at once
 MAX_LABELS = 1 << 22  # numbers of a video's labels: 20 annotators of each frame of two hours
 MEND_FEATURES = "expected finite numbers: make its features again, or leave the video out"
 # Of a type of floats, by numpy's letter: the types its bits are looked at as, and the bits of infinity and of the sign.
@@ -59,6 +60,8 @@ class Labels:
         """What is wrong with them, in words; None if nothing is."""
         if (fault := _span_fault(self.span)) is not None:
             return f"labels.span: {fault}"
+        if len(self.span) > MAX_SEGMENTS:
+            return f"labels.span: {len(self.span)} segments; expected at most {MAX_SEGMENTS} a video, a bound that cannot be raised"
         if self.score.ndim != 2 or len(self.score) != len(self.span) or self.score.shape[1] == 0:
             return f"labels.score: shape {self.score.shape}, expected ({len(self.span)}, annotators)"
         if self.score.shape[1] > MAX_ANNOTATORS or self.score.size > MAX_LABELS:

@@ -21,6 +21,8 @@ from highlight_lit.evaluation.label_rules import above_median, agreed, both_kind
 from highlight_lit.evaluation.ranking import AP5, STEP, TOP5, TRAPEZOID, Bools, Floats, Precision
 from highlight_lit.evaluation.report import Empty, MeasureReport, Report, mean_present
 
+MAX_WHOLE = 1 << 25  # clips times segments: beyond, a segment is compared with the clips near it alone, for time
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledVideo:
@@ -83,22 +85,26 @@ def to_segments(clip_span: ArrayLike, clip_scores: ArrayLike, segment_span: Arra
     # Scores beyond these bounds would overflow in a difference or a sum; a power of two changes no other digit.
     scale = 2.0**-100 if np.abs(scores).max() > 2.0**900 else 1.0
     # In blocks of segments, so that hours of video at one clip a second stay within some tens of megabytes.
-    blocks = np.array_split(segments, max(1, math.ceil(len(scores) * len(segments) / 2**20)))
-    return np.concatenate([_to_few_segments(clips, scores * scale, block) for block in blocks]) / scale
+    cells = len(scores) * len(segments)
+    blocks = np.array_split(segments, max(1, math.ceil(cells / 2**20)))
+    return np.concatenate([_to_few_segments(clips, scores * scale, each, cells > MAX_WHOLE) for each in blocks]) / scale
 
 
-def _to_few_segments(clips: Floats, scores: Floats, segments: Floats) -> Floats:
-    """`to_segments` through the whole (S, T) matrix of overlaps."""
-    end = np.minimum(segments[:, 1:], clips[:, 1])
-    overlap = np.maximum(end - np.maximum(segments[:, :1], clips[:, 0]), 0.0)
+def _to_few_segments(clips: Floats, scores: Floats, segments: Floats, near: bool) -> Floats:
+    """`to_segments` through the (S, T) matrix of overlaps: of all clips, or of those `near` the segments alone."""
+    middle, every = clips.mean(axis=1), scores
+    if near:
+        within = (clips[:, 1] > segments[:, 0].min()) & (clips[:, 0] < segments[:, 1].max())
+        clips, scores = clips[within], scores[within]
+    overlap = np.maximum(np.minimum(segments[:, 1:], clips[:, 1]) - np.maximum(segments[:, :1], clips[:, 0]), 0.0)
     total = overlap.sum(axis=1)
-    nearest = np.argmin(np.abs(segments.mean(axis=1)[:, None] - clips.mean(axis=1)), axis=1)
-    # The mean is taken above the segment's lowest clip score: clips of one score give exactly that score,
-    # however they are weighted.
-    lowest = np.min(np.where(overlap > 0, scores, np.inf), axis=1)
-    lowest = np.where(total > 0, lowest, scores[nearest])
+    alone = total == 0
+    nearest = np.argmin(np.abs(segments[alone].mean(axis=1)[:, None] - middle), axis=1)
+    # The mean is above the segment's lowest clip score: clips of one score give exactly that, however they are weighted.
+    lowest = np.min(np.where(overlap > 0, scores, np.inf), axis=1, initial=np.inf)
+    lowest[alone] = every[nearest]
     rise = np.sum(overlap * np.maximum(scores - lowest[:, None], 0.0), axis=1)
-    highest = np.max(np.where(overlap > 0, scores, -np.inf), axis=1)
+    highest = np.max(np.where(overlap > 0, scores, -np.inf), axis=1, initial=-np.inf)
     weighted: Floats = lowest + rise / np.where(total > 0, total, np.inf)
     return np.minimum(weighted, np.where(total > 0, highest, lowest))  # rounding takes none past its clips
 

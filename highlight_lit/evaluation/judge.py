@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.video import MAX_SEGMENTS
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation import levels
 from highlight_lit.evaluation.benchmarks import Benchmark, LabelledVideo, evaluate, for_labels, to_segments
@@ -47,20 +48,28 @@ def labelled_videos(corpus: Corpus, topics: Sequence[str], split: str = "test") 
     """The labelled videos of some topics, from the list that `Corpus.evaluation_videos` takes for `split`.
 
     Raises:
-        InputError: An unknown topic, or one without a labelled video.
+        InputError: An unknown topic, one without a labelled video, or over `MAX_SEGMENTS` of all of them.
     """
-    labelled = []
+    labelled: list[LabelledVideo] = []
+    segments = 0
     for topic in topics:
-        videos = [int(video) for video in corpus.evaluation_videos(topic, split)]
-        of_topic = [(video, labels) for video in videos if (labels := corpus.labels(video)) is not None]
-        if not of_topic:
+        before = len(labelled)
+        for video in corpus.evaluation_videos(topic, split).tolist():
+            if (labels := corpus.labels(video)) is None:
+                continue
+            name, duration = corpus.ids[video].decode(), float(corpus.duration[video])
+            segments += len(labels.span)
+            if segments > MAX_SEGMENTS:
+                raise InputError(
+                    f"{corpus.root}: topic={topic}: video {name!r}: with it over {MAX_SEGMENTS} labelled segments; expected at "
+                    "most as many to judge at once: fewer topics (--topics), or labels of longer segments"
+                )
+            labelled.append(LabelledVideo(name, topic, duration, labels.span, labels.score))
+        if len(labelled) == before:
             raise InputError(
                 f"topic={topic}: no labelled video to evaluate on in {corpus.root}; expected another topic, or a corpus"
                 f" with labels of its {split} videos (import ... --labels)"
             )
-        for video, labels in of_topic:
-            name, duration = corpus.ids[video].decode(), float(corpus.duration[video])
-            labelled.append(LabelledVideo(name, topic, duration, labels.span, labels.score))
     return labelled
 
 

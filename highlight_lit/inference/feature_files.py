@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from highlight_lit.data.importers.common.npz_rows import MAX_MEMBERS_BYTES
 from highlight_lit.data.importers.common.source import ARRAY_ERRORS, MAX_ARRAY_BYTES, check_packed, open_rows
 from highlight_lit.data.video import STREAMS, Stream
 from highlight_lit.errors import InputError
 from highlight_lit.files import open_regular
 from highlight_lit.text import a_few, shown
+from highlight_lit.untrusted.zip_files import check_members
 
 _WHOLE = "features"  # the key of an archive that holds one array
 _ERRORS = (*ARRAY_ERRORS, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -96,6 +98,7 @@ def _archive(path: Path, streams: Mapping[str, Stream]) -> dict[str, NDArray[Any
     """Arrays of an archive with the keys `visual` and `audio`, or `features` where one stream is read."""
     with open_regular(path, "an .npz of clip features") as file:
         try:
+            check_members(file, MAX_MEMBERS_BYTES)
             with zipfile.ZipFile(file) as archive:
                 members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
                 wanted = {name: name for name in streams if name in members}

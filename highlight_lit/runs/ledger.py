@@ -38,14 +38,20 @@ def claimed(out: Path, run_id: str, name: str) -> Iterator[Path]:
         name: What people call it.
 
     Raises:
-        InputError: `out` cannot be written.
+        InputError: `out` cannot be written, or the run's folder is a link: its name can be guessed, and what it leads to
+            is not the run's.
     """
+    folder = run_dir(out, run_id)
     with ExitStack() as held:
         try:
             held.enter_context(locked(out / ".locks" / run_id, name))
         except OSError as error:
             raise InputError(f"out={out}: cannot be written ({error.strerror})") from error
-        yield run_dir(out, run_id)
+        if folder.is_symlink():
+            raise InputError(
+                f"{folder}: a link, through which a run would write elsewhere; expected a folder, or none (out= may be a link)"
+            )
+        yield folder
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:

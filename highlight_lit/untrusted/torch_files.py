@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import pickletools
 import re
-import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,9 +21,10 @@ from torch import Tensor
 from highlight_lit.errors import InputError
 from highlight_lit.files import open_regular
 from highlight_lit.text import shown
+from highlight_lit.untrusted.zip_files import check_members
 
 MAX_PICKLE_BYTES = 4 << 20  # of names and shapes, 60 times those of a network of 1,000 tensors; a byte may make 64
-MAX_DIRECTORY_BYTES = 8 << 20  # of the zip file's list of members: one a tensor
+MAX_MEMBERS_BYTES = 8 << 20  # of the zip file's list of members: one a tensor
 # All that tensors in dictionaries and lists are made of. `torch.load` knows more, and some of that takes memory.
 _DATA = re.compile(
     r"collections\.(OrderedDict|Counter)|(builtins|__builtin__)\.set"
@@ -35,7 +35,6 @@ _COPYING = re.compile(r"collections\..*|builtins\..*|torch\.Size")
 _PUTS, _GETS = ("PUT", "BINPUT", "LONG_BINPUT"), ("GET", "BINGET", "LONG_BINGET")
 MAX_COPIES = 32  # a state_dict has one, the state of a schedule too
 _LEGACY_PICKLES = 5  # magic number, protocol, machine, value, keys of the storages; their numbers follow
-_END, _END_64, _LOCATOR_64 = "<4s4H2LH", "<4sQ2H2L4Q", "<4sLQL"
 
 
 def read_tensors(
@@ -88,7 +87,7 @@ def _is_zip(file: BinaryIO) -> bool:
 
 def _members(file: BinaryIO, size: int) -> Iterator[bytes]:
     """The pickle of a zip file whose members are stored as they are, lie side by side, and are whole."""
-    _check_directory(file, size)
+    check_members(file, MAX_MEMBERS_BYTES)
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
@@ -101,23 +100,6 @@ def _members(file: BinaryIO, size: int) -> Iterator[bytes]:
         if (bad := archive.testzip()) is not None:
             raise InputError(f"{bad}: its CRC-32 differs")
         yield from (archive.read(member) for member in pickles)
-
-
-def _check_directory(file: BinaryIO, size: int) -> None:
-    """Refuse a list of members that is large, or that two readers may take for different ones."""
-    file.seek(max(0, size - 98))
-    tail = file.read(98).rjust(98, b"\0")
-    signature, *_, length, _, comment = struct.unpack(_END, tail[-22:])
-    if signature != b"PK\5\6" or comment:
-        raise InputError("its end is missing")
-    locator = struct.unpack(_LOCATOR_64, tail[-42:-22])
-    if locator[0] == b"PK\6\7":
-        record = struct.unpack(_END_64, tail[:56])
-        if record[0] != b"PK\6\6" or locator[2] != size - 98:
-            raise InputError("its end is damaged")
-        length = record[8]
-    if length > MAX_DIRECTORY_BYTES:
-        raise InputError(f"a list of members of over {MAX_DIRECTORY_BYTES >> 20} MiB")
 
 
 def _legacy_pickles(file: BinaryIO) -> Iterator[bytes]:

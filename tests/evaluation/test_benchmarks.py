@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from highlight_lit.errors import InputError
+from highlight_lit.evaluation import benchmarks
 from highlight_lit.evaluation.benchmarks import (
     COSUM,
     TVSUM,
@@ -78,6 +80,27 @@ def test_a_long_video_is_carried_over_as_its_parts_are() -> None:
     segments, scores = np.stack([np.arange(3500), np.arange(1, 3501)], axis=1), rng.normal(size=4000)
     whole = to_segments(clips, scores, segments)
     np.testing.assert_array_equal(whole[2000:2100], to_segments(clips, scores, segments[2000:2100]))
+
+
+@given(spans, spans, st.randoms(use_true_random=False))
+def test_segments_of_hours_are_compared_with_the_clips_near_them_alone_to_the_same_end(
+    clips: list[tuple[float, float]], segments: list[tuple[float, float]], random: object
+) -> None:
+    scores = [random.uniform(-3, 3) for _ in clips]  # type: ignore[attr-defined]
+    whole = to_segments(clips, scores, segments)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(benchmarks, "MAX_WHOLE", 0)
+        near = np.concatenate([to_segments(clips, scores, [each]) for each in segments])
+        assert_near(to_segments(clips, scores, segments), whole, 3 * len(clips), FUNCTION, scale=6.0)
+    assert_near(near, whole, 3 * len(clips), FUNCTION, scale=6.0)
+
+
+def test_a_score_of_eleven_hours_is_carried_over_in_a_moment() -> None:
+    start, half = np.arange(40_000.0), np.arange(80_000) / 2
+    began = time.process_time()
+    carried = to_segments(np.stack([start, start + 1], 1), start, np.stack([half, half + 0.5], 1))
+    assert time.process_time() - began < 10  # 60 s and more where each is compared with each
+    np.testing.assert_array_equal(carried, np.repeat(start, 2))
 
 
 @pytest.mark.parametrize(

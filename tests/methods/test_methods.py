@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -159,6 +160,22 @@ def test_wrong_names_are_refused_in_one_line(method: str, options: dict[str, str
     with pytest.raises(InputError, match=says) as error:
         score(method, hard("plain"), **{"topic": "dog", **options})
     assert "\n" not in str(error.value)
+
+
+def test_recurrence_of_long_videos_is_found_some_clips_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    rows = [rng.integers(-4, 5, size=(clips, 3)).astype(np.float32) for clips in (5000, 7000, 1)]  # products are exact
+    own, *others = (Clips(str(n), 1.0, np.empty((0, 2)), x) for n, x in enumerate(rows))
+    monkeypatch.setattr(recurrence, "MAX_CELLS", 1 << 62)
+    whole = recurrence.closeness(own, others)
+    for most in (7000 * 999, 7001 * 13, 1 << 20):
+        monkeypatch.setattr(recurrence, "MAX_CELLS", most)
+        tracemalloc.start()
+        few = recurrence.closeness(own, others)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        np.testing.assert_array_equal(few, whole)
+        assert peak < 4 * 5000 * 7000 // 2
 
 
 def test_recurrence_finds_the_moment_that_positives_share_and_negatives_lack() -> None:

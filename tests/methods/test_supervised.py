@@ -102,3 +102,13 @@ def test_labels_that_are_linear_in_the_features_are_learned(name: str) -> None:
     for scores, label in zip(METHODS[name].score(videos, 0), labels[16:], strict=True):
         pairs = scores[label > 0][:, None] > scores[label == 0]
         assert pairs.mean() > 0.85  # area under the ROC curve, on videos not trained on
+
+
+def test_the_gains_of_a_long_video_are_found_some_clips_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    objectives = submodular.Objectives(rng.random(50), rng.random((50, 9)), rng.random((50, 9)))
+    chosen, gain = submodular.greedy(objectives, np.array([0.2, 0.5, 0.3]), 7)
+    monkeypatch.setattr(submodular, "ROWS", 8)
+    few, of_few = submodular.greedy(objectives, np.array([0.2, 0.5, 0.3]), 7)
+    assert few == chosen
+    np.testing.assert_array_equal(of_few, gain)

@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 import scipy.io
 
+from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.importers import ave, cosum, h5, npy, npz, tvsum
 from highlight_lit.data.importers.common import hdf5, source, tvsum_table
 from highlight_lit.data.shards import ShardWriter, writer
 from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.errors import InputError
+from highlight_lit.evaluation.judge import labelled_videos
 from highlight_lit.inference.feature_files import videos_of
 
 MANY = 1 << 28
@@ -161,12 +163,53 @@ def test_an_array_of_which_next_to_nothing_is_stored_is_refused(tmp_path: Path, 
         read[kind]()
 
 
+@pytest.mark.parametrize("kind", ["import", "score"])
+def test_an_archive_of_arrays_with_a_long_list_of_members_is_refused_before_the_list_is_read(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "f").mkdir()
+    with zipfile.ZipFile(tmp_path / "f/v.npz", "w") as archive:
+        archive.writestr("features.npy", header((4, 2)) + bytes(4 * 2 * 4))
+        for number in range(12):
+            archive.writestr(f"{number:0>60000}.npy", b"")
+    assert videos_of([tmp_path / "f/v.npz"], ["visual"])[0].read({"visual": Stream(2)})["visual"].shape == (4, 2)
+    with zipfile.ZipFile(tmp_path / "f/v.npz", "a") as archive:
+        for number in range(12, 20):
+            archive.writestr(f"{number:0>60000}.npy", b"")
+    monkeypatch.setattr(zipfile.ZipFile, "__init__", None)  # opened, it has been read
+    read = {
+        "import": lambda: npz.import_corpus(tmp_path / "f", tmp_path / "c", tag="x", report=lambda line: None),
+        "score": lambda: videos_of([tmp_path / "f/v.npz"], ["visual"])[0].read({"visual": Stream(2)}),
+    }
+    with pytest.raises(InputError, match=r"v\.npz: .*a list of members of over 1 MiB"):
+        read[kind]()
+
+
 def test_clips_of_a_video_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     span = np.stack([np.arange(4.0), np.arange(1.0, 5.0)], axis=1)
     one = Video("a", 4.0, (), span)
     assert one.fault({}) is None
     monkeypatch.setattr("highlight_lit.data.video.MAX_CLIPS", 3)
     assert one.fault({}) == "span: 4 clips; expected at most 3 a video, a bound that cannot be raised"
+
+
+def test_labelled_segments_are_bounded_of_a_video_and_of_all_that_are_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    span = np.stack([np.arange(4.0), np.arange(1.0, 5.0)], axis=1)
+    labels = Labels(span, np.ones((4, 1), "f4"))
+    videos = [
+        Video(name, 4.0, (topic,), np.empty((0, 2)), labels=labels) for name, topic in zip("abc", "xxy", strict=True)
+    ]
+    write_corpus(tmp_path / "c", videos, {}, name="c", clip_seconds=1.0)
+    corpus = Corpus(tmp_path / "c")
+    monkeypatch.setattr("highlight_lit.evaluation.judge.MAX_SEGMENTS", 11)
+    assert len(labelled_videos(corpus, ["x"])) == 2
+    with pytest.raises(InputError, match=r"topic=y: video 'c': with it over 11 labelled segments; .*fewer topics"):
+        labelled_videos(corpus, ["x", "y"])
+    monkeypatch.setattr("highlight_lit.data.video.MAX_SEGMENTS", 3)
+    with pytest.raises(InputError, match="labels.span: 4 segments; expected at most 3 a video, a bound that"):
+        labelled_videos(corpus, ["y"])
 
 
 def test_labels_of_a_file_are_counted_with_the_columns_that_each_gets(

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from highlight_lit.data.corpus import write_corpus
+from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
-from highlight_lit.runs.ledger import FORMAT, RECORD, VERSION, read_note, read_record, records
+from highlight_lit.runs.ledger import FORMAT, RECORD, VERSION, claimed, read_note, read_record, records
 from highlight_lit.runs.logging.loggers import opened
 from highlight_lit.runs.logging.tracking import wandb_logger
+from highlight_lit.training.guided import run_identity
 from highlight_lit.training.train import train
 from tests.security.made import places
 
@@ -120,6 +121,31 @@ def test_a_folder_of_wandb_that_is_a_link_is_not_emptied(tmp_path: Path, capsys:
     assert wandb_logger("offline", "p", None, False, tmp_path / "run", "0a", config) is None
     assert "wandb: a link" in capsys.readouterr().err
     assert kept.is_dir()
+
+
+@pytest.mark.parametrize("leads_to", ["a folder", "nothing"])
+def test_a_folder_of_a_run_that_is_a_link_is_not_written_into(
+    leads_to: str, tmp_path: Path, make_video: Callable[..., Any], quick_plain: Callable[..., dict[str, Any]]
+) -> None:
+    videos = [make_video(f"v{i}", clips=5 if i % 2 else 70, tags=("dog" if i % 2 else "cat",)) for i in range(8)]
+    streams = {"visual": Stream(4), "audio": Stream(3)}
+    write_corpus(tmp_path / "corpus", videos, streams, name="c", clip_seconds=1.0)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "runs").symlink_to("results")  # named by the user: followed
+    config = quick_plain(topic="dog", out=str(tmp_path / "runs"))
+    config["data"]["root"] = str(tmp_path / "corpus")
+    run = tmp_path / "results" / run_identity(config, Corpus(tmp_path / "corpus").fingerprint)
+    run.symlink_to(tmp_path / "elsewhere")
+    if leads_to == "a folder":
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "elsewhere/kept").write_text("precious")
+    with pytest.raises(InputError, match=f"{run.name}: a link, through which a run would write elsewhere"):
+        train(config)
+    assert [path.name for path in tmp_path.glob("elsewhere/*")] == ["kept"] * (leads_to == "a folder")
+    assert [path.name for path in (tmp_path / "results").iterdir()] == [run.name]
+    run.unlink()
+    with claimed(tmp_path / "runs", run.name, "dog") as folder:
+        assert folder == tmp_path / "runs" / run.name
 
 
 @pytest.mark.parametrize("place", ["csv", "csv/metrics.csv", "csv/hparams.yaml"])

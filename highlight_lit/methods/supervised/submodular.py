@@ -25,6 +25,7 @@ from highlight_lit.methods.videos import Clips
 SHARE = 0.15  # of a video's clips in a summary
 WIDTH_SECONDS = 10.0
 CLIPS, COVERED, PICKS, EPOCHS, RATE, DECAY, RIDGE = 128, 512, 128, 15, 0.5, 0.01, 1.0
+ROWS = 1 << 12  # clips whose gains are in memory at once: 16 MiB
 
 
 class Objectives(NamedTuple):
@@ -64,7 +65,9 @@ def greedy(objectives: Objectives, weight: Floats, k: int, bonus: Floats | None 
     for pick in range(min(k, n) + 1):
         gain = flat.copy()
         for w, matrix, reached in zip(weight[1:], matrices, covered, strict=True):
-            gain += w * np.maximum(matrix - reached, 0.0).mean(1)
+            for start in range(0, n, ROWS):
+                some = slice(start, start + ROWS)
+                gain[some] += w * np.maximum(matrix[some] - reached, 0.0).mean(1)
         gain[chosen] = -np.inf
         if pick < min(k, n):
             best = int(np.argmax(gain))
@@ -122,6 +125,13 @@ def _ridge(videos: list[Labelled]) -> Floats:
 def _objectives(video: Clips, ridge: Floats) -> Objectives:
     middle = video.span.mean(1)
     at = evenly(len(video), COVERED)
-    nearness = np.exp(-np.abs(middle[:, None] - middle[at]) / WIDTH_SECONDS)
-    likeness = np.clip((1.0 + np.asarray(video.x @ video.x[at].T, np.float64)) / 2, 0.0, 1.0)
+    # In place: of hours of video each (n, c) takes hundreds of megabytes.
+    nearness = middle[:, None] - middle[at]
+    np.abs(nearness, out=nearness)
+    nearness /= -WIDTH_SECONDS
+    np.exp(nearness, out=nearness)
+    likeness = np.asarray(video.x @ video.x[at].T, np.float64)
+    likeness += 1.0
+    likeness /= 2
+    np.clip(likeness, 0.0, 1.0, out=likeness)
     return Objectives(rescaled(video.x @ ridge), likeness, nearness)

@@ -15,9 +15,11 @@ from highlight_lit.data.importers.common.source import ARRAY_ERRORS, MAX_ARRAY_B
 from highlight_lit.errors import InputError
 from highlight_lit.files import open_regular
 from highlight_lit.text import a_few
+from highlight_lit.untrusted.zip_files import check_members
 
 KEY = "features"
 MAX_MEMBERS = 1000
+MAX_MEMBERS_BYTES = 1 << 20  # of the list of members: ten thousand and more
 _CONVERT = (
     'python -c "import sys, numpy as np; p = sys.argv[1]; x = np.load(p, allow_pickle=True); '
     f"np.savez(p, {KEY}=np.array(x['{KEY}'].tolist(), 'float32'))\""
@@ -55,6 +57,7 @@ class NpzRows:
     def _read(self, file: IO[bytes], rows: slice | None) -> NDArray[Any] | None:
         """The header, and the rows if some are asked for."""
         try:
+            check_members(file, MAX_MEMBERS_BYTES)
             with zipfile.ZipFile(file) as members:
                 names = [name.removesuffix(".npy") for name in members.namelist()[:MAX_MEMBERS]]
                 if KEY not in names:
