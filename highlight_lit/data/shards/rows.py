@@ -100,7 +100,7 @@ class PackedRows:
         self._refuse_not_finite(values, first)
 
     def _checked(self, file: int, first: int, end: int) -> memoryview:
-        """Rows out of the blocks they are in, which are checked: their sums, and for values that are not finite.
+        """Rows; the blocks they are in that are not known to be valid are read whole, and checked: sums, finite values.
 
         What is read, checked and then copied stays in the cache of a core, as long as it is a window.
         """
@@ -109,12 +109,14 @@ class PackedRows:
             self._read(file, sums.view(np.uint8).data, self._begin_sums)
             self._sums = sums.astype("=u8").data  # a memoryview: its items are numbers of Python, and take 8 bytes each
         size, low, high = self._row_bytes, first // BLOCK_ROWS, -(-end // BLOCK_ROWS)
-        begin, stop, step = low * BLOCK_ROWS, min(high * BLOCK_ROWS, self._rows), BLOCK_ROWS * size
+        begin = first if self._valid[low] else low * BLOCK_ROWS
+        stop = end if self._valid[high - 1] else min(high * BLOCK_ROWS, self._rows)
         values = np.empty((stop - begin) * size, np.uint8)
         data = values.data
         self._read(file, data, self._begin + begin * size)
-        for block, at in enumerate(range(0, len(data), step), low):
-            if checksum(data[at : at + step]) != self._sums[block]:
+        for block in range(low, high):
+            at = (block * BLOCK_ROWS - begin) * size
+            if not self._valid[block] and checksum(data[at : at + BLOCK_ROWS * size]) != self._sums[block]:
                 rows = f"rows {block * BLOCK_ROWS} to {min((block + 1) * BLOCK_ROWS, self._rows) - 1} are damaged"
                 raise self._fault(f"{self._name}: {rows}: their checksum differs from the one stored with them")
         self._refuse_not_finite(values.view(self.dtype), begin)
