@@ -20,6 +20,8 @@ from highlight_lit.errors import InputError
 
 _FLOATS = (h5py.h5t.IEEE_F16LE, h5py.h5t.IEEE_F32LE)
 
+PIECE_ROWS = 1024  # of a long video, read one after the other: a first read checks them in memory of its own
+
 
 class Shard:
     """A shard open for reading. Any number of threads may read from it.
@@ -114,7 +116,9 @@ class Shard:
         packed = self.packed[name]
         values = np.empty((stop - start, *packed.shape), packed.dtype)
         with self.opened() as file:
-            packed.fill(file, [(start, stop, 0)], values.reshape(-1).view(np.uint8).data)
+            step = PIECE_ROWS if packed.extent else max(1, stop - start)  # a chunk of HDF5's would be unpacked again
+            pieces = [(row, min(row + step, stop), row - start) for row in range(start, stop, step)]
+            packed.fill(file, pieces, values.reshape(-1).view(np.uint8).data)
         return values
 
     def title(self, row: int) -> str:

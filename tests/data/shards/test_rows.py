@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import h5py
@@ -95,6 +96,29 @@ def test_rows_that_were_checked_are_read_again_without_a_check(path: Path, monke
         read.clear()
         shard.rows("visual", 5, 6)
         assert read == expected
+
+
+@pytest.mark.parametrize(("known", "window", "row"), [((0, 40), (50, 80), 70), ((64, 100), (40, 70), 33)])
+def test_damage_is_found_in_a_window_that_begins_or_ends_in_rows_known_to_be_valid(
+    path: Path, known: tuple[int, int], window: tuple[int, int], row: int
+) -> None:
+    with h5py.File(path, "r+") as file:
+        file["visual"][row, 0] += 1
+    shard = Shard(path)
+    shard.rows("visual", *known)
+    with pytest.raises(InputError, match=f"visual: rows {row // 32 * 32} to .* are damaged"):
+        shard.rows("visual", *window)
+
+
+def test_a_long_video_is_read_and_checked_in_little_more_than_its_own_memory(tmp_path: Path) -> None:
+    written(tmp_path / "s.h5", [20_000], 64, "float16", np.random.default_rng(0))
+    shard = Shard(tmp_path / "s.h5")
+    tracemalloc.start()
+    try:
+        shard.rows("visual", 0, 20_000)
+        assert tracemalloc.get_traced_memory()[1] < 1.2 * 20_000 * 64 * 2
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_sum_that_was_changed_is_found_too(path: Path) -> None:
