@@ -23,7 +23,7 @@ from tests import preloaded
 FAILED = 99  # exit status of work that raised
 SERVER = "HIGHLIGHT_LIT_TEST_PYTHON"  # where the Python of all processes of a test run listens
 _servers: list[subprocess.Popen[bytes]] = []
-LAUNCHERS = {"joblib": "joblib", "submitit_local": "submitit"}  # of extras
+LAUNCHERS = {"joblib": "joblib", "submitit_local": "submitit", "ray": "ray"}  # of extras
 
 
 def need_launcher(words: Sequence[str]) -> None:
@@ -55,6 +55,13 @@ def _stat(process: int) -> tuple[str, int]:
     """State and parent of a process."""
     state, parent = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[:2]
     return state, int(parent)
+
+
+def _words(process: int) -> list[str]:
+    """The command line of a process; nothing where it has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_text(errors="replace").rstrip("\0").split("\0")
+    return []
 
 
 def running(process: int) -> bool:
@@ -170,13 +177,13 @@ class Command:
         )  # fmt: skip
 
     def members(self) -> list[int]:
-        """The processes of its session, or of those that were begun for it, that are there."""
-        found = []
+        """The processes that are there of its session, of those begun for it, or with its environment (a daemon's own session)."""
+        found, mark = [], str(self._sessions).encode()
         sessions = {self.process.pid, *(int(path.name) for path in self._sessions.iterdir())}
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 state, _, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
-                if int(session) in sessions and state != "Z":
+                if state != "Z" and (int(session) in sessions or mark in (folder / "environ").read_bytes()):
                     found.append(int(folder.name))
         return found
 
@@ -188,12 +195,12 @@ class Command:
             self.kill()
             raise
 
-    def left(self, within: float = 5.0) -> list[int]:
-        """The processes that are left so many seconds later."""
+    def left(self, within: float = 5.0) -> list[str]:
+        """The command lines of the processes that are left so many seconds later."""
         until = time.monotonic() + within
         while (found := self.members()) and time.monotonic() < until:
             time.sleep(0.1)
-        return found
+        return [f"{process} {shlex.join(_words(process))}" for process in found]
 
     def kill(self) -> None:
         """End all of it."""

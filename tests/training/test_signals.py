@@ -153,26 +153,29 @@ def test_a_worker_that_is_killed_is_told_of_in_a_line(
 
 
 @pytest.mark.skipif(not KILLS, reason="takes long; HIGHLIGHT_LIT_KILLS=20 kills a sweep of each launcher 20 times")
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize("launcher", [*LAUNCHERS, "ray"])
 def test_stopped_at_random_moments_a_sweep_leaves_nothing_and_goes_on(
     words: list[str], tmp_path: Path, commands: list[Command], launcher: str
 ) -> None:
     generator, out = random.Random(launcher), tmp_path / "runs"
-    given = [*words, "trainer.max_epochs=100", f"hydra/launcher={launcher}"]
+    given = [*words[:-1], "trainer.max_epochs=100", f"hydra/launcher={launcher}"]
     began = time.monotonic()
-    assert Command(*given, f"out={tmp_path / 'whole'}").ends()[0] == 0
+    assert Command(*given, "seed=0,1", f"out={tmp_path / 'whole'}").ends()[0] == 0
     lasts = time.monotonic() - began
-    for _ in range(KILLS):
-        commands.append(command := Command(*given))
+    for kill in range(KILLS):
+        sweep = [*given, f"seed={2 * kill},{2 * kill + 1}"]
+        commands.append(command := Command(*sweep))
         until(lambda command=command: takes_signals(command.process.pid), every=0.01)
-        time.sleep(generator.uniform(0, lasts))
+        time.sleep(moment := generator.uniform(0, lasts))
         number = generator.choice([signal.SIGTERM, signal.SIGINT])
         command.process.send_signal(number)
         status, said = command.ends()
+        print(f"{launcher}: {number.name} after {moment:.1f} of {lasts:.1f} s: {status}")
         assert status in (0, 128 + number)
         assert "Traceback" not in "\n".join(said)
         assert not command.left()
         assert not leftovers(out)
-    commands.append(command := Command(*given))
-    assert command.ends(600)[0] == 0
-    assert [record["status"] for record in records(out)] == ["done", "done"]
+        commands.append(command := Command(*sweep))
+        assert command.ends(600)[0] == 0
+        assert not command.left()
+    assert [record["status"] for record in records(out)] == ["done"] * 2 * KILLS
