@@ -15,10 +15,10 @@ from highlight_lit.data.importers.command import add_sources
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.export.command import export_arguments, run_export
 from highlight_lit.inference.score_command import run_score, score_arguments
+from highlight_lit.installation import experiments
 from highlight_lit.media.arguments import trust_argument
 from highlight_lit.media.extract_command import extract_arguments, run_extract, run_extract_jobs, wants_jobs
 from highlight_lit.media.reel_command import reel_arguments, run_reel
-from highlight_lit.origin import experiments
 from highlight_lit.signals import raised_signals
 from highlight_lit.text import say
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     try:
         if words[:1] == ["train"]:  # all its words are Hydra's
-            from highlight_lit.training.entry import main as train
+            from highlight_lit.training.command import main as train
 
             return train(words[1:])
         if words[:1] and words[0] in EXPERIMENTS:  # they read their own words

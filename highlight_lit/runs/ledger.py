@@ -12,9 +12,9 @@ from highlight_lit import __version__
 from highlight_lit.config.run_identity import completed
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json
+from highlight_lit.installation import commit
 from highlight_lit.locks import locked
-from highlight_lit.origin import commit
-from highlight_lit.runs.record import check
+from highlight_lit.runs.record_schema import check
 
 RECORD = "record.json"
 FORMAT = "highlight-lit record"

@@ -173,9 +173,9 @@ class Trainee(Member):
 
 def device_of(cell: Cell) -> torch.device:
     """Where a cell is trained."""
-    from highlight_lit.training.distributed import places
+    from highlight_lit.training.distributed import cluster
 
-    device: torch.device = make_trainer(cell.config, places.single_process(), cell.folder, []).strategy.root_device
+    device: torch.device = make_trainer(cell.config, cluster.single_process(), cell.folder, []).strategy.root_device
     return device
 
 
