@@ -100,7 +100,7 @@ def _cell(config: DictConfig) -> float | None:
     """
     try:
         with jobs.job():
-            from highlight_lit.config.build import settle
+            from highlight_lit.config.settle import settle
 
             words = HydraConfig.get().overrides.task
             for note in settle(config, words):

@@ -25,8 +25,9 @@ from highlight_lit.config.run_identity import as_plain
 from highlight_lit.config.schema import check as check_keys
 from highlight_lit.runs.logging.loggers import check_loggers
 from highlight_lit.signals import Signals
+from highlight_lit.training.callbacks.run_callbacks import make_callbacks
 from highlight_lit.training.distributed import cluster
-from highlight_lit.training.trainer import make_callbacks, make_trainer
+from highlight_lit.training.trainer import make_trainer
 from tests.docs.made import corpora, everything
 from tests.docs.pages import ROOT, Block, blocks, pages
 
