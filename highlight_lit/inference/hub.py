@@ -78,11 +78,11 @@ def check_size(repository: str, files: Sequence[str], where: str, instead: str) 
     from huggingface_hub import HfApi, constants
 
     info = HfApi().model_info(repository, files_metadata=True, timeout=ANSWER_TIMEOUT_S)
-    found = [each for each in info.siblings or () if any(fnmatch(each.rfilename, name) for name in files)]
-    sizes = [each.size for each in found if isinstance(each.size, int) and each.size >= 0]
-    needs = f"{sum(sizes) / 1e6:,.1f} MB" if len(sizes) == len(found) else "files of unknown size"
+    wanted = [each for each in info.siblings or () if any(fnmatch(each.rfilename, name) for name in files)]
+    sizes = [each.size for each in wanted if isinstance(each.size, int) and each.size >= 0]
+    needs = f"{sum(sizes) / 1e6:,.1f} MB" if len(sizes) == len(wanted) else "files of unknown size"
     by_hand = f"fetch it with 'hf download {repository} --local-dir FOLDER' and name {instead}"
-    if len(sizes) < len(found) or sum(sizes) > MAX_DOWNLOAD_BYTES:
+    if len(sizes) < len(wanted) or sum(sizes) > MAX_DOWNLOAD_BYTES:
         raise InputError(
             f"{where}: {needs}; expected at most {MAX_DOWNLOAD_BYTES / 1e6:,.0f} MB: if you want it, {by_hand}"
         )

@@ -71,19 +71,19 @@ class Reading:
 
     def _read(self) -> None:
         videos, start, clips, to = self._windows
-        shard = self._corpus.shards_of(videos)[0]
+        number = self._corpus.shards_of(videos)[0]
         first = self._corpus.begin[videos] + start
         windows = list(zip(first.tolist(), (first + clips).tolist(), to.tolist(), strict=True))
         memory = {name: rows.reshape(-1).view(np.uint8).data for name, rows in self._out.items()}
-        edges = np.unique([0, *np.flatnonzero(np.diff(shard)) + 1, len(shard)]).tolist()
+        edges = np.unique([0, *np.flatnonzero(np.diff(number)) + 1, len(number)]).tolist()
         for low, high in pairwise(edges):
-            self._shard = one = self._corpus.shards[shard[low]]
-            with one.opened() as file:
+            self._shard = shard = self._corpus.shards[number[low]]
+            with shard.opened() as file:
                 for at in range(low, high, WINDOWS):
                     if self.ending.is_set():
                         return
-                    for name, of in memory.items():
-                        one.packed[name].fill(file, windows[at : min(at + WINDOWS, high)], of, self._room)
+                    for name, rows in memory.items():
+                        shard.packed[name].fill(file, windows[at : min(at + WINDOWS, high)], rows, self._room)
 
     def _reads(self) -> tuple[Shard | None, int]:
         rows = self._shard.packed.values() if self._shard else ()

@@ -72,14 +72,14 @@ class StreamStore:
 
     def take(self, bags: int, tau: int) -> Block:
         """A block for a batch: one that no one holds any more if there is one."""
-        found = next((block for block in self._blocks if block.free(bags, tau)), None)
-        if found is None:
-            of = self.corpus.streams
-            shapes: Shapes = {name: ((bags, tau, of[name].width), of[name].dtype) for name in self.streams}
+        block = next((held for held in self._blocks if held.free(bags, tau)), None)
+        if block is None:
+            streams = self.corpus.streams
+            shapes: Shapes = {name: ((bags, tau, streams[name].width), streams[name].dtype) for name in self.streams}
             shapes = {**shapes, "audio_mask": ((bags, tau), "uint8")} if "audio" in self.streams else shapes
-            found = Block(shapes, pinned=self._side is not None)
-            self._blocks = [*self._blocks[-AHEAD - 2 :], found]
-        return found
+            block = Block(shapes, pinned=self._side is not None)
+            self._blocks = [*self._blocks[-AHEAD - 2 :], block]
+        return block
 
     def copy(self, block: Block, bags: int) -> tuple[dict[str, Tensor], torch.cuda.Event | None]:
         """Bring some bags to the device, a GPU by its side stream; the event tells when they have arrived."""
