@@ -19,17 +19,8 @@ from highlight_lit.data.topics.weak_labels import RULES
 from highlight_lit.text import a_few, say
 
 NEEDED = (
-    "torch",
-    "pytorch-lightning",
-    "hydra-core",
-    "omegaconf",
-    "torchmetrics",
-    "wandb",
-    "h5py",
-    "xxhash",
-    "numpy",
-    "scipy",
-)
+    "torch", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "wandb", "h5py", "xxhash", "numpy", "scipy",
+)  # fmt: skip
 MOST_TOPICS = 40
 EXTRAS = {
     "av": "media: raw videos",

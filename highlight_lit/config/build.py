@@ -10,7 +10,7 @@ from typing import Any
 import hydra.utils
 
 from highlight_lit.config.own_classes import make_findable, targets
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_line
 
 
 def build(part: Mapping[str, Any], name: str, everything: bool = False, **arguments: Any) -> Any:
@@ -38,8 +38,7 @@ def build(part: Mapping[str, Any], name: str, everything: bool = False, **argume
         raise
     except Exception as error:  # hydra wraps what the class raises in types of its own
         cause = error.__cause__ or error
-        first = (str(cause).splitlines() or [type(cause).__name__])[0]
-        raise InputError(f"{name}: {part.get('_target_')}: {first}") from error
+        raise InputError(f"{name}: {part.get('_target_')}: {first_line(cause)}") from error
 
 
 def check_node(part: Mapping[str, Any], name: str) -> Mapping[str, inspect.Parameter]:

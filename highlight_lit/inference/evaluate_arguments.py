@@ -10,18 +10,14 @@ from highlight_lit.media.arguments import trust_argument
 
 def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `evaluate`."""
+    from highlight_lit.methods import METHODS  # read where they are shown alone
+
     judged = parser.add_mutually_exclusive_group(required=True)
     judged.add_argument(
-        "--checkpoint",
-        type=Path,
-        nargs="+",
+        "--checkpoint", type=Path, nargs="+",
         help="one or more, each judged on its own topic; several of a topic beside each other",
-    )
-    judged.add_argument(
-        "--method",
-        help="a method to compare with: smrs, quasi, mbf, cvs, kvs, desumnet, vesd, sum_gan, "
-        "recurrence, recurrence_change, recurrence_network, slstm, dpp, submodular or labelled",
-    )
+    )  # fmt: skip
+    judged.add_argument("--method", help=f"a method to compare with: {', '.join(METHODS)}")
     judged.add_argument("--scores", type=Path, help="csv with the columns video, start, end (seconds), score")
     parser.add_argument("--corpus", type=Path, metavar="DIR", required=True)
     parser.add_argument(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from highlight_lit import __version__
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_line
 from highlight_lit.extras import need
 from highlight_lit.text import shown
 
@@ -150,7 +150,7 @@ def _reason(error: Exception, doing: str) -> str:
     """What went wrong, and what to do."""
     from huggingface_hub import constants, errors
 
-    first = shown((str(error).splitlines() or [type(error).__name__])[0][:160])
+    first = shown(first_line(error)[:160])
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, errors.OfflineModeIsEnabled) or constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE forbids to ask the Hugging Face hub: unset it, or name a folder"

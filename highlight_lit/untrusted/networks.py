@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 
 from highlight_lit import models
 from highlight_lit.config.own_classes import make_findable
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_line
 from highlight_lit.text import shown
 from highlight_lit.untrusted.plain_values import called, plain
 
@@ -184,8 +184,7 @@ class _Part:
         except InputError:
             raise
         except Exception as error:  # whatever a class raises that is given what it does not take
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{self.where}: {self.kind.__name__}: {first}") from error
+            raise InputError(f"{self.where}: {self.kind.__name__}: {first_line(error)}") from error
 
 
 def _parts(value: object, where: str, trusted: Sequence[str]) -> Any:
@@ -233,8 +232,7 @@ def _network(target: str, where: str, trusted: Sequence[str]) -> type[nn.Module]
             try:
                 kind = getattr(importlib.import_module(module), name, None)
             except (Exception, SystemExit) as error:  # a module may raise anything as it is imported
-                first = (str(error).splitlines() or [type(error).__name__])[0]
-                raise InputError(f"{where}.{_TARGET}: {shown(target)}: {first}") from error
+                raise InputError(f"{where}.{_TARGET}: {shown(target)}: {first_line(error)}") from error
             home = getattr(kind, "__module__", "")
             if inspect.isclass(kind) and issubclass(kind, nn.Module) and f"{home}.".startswith(f"{package}."):
                 return kind

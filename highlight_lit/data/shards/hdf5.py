@@ -16,7 +16,7 @@ import h5py
 from h5py import h5z
 
 from highlight_lit.data.shards.format import PACKED, misfit
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import open_regular, stored_bytes
 
 MAX_RATIO = 100  # times that numbers can be larger than what the disk holds of their file: features pack to a tenth
@@ -43,8 +43,7 @@ def reading(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except _ERRORS as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: truncated, damaged or not {WHAT} ({first})") from error
+        raise InputError(f"{path}: truncated, damaged or not {WHAT} ({first_line(error)})") from error
 
 
 class HDF5:

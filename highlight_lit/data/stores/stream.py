@@ -13,7 +13,7 @@ from highlight_lit.data.batches import Bags, make_bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.sampling import Draw
 from highlight_lit.data.stores.blocks import Block, Shapes
-from highlight_lit.data.stores.reading import Readers
+from highlight_lit.data.stores.reading import Readers, Windows
 
 AHEAD = 2  # batches being read while one is trained on
 
@@ -100,8 +100,8 @@ class _Batch:
         self.positive = draw.positive
         self.clips = np.minimum(store.corpus.clips[draw.video] - draw.start, tau)
         self.block = store.take(len(draw.video), tau)
-        to = np.arange(len(draw.video)) * tau
-        self._readings = readers.give(store.corpus, draw.video, draw.start, self.clips, to, self.block.arrays, tau)
+        windows = Windows(draw.video, draw.start, self.clips, np.arange(len(draw.video)) * tau)
+        self._readings = readers.give(store.corpus, windows, self.block.arrays, tau)
         self.block.hold(self._readings)  # a thread may be at one after this batch is given up
         self._sent: tuple[dict[str, Tensor], torch.cuda.Event | None] | None = None
 
