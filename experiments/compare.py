@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.statistics import paired_bootstrap
+from highlight_lit.evaluation.intervals import paired_bootstrap
 from highlight_lit.runs.cross_fit import put_together
 from highlight_lit.runs.ledger import records
 from highlight_lit.text import say

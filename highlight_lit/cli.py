@@ -5,25 +5,43 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from highlight_lit import __version__
 from highlight_lit.app.command import app_arguments, run_app
 from highlight_lit.data import synthetic
+from highlight_lit.data.corpus_faults import run_verify, verify_arguments
 from highlight_lit.data.importers.command import add_sources
+from highlight_lit.doctor import doctor_arguments, run_doctor
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.export.command import export_arguments, run_export
+from highlight_lit.inference.evaluate_arguments import evaluate_arguments, run_evaluate
 from highlight_lit.inference.score_command import run_score, score_arguments
-from highlight_lit.media.arguments import trust_argument
+from highlight_lit.installation import experiments
 from highlight_lit.media.extract_command import extract_arguments, run_extract, run_extract_jobs, wants_jobs
 from highlight_lit.media.reel_command import reel_arguments, run_reel
-from highlight_lit.origin import experiments
 from highlight_lit.signals import raised_signals
 from highlight_lit.text import say
 
 LOADS_PYTORCH = ("evaluate", "export", "score")  # which takes seconds
 EXPERIMENTS = {"demo": "demo", "reproduce": "reproduce.__main__"}  # verbs of experiments/: module
+# Each verb, its purpose, what adds its arguments, and what it runs; None: it reads its own words.
+_VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None] | None, Callable[..., int] | None], ...] = (
+    ("demo", "from nothing to a trained detector, a table and a picture, in minutes", None, None),
+    ("import", "features or labels on disk to a corpus", add_sources, None),
+    ("synthesize", "make a corpus with a planted audio-visual signal", synthetic.add_arguments, synthetic.run),
+    ("verify", "check every byte and row of a corpus", verify_arguments, run_verify),
+    ("train", "train and judge; takes Hydra overrides and -m (see: train --help)", None, None),
+    ("evaluate", "judge a checkpoint, a method or any system's scores by a corpus' labels", evaluate_arguments, run_evaluate),
+    ("reproduce", "every table and figure of the paper; goes on where it was stopped", None, None),
+    ("doctor", "versions, device, what is installed, whether a corpus is valid", doctor_arguments, run_doctor),
+    ("score", "score the seconds of videos, features or a corpus with a trained detector", score_arguments, run_score),
+    ("export", "a trained detector for another runtime, or as a folder that travels", export_arguments, run_export),
+    ("app", "a page on this machine: drop a video, see its scores and its reel", app_arguments, run_app),
+    ("extract", "raw videos to a corpus of clip features", extract_arguments, run_extract),
+    ("reel", "cut the best seconds of a video into a reel", reel_arguments, run_reel),
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     try:
         if words[:1] == ["train"]:  # all its words are Hydra's
-            from highlight_lit.training.entry import main as train
+            from highlight_lit.training.command import main as train
 
             return train(words[1:])
         if words[:1] and words[0] in EXPERIMENTS:  # they read their own words
@@ -86,104 +104,9 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"highlight-lit {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    verbs.add_parser(
-        "demo", help="from nothing to a trained detector, a table and a picture, in minutes", add_help=False
-    )
-    importing = verbs.add_parser("import", help="features or labels on disk to a corpus")
-    if words[:1] == ["import"]:  # each source is a module that would be loaded
-        add_sources(importing.add_subparsers(metavar="SOURCE", required=True))
-    synthesize = verbs.add_parser("synthesize", help="make a corpus with a planted audio-visual signal")
-    synthetic.add_arguments(synthesize)
-    synthesize.set_defaults(run=synthetic.run)
-    verify = verbs.add_parser("verify", help="check every byte and row of a corpus")
-    verify.add_argument("corpus", type=Path)
-    verify.set_defaults(run=_verify)
-    verbs.add_parser("train", help="train and judge; takes Hydra overrides and -m (see: train --help)", add_help=False)
-    _evaluate_verb(
-        verbs.add_parser("evaluate", help="judge a checkpoint, a method or any system's scores by a corpus' labels")
-    )
-    verbs.add_parser(
-        "reproduce", help="every table and figure of the paper; goes on where it was stopped", add_help=False
-    )
-    doctor = verbs.add_parser("doctor", help="versions, device, what is installed, whether a corpus is valid")
-    doctor.add_argument("corpus", type=Path, nargs="?")
-    doctor.set_defaults(run=_doctor)
-    for verb, add_arguments, run, described in (
-        (
-            "score",
-            score_arguments,
-            run_score,
-            "score the seconds of videos, features or a corpus with a trained detector",
-        ),
-        ("export", export_arguments, run_export, "a trained detector for another runtime, or as a folder that travels"),
-        ("app", app_arguments, run_app, "a page on this machine: drop a video, see its scores and its reel"),
-        ("extract", extract_arguments, run_extract, "raw videos to a corpus of clip features"),
-        ("reel", reel_arguments, run_reel, "cut the best seconds of a video into a reel"),
-    ):
-        parsed = verbs.add_parser(verb, help=described)
-        add_arguments(parsed)
+    for verb, purpose, add_arguments, run in _VERBS:
+        parsed = verbs.add_parser(verb, help=purpose, add_help=add_arguments is not None)
         parsed.set_defaults(run=run)
+        if add_arguments is not None and verb in words:  # those of `import` load a module a source
+            add_arguments(parsed)
     return parser
-
-
-def _verify(options: argparse.Namespace) -> int:
-    from highlight_lit.data.corpus import Corpus
-    from highlight_lit.doctor import refuse_faults
-
-    refuse_faults(options.corpus)
-    corpus = Corpus(options.corpus)
-    say(f"{options.corpus}: valid; {len(corpus)} videos, {int(corpus.clips.sum())} clips, {len(corpus.topics)} topics")
-    return 0
-
-
-def _evaluate_verb(parser: argparse.ArgumentParser) -> None:
-    # Not in evaluate_command, which imports PyTorch: another verb, or --help, does not wait for it.
-    judged = parser.add_mutually_exclusive_group(required=True)
-    judged.add_argument(
-        "--checkpoint",
-        type=Path,
-        nargs="+",
-        help="one or more, each judged on its own topic; several of a topic beside each other",
-    )
-    judged.add_argument(
-        "--method",
-        help="a method to compare with: smrs, quasi, mbf, cvs, kvs, desumnet, vesd, sum_gan, "
-        "recurrence, recurrence_change, recurrence_network, slstm, dpp, submodular or labelled",
-    )
-    judged.add_argument("--scores", type=Path, help="csv with the columns video, start, end (seconds), score")
-    parser.add_argument("--corpus", type=Path, metavar="DIR", required=True)
-    parser.add_argument(
-        "--labels", type=Path, metavar="CSV", help="video,start,end,label: judge by these, not by those of the corpus"
-    )
-    parser.add_argument("--modality", choices=("visual", "audio", "av"), default="visual", help="what --method reads")
-    parser.add_argument("--rule", choices=("duration", "tag"), default="duration", help="weak labels of --method")
-    parser.add_argument("--training", choices=("lists", "transductive"), default="lists", help="videos of --method")
-    parser.add_argument("--seed", type=int, default=0, help="of --method, where it is random")
-    trust_argument(parser)
-    parser.add_argument("--topics", nargs="+", help="default: the checkpoints' topics, or all that have labels")
-    parser.add_argument(
-        "--split",
-        choices=("test", "val", "all"),
-        help="list of the corpus that --checkpoint is judged on (default: test)",
-    )
-    parser.add_argument("--empty", choices=("zero", "leave_out"), default="zero", help="a video without a positive")
-    parser.add_argument(
-        "--summary", action="store_true", help="also the F1 of summaries of 15 %% against annotators, mean and best"
-    )
-    parser.add_argument("--draws", type=int, default=200, help="random rankings behind chance (default: 200)")
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="also write evaluation.json, evaluation.csv, scores.csv"
-    )
-    parser.set_defaults(run=_evaluate)
-
-
-def _evaluate(options: argparse.Namespace) -> int:
-    from highlight_lit.inference.evaluate_command import run
-
-    return run(options)
-
-
-def _doctor(options: argparse.Namespace) -> int:
-    from highlight_lit.doctor import report
-
-    return report(options.corpus)

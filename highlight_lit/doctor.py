@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import os
 import platform
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from highlight_lit import __version__
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.corpus_faults import faults
+from highlight_lit.data.corpus_faults import refuse_faults
 from highlight_lit.data.topics.counts import topics_of
 from highlight_lit.data.topics.weak_labels import RULES
-from highlight_lit.errors import InputError
 from highlight_lit.text import a_few, say
 
 NEEDED = (
-    "torch",
-    "pytorch-lightning",
-    "hydra-core",
-    "omegaconf",
-    "torchmetrics",
-    "wandb",
-    "h5py",
-    "xxhash",
-    "numpy",
-    "scipy",
-)
-MOST_FAULTS = 100  # that are printed
+    "torch", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "wandb", "h5py", "xxhash", "numpy", "scipy",
+)  # fmt: skip
 MOST_TOPICS = 40
 EXTRAS = {
     "av": "media: raw videos",
@@ -45,6 +33,16 @@ EXTRAS = {
     "hydra-submitit-launcher": "slurm: cells over a cluster",
     "hydra-ray-launcher": "ray: cells on a Ray cluster",
 }
+
+
+def doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `doctor`."""
+    parser.add_argument("corpus", type=Path, nargs="?")
+
+
+def run_doctor(options: argparse.Namespace) -> int:
+    """See `report`."""
+    return report(options.corpus)
 
 
 def report(corpus: Path | None) -> int:
@@ -85,6 +83,8 @@ def _version(package: str) -> str | None:
 
 
 def _device() -> str:
+    import torch  # for which another verb, or --help, does not wait
+
     if torch.cuda.is_available():
         memory = torch.cuda.get_device_properties(0).total_memory / 2**30
         return f"{torch.cuda.get_device_name(0)}, {memory:.0f} GiB, bf16 {torch.cuda.is_bf16_supported()}"
@@ -99,22 +99,6 @@ def _check(root: Path) -> None:
     for name, stream in corpus.streams.items():
         say(f"  {name:24} {stream.width} wide, {stream.extractor} {stream.version} ({stream.dtype})")
     say(*(f"  {line}" for line in _topic_lines(corpus)))
-
-
-def refuse_faults(root: Path) -> None:
-    """Check all of a corpus and print its faults, the first of many.
-
-    Raises:
-        InputError: It has some; the line says how many.
-    """
-    lines = list(faults(root))
-    if len(lines) == 1:
-        raise InputError(lines[0])
-    if lines:
-        listed = lines[:MOST_FAULTS]
-        say(*listed, file=sys.stderr)
-        listing = f", the first {len(listed)} listed above" if len(lines) > len(listed) else ", listed above"
-        raise InputError(f"{root}: {len(lines)} faults{listing}")
 
 
 def _topic_lines(corpus: Corpus) -> Iterator[str]:

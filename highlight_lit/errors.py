@@ -1,4 +1,4 @@
-"""The exception for bad input, and the one for a run that was told to stop."""
+"""The exception for bad input, the one for a run that was told to stop, and what others say in a line."""
 
 from __future__ import annotations
 
@@ -40,3 +40,8 @@ class Interrupted(BaseException):
 
     def __str__(self) -> str:
         return f"stopped by {signal.Signals(self.signum).name}; {self.then}"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; the name of its type where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

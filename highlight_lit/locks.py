@@ -67,8 +67,8 @@ def open_lock(path: Path, make: int = os.O_CREAT) -> int:
         OSError: It cannot be made, or something else lies there.
     """
     file = os.open(path, os.O_RDWR | make | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
-    found = os.fstat(file)
-    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:  # what is written here would be written there
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:  # what is written here would be written there
         os.close(file)
         raise OSError(errno.EINVAL, "no lock file of this program: a pipe, a device, or a hard link", str(path))
     return file

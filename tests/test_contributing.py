@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md's recipes, word for word, one after the other in a copy of the project."""
+"""CONTRIBUTING.md: its map, and its recipes, word for word, one after the other in a copy of the project."""
 
 from __future__ import annotations
 
@@ -51,6 +51,18 @@ def follow(recipe: str, folder: Path) -> list[str]:
         assert done.returncode == 0, done.stderr
         printed.append(done.stdout)
     return printed
+
+
+def test_the_map_names_files_that_are_there() -> None:
+    shown = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("\n## ")[2]
+    named = re.findall(r"\b(?!NAME)\w+\.(?:py|yaml)\b", shown)
+    assert "sampling.py" in named
+    there = {
+        path.name
+        for folder in ("conf", "docs", "experiments", "highlight_lit")
+        for path in (ROOT / folder).rglob("*.*")
+    }
+    assert set(named) <= there
 
 
 def test_each_recipe_of_the_guide_works(copy: Path) -> None:

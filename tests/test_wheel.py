@@ -91,7 +91,7 @@ def test_verbs_and_records_of_a_wheel_need_no_checkout(wheel: zipfile.ZipFile, u
     for verb in ("demo", "reproduce"):
         assert f"highlight-lit {verb}" in run(["-m", "highlight_lit", verb, "--help"], unpacked, tmp_path)
     code = (
-        "import json, highlight_lit as h; from highlight_lit.origin import experiments; "
+        "import json, highlight_lit as h; from highlight_lit.installation import experiments; "
         "from highlight_lit.runs.ledger import environment; study = experiments('reproduce.study'); "
         "print(json.dumps([h.__file__, study.__file__, len(study.studies()), study.profile('quick').seeds, environment()]))"
     )
@@ -102,7 +102,7 @@ def test_verbs_and_records_of_a_wheel_need_no_checkout(wheel: zipfile.ZipFile, u
     assert environment["highlight_lit"] == highlight_lit.__version__
     assert environment["commit"] == wheel.read("highlight_lit/COMMIT").decode().strip()
     (unpacked / "highlight_lit" / "COMMIT").unlink()
-    code = "from highlight_lit.origin import commit; print(commit())"
+    code = "from highlight_lit.installation import commit; print(commit())"
     assert run(["-c", code], unpacked, tmp_path).strip() == ""  # not that of the project around it
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from highlight_lit.evaluation.statistics import Difference, Interval, holm, t_interval
+from highlight_lit.evaluation.intervals import Difference, Interval, holm, t_interval
 
 from .numbers import Row, StudyResult
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from highlight_lit.evaluation.statistics import Difference, Interval, paired_bootstrap, t_interval
+from highlight_lit.evaluation.intervals import Difference, Interval, paired_bootstrap, t_interval
 from highlight_lit.files import plain_name
 from highlight_lit.runs.cross_fit import put_together
 from highlight_lit.runs.ledger import read_record, run_dir

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
+from highlight_lit.evaluation.intervals import Interval
 from highlight_lit.evaluation.scores import read_scores
-from highlight_lit.evaluation.statistics import Interval
 from highlight_lit.files import cut_name, write_text
 from highlight_lit.text import shown
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from highlight_lit.evaluation.statistics import Interval
+from highlight_lit.evaluation.intervals import Interval
 
 from ..analyses import cost
 from .claims import Finding, by_claim, verdict_of

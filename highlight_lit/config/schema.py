@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from highlight_lit.data.audio_ways import AUDIO_WAYS
+from highlight_lit.data.audio_ablation import AUDIO_ABLATIONS
 from highlight_lit.data.topics.folds import MAX_FOLDS, is_fold
 from highlight_lit.data.topics.weak_labels import RULES
 from highlight_lit.errors import InputError
@@ -85,7 +85,7 @@ TAKES: dict[str, Check] = {
         lambda value: value is None or is_fold(value),
         f"K/n with 1 <= K <= n and n from 2 to {MAX_FOLDS}, such as 1/3, or null",
     ),
-    "data.audio": _one_of(*AUDIO_WAYS),
+    "data.audio": _one_of(*AUDIO_ABLATIONS),
     "data.scale": _one_of("dimension", "stream"),
     "teacher.method": (lambda value: value is None or isinstance(value, str), "recurrence_change, or null"),
     "teacher.seeds": _whole(0, MAX_SEEDS),

@@ -1,7 +1,9 @@
-"""Check all of a corpus, byte by byte and row by row."""
+"""`highlight-lit verify`: check all of a corpus, byte by byte and row by row."""
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +11,42 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.manifest import read_manifest
 from highlight_lit.data.shards.verify import guarded_faults
 from highlight_lit.errors import InputError
-from highlight_lit.text import a_few
+from highlight_lit.text import a_few, say
+
+MOST_FAULTS = 100  # that are printed
+
+
+def verify_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `verify`."""
+    parser.add_argument("corpus", type=Path)
+
+
+def run_verify(options: argparse.Namespace) -> int:
+    """Check a corpus and say that it is valid.
+
+    Raises:
+        InputError: It has faults; they were printed.
+    """
+    refuse_faults(options.corpus)
+    corpus = Corpus(options.corpus)
+    say(f"{options.corpus}: valid; {len(corpus)} videos, {int(corpus.clips.sum())} clips, {len(corpus.topics)} topics")
+    return 0
+
+
+def refuse_faults(root: Path) -> None:
+    """Check all of a corpus and print its faults, the first of many.
+
+    Raises:
+        InputError: It has some; the line says how many.
+    """
+    lines = list(faults(root))
+    if len(lines) == 1:
+        raise InputError(lines[0])
+    if lines:
+        listed = lines[:MOST_FAULTS]
+        say(*listed, file=sys.stderr)
+        listing = f", the first {len(listed)} listed above" if len(lines) > len(listed) else ", listed above"
+        raise InputError(f"{root}: {len(lines)} faults{listing}")
 
 
 def faults(root: Path) -> Iterator[str]:

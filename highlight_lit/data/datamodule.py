@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from highlight_lit.data.audio_ways import AUDIO_WAYS, with_audio
+from highlight_lit.data.audio_ablation import AUDIO_ABLATIONS, with_audio
 from highlight_lit.data.batches import BagLoader, Bags, Targets, VideoLoader
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.sampling import EpochPlan
@@ -42,7 +42,7 @@ class HighlightData(pl.LightningDataModule):
         split: List that is evaluated on: `test`, `val` or `all`.
         fold: K/n: train on all videos but the topic's K-th fold of n, and evaluate on that one, whatever the lists say;
             None: the lists. See `cross_fitted`.
-        audio: One of `AUDIO_WAYS`, in which audio is read; `shuffled` by the seed.
+        audio: One of `AUDIO_ABLATIONS`, in which audio is read; `shuffled` by the seed.
         scale: One of `SCALES`, what features are divided by.
 
     Raises:
@@ -70,8 +70,8 @@ class HighlightData(pl.LightningDataModule):
         scale: str = "dimension",
     ) -> None:
         super().__init__()
-        if audio not in AUDIO_WAYS:
-            raise InputError(f"data.audio={audio}: expected one of {', '.join(AUDIO_WAYS)}")
+        if audio not in AUDIO_ABLATIONS:
+            raise InputError(f"data.audio={audio}: expected one of {', '.join(AUDIO_ABLATIONS)}")
         if scale not in SCALES:
             raise InputError(f"data.scale={scale}: expected one of {', '.join(SCALES)}")
         if fold is not None:

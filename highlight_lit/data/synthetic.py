@@ -178,10 +178,7 @@ def synthesize(out: Path, plan: Plan) -> None:
     def videos() -> Iterator[Video]:
         return (planted.video(number) for number in range(plan.topics * plan.videos))
 
-    streams = {
-        "visual": Stream(plan.Dv, "synthetic-visual", "1"),
-        "audio": Stream(plan.Da, "synthetic-audio", "1"),
-    }
+    streams = {"visual": Stream(plan.Dv, "synthetic-visual", "1"), "audio": Stream(plan.Da, "synthetic-audio", "1")}
     write_corpus(
         out,
         videos(),

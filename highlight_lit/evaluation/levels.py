@@ -74,11 +74,7 @@ class Chance:
 
 
 def chance(
-    benchmark: Benchmark,
-    videos: Sequence[LabelledVideo],
-    draws: int = 200,
-    seed: int = 0,
-    empty: Empty | None = None,
+    benchmark: Benchmark, videos: Sequence[LabelledVideo], draws: int = 200, seed: int = 0, empty: Empty | None = None
 ) -> Chance:
     """Mean and standard deviation of every measure over random rankings.
 

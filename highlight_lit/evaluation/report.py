@@ -78,12 +78,7 @@ class Report:
             }
             for name, report in self.measures.items()
         }
-        return {
-            "benchmark": self.benchmark,
-            "primary": self.primary,
-            "empty": self.empty,
-            "measures": measures,
-        }
+        return {"benchmark": self.benchmark, "primary": self.primary, "empty": self.empty, "measures": measures}
 
     def rows(self) -> Iterator[dict[str, str | float | None]]:
         """One row a measure and video, for CSV: measure, topic, video, value (None if left out)."""

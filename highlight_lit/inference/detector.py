@@ -18,7 +18,7 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.topics.folds import is_fold
 from highlight_lit.data.topics.tags import MAX_LINE
 from highlight_lit.data.video import STREAMS, Stream
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_line
 from highlight_lit.extras import need_media
 from highlight_lit.files import plain_name
 from highlight_lit.inference.batch import Rows, bag_of_rows, whole_video_logits
@@ -154,8 +154,7 @@ class Detector:
         try:
             z = whole_video_logits(self.network, bags).double()
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{self.source}: its network cannot score clips ({first})") from error
+            raise InputError(f"{self.source}: its network cannot score clips ({first_line(error)})") from error
         if z.shape != bags.mask[0].shape or not z.isfinite().all():
             raise InputError(f"{self.source}: its network gives no finite score for each of {bags.mask.shape[1]} clips")
         logits: NDArray[np.float64] = z.numpy()

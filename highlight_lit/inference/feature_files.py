@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from highlight_lit.data.importers.common.npz_rows import MAX_MEMBERS_BYTES
 from highlight_lit.data.importers.common.source import ARRAY_ERRORS, MAX_ARRAY_BYTES, check_packed, open_rows
 from highlight_lit.data.video import STREAMS, Stream
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import open_regular
 from highlight_lit.text import a_few, shown
 from highlight_lit.untrusted.zip_files import check_members
@@ -111,8 +111,7 @@ def _archive(path: Path, streams: Mapping[str, Stream]) -> dict[str, NDArray[Any
         except InputError:
             raise
         except _ERRORS as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{path}: damaged, or no .npz of plain arrays ({first})") from error
+            raise InputError(f"{path}: damaged, or no .npz of plain arrays ({first_line(error)})") from error
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, key: str) -> NDArray[Any]:

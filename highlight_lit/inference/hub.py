@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from highlight_lit import __version__
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_line
 from highlight_lit.extras import need
 from highlight_lit.text import shown
 
@@ -78,11 +78,11 @@ def check_size(repository: str, files: Sequence[str], where: str, instead: str) 
     from huggingface_hub import HfApi, constants
 
     info = HfApi().model_info(repository, files_metadata=True, timeout=ANSWER_TIMEOUT_S)
-    found = [each for each in info.siblings or () if any(fnmatch(each.rfilename, name) for name in files)]
-    sizes = [each.size for each in found if isinstance(each.size, int) and each.size >= 0]
-    needs = f"{sum(sizes) / 1e6:,.1f} MB" if len(sizes) == len(found) else "files of unknown size"
+    wanted = [each for each in info.siblings or () if any(fnmatch(each.rfilename, name) for name in files)]
+    sizes = [each.size for each in wanted if isinstance(each.size, int) and each.size >= 0]
+    needs = f"{sum(sizes) / 1e6:,.1f} MB" if len(sizes) == len(wanted) else "files of unknown size"
     by_hand = f"fetch it with 'hf download {repository} --local-dir FOLDER' and name {instead}"
-    if len(sizes) < len(found) or sum(sizes) > MAX_DOWNLOAD_BYTES:
+    if len(sizes) < len(wanted) or sum(sizes) > MAX_DOWNLOAD_BYTES:
         raise InputError(
             f"{where}: {needs}; expected at most {MAX_DOWNLOAD_BYTES / 1e6:,.0f} MB: if you want it, {by_hand}"
         )
@@ -150,7 +150,7 @@ def _reason(error: Exception, doing: str) -> str:
     """What went wrong, and what to do."""
     from huggingface_hub import constants, errors
 
-    first = shown((str(error).splitlines() or [type(error).__name__])[0][:160])
+    first = shown(first_line(error)[:160])
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, errors.OfflineModeIsEnabled) or constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE forbids to ask the Hugging Face hub: unset it, or name a folder"

@@ -130,6 +130,14 @@ def videos_for(
 ) -> Any:
     """What a method may see of a topic: `Videos`, or `SupervisedVideos` for one with full supervision.
 
+    Args:
+        method: One of `METHODS`.
+        corpus: The corpus.
+        topic: One of its topics.
+        modality: `visual`, `audio` or `av`.
+        rule: Weak label rule, `duration` or `tag`.
+        training: `lists` or `transductive`.
+
     Raises:
         InputError: See `view`; or there is no labelled training video for a supervised method.
     """
@@ -139,26 +147,15 @@ def videos_for(
     return importlib.import_module(f"{__name__}.supervised.videos").supervise(corpus, videos)
 
 
-def score(
-    method: str,
-    corpus: Corpus,
-    topic: str,
-    *,
-    modality: str = "visual",
-    rule: str = "duration",
-    training: str = "lists",
-    seed: int = 0,
-) -> dict[str, ClipScores]:
+def score(method: str, corpus: Corpus, topic: str, *, seed: int = 0, **seen: str) -> dict[str, ClipScores]:
     """Score the clips of a topic's videos to evaluate.
 
     Args:
         method: A key of `METHODS`.
         corpus: The corpus; its clip labels are read for supervised methods alone, on its training list alone.
         topic: One of its topics.
-        modality: `visual`, `audio` or `av`.
-        rule: Weak label rule, `duration` or `tag`.
-        training: `lists` or `transductive`.
         seed: Of the methods that draw.
+        seen: `modality`, `rule` and `training` as of `videos_for`.
 
     Returns:
         Scores by video id.
@@ -167,6 +164,6 @@ def score(
         InputError: An unknown method, modality or topic, or videos that the method cannot work on.
     """
     chosen = find(method)
-    videos = videos_for(chosen, corpus, topic, modality=modality, rule=rule, training=training)
+    videos = videos_for(chosen, corpus, topic, **seen)
     scores = chosen.score(videos, seed)
     return {video.id: ClipScores(video.span, z) for video, z in zip(videos.evaluation, scores, strict=True)}

@@ -200,8 +200,10 @@ def make_embeddings(
     """An `Embedding` for each of the streams that a network reads, by the stream's name.
 
     Raises:
-        ValueError: the width of such a stream is None; the message begins with `reader`.
+        ValueError: an unknown stream or none, or its width is None; that message begins with `reader`.
     """
+    if not streams or not set(streams) <= {"visual", "audio"}:
+        raise ValueError(f"streams: expected visual, audio or both, got {list(streams)}")
     embeddings = nn.ModuleDict()
     for stream, width in (("visual", Dv), ("audio", Da)):
         if stream in streams:

@@ -52,8 +52,6 @@ class Lim(nn.Module):
             ValueError: an unknown stream or none, or a stream without a width.
         """
         super().__init__()
-        if not streams or not set(streams) <= {"visual", "audio"}:
-            raise ValueError(f"streams: expected visual, audio or both, got {list(streams)}")
         self.embeddings = make_embeddings("LIM", streams, Dv, Da, d, dropout)
         inputs = d * len(self.embeddings)
         self.f = nn.Sequential(nn.Linear(inputs, d), nn.ReLU(), Float32Linear(d, 1))

@@ -56,8 +56,6 @@ class MiniNet(nn.Module):
             ValueError: an unknown stream or none, a stream without a width, or d not a multiple of 4.
         """
         super().__init__()
-        if not streams or not set(streams) <= {"visual", "audio"}:
-            raise ValueError(f"streams: expected visual, audio or both, got {list(streams)}")
         if d % 4:
             raise ValueError(f"d: must be a multiple of 4, got {d}")
         self.embeddings = make_embeddings("MINI-Net", streams, Dv, Da, d, dropout)

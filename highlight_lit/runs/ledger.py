@@ -10,11 +10,11 @@ from typing import Any
 
 from highlight_lit import __version__
 from highlight_lit.config.run_identity import completed
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import read_json, write_json
+from highlight_lit.installation import commit
 from highlight_lit.locks import locked
-from highlight_lit.origin import commit
-from highlight_lit.runs.record import check
+from highlight_lit.runs.record_schema import check
 
 RECORD = "record.json"
 FORMAT = "highlight-lit record"
@@ -65,9 +65,8 @@ def failure_recorded(folder: Path, header: dict[str, Any]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
         with suppress(InputError):  # on a full disk the first error is the one to tell
-            write_record(folder, {**header, "status": "failed", "error": first})
+            write_record(folder, {**header, "status": "failed", "error": first_line(error)})
         raise
 
 

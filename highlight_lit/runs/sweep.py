@@ -18,10 +18,10 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from highlight_lit.config.cell_loader import CellLoader
+from highlight_lit.config.compose_cache import CachedConfigLoader
+from highlight_lit.config.launch import SWEEP_FILE
 from highlight_lit.files import remove_other, remove_tree, write_json
-from highlight_lit.launch import SWEEP_FILE
-from highlight_lit.runs import summary
+from highlight_lit.runs import terminal
 from highlight_lit.runs.jobs import alive, conducted
 from highlight_lit.runs.ledger import read_note
 from highlight_lit.runs.names import forget_words, share_words
@@ -56,7 +56,7 @@ class Sweep(Callback):
         """Make the folder of notes, beside the results so that other machines see it."""
         Sweep.failures, Sweep.error = {}, None
         if (hydra := GlobalHydra.instance().hydra) is not None:  # this sweep's
-            hydra.config_loader = CellLoader(hydra.config_loader)  # type: ignore[assignment]
+            hydra.config_loader = CachedConfigLoader(hydra.config_loader)  # type: ignore[assignment]
         out, prefix = Path(config.out).resolve(), f".sweep-{socket.gethostname()}-"
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ class Sweep(Callback):
             if notes is None or record["error"] not in [noted.get("error") for noted in _read(notes)]:
                 say(f"failed: {overrides}: {record['error']}", file=sys.stderr)
         elif record["status"] == "done":
-            say(summary.run_line(record, job_return.overrides if notes is not None else ()))
+            say(terminal.run_line(record, job_return.overrides if notes is not None else ()))
         if notes is not None and notes.is_dir():
             write_json(notes / f"{config.hydra.job.num:06d}.json", {"overrides": overrides, **record})
 
@@ -119,8 +119,8 @@ class Sweep(Callback):
             say(f"best of {len(judged)} by {metric}: {best['value']:.6g} with {best['overrides']}")
         runs = list({record["id"]: record for record in done}.values())  # two cells may be the same run
         if any("evaluation" in record for record in runs):
-            say("", summary.heading(runs))
-            say_table(summary.sweep_table(runs, columns()))
+            say("", terminal.heading(runs))
+            say_table(terminal.sweep_table(runs, columns()))
 
 
 def _read(notes: Path) -> list[dict[str, Any]]:

@@ -23,15 +23,16 @@ from highlight_lit.runs.logging.loggers import check_loggers, conclude, opened, 
 from highlight_lit.runs.names import known_overrides
 from highlight_lit.signals import Signals
 from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
+from highlight_lit.training.callbacks.run_callbacks import make_callbacks
 from highlight_lit.training.checkpoint.resume import restoring, resumable
 from highlight_lit.training.compiled import compiled
-from highlight_lit.training.distributed import places
+from highlight_lit.training.distributed import cluster
 from highlight_lit.training.distributed.ranks import Place, Ranks
 from highlight_lit.training.guided import check_teacher, first_stage, run_identity, targets
 from highlight_lit.training.machine import check_batch, check_machine, check_network
 from highlight_lit.training.module import HighlightModule, log_epoch
 from highlight_lit.training.outcome import evaluated, outcome_of
-from highlight_lit.training.trainer import make_callbacks, make_trainer
+from highlight_lit.training.trainer import make_trainer
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 
 Config = dict[str, Any]
@@ -55,16 +56,16 @@ def train(composed: DictConfig | Config) -> dict[str, Any]:
         check_machine(config["trainer"])
         check_loggers(config)
         check_teacher(config)
-        place = places.cluster(config["trainer"])
+        place = cluster.detected(config["trainer"])
         if place is not None:
-            config["trainer"] |= places.devices_and_nodes(place)
+            config["trainer"] |= cluster.devices_and_nodes(place)
         out = Path(config["out"])
         devices, nodes = _devices_and_nodes(config, place, out, signals)
         corpus = Corpus(Path(config["data"]["root"]))
         data = make_data(config, corpus)
         module = make_module(config, data.corpus)
         run_id = run_identity(config, corpus.fingerprint, ranks=devices * nodes if _has_dropout(module) else 1)
-        with places.process_group(place):
+        with cluster.process_group(place):
             if place is not None and place.global_rank() > 0:
                 return _followed(config, data, module, out, run_id, signals, place)
             return _claimed(config, data, module, out, run_id, signals, place, devices)
@@ -147,7 +148,7 @@ def _claimed(
         with ledger.claimed(out, run_id, name) as folder:
             done = ledger.read_record(folder)
             word = "done" if done is not None and done["status"] == "done" else "go"
-            places.announce(place, word)
+            cluster.announce(place, word)
             if done is not None and word == "done":
                 return {**done, "skipped": True}
             header = _header(config, data, run_id)
@@ -161,10 +162,10 @@ def _claimed(
                 if place is not None:
                     return _run(config, data, module, folder, header, signals, place)
                 with Ranks(devices, _other_rank, config, folder, run_id) as others:
-                    return _run(config, data, module, folder, header, signals, others.place or places.single_process())
+                    return _run(config, data, module, folder, header, signals, others.place or cluster.single_process())
     finally:
         if word == "failed":
-            places.announce(place, word)
+            cluster.announce(place, word)
 
 
 def _followed(
@@ -172,7 +173,7 @@ def _followed(
     place: ClusterEnvironment,
 ) -> dict[str, Any]:  # fmt: skip
     """The part in a run of another rank that torchrun or a cluster has started."""
-    if (word := places.announced()) == "go":
+    if (word := cluster.announced()) == "go":
         _run(config, data, module, ledger.run_dir(out, run_id), {"id": run_id}, signals, place)
     elif word != "done":
         raise InputError(f"rank {place.global_rank()}: rank 0 could not begin; it says why")
@@ -209,7 +210,7 @@ def _devices_and_nodes(
     config: Config, place: ClusterEnvironment | None, out: Path, signals: Signals
 ) -> tuple[int, int]:
     """How many devices and nodes Lightning takes; what it refuses is refused here, before any data is opened."""
-    trainer = make_trainer(config, place or places.single_process(), out, make_callbacks(config, out, signals))
+    trainer = make_trainer(config, place or cluster.single_process(), out, make_callbacks(config, out, signals))
     if config["teacher"]["method"] is not None and trainer.num_devices * trainer.num_nodes > 1:
         raise InputError("teacher: trains on one device; expected trainer.devices=1")
     if place is None and trainer.num_nodes > 1:

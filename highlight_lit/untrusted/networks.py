@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 
 from highlight_lit import models
 from highlight_lit.config.own_classes import make_findable
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_line
 from highlight_lit.text import shown
 from highlight_lit.untrusted.plain_values import called, plain
 
@@ -50,10 +50,10 @@ def check_trusted(packages: Sequence[str]) -> None:
     for package in packages:
         make_findable(package)
         try:
-            found = importlib.util.find_spec(package)
+            spec = importlib.util.find_spec(package)
         except (ImportError, ValueError, AttributeError):
-            found = None
-        if found is None:
+            spec = None
+        if spec is None:
             raise InputError(f"--trust {package}: no such package; expected the name of one that Python can import")
 
 
@@ -184,8 +184,7 @@ class _Part:
         except InputError:
             raise
         except Exception as error:  # whatever a class raises that is given what it does not take
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{self.where}: {self.kind.__name__}: {first}") from error
+            raise InputError(f"{self.where}: {self.kind.__name__}: {first_line(error)}") from error
 
 
 def _parts(value: object, where: str, trusted: Sequence[str]) -> Any:
@@ -210,12 +209,12 @@ def _made(value: object) -> Any:
 @functools.cache
 def _own_networks() -> dict[str, type[nn.Module]]:
     """Every network class of `highlight_lit.models` by its full name."""
-    found = {}
+    networks = {}
     for each in pkgutil.walk_packages(models.__path__, f"{models.__name__}."):
         for name, value in vars(importlib.import_module(each.name)).items():
             if inspect.isclass(value) and issubclass(value, nn.Module) and value.__module__ == each.name:
-                found[f"{each.name}.{name}"] = value
-    return found
+                networks[f"{each.name}.{name}"] = value
+    return networks
 
 
 def _network(target: str, where: str, trusted: Sequence[str]) -> type[nn.Module]:
@@ -231,13 +230,12 @@ def _network(target: str, where: str, trusted: Sequence[str]) -> type[nn.Module]
         inside = module == package or module.startswith(f"{package}.")
         if inside and all(word.isidentifier() and not word.startswith("__") for word in target.split(".")):
             try:
-                found = getattr(importlib.import_module(module), name, None)
+                kind = getattr(importlib.import_module(module), name, None)
             except (Exception, SystemExit) as error:  # a module may raise anything as it is imported
-                first = (str(error).splitlines() or [type(error).__name__])[0]
-                raise InputError(f"{where}.{_TARGET}: {shown(target)}: {first}") from error
-            home = getattr(found, "__module__", "")
-            if inspect.isclass(found) and issubclass(found, nn.Module) and f"{home}.".startswith(f"{package}."):
-                return found
+                raise InputError(f"{where}.{_TARGET}: {shown(target)}: {first_line(error)}") from error
+            home = getattr(kind, "__module__", "")
+            if inspect.isclass(kind) and issubclass(kind, nn.Module) and f"{home}.".startswith(f"{package}."):
+                return kind
     beside = f", nor of {', '.join(trusted)}" if trusted else "; --trust PACKAGE allows those of a package of yours"
     raise InputError(f"{where}.{_TARGET}: {_called(target)} is not a network of highlight_lit.models{beside}")
 
@@ -251,9 +249,9 @@ def _hints(kind: type[nn.Module]) -> dict[str, Any]:
 
 def _fits(value: object, hint: Any) -> bool:
     """Whether an argument is of the type a class states; types that are not known here are the class' to check."""
-    origin, of = typing.get_origin(hint), typing.get_args(hint)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, each) for each in of)
+        return any(_fits(value, each) for each in arguments)
     if hint in (bool, int, str):
         return type(value) is hint
     if hint is float:
@@ -261,9 +259,9 @@ def _fits(value: object, hint: Any) -> bool:
     if hint is type(None):
         return value is None
     if origin in (Sequence, list):
-        return isinstance(value, list) and all(_fits(each, of[0]) for each in value if of)
+        return isinstance(value, list) and all(_fits(each, arguments[0]) for each in value if arguments)
     if origin is Callable:
-        wanted = of[1] if len(of) > 1 else Any
+        wanted = arguments[1] if len(arguments) > 1 else Any
         kind = value.kind if isinstance(value, _Part) and value.partial else None
         return kind is not None and (not inspect.isclass(wanted) or issubclass(kind, wanted) or _foreign(kind))
     if inspect.isclass(hint) and issubclass(hint, nn.Module):
@@ -278,12 +276,12 @@ def _foreign(kind: type[nn.Module]) -> bool:
 
 def _named(hint: Any) -> str:
     """A type as a person says it."""
-    of = typing.get_args(hint)
+    arguments = typing.get_args(hint)
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return " or ".join(map(_named, of))
+        return " or ".join(map(_named, arguments))
     if typing.get_origin(hint) is Callable:
-        return f"a {getattr(of[1], '__name__', 'part')}, with {_PARTIAL}: true"
+        return f"a {getattr(arguments[1], '__name__', 'part')}, with {_PARTIAL}: true"
     if typing.get_origin(hint) in (Sequence, list):
-        return f"a list of {_named(of[0])}"
+        return f"a list of {_named(arguments[0])}"
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
     return names.get(hint, str(getattr(hint, "__name__", hint)))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_line
 from highlight_lit.extras import need
 from highlight_lit.files import open_regular, unique_keys
 from highlight_lit.text import shown
@@ -45,5 +45,5 @@ def read_safetensors(path: Path, what: str) -> dict[str, Tensor]:
         json.loads(content[8 : 8 + header], object_pairs_hook=unique_keys)  # the library takes the last of two
         return load(content)
     except (SafetensorError, RecursionError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
-        reason = shown((str(error).splitlines() or [type(error).__name__])[0][:120])
+        reason = shown(first_line(error)[:120])
         raise InputError(f"{path}: damaged, or no safetensors file ({reason}); expected {what}") from error

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import open_regular
 from highlight_lit.text import shown
 from highlight_lit.untrusted.zip_files import check_members
@@ -75,7 +75,7 @@ def read_tensors(
                 value = torch.load(file, map_location="cpu", weights_only=True)
             _check_sizes(value, size)
         except Exception as error:  # torch and zipfile raise nearly anything for a file that they did not write
-            reason = shown((str(error).splitlines() or [type(error).__name__])[0][:120])
+            reason = shown(first_line(error)[:120])
             raise InputError(f"{path}: damaged, or not {what} of tensors and plain values ({reason})") from error
     return value
 

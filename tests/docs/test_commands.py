@@ -20,13 +20,14 @@ import pytest
 
 from highlight_lit.app.command import app_arguments, offered
 from highlight_lit.cli import _parser, main
+from highlight_lit.config.launch import composed
 from highlight_lit.config.run_identity import as_plain
 from highlight_lit.config.schema import check as check_keys
-from highlight_lit.launch import composed
 from highlight_lit.runs.logging.loggers import check_loggers
 from highlight_lit.signals import Signals
-from highlight_lit.training.distributed import places
-from highlight_lit.training.trainer import make_callbacks, make_trainer
+from highlight_lit.training.callbacks.run_callbacks import make_callbacks
+from highlight_lit.training.distributed import cluster
+from highlight_lit.training.trainer import make_trainer
 from tests.docs.made import corpora, everything
 from tests.docs.pages import ROOT, Block, blocks, pages
 
@@ -111,7 +112,7 @@ def test_each_row_of_what_to_type_is_taken(tmp_path: Path) -> None:
         check_keys(config)
         plain = as_plain(config)
         check_loggers({**plain, "logger": {}} if words[0] in ("logger=tensorboard", "logger=mlflow") else plain)
-        make_trainer(plain, places.single_process(), tmp_path, make_callbacks(plain, tmp_path, Signals()))
+        make_trainer(plain, cluster.single_process(), tmp_path, make_callbacks(plain, tmp_path, Signals()))
 
 
 def follow(block: Block, folder: Path) -> None:

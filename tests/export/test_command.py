@@ -19,7 +19,7 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.export import graph
 from highlight_lit.export.command import OLDEST_TORCH
 from highlight_lit.inference.detector import Detector
-from highlight_lit.training.entry import main as train
+from highlight_lit.training.command import main as train
 
 ort = pytest.importorskip("onnxruntime", reason="NO EXPORT TESTED: the extra export is not installed")
 graphs = pytest.mark.skipif(

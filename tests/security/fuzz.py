@@ -28,7 +28,7 @@ from rich.console import Console
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.inference.detector import load_detector
-from highlight_lit.runs import summary
+from highlight_lit.runs import terminal
 from highlight_lit.runs.ledger import RECORD, read_note, read_record
 from highlight_lit.signals import Signals
 from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
@@ -184,11 +184,11 @@ def _write(path: Path, made: object, draw: random.Random) -> None:
 
 
 def _show(record: dict[str, Any], beside: dict[str, Any]) -> None:
-    summary.run_line(record)
+    terminal.run_line(record)
     for shown in ([record], [record, beside]):
         if any("evaluation" in each for each in shown):
-            summary.heading(shown)
-            Console(file=io.StringIO(), width=120).print(summary.sweep_table(shown, 120))
+            terminal.heading(shown)
+            Console(file=io.StringIO(), width=120).print(terminal.sweep_table(shown, 120))
 
 
 KINDS: dict[str, Callable[[Path], Callable[[random.Random], None]]] = {

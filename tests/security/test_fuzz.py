@@ -17,7 +17,7 @@ import h5py
 import pytest
 import torch
 
-from highlight_lit.training.entry import main as train
+from highlight_lit.training.command import main as train
 from tests.security.fuzz import KINDS
 from tests.security.fuzz_hdf5 import write_bait
 from tests.security.made import Checkpoint

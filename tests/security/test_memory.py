@@ -131,7 +131,7 @@ try: load_detector(sys.argv[1])
 except InputError as error: print(error); sys.exit(2)
 """
 TRAIN = """
-from highlight_lit.training.entry import main
+from highlight_lit.training.command import main
 sys.exit(main(sys.argv[1:]))
 """
 

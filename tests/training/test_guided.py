@@ -19,7 +19,7 @@ from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.inference.detector import load_detector
 from highlight_lit.methods.recurrence.recurrence_change import ranks, standard, teach
 from highlight_lit.methods.videos import view
-from highlight_lit.training.entry import main as train
+from highlight_lit.training.command import main as train
 from highlight_lit.training.guided import targets
 from highlight_lit.training.module import HighlightModule
 

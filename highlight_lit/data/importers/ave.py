@@ -22,9 +22,16 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.importers.common.hdf5 import foreign_hdf5, numbers, stored
-from highlight_lit.data.importers.common.source import Say, Tally, add_dtype, checked, safe_id, stored_dtype, text
+from highlight_lit.data.importers.common.source import (
+    Say,
+    add_dtype,
+    checked,
+    safe_id,
+    stored_dtype,
+    text,
+    write_and_report,
+)
 from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_text
@@ -80,18 +87,17 @@ def import_corpus(source: Path, out: Path, *, dtype: str | None = None, report: 
                 most = MAX_VIDEO_BYTES >> 20
                 raise InputError(f"{source / FILES[name]}: avadataset of shape {array.shape}: over {most} MiB a video")
         streams = {name: _stream(arrays[name], name, dtype) for name in ("visual", "audio")}
-        tally = Tally()
-        write_corpus(
+        write_and_report(
             out,
-            tally.watch(_videos(source, rows, splits, arrays, streams)),
+            _videos(source, rows, splits, arrays, streams),
             streams,
+            report,
             name="ave",
             clip_seconds=1.0,
             benchmark="ave",
             source="ave",
             clock="exact",
         )
-    report(tally.line(out))
     report(f"{out}: all videos last 10 s, so that durations tell nothing: train with data.rule=tag tau=10")
 
 

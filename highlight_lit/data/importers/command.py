@@ -22,8 +22,9 @@ def sources() -> Iterator[tuple[str, ModuleType]]:
             yield entry.name.replace("_", "-"), module
 
 
-def add_sources(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_sources(importing: argparse.ArgumentParser) -> None:
     """Add a parser for each source; the options carry the names of its `import_corpus`."""
+    parsers = importing.add_subparsers(metavar="SOURCE", required=True)
     for name, module in sources():
         parser = parsers.add_parser(name, help=module.PURPOSE, description=module.PURPOSE)
         parser.add_argument("source", type=Path, help="file or folder to import")

@@ -22,20 +22,19 @@ import numpy as np
 import scipy.io
 from numpy.typing import NDArray
 
-from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.importers.common.source import (
     FirstOf,
     Say,
-    Tally,
     add_fps,
     composed,
     frame_rates,
     report_unmatched,
     safe_id,
     text,
+    write_and_report,
 )
 from highlight_lit.data.video import Labels, Video
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import open_regular, read_text
 from highlight_lit.text import a_few, say
 
@@ -83,18 +82,17 @@ def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: S
     videos = list(_videos(source, files, rates, report))
     report_unmatched(rates or {}, (video.id for video in videos), fps, report)
     lengths = np.concatenate([np.ptp(video.labels.span, axis=1) for video in videos if video.labels is not None])
-    tally = Tally()
-    write_corpus(
+    write_and_report(
         out,
-        tally.watch(videos),
+        videos,
         {},
+        report,
         name="cosum",
         clip_seconds=round(float(np.median(lengths)), 3),
         benchmark="cosum",
         source="cosum",
         clock="nominal" if rates is None else "exact",
     )
-    report(tally.line(out))
 
 
 def _name(path: Path) -> str:
@@ -159,8 +157,7 @@ def _chosen(path: Path, name: str, shots: int, report: Say) -> NDArray[np.float3
     except InputError:
         raise
     except _MAT_ERRORS as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{where}: truncated or not a MATLAB file with this matrix ({reason})") from error
+        raise InputError(f"{where}: truncated or not a MATLAB file with this matrix ({first_line(error)})") from error
     if not isinstance(labels, np.ndarray) or labels.ndim != 2 or labels.shape[1] != 2 or labels.dtype.kind not in "iuf":
         raise InputError(f"{where}: expected a matrix of two columns, shot and 1")
     shot = labels[labels[:, 1] > 0, 0].astype(np.float64)

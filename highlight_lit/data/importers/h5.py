@@ -22,18 +22,17 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.importers.common.hdf5 import foreign_hdf5, has, inside, stored
 from highlight_lit.data.importers.common.label_table import MEASURES
 from highlight_lit.data.importers.common.source import (
     FirstOf,
     Say,
-    Tally,
     add_dtype,
     checked,
     number,
     safe_id,
     stored_dtype,
+    write_and_report,
 )
 from highlight_lit.data.importers.common.summary_group import clip_length, read_video
 from highlight_lit.data.importers.common.table import (
@@ -115,14 +114,14 @@ def import_corpus(
                 f"{source}: no frame rates given: spans are frames at a nominal {NOMINAL_FPS:.0f} a second, not seconds (--fps, or "
                 "durations in --videos)"
             )
-        tally = Tally()
         first = rows[0]
         where, fps = f"{source}: video {first.id!r}", rate or NOMINAL_FPS
         step = clip_length(where, groups[first.id], first, fps, clip_seconds)
-        write_corpus(
+        write_and_report(
             out,
-            tally.watch(_videos(source, groups, rows, streams, kind, fps, clip_seconds, report)),
+            _videos(source, groups, rows, streams, kind, fps, clip_seconds, report),
             streams,
+            report,
             name=name or source.stem,
             clip_seconds=step,
             topics=topics,
@@ -130,7 +129,6 @@ def import_corpus(
             source="h5",
             clock="nominal" if nominal else "exact",
         )
-    report(tally.line(out, topics))
 
 
 def _groups(file: h5py.File, source: Path) -> dict[str, h5py.Group]:
@@ -149,12 +147,7 @@ def _groups(file: h5py.File, source: Path) -> dict[str, h5py.Group]:
 
 
 def _matched(
-    rows: Sequence[Video],
-    groups: dict[str, h5py.Group],
-    table: Path,
-    source: Path,
-    allow_unmatched: bool,
-    report: Say,
+    rows: Sequence[Video], groups: dict[str, h5py.Group], table: Path, source: Path, allow_unmatched: bool, report: Say
 ) -> list[Video]:
     ids = {row.id for row in rows}
     lacking, stray = [row.id for row in rows if row.id not in groups], [name for name in groups if name not in ids]

@@ -18,18 +18,17 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.importers.common.hdf5 import MAX_BYTES, foreign_hdf5, inside, numbers, stored
 from highlight_lit.data.importers.common.source import (
     FirstOf,
     Say,
-    Tally,
     add_fps,
     frame_rates,
     number,
     report_unmatched,
     safe_id,
     text,
+    write_and_report,
 )
 from highlight_lit.data.importers.common.tvsum_table import MAX_SCORES, SHOT_SECONDS, rate_of_scores, read_tsv
 from highlight_lit.data.shards.hdf5 import check_chunks
@@ -63,7 +62,6 @@ def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: S
     Raises:
         InputError: The file cannot be read, or a video's fields are missing or do not fit together.
     """
-    tally = Tally()
     as_text = source.suffix == ".tsv"
     if fps is not None and not as_text:
         raise InputError(f"--fps {fps}: {source} has the lengths of its videos; expected it with the .tsv alone")
@@ -73,17 +71,17 @@ def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: S
     estimated = [video.id for video in videos if video.id not in rates] if as_text else []
     if estimated:
         report(f"{source}: frame rates of {len(estimated)} videos are those that fit their scores")
-    write_corpus(
+    write_and_report(
         out,
-        tally.watch(videos),
+        videos,
         {},
+        report,
         name="tvsum",
         clip_seconds=SHOT_SECONDS,
         benchmark="tvsum",
         source="tvsum",
         clock="estimated" if estimated else "exact",
     )
-    report(tally.line(out))
 
 
 def frame_rate(frames: int, seconds: float) -> float:

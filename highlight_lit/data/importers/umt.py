@@ -19,17 +19,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.importers.common.pca import Projection, fit
 from highlight_lit.data.importers.common.source import (
     FirstOf,
     Say,
-    Tally,
     add_dtype,
     checked,
     files_of,
     open_rows,
     stored_dtype,
+    write_and_report,
 )
 from highlight_lit.data.importers.common.umt_annotations import read_annotations, read_splits
 from highlight_lit.data.video import MEND_FEATURES, Labels, Stream, Video
@@ -112,18 +111,17 @@ def import_corpus(
                 projections[name] = fit(_finite_rows(fitted_on, name), width, f"{source}: {name}")
                 version = f"umt, pca {width} of {digest}"
                 streams[name] = replace(streams[name], width=width, version=version)
-    tally = Tally()
-    write_corpus(
+    write_and_report(
         out,
-        tally.watch(_videos(source, entries, projections, streams)),
+        _videos(source, entries, projections, streams),
         streams,
+        report,
         name=f"umt-{kind}",
         clip_seconds=round(float(np.median(np.concatenate([np.ptp(e.video.span, axis=1) for e in entries]))), 3),
         benchmark=kind,
         source="umt",
         clock="exact",
     )
-    report(tally.line(out))
 
 
 def _report_lists(path: Path, listed: Iterable[str], entries: Sequence[_Entry], report: Say) -> None:

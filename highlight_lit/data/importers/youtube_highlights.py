@@ -18,10 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.importers.common.source import (
     Say,
-    Tally,
     add_fps,
     composed,
     frame_rates,
@@ -30,6 +28,7 @@ from highlight_lit.data.importers.common.source import (
     report_unmatched,
     safe_id,
     text,
+    write_and_report,
 )
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
@@ -74,19 +73,18 @@ def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: S
             f"{source}: frame rates of {len(estimated)} videos are estimated from their length in whole seconds: "
             "their spans may be off by half a second at the end, few by more"
         )
-    tally = Tally()
     lengths = np.concatenate([np.ptp(video.labels.span, axis=1) for video in videos if video.labels is not None])
-    write_corpus(
+    write_and_report(
         out,
-        tally.watch(videos),
+        videos,
         {},
+        report,
         name="youtube-highlights",
         clip_seconds=round(float(np.median(lengths)), 3),
         benchmark="youtube-highlights",
         source="youtube-highlights",
         clock="estimated" if estimated else "exact",
     )
-    report(tally.line(out))
 
 
 def estimated_rate(last_frame: float, seconds: float) -> float:

@@ -16,7 +16,7 @@ import h5py
 from h5py import h5z
 
 from highlight_lit.data.shards.format import PACKED, misfit
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import open_regular, stored_bytes
 
 MAX_RATIO = 100  # times that numbers can be larger than what the disk holds of their file: features pack to a tenth
@@ -43,8 +43,7 @@ def reading(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except _ERRORS as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: truncated, damaged or not {WHAT} ({first})") from error
+        raise InputError(f"{path}: truncated, damaged or not {WHAT} ({first_line(error)})") from error
 
 
 class HDF5:
@@ -111,10 +110,10 @@ class HDF5:
 
     def _same_file(self, file: int) -> None:
         status = os.fstat(file)
-        found = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-        if self._identity not in (None, found):
+        identity = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+        if self._identity not in (None, identity):
             raise InputError(f"{self.path}: replaced or changed since it was opened; expected the same file")
-        self._identity = found
+        self._identity = identity
 
     def __contains__(self, name: str) -> bool:
         return self.names.get(name, name) in self.handle
@@ -133,18 +132,20 @@ class HDF5:
         if not links.exists(key) or links.get_info(key).type != h5py.h5l.TYPE_HARD:
             raise InputError(f"{where}: missing, or not stored in this file")
         made = h5py.h5o.open(handle.id, key)
-        found = h5py.Dataset(made) if isinstance(made, h5py.h5d.DatasetID) else None
-        if found is None or found.external or found.is_virtual or found.dtype.hasobject:
+        dataset = h5py.Dataset(made) if isinstance(made, h5py.h5d.DatasetID) else None
+        if dataset is None or dataset.external or dataset.is_virtual or dataset.dtype.hasobject:
             raise InputError(f"{where}: not a plain dataset stored in this file")
-        check_chunks(found, where)
+        check_chunks(dataset, where)
         most = max(MIN_BYTES, MAX_RATIO * self.held) if name in PACKED else self.size + MAX_INDEX_BYTES
         beside = sum(each.nbytes for other, each in self._datasets.items() if name in PACKED and other in PACKED)
-        if found.dtype.itemsize * math.prod(found.shape) + beside > most:
-            raise InputError(f"{where}: {found.dtype} of shape {found.shape}: more than a file of its size can hold")
-        if (fault := misfit(name, found.dtype, found.shape, self.counts)) is not None:
+        if dataset.dtype.itemsize * math.prod(dataset.shape) + beside > most:
+            raise InputError(
+                f"{where}: {dataset.dtype} of shape {dataset.shape}: more than a file of its size can hold"
+            )
+        if (fault := misfit(name, dataset.dtype, dataset.shape, self.counts)) is not None:
             raise InputError(f"{where}: {fault}")
-        self._datasets[name] = found
-        return found
+        self._datasets[name] = dataset
+        return dataset
 
 
 def check_chunks(dataset: h5py.Dataset, where: str) -> None:

@@ -81,15 +81,15 @@ class Shard:
         Files with the same digest have the same contents, as far as their rows fit their sums, which each first read
         checks. A shard that is `slow` is read whole.
         """
-        found, at = xxhash.xxh3_128(), 0
+        digest, at = xxhash.xxh3_128(), 0
         with self.opened() as file:
             end = os.fstat(file).st_size
             for start, stop in [*sorted(rows.extent for rows in self.packed.values() if rows.extent), (end, end)]:
                 while at < start and (data := os.pread(file, min(start - at, 1 << 20), at)):
-                    found.update(data)
+                    digest.update(data)
                     at += len(data)
                 at = stop
-        return found.hexdigest()
+        return digest.hexdigest()
 
     def column(self, name: str, which: slice = slice(None)) -> NDArray[Any]:
         """All or some of a dataset of the index, its values checked; of offsets always all."""

@@ -135,8 +135,8 @@ class ShardWriter:
 
     def _columns(self) -> dict[str, NDArray[Any]]:
         """The datasets but for features, by name."""
-        pointing = {"offsets": "span", **{name: of for name, of in POINTS_INTO.items() if name.endswith("offsets")}}
-        offsets = {name: np.cumsum([0, *map(len, self._parts[of])]) for name, of in pointing.items()}
+        pointing = {name: to for name, to in {"offsets": "span", **POINTS_INTO}.items() if name.endswith("offsets")}
+        offsets = {name: np.cumsum([0, *map(len, self._parts[to])]) for name, to in pointing.items()}
         # Columns of NaN stand for annotators that other videos have; `Shard.labels` drops them.
         self._parts["label_score"] = [
             np.pad(score, ((0, 0), (0, self._annotators - score.shape[1])), constant_values=np.nan)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,24 @@ from highlight_lit.errors import InputError
 
 READ_TIMEOUT_S = 120.0  # after which a read counts as hung
 WINDOWS = 64  # read between two looks whether anybody still waits
-CLOSE_TIMEOUT_S = (
-    2.0  # for threads to end: one that still runs when the interpreter ends takes the process down with it
-)
+# For threads to end: one that still runs when the interpreter ends takes the process down with it.
+CLOSE_TIMEOUT_S = 2.0
+
+
+class Windows(NamedTuple):
+    """Windows of a corpus' videos, and where they go.
+
+    Attributes:
+        videos: (W,) the video of each.
+        start: (W,) its first clip.
+        clips: (W,) how many it has.
+        to: (W,) the row that its first clip goes to.
+    """
+
+    videos: NDArray[np.intp]
+    start: NDArray[np.int64]
+    clips: NDArray[np.int64]
+    to: NDArray[np.int64]
 
 
 class Reading:
@@ -35,27 +50,13 @@ class Reading:
 
     Args:
         corpus: Where from.
-        videos: (W,) the video of each window, those of a shard side by side.
-        start: (W,) its first clip.
-        clips: (W,) how many it has.
-        to: (W,) the row of `out` that its first clip goes to.
+        windows: Those of a shard side by side.
         out: (R, D) of each stream to read, and with `audio` (R,) of `audio_mask`.
         room: The rows of `out` that each window has at least: those beyond its clips repeat its first.
     """
 
-    def __init__(
-        self,
-        corpus: Corpus,
-        videos: NDArray[np.intp],
-        start: NDArray[np.int64],
-        clips: NDArray[np.int64],
-        to: NDArray[np.int64],
-        out: Mapping[str, NDArray[Any]],
-        room: int = 0,
-    ) -> None:
-        self._corpus = corpus
-        self._windows = videos, start, clips, to
-        self._out, self._room = out, room
+    def __init__(self, corpus: Corpus, windows: Windows, out: Mapping[str, NDArray[Any]], room: int = 0) -> None:
+        self._corpus, self._windows, self._out, self._room = corpus, windows, out, room
         self.ending = threading.Event()  # nobody waits for it any more
         self.done: Future[None] = Future()
         self._shard: Shard | None = None  # that it is at
@@ -71,19 +72,19 @@ class Reading:
 
     def _read(self) -> None:
         videos, start, clips, to = self._windows
-        shard = self._corpus.shards_of(videos)[0]
+        number = self._corpus.shards_of(videos)[0]
         first = self._corpus.begin[videos] + start
         windows = list(zip(first.tolist(), (first + clips).tolist(), to.tolist(), strict=True))
         memory = {name: rows.reshape(-1).view(np.uint8).data for name, rows in self._out.items()}
-        edges = np.unique([0, *np.flatnonzero(np.diff(shard)) + 1, len(shard)]).tolist()
+        edges = np.unique([0, *np.flatnonzero(np.diff(number)) + 1, len(number)]).tolist()
         for low, high in pairwise(edges):
-            self._shard = one = self._corpus.shards[shard[low]]
-            with one.opened() as file:
+            self._shard = shard = self._corpus.shards[number[low]]
+            with shard.opened() as file:
                 for at in range(low, high, WINDOWS):
                     if self.ending.is_set():
                         return
-                    for name, of in memory.items():
-                        one.packed[name].fill(file, windows[at : min(at + WINDOWS, high)], of, self._room)
+                    for name, rows in memory.items():
+                        shard.packed[name].fill(file, windows[at : min(at + WINDOWS, high)], rows, self._room)
 
     def _reads(self) -> tuple[Shard | None, int]:
         rows = self._shard.packed.values() if self._shard else ()
@@ -125,19 +126,10 @@ class Readers:
             thread.start()
         self._end = weakref.finalize(self, _close, self._work, self._ending, threads)
 
-    def give(
-        self,
-        corpus: Corpus,
-        videos: NDArray[np.intp],
-        start: NDArray[np.int64],
-        clips: NDArray[np.int64],
-        to: NDArray[np.int64],
-        out: Mapping[str, NDArray[Any]],
-        room: int = 0,
-    ) -> list[Reading]:
+    def give(self, corpus: Corpus, windows: Windows, out: Mapping[str, NDArray[Any]], room: int = 0) -> list[Reading]:
         """Have windows read, as `Reading` says, spread over the threads."""
-        parts = np.array_split(np.argsort(videos), self.count)
-        readings = [Reading(corpus, videos[part], start[part], clips[part], to[part], out, room) for part in parts]
+        parts = np.array_split(np.argsort(windows.videos), self.count)
+        readings = [Reading(corpus, Windows(*(column[part] for column in windows)), out, room) for part in parts]
         for reading in readings:
             reading.ending = self._ending
             self._work.put(reading)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from highlight_lit.data.batches import Bags, make_bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.sampling import Draw
-from highlight_lit.data.stores.reading import Readers
+from highlight_lit.data.stores.reading import Readers, Windows
 
 
 class ResidentStore:
@@ -44,7 +44,8 @@ class ResidentStore:
             videos = videos[:0]
         threads = Readers(readers)
         try:
-            for reading in threads.give(corpus, videos, np.zeros_like(self.clips), self.clips, self.first, rows):
+            windows = Windows(videos, np.zeros_like(self.clips), self.clips, self.first)
+            for reading in threads.give(corpus, windows, rows):
                 reading.wait()
         finally:
             threads.close()

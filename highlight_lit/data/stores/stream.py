@@ -13,7 +13,7 @@ from highlight_lit.data.batches import Bags, make_bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.sampling import Draw
 from highlight_lit.data.stores.blocks import Block, Shapes
-from highlight_lit.data.stores.reading import Readers
+from highlight_lit.data.stores.reading import Readers, Windows
 
 AHEAD = 2  # batches being read while one is trained on
 
@@ -72,14 +72,14 @@ class StreamStore:
 
     def take(self, bags: int, tau: int) -> Block:
         """A block for a batch: one that no one holds any more if there is one."""
-        found = next((block for block in self._blocks if block.free(bags, tau)), None)
-        if found is None:
-            of = self.corpus.streams
-            shapes: Shapes = {name: ((bags, tau, of[name].width), of[name].dtype) for name in self.streams}
+        block = next((held for held in self._blocks if held.free(bags, tau)), None)
+        if block is None:
+            streams = self.corpus.streams
+            shapes: Shapes = {name: ((bags, tau, streams[name].width), streams[name].dtype) for name in self.streams}
             shapes = {**shapes, "audio_mask": ((bags, tau), "uint8")} if "audio" in self.streams else shapes
-            found = Block(shapes, pinned=self._side is not None)
-            self._blocks = [*self._blocks[-AHEAD - 2 :], found]
-        return found
+            block = Block(shapes, pinned=self._side is not None)
+            self._blocks = [*self._blocks[-AHEAD - 2 :], block]
+        return block
 
     def copy(self, block: Block, bags: int) -> tuple[dict[str, Tensor], torch.cuda.Event | None]:
         """Bring some bags to the device, a GPU by its side stream; the event tells when they have arrived."""
@@ -100,8 +100,8 @@ class _Batch:
         self.positive = draw.positive
         self.clips = np.minimum(store.corpus.clips[draw.video] - draw.start, tau)
         self.block = store.take(len(draw.video), tau)
-        to = np.arange(len(draw.video)) * tau
-        self._readings = readers.give(store.corpus, draw.video, draw.start, self.clips, to, self.block.arrays, tau)
+        windows = Windows(draw.video, draw.start, self.clips, np.arange(len(draw.video)) * tau)
+        self._readings = readers.give(store.corpus, windows, self.block.arrays, tau)
         self.block.hold(self._readings)  # a thread may be at one after this batch is given up
         self._sent: tuple[dict[str, Tensor], torch.cuda.Event | None] | None = None
 

@@ -34,13 +34,7 @@ from highlight_lit.media.extraction.sidecar import Sidecar, TagRow
 from highlight_lit.media.extraction.sources import source_of, write_sources
 from highlight_lit.media.extraction.survey import Survey, survey
 from highlight_lit.media.extraction.workers import run_all
-from highlight_lit.media.extractors import (
-    AudioExtractor,
-    VisualExtractor,
-    audio_extractor,
-    stream_of,
-    visual_extractor,
-)
+from highlight_lit.media.extractors import AudioExtractor, VisualExtractor, audio_extractor, stream_of, visual_extractor
 from highlight_lit.text import say
 
 PROGRESS_S = 1.0  # between two lines that say how far it is

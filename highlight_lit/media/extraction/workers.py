@@ -18,7 +18,8 @@ from queue import SimpleQueue
 from types import FrameType
 from typing import TypeVar
 
-from highlight_lit.signals import STOPS, begin_child
+from highlight_lit.child_processes import begin_child
+from highlight_lit.signals import STOPS
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -44,8 +44,10 @@ class TimmVisual:
             raise unknown(name, timm.list_models(pretrained=True), "timm has no such weights")
         with fetching(name, "--visual-weights FILE"):
             source = timm.get_pretrained_cfg(own).hf_hub_id if weights is None else None
-            how = {} if source is None or is_reachable(source) else {"pretrained_cfg_overlay": {"file": _kept(source)}}
-            network = timm.create_model(own, pretrained=weights is None, num_classes=0, **how)
+            options = (
+                {} if source is None or is_reachable(source) else {"pretrained_cfg_overlay": {"file": _kept(source)}}
+            )
+            network = timm.create_model(own, pretrained=weights is None, num_classes=0, **options)
             if weights is not None:
                 fill_from(network, weights)
         config = timm.data.resolve_model_data_config(network)

@@ -44,16 +44,16 @@ class TransformersAudio:
             )
         own = name.partition(":")[2] if weights is None else str(weights)
         asks = ask and weights is None and not Path(own).is_dir() and is_reachable(own)
-        how = {"local_files_only": not asks, "trust_remote_code": False}
+        options = {"local_files_only": not asks, "trust_remote_code": False}
         option = "--audio-weights FOLDER" + ("" if ask else f" (or fetch it once: hf download {own})")
         with fetching(name, option):
             if asks:
                 check_size(own, FILES, name, "it with --audio-weights FOLDER")
-            kind = library.AutoConfig.from_pretrained(own, **how).model_type
+            kind = library.AutoConfig.from_pretrained(own, **options).model_type
             if kind not in KINDS:
                 raise InputError(f"{name}: a network of the kind {shown(kind)!r}; expected one of audio: AST or CLAP")
-            network = getattr(library, KINDS[kind]).from_pretrained(own, **how)
-            self._prepare = library.AutoFeatureExtractor.from_pretrained(own, **how)
+            network = getattr(library, KINDS[kind]).from_pretrained(own, **options)
+            self._prepare = library.AutoFeatureExtractor.from_pretrained(own, **options)
         self.name, self._kind, self._network = name, kind, network.eval().to(device())
         facts = {key: value for key, value in self._prepare.to_dict().items() if "version" not in key}
         self.version = version_of(kind, network, sorted(map(str, facts.items())))

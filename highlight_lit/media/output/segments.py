@@ -201,12 +201,7 @@ def snap_to_shots(
 
 
 def fit_length(
-    segments: Sequence[Segment],
-    seconds: float,
-    shortest: float,
-    begin: float,
-    end: float,
-    fixed: set[tuple[int, str]],
+    segments: Sequence[Segment], seconds: float, shortest: float, begin: float, end: float, fixed: set[tuple[int, str]]
 ) -> list[Segment]:
     """Shift ends until the segments last `seconds` in all: free ends first, and of these the lowest score's.
 

@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment, find_free_network_port
 
-from highlight_lit.errors import InputError, Interrupted
-from highlight_lit.signals import deaf, end_with_parent
+from highlight_lit.child_processes import deaf, end_with_parent
+from highlight_lit.errors import InputError, Interrupted, first_line
 from highlight_lit.text import say
 
 PATIENCE = 30.0  # seconds that ranks are given to end once one of them has
@@ -174,8 +174,8 @@ def _rank(parent: Connection, place: tuple[int, int, int], threads: int, work: W
     except Interrupted as stop:
         os._exit(stop.status)
     except Exception as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        parent.send(first if isinstance(error, InputError) else f"rank {place[0]} of {place[1]}: {first}")
+        where = "" if isinstance(error, InputError) else f"rank {place[0]} of {place[1]}: "
+        parent.send(f"{where}{first_line(error)}")
         os._exit(1)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

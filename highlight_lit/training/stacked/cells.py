@@ -13,9 +13,10 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ProgressBar
 from torch import nn
 
-from highlight_lit.config.build import build, settle
+from highlight_lit.config.build import build
 from highlight_lit.config.run_identity import as_plain, identity
 from highlight_lit.config.schema import DATA, check
+from highlight_lit.config.settle import settle
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.models.highlight_net import Embedding
 from highlight_lit.runs import ledger
@@ -23,11 +24,12 @@ from highlight_lit.runs.done_before import done_before
 from highlight_lit.runs.names import cell_name
 from highlight_lit.signals import Signals
 from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
+from highlight_lit.training.callbacks.run_callbacks import make_callbacks
 from highlight_lit.training.checkpoint.member import restore
 from highlight_lit.training.checkpoint.resume import resumable
 from highlight_lit.training.stacked.stack import ELEMENTWISE, Member, numbers
 from highlight_lit.training.train import make_data, make_module
-from highlight_lit.training.trainer import make_callbacks, make_trainer
+from highlight_lit.training.trainer import make_trainer
 from highlight_lit.untrusted.checkpoint_file import NAME, read_checkpoint
 
 Config = dict[str, Any]
@@ -173,9 +175,9 @@ class Trainee(Member):
 
 def device_of(cell: Cell) -> torch.device:
     """Where a cell is trained."""
-    from highlight_lit.training.distributed import places
+    from highlight_lit.training.distributed import cluster
 
-    device: torch.device = make_trainer(cell.config, places.single_process(), cell.folder, []).strategy.root_device
+    device: torch.device = make_trainer(cell.config, cluster.single_process(), cell.folder, []).strategy.root_device
     return device
 
 

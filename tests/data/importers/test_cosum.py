@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.corpus_faults import faults
 from highlight_lit.data.importers import cosum
-from highlight_lit.errors import InputError
+from tests.data.importers import tried
 from tests.tolerance import FUNCTION, assert_near
+
+load = partial(tried.load, cosum)
+refused = partial(tried.refused, cosum)
 
 
 def choose(source: Path, judge: str, shots: Any, video: int = 1) -> None:
@@ -35,21 +38,6 @@ def source(tmp_path: Path) -> Path:
     for judge, shots in (("x", [1, 2]), ("y", [2]), ("z", [4])):
         choose(root, judge, shots)
     return root
-
-
-def load(source: Path, **options: Any) -> tuple[Corpus, list[str]]:
-    lines: list[str] = []
-    cosum.import_corpus(source, source.parent / "out", report=lines.append, **options)
-    assert list(faults(source.parent / "out")) == []
-    return Corpus(source.parent / "out"), lines
-
-
-def refused(source: Path, **options: Any) -> str:
-    with pytest.raises(InputError) as caught:
-        cosum.import_corpus(source, source.parent / "out", report=lambda line: None, **options)
-    assert not (source.parent / "out").exists()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_a_shot_scores_one_for_each_judge_who_chose_it(source: Path) -> None:

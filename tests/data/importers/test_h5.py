@@ -21,6 +21,7 @@ from highlight_lit.data.importers import h5
 from highlight_lit.data.importers.common.label_table import MEASURES
 from highlight_lit.data.video import Labels
 from highlight_lit.evaluation.benchmarks import BENCHMARKS
+from tests.data.importers import tried
 from tests.tolerance import FUNCTION, assert_near
 
 
@@ -66,11 +67,7 @@ def write(path: Path, videos: dict[str, dict[str, Any]]) -> Path:
 @pytest.fixture
 def load(tmp_path: Path) -> Callable[..., tuple[Corpus, list[str]]]:
     def call(groups: dict[str, dict[str, Any]], **options: Any) -> tuple[Corpus, list[str]]:
-        lines: list[str] = []
-        out = tmp_path / "out"
-        h5.import_corpus(write(tmp_path / "x.h5", groups), out, report=lines.append, **options)
-        assert list(faults(out)) == []
-        return Corpus(out), lines
+        return tried.load(h5, write(tmp_path / "x.h5", groups), **options)
 
     return call
 

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from highlight_lit.data.corpus import Corpus, write_corpus
-from highlight_lit.data.corpus_faults import faults
 from highlight_lit.data.importers import npy
 from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.media.extraction.sidecar import read_csv
+from tests.data.importers import tried
 from tests.tolerance import FUNCTION, assert_near
 
 TABLE = 'id,duration,tags,title,split\na,3.5,dog;pet,"One, two",train\nb,61,ski,,val\nc,2,dog,,\n'
@@ -49,24 +49,11 @@ def source(tmp_path: Path) -> Path:
 
 
 def load(source: Path, **options: Any) -> tuple[Corpus, list[str]]:
-    lines: list[str] = []
-    out = source.parent / "out"
-    npy.import_corpus(source, out, videos=source.parent / "videos.csv", report=lines.append, **options)
-    assert list(faults(out)) == []
-    return Corpus(out), lines
+    return tried.load(npy, source, **{"videos": source.parent / "videos.csv", **options})
 
 
 def refused(source: Path, **options: Any) -> str:
-    before = sorted(source.parent.iterdir())
-    with pytest.raises(InputError) as caught:
-        npy.import_corpus(
-            source,
-            source.parent / "out",
-            **{"videos": source.parent / "videos.csv", "report": lambda line: None, **options},
-        )
-    assert sorted(source.parent.iterdir()) == before
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    return tried.refused(npy, source, **{"videos": source.parent / "videos.csv", **options})
 
 
 def labels_corpus(root: Path, name: str = "a", **facts: Any) -> Path:

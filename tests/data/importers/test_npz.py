@@ -8,6 +8,7 @@ import sys
 import unicodedata
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ import pytest
 
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.corpus_faults import faults
 from highlight_lit.data.importers import npz
 from highlight_lit.data.importers.common.npz_rows import NpzRows
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
 from highlight_lit.inference.feature_files import videos_of
+from tests.data.importers import tried
+
+load = partial(tried.load, npz)
 
 Array = np.ndarray[Any, Any]
 
@@ -47,14 +50,6 @@ def source(tmp_path: Path) -> Path:
         save(root, f"clip_text_features/qid{clips}", rows(7, 2), "last_hidden_state")
     save(root, "pann_features/b", rows(4, 5, "f2"))
     return root
-
-
-def load(source: Path, **options: Any) -> tuple[Corpus, list[str]]:
-    lines: list[str] = []
-    out = source.parent / "out"
-    npz.import_corpus(source, out, report=lines.append, **options)
-    assert list(faults(out)) == []
-    return Corpus(out), lines
 
 
 @pytest.fixture

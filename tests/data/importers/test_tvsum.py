@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ from highlight_lit.data.importers.common.hdf5 import foreign_hdf5
 from highlight_lit.data.importers.common.tvsum_table import rate_of_scores
 from highlight_lit.data.importers.tvsum import RATES, frame_rate, to_shots
 from highlight_lit.errors import InputError
+from tests.data.importers import tried
 from tests.tolerance import FUNCTION, assert_near
+
+refused = partial(tried.refused, tvsum)
 
 
 def frames_of(shots: np.ndarray[Any, Any], fps: float, tail: int) -> np.ndarray[Any, Any]:
@@ -51,14 +55,6 @@ def video(name: str = "a", fps: float = 25.0, **fields: Any) -> dict[str, Any]:
     score = frames_of(shots, fps, tail=20)
     measures = {"length": np.array([[len(score) / fps]]), "nframes": np.array([[float(len(score))]])}
     return {"video": name, "category": "VT", "title": "Tyres 🛞", **measures, "user_anno": score.T, **fields}
-
-
-def refused(path: Path) -> str:
-    with pytest.raises(InputError) as caught:
-        tvsum.import_corpus(path, path.parent / "out", report=lambda line: None)
-    assert not (path.parent / "out").exists()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 @given(st.sampled_from(RATES), st.integers(1, 300), st.integers(0, 40), st.integers(0, 99))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import unicodedata
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.corpus_faults import faults
 from highlight_lit.data.importers import umt
 from highlight_lit.data.importers.common.pca import fit
 from highlight_lit.data.importers.common.source import safe_id
 from highlight_lit.errors import InputError
+from tests.data.importers import tried
 from tests.tolerance import FUNCTION, assert_near, rounding
+
+load = partial(tried.load, umt)
+refused = partial(tried.refused, umt)
 
 CLIPS = 8
 SPLITS = {"dog": {"train": ["a", "b"], "val": ["c"]}, "ski": {"train": ["d"], "val": []}}
@@ -62,24 +66,6 @@ def source(tmp_path: Path) -> Path:
         save(root, f"audio_features/{name}", CLIPS, 5)
     as_json(root / "youtube_anno.json", {name: annotation("ski" if name == "d" else "dog") for name in "abcd"})
     return root
-
-
-def load(source: Path, **options: Any) -> tuple[Corpus, list[str]]:
-    lines: list[str] = []
-    out = source.parent / "out"
-    umt.import_corpus(source, out, report=lines.append, **options)
-    assert list(faults(out)) == []
-    return Corpus(out), lines
-
-
-def refused(source: Path, **options: Any) -> str:
-    """The one line with which an import is refused, having left nothing behind."""
-    before = sorted(source.parent.iterdir())
-    with pytest.raises(InputError) as caught:
-        umt.import_corpus(source, source.parent / "out", report=lambda line: None, **options)
-    assert sorted(source.parent.iterdir()) == before
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_picture_and_flow_stand_side_by_side_and_a_missing_audio_file_is_a_silent_video(source: Path) -> None:

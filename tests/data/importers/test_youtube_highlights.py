@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import unicodedata
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.corpus_faults import faults
 from highlight_lit.data.importers import youtube_highlights
 from highlight_lit.data.importers.youtube_highlights import RATES, estimated_rate
-from highlight_lit.errors import InputError
+from tests.data.importers import tried
 from tests.tolerance import FUNCTION, assert_near
+
+load = partial(tried.load, youtube_highlights)
+refused = partial(tried.refused, youtube_highlights)
 
 CLIPS = [[0.0, 100.0], [50.0, 150.0], [100.0, 200.0]]
 
@@ -43,21 +46,6 @@ def source(tmp_path: Path) -> Path:
     as_json(root / "dog/vlist.json", [[["a"], "TraiTightL"], [["x"], "TraiLooseL"], [["c"], "TestLooseL"]])
     as_json(root / "ski/vlist.json", [[["b"], "TraiTightL"], [[], "TestTightL"]])
     return root
-
-
-def load(source: Path, **options: Any) -> tuple[Corpus, list[str]]:
-    lines: list[str] = []
-    youtube_highlights.import_corpus(source, source.parent / "out", report=lines.append, **options)
-    assert list(faults(source.parent / "out")) == []
-    return Corpus(source.parent / "out"), lines
-
-
-def refused(source: Path, **options: Any) -> str:
-    with pytest.raises(InputError) as caught:
-        youtube_highlights.import_corpus(source, source.parent / "out", report=lambda line: None, **options)
-    assert not (source.parent / "out").exists()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_labels_titles_and_official_lists_come_over(source: Path) -> None:

@@ -294,16 +294,16 @@ def test_no_reader_outlives_the_loader_it_was_started_for(corpus: Corpus, monkey
     preadv = os.preadv
     monkeypatch.setattr("highlight_lit.data.shards.rows.os.preadv", lambda *w: time.sleep(0.005) or preadv(*w))
 
-    def threads() -> int:
-        return sum(thread.name == "highlight-lit reader" for thread in threading.enumerate())
+    def threads() -> set[threading.Thread]:  # those of a loader that is not yet cleared away may end meanwhile
+        return {thread for thread in threading.enumerate() if thread.name == "highlight-lit reader"}
 
     before = threads()
     data = HighlightData(corpus, "topic01", STREAMS, tau=20, pairs=2, store="stream", readers=3)
     batches = iter(data.train_dataloader())
     next(batches)
-    assert threads() == before + 3
+    assert len(threads() - before) == 3
     data.teardown("fit")
-    assert threads() == before
+    assert threads() <= before
 
 
 def test_a_batch_that_was_given_up_is_not_read_into_memory_that_others_use(

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.reproduce.cells import cells_of, cross_fitted, site
 from experiments.reproduce.study import HERE, Profile, Study, paper_rows, profile, studies
-from highlight_lit.data.audio_ways import AUDIO_WAYS
+from highlight_lit.data.audio_ablation import AUDIO_ABLATIONS
 from highlight_lit.errors import InputError
 
 STUDIES = {study.name: study for study in studies()}
@@ -49,7 +49,7 @@ def test_each_stream_alone_stands_beside_the_ways_to_read_audio() -> None:
     called = [study.called(system) for system in study.systems({"fusion": "low_rank"})]
     assert called == ["visual alone", "audio alone", *(f"low rank, audio {way}" for way in ("as it is", "centred", "as its mean", "shuffled"))]  # fmt: skip
     assert study.against in study.systems()
-    assert study.axes()["data.audio"] == list(AUDIO_WAYS)
+    assert study.axes()["data.audio"] == list(AUDIO_ABLATIONS)
 
 
 def test_a_benchmark_can_have_settings_of_its_own(tiny: Path) -> None:

@@ -10,9 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.importers.common.label_source import LabelSource, no_labels
-from highlight_lit.data.importers.common.source import FirstOf, Say, Tally, checked, open_rows, stored_dtype
+from highlight_lit.data.importers.common.source import FirstOf, Say, checked, open_rows, stored_dtype, write_and_report
 from highlight_lit.data.importers.common.table import in_other_case
 from highlight_lit.data.video import STREAMS, Stream, Video
 from highlight_lit.errors import InputError
@@ -242,17 +241,17 @@ def import_arrays(
     arrays.report_cuts(rows, report)
     rows = [arrays.lasting(row) for row in rows]
     labelled = labels(rows)
-    tally = Tally()
 
     def videos() -> Iterator[Video]:
         for row in rows:
             video = replace(arrays.video(row), labels=labelled.labels(row.id))
             yield checked(video, streams, arrays.source)
 
-    write_corpus(
+    write_and_report(
         out,
-        tally.watch(videos()),
+        videos(),
         streams,
+        report,
         name=name or arrays.source.resolve().name,
         clip_seconds=arrays.clip_seconds,
         topics=topics,
@@ -260,4 +259,3 @@ def import_arrays(
         source=source,
         clock=labelled.clock,
     )
-    report(tally.line(out, topics))

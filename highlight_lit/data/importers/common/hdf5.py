@@ -11,7 +11,7 @@ import h5py
 from numpy.typing import NDArray
 
 from highlight_lit.data.shards.hdf5 import MAX_CHUNK_BYTES, MAX_RATIO, MIN_BYTES, check_chunks
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import open_regular
 
 MAX_BYTES = 256 << 20  # of a dataset that is read whole
@@ -47,8 +47,7 @@ def foreign_hdf5(path: Path, what: str) -> Iterator[h5py.File]:
     except InputError:
         raise
     except _ERRORS as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: damaged, or not what was expected, {what}: {reason}") from error
+        raise InputError(f"{path}: damaged, or not what was expected, {what}: {first_line(error)}") from error
 
 
 def stored(file: h5py.Group, name: object, where: str) -> h5py.Dataset:

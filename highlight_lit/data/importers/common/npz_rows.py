@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.importers.common.source import ARRAY_ERRORS, MAX_ARRAY_BYTES, check_packed
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import open_regular
 from highlight_lit.text import a_few
 from highlight_lit.untrusted.zip_files import check_members
@@ -77,8 +77,7 @@ class NpzRows:
         except InputError:
             raise
         except _ERRORS as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{self._where}: truncated or not a plain .npz file ({reason})") from error
+            raise InputError(f"{self._where}: truncated or not a plain .npz file ({first_line(error)})") from error
 
     def _header(self, member: IO[bytes]) -> None:
         version = np.lib.format.read_magic(member)

@@ -8,15 +8,16 @@ import os
 import shlex
 import tokenize
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.video import Stream, Video
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import MAX_NAME_BYTES, open_regular, read_json, stored_bytes
 from highlight_lit.text import a_few, shown
 from highlight_lit.untrusted.csv_tables import read_table
@@ -124,13 +125,12 @@ def open_rows(path: Path, where: str) -> NDArray[Any]:
         with np.errstate(over="ignore"):  # of a shape beyond any file, which is refused for its size
             rows: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     except ARRAY_ERRORS as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        if start == _PICKLE or "Python objects" in reason:
+        if start == _PICKLE or "Python objects" in first_line(error):
             raise InputError(
                 f"{where}: {path.name}: pickled, which could run anything and is never read; if you trust where it is from: "
                 f"{_CONVERT} {shlex.quote(str(path))}"
             ) from error
-        raise InputError(f"{where}: {path.name}: truncated or not a plain .npy array ({reason})") from error
+        raise InputError(f"{where}: {path.name}: truncated or not a plain .npy array ({first_line(error)})") from error
     if rows.ndim != 2 or min(rows.shape) < 1 or rows.dtype.kind != "f":
         raise InputError(
             f"{where}: {path.name}: {rows.dtype} of shape {rows.shape}, expected floating point (clips, width), at least one clip"
@@ -247,7 +247,7 @@ def files_of(folder: Path, ending: str = ".npy") -> dict[str, Path]:
     return files
 
 
-class Tally:
+class _Tally:
     """Counts what goes by, for the closing line."""
 
     def __init__(self) -> None:
@@ -275,3 +275,13 @@ class Tally:
             f"{out}: {self.videos} videos{silent}, {self.clips} clips, {self.segments} labelled segments, {topic}, "
             f"{self.seconds / 3600:.2f} hours"
         )
+
+
+def write_and_report(
+    out: Path, videos: Iterable[Video], streams: Mapping[str, Stream], report: Say, *, topics: Sequence[str] | None = None,
+    **about: Any,
+) -> None:  # fmt: skip
+    """Write a corpus, as `write_corpus` does, and say what is in it in a closing line."""
+    tally = _Tally()
+    write_corpus(out, tally.watch(videos), streams, topics=topics, **about)
+    report(tally.line(out, topics))

@@ -64,13 +64,13 @@ def read_tsv(path: Path) -> Iterator[Annotated]:
     if not rows:
         raise InputError(f"{path}: no line; expected {WHAT}")
     first, annotators = next((name, len(scores_of_video)) for name, scores_of_video in rows.items())
-    for name, of in rows.items():
-        if len(of) != annotators:
+    for name, columns in rows.items():
+        if len(columns) != annotators:
             raise InputError(
-                f"{path}: video {name!r}: {len(of)} annotators, expected {annotators} as of video {first!r}"
+                f"{path}: video {name!r}: {len(columns)} annotators, expected {annotators} as of video {first!r}"
             )
-    for name, of in rows.items():
-        yield Annotated(name, text(categories[name]), np.stack(of, axis=1).astype(np.float64))
+    for name, columns in rows.items():
+        yield Annotated(name, text(categories[name]), np.stack(columns, axis=1).astype(np.float64))
 
 
 def rate_of_scores(score: NDArray[np.float64]) -> float | None:

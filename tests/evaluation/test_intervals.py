@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped,unused-ignore]
 
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.statistics import holm, paired_bootstrap, t_interval
+from highlight_lit.evaluation.intervals import holm, paired_bootstrap, t_interval
 from tests.tolerance import FUNCTION, assert_near, rounding
 
 

@@ -15,10 +15,10 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from highlight_lit.config.launch import MULTIRUN, launch
 from highlight_lit.config.overrides import prepared
 from highlight_lit.data.manifest import read_manifest
 from highlight_lit.errors import InputError, Interrupted
-from highlight_lit.launch import MULTIRUN, launch
 from highlight_lit.runs import jobs
 from highlight_lit.runs.done_before import done_before
 from highlight_lit.runs.names import cell_name, known_overrides
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
 def _check_sweep(arguments: Sequence[str]) -> None:
     """Refuse a `data.root` that all cells of a sweep share, before there are any, and what ranks cannot share."""
     if "WORLD_SIZE" in os.environ or "SLURM_NTASKS" in os.environ:
-        from highlight_lit.training.distributed.places import started_externally
+        from highlight_lit.training.distributed.cluster import started_externally
 
         if started_externally():
             raise InputError(
@@ -100,7 +100,7 @@ def _cell(config: DictConfig) -> float | None:
     """
     try:
         with jobs.job():
-            from highlight_lit.config.build import settle
+            from highlight_lit.config.settle import settle
 
             words = HydraConfig.get().overrides.task
             for note in settle(config, words):

@@ -45,7 +45,7 @@ def _srun_step() -> bool:
     return step and SLURMEnvironment.detect() and int(os.environ["SLURM_NTASKS"]) > 1
 
 
-def cluster(options: Mapping[str, Any]) -> ClusterEnvironment | None:
+def detected(options: Mapping[str, Any]) -> ClusterEnvironment | None:
     """The environment of several processes that something else has started; None if there is none.
 
     Args:

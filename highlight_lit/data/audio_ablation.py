@@ -1,4 +1,4 @@
-"""Ways to read a corpus' audio with something taken away: what a network loses tells what it used."""
+"""Ablations of a corpus' audio: read with something taken away, since what a network loses tells what it used."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import Corpus
 
-AUDIO_WAYS = ("as_is", "centred", "mean", "shuffled")
+AUDIO_ABLATIONS = ("as_is", "centred", "mean", "shuffled")
 
 
 @dataclass(frozen=True)
-class AudioWay:
+class AudioAblation:
     """How the audio rows of a whole video are changed as they are read.
 
     Attributes:
@@ -51,11 +51,11 @@ class AudioWay:
 
 
 def with_audio(corpus: Corpus, way: str, seed: int) -> Corpus:
-    """The corpus with its audio read in one of `AUDIO_WAYS`, under a version of its own: no detector mixes them up."""
+    """The corpus with its audio read in one of `AUDIO_ABLATIONS`, under a version of its own: no detector mixes them up."""
     if way == "as_is" or "audio" not in corpus.streams:
         return corpus
     view = copy.copy(corpus)
-    view.audio_way = AudioWay(way, seed)
+    view.audio_way = AudioAblation(way, seed)
     audio = corpus.streams["audio"]
     view.streams = {**corpus.streams, "audio": replace(audio, version=f"{audio.version} {way}".strip())}
     return view

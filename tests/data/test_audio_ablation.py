@@ -1,4 +1,4 @@
-"""Ways to read audio: each takes away what its name says, and nothing else."""
+"""Ablations of audio: each takes away what its name says, and nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from highlight_lit.data.audio_ways import AUDIO_WAYS, AudioWay, with_audio
+from highlight_lit.data.audio_ablation import AUDIO_ABLATIONS, AudioAblation, with_audio
 from highlight_lit.data.batches import whole_video
 from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.sampling import Draw
@@ -17,7 +17,7 @@ from highlight_lit.data.statistics import statistics
 from highlight_lit.data.stores.resident import ResidentStore
 from highlight_lit.data.video import Stream, Video
 
-CHANGING = [way for way in AUDIO_WAYS if way != "as_is"]
+CHANGING = [way for way in AUDIO_ABLATIONS if way != "as_is"]
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def partly_silent(tmp_path: Path, make_video: Callable[..., Video]) -> Corpus:
 def test_centred_has_no_mean_mean_has_no_time_and_shuffled_has_the_same_clips(partly_silent: Corpus) -> None:
     as_is = partly_silent.rows(0, "audio")
     there = partly_silent.rows(0, "audio_mask").astype(bool)
-    found = {way: with_audio(partly_silent, way, 3).rows(0, "audio") for way in AUDIO_WAYS}
+    found = {way: with_audio(partly_silent, way, 3).rows(0, "audio") for way in AUDIO_ABLATIONS}
     np.testing.assert_array_equal(found["as_is"], as_is)
     # Rounded once to float32 from a mean in float64 of values under 4: each to 2^-22, and a mean of five of them too.
     np.testing.assert_allclose(found["centred"][there].mean(axis=0, dtype=np.float64), 0, atol=2**-22)
@@ -72,12 +72,12 @@ def test_training_statistics_and_evaluation_read_the_same_rows(partly_silent: Co
 
 def test_an_order_depends_on_the_seed_and_the_video_alone(partly_silent: Corpus) -> None:
     rows, there = np.arange(40.0).reshape(20, 2), np.ones(20, bool)
-    first = AudioWay("shuffled", 1)(rows, there, b"a")
-    np.testing.assert_array_equal(first, AudioWay("shuffled", 1)(rows, there, b"a"))
-    for other in (AudioWay("shuffled", 2)(rows, there, b"a"), AudioWay("shuffled", 1)(rows, there, b"b")):
+    first = AudioAblation("shuffled", 1)(rows, there, b"a")
+    np.testing.assert_array_equal(first, AudioAblation("shuffled", 1)(rows, there, b"a"))
+    for other in (AudioAblation("shuffled", 2)(rows, there, b"a"), AudioAblation("shuffled", 1)(rows, there, b"b")):
         assert not np.array_equal(first, other)
 
 
 def test_a_detector_tells_the_ways_apart(partly_silent: Corpus) -> None:
-    versions = {with_audio(partly_silent, way, 0).streams["audio"].version for way in AUDIO_WAYS}
-    assert len(versions) == len(AUDIO_WAYS)
+    versions = {with_audio(partly_silent, way, 0).streams["audio"].version for way in AUDIO_ABLATIONS}
+    assert len(versions) == len(AUDIO_ABLATIONS)

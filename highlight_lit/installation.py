@@ -1,4 +1,4 @@
-"""Where this code came from: a checkout, or a wheel, which has inside the package what a checkout has beside it."""
+"""How this code is installed: as a checkout, or as a wheel, which has inside the package what a checkout has beside it."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from highlight_lit.errors import InputError
-from highlight_lit.training.distributed import places
+from highlight_lit.training.distributed import cluster
 from tests.processes import begun, end_of, executables, python
 from tests.training.distributed.test_ranks import WORDS, assert_as_on_one, records
 
@@ -82,7 +82,7 @@ def test_processes_of_several_nodes_are_those_nodes_devices(
 ) -> None:
     for name in variables:
         monkeypatch.setenv(name, variables[name])
-    assert places.devices_and_nodes(kind.__new__(kind)) == {"devices": 2, "num_nodes": 3}
+    assert cluster.devices_and_nodes(kind.__new__(kind)) == {"devices": 2, "num_nodes": 3}
 
 
 @pytest.mark.parametrize(
@@ -100,15 +100,15 @@ def test_nodes_that_do_not_have_as_many_processes_each_are_refused(
     for name in variables:
         monkeypatch.setenv(name, variables[name])
     with pytest.raises(InputError, match="processes, and not as many on each node"):
-        places.devices_and_nodes(kind.__new__(kind))
+        cluster.devices_and_nodes(kind.__new__(kind))
 
 
 def test_each_container_of_a_pytorch_job_is_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "here", "MASTER_PORT": "1"}.items():
         monkeypatch.setenv(name, value)
-    place = places.cluster({"devices": 1, "num_nodes": 4})
+    place = cluster.detected({"devices": 1, "num_nodes": 4})
     assert place is not None
-    assert places.devices_and_nodes(place) == {"devices": 1, "num_nodes": 4}
+    assert cluster.devices_and_nodes(place) == {"devices": 1, "num_nodes": 4}
 
 
 def test_a_sweep_or_another_number_of_processes_under_srun_is_refused_in_a_line(

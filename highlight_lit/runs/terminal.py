@@ -222,7 +222,7 @@ def _order(record: dict[str, Any], varied: Sequence[str]) -> list[tuple[float, A
 def _seeds(values: list[float]) -> str:
     if not values:
         return "-"
-    from highlight_lit.evaluation.statistics import t_interval  # SciPy, which one line of a run does not need
+    from highlight_lit.evaluation.intervals import t_interval  # SciPy, which one line of a run does not need
 
     interval = t_interval(values)
     return _percent(interval.mean) + (f" ({_percent(interval.std)})" if len(values) > 1 else "")

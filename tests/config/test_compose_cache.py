@@ -17,8 +17,8 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from highlight_lit.config.cell_loader import CellLoader
-from highlight_lit.launch import CONFIG_DIR
+from highlight_lit.config.compose_cache import CachedConfigLoader
+from highlight_lit.config.launch import CONFIG_DIR
 
 BASE = ["data.root=C", "topic=dog"]
 
@@ -44,7 +44,7 @@ def test_every_cell_is_the_one_that_hydra_composes(loader: ConfigLoader) -> None
         ["out=${study}"], ["out=x"], ["tau=${rank}", "rank=2"], ["tau=${rank}", "rank=3"], ["model.context=null"], ["model.context={a: 1}"], ["callbacks=[last]"], ["callbacks=none"],
         ["beta=1e-3", "compile=true"], ["beta=2.5", "compile=false"], ["hydra.job.name=x", "seed=7"], ["hydra.job.name=y", "seed=7"],
     ]  # fmt: skip
-    quick = CellLoader(loader)
+    quick = CachedConfigLoader(loader)
     of = master(loader, "out=elsewhere")
     for words in cells:
         given = [*BASE, "out=elsewhere", *words]
@@ -63,7 +63,7 @@ def test_every_cell_is_the_one_that_hydra_composes(loader: ConfigLoader) -> None
 
 
 def test_a_key_that_is_not_there_is_refused_in_a_further_cell_too(loader: ConfigLoader) -> None:
-    quick = CellLoader(loader)
+    quick = CachedConfigLoader(loader)
     quick.load_sweep_config(master(loader), [*BASE, "seed=1"])
     with pytest.raises(HydraException, match="nosuch"):
         quick.load_sweep_config(master(loader), [*BASE, "nosuch=1"])
@@ -73,7 +73,7 @@ def test_hydra_composes_the_first_of_the_cells_that_differ_in_a_number_alone(
     loader: ConfigLoader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hydra takes 0.1 s for a cell, a copy 0.01 s."""
-    quick, of, composed = CellLoader(loader), master(loader), []
+    quick, of, composed = CachedConfigLoader(loader), master(loader), []
     compose = loader.load_sweep_config
     monkeypatch.setattr(loader, "load_sweep_config", lambda *given: composed.append(given) or compose(*given))
     for seed in range(5):

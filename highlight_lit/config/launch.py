@@ -19,7 +19,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from highlight_lit.config.overrides import MULTIRUN as MULTIRUN
 from highlight_lit.config.overrides import prepared
 from highlight_lit.errors import InputError, Interrupted
-from highlight_lit.origin import beside
+from highlight_lit.installation import beside
 
 CONFIG_DIR = beside("conf")
 # Flags that say what Hydra is to do; it raises a ValueError where there are two.

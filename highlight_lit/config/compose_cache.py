@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 MAX_KEPT = 64  # configurations
 
 
-class CellLoader:
+class CachedConfigLoader:
     """Hydra's loader of configurations, which remembers what it has composed for a cell of a sweep.
 
     A further cell with other values of the same keys is a copy with those values. Whatever else a cell may be told (groups,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from highlight_lit.origin import beside, commit
+from highlight_lit.installation import beside, commit
 
 ROOT = Path(__file__).parents[1]
 

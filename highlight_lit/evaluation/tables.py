@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
+from highlight_lit.evaluation.intervals import t_interval
 from highlight_lit.evaluation.judge import Judgement
 from highlight_lit.evaluation.key_shots import KeyShots
-from highlight_lit.evaluation.statistics import t_interval
 from highlight_lit.evaluation.summaries import SHARE
 from highlight_lit.text import shown
 
