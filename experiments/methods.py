@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 
-from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.config.run_identity import as_plain
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
@@ -30,6 +29,7 @@ from highlight_lit.evaluation.intervals import t_interval
 from highlight_lit.evaluation.judge import benchmark_of, labelled_videos
 from highlight_lit.evaluation.report import or_none
 from highlight_lit.files import write_json, write_text
+from highlight_lit.launch import CONFIG_DIR
 from highlight_lit.methods import METHODS, Method, find, videos_for
 from highlight_lit.runs.ledger import environment
 from highlight_lit.text import in_markdown

@@ -1,9 +1,13 @@
-"""How this code is installed: as a checkout, or as a wheel, which has inside the package what a checkout has beside it."""
+"""How this code is installed: as a checkout or a wheel, and with which extras.
+
+A wheel has inside the package what a checkout has beside it.
+"""
 
 from __future__ import annotations
 
 import subprocess
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -47,3 +51,29 @@ def commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
+
+
+def need(extra: str, what: str, *modules: str) -> None:
+    """Refuse to go on without the modules of an extra.
+
+    Args:
+        extra: Its name in pyproject.toml.
+        what: What needs it, for the error.
+        modules: Names that are imported.
+
+    Raises:
+        InputError: One is not installed.
+    """
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise InputError(f"{what} needs {' and '.join(missing)}: pip install 'highlight-lit[{extra}]'")
+
+
+def need_media() -> None:
+    """Refuse a verb that reads video without PyAV, the extra `media`.
+
+    Raises:
+        InputError: PyAV is missing.
+    """
+    if find_spec("av") is None:
+        raise InputError("this verb needs PyAV: pip install 'highlight-lit[media]'")

@@ -14,9 +14,9 @@ import torch
 
 import highlight_lit
 from highlight_lit import Corpus, Detector, HighlightDataModule, HighlightModule, evaluate
-from highlight_lit.config.launch import composed
 from highlight_lit.config.run_identity import as_plain
 from highlight_lit.errors import InputError
+from highlight_lit.launch import composed
 
 NAMES = ["Corpus", "Detector", "HighlightDataModule", "HighlightModule", "HighlightNet", "evaluate"]
 

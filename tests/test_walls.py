@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "highlight_lit"
 # Who may import a library: these files or folders alone.
 ONLY = {
-    "hydra": ("config/", "plugins/", "training/command.py", "runs/sweep.py"),
+    "hydra": ("launch.py", "config/", "plugins/", "training/command.py", "runs/sweep.py"),
     "wandb": ("runs/logging/tracking.py",),
     "gradio": ("app/page.py",),
     "h5py": ("data/shards/", "data/importers/"),

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from hydra import compose, initialize_config_dir
 
-from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.config.run_identity import as_plain
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.launch import CONFIG_DIR
 from highlight_lit.training.train import train
 from highlight_lit.untrusted.checkpoint_file import NAME, read_checkpoint
 

@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 
-from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.config.run_identity import as_plain
 from highlight_lit.data import synthetic
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.sampling import EpochPlan
 from highlight_lit.data.stores import Store
 from highlight_lit.inference.detector import Detector
+from highlight_lit.launch import CONFIG_DIR
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.train import make_data, make_module
 

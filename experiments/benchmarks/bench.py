@@ -24,13 +24,13 @@ import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
 
-from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.config.run_identity import as_plain
 from highlight_lit.data.batches import Bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.files import write_json
+from highlight_lit.launch import CONFIG_DIR
 from highlight_lit.runs.ledger import environment
 from highlight_lit.text import say
 from highlight_lit.training.compiled import compiled

@@ -26,7 +26,6 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch.profiler import DeviceType, ProfilerActivity, profile
 
-from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.config.run_identity import as_plain
 from highlight_lit.data.batches import Bags
 from highlight_lit.data.corpus import Corpus
@@ -34,6 +33,7 @@ from highlight_lit.data.manifest import write_manifest
 from highlight_lit.data.shards import ShardWriter
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.files import write_json
+from highlight_lit.launch import CONFIG_DIR
 from highlight_lit.runs.ledger import environment
 from highlight_lit.training.compiled import compiled
 from highlight_lit.training.module import HighlightModule

@@ -15,7 +15,6 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.config.run_identity import as_plain, identity
 from highlight_lit.config.schema import check
 from highlight_lit.data.corpus import Corpus
@@ -24,6 +23,7 @@ from highlight_lit.data.topics.folds import cross_fitted as folded
 from highlight_lit.data.topics.weak_labels import RULES
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import benchmark_of, labelled_videos
+from highlight_lit.launch import CONFIG_DIR
 from highlight_lit.runs.terminal import leaves
 from highlight_lit.training.guided import run_identity
 

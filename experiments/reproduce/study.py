@@ -18,8 +18,8 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 
-from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.errors import InputError
+from highlight_lit.launch import CONFIG_DIR
 
 HERE = Path(__file__).parents[1]  # experiments/
 SHOWN = ("rows", "ways", "topics", "curve", "gradients", "examples", "cost")

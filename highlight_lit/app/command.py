@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from highlight_lit.errors import InputError
-from highlight_lit.extras import need
+from highlight_lit.installation import need
 from highlight_lit.media.arguments import trust_argument, weights_arguments
 from highlight_lit.text import shown
 

@@ -10,10 +10,10 @@ import hydra.utils
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from highlight_lit.config.build import check_node
-from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.config.own_classes import make_findable
 from highlight_lit.config.run_identity import READ_BY_OTHERS
 from highlight_lit.config.schema import PARTS
+from highlight_lit.launch import CONFIG_DIR
 
 # Those whose arguments are of one class alone, and of no other that takes its place.
 _ALONE = ("fusion", "context", "pooling", "loss")

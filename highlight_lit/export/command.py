@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from highlight_lit.errors import InputError
-from highlight_lit.extras import need
+from highlight_lit.installation import need
 from highlight_lit.media.arguments import trust_argument
 from highlight_lit.text import say
 

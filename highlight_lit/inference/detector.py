@@ -19,11 +19,11 @@ from highlight_lit.data.topics.folds import is_fold
 from highlight_lit.data.topics.tags import MAX_LINE
 from highlight_lit.data.video import STREAMS, Stream
 from highlight_lit.errors import InputError, first_line
-from highlight_lit.extras import need_media
 from highlight_lit.files import plain_name
 from highlight_lit.inference.batch import Rows, bag_of_rows, whole_video_logits
 from highlight_lit.inference.hub import fetch, is_repository
 from highlight_lit.inference.model_folder import CONFIG, is_model_folder, read_model_folder
+from highlight_lit.installation import need_media
 from highlight_lit.runs.ledger import RECORD, read_record
 from highlight_lit.text import a_few, shown
 from highlight_lit.untrusted.checkpoint_file import NAME, read_checkpoint

@@ -11,7 +11,7 @@ from typing import Any
 
 from highlight_lit import __version__
 from highlight_lit.errors import InputError, first_line
-from highlight_lit.extras import need
+from highlight_lit.installation import need
 from highlight_lit.text import shown
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")

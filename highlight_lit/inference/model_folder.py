@@ -10,8 +10,8 @@ from torch import Tensor
 
 from highlight_lit import __version__
 from highlight_lit.errors import InputError
-from highlight_lit.extras import need
 from highlight_lit.files import atomic_write, read_json, write_json, write_text
+from highlight_lit.installation import need
 from highlight_lit.untrusted.safetensors_files import read_safetensors
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from highlight_lit.errors import InputError
-from highlight_lit.extras import need_media
+from highlight_lit.installation import need_media
 from highlight_lit.media.arguments import choosing_arguments, trust_argument, weights_arguments
 from highlight_lit.text import a_few, say
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from highlight_lit.errors import InputError
-from highlight_lit.extras import need_media
+from highlight_lit.installation import need_media
 from highlight_lit.media.arguments import weights_arguments
 from highlight_lit.text import say
 

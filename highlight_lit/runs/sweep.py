@@ -19,8 +19,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from highlight_lit.config.compose_cache import CachedConfigLoader
-from highlight_lit.config.launch import SWEEP_FILE
 from highlight_lit.files import remove_other, remove_tree, write_json
+from highlight_lit.launch import SWEEP_FILE
 from highlight_lit.runs import terminal
 from highlight_lit.runs.jobs import alive, conducted
 from highlight_lit.runs.ledger import read_note

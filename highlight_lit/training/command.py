@@ -15,10 +15,10 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from highlight_lit.config.launch import MULTIRUN, launch
 from highlight_lit.config.overrides import prepared
 from highlight_lit.data.manifest import read_manifest
 from highlight_lit.errors import InputError, Interrupted
+from highlight_lit.launch import MULTIRUN, launch
 from highlight_lit.runs import jobs
 from highlight_lit.runs.done_before import done_before
 from highlight_lit.runs.names import cell_name, known_overrides

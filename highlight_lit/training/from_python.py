@@ -7,10 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from highlight_lit.config.launch import composed
 from highlight_lit.config.run_identity import as_plain
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
+from highlight_lit.launch import composed
 
 
 class HighlightDataModule(HighlightData):

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.config.build import build
-from highlight_lit.config.launch import composed
 from highlight_lit.config.run_identity import as_plain, identity
 from highlight_lit.config.schema import DATA
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
+from highlight_lit.launch import composed
 from highlight_lit.runs.ledger import run_dir
 
 Config = dict[str, Any]

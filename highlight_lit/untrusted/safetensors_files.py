@@ -9,8 +9,8 @@ from pathlib import Path
 from torch import Tensor
 
 from highlight_lit.errors import InputError, first_line
-from highlight_lit.extras import need
 from highlight_lit.files import open_regular, unique_keys
+from highlight_lit.installation import need
 from highlight_lit.text import shown
 
 MAX_HEADER_BYTES = 4 << 20  # of names and shapes, 60 times those of a network of 1,000 tensors

@@ -70,7 +70,7 @@ def test_other_files_are_one_line(names: tuple[str, ...], expected: str, runs: P
 
 
 def test_a_video_without_pyav_is_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("highlight_lit.extras.find_spec", lambda _: None)
+    monkeypatch.setattr("highlight_lit.installation.find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"a.mp4: a video needs av: pip install 'highlight-lit\[media\]'"):
         score(Order("none.ckpt", (tmp_path / "a.mp4",)), tmp_path)
 
@@ -153,7 +153,7 @@ def test_what_cannot_be_offered_is_refused_before_the_page(
 
 
 def test_without_gradio_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("highlight_lit.extras.find_spec", lambda _: None)
+    monkeypatch.setattr("highlight_lit.installation.find_spec", lambda _: None)
     assert main(["app"]) == 2
     assert capsys.readouterr().err == "highlight-lit: app needs gradio: pip install 'highlight-lit[app]'\n"
 

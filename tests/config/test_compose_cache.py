@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from highlight_lit.config.compose_cache import CachedConfigLoader
-from highlight_lit.config.launch import CONFIG_DIR
+from highlight_lit.launch import CONFIG_DIR
 
 BASE = ["data.root=C", "topic=dog"]
 

@@ -10,11 +10,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from highlight_lit.config.build import build
-from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.config.run_identity import as_plain, completed, identity
 from highlight_lit.config.schema import check
 from highlight_lit.config.settle import settle
 from highlight_lit.errors import InputError
+from highlight_lit.launch import CONFIG_DIR
 from highlight_lit.training.command import main as train
 
 GROUPS = {

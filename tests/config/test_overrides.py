@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from highlight_lit.cli import main
-from highlight_lit.config.launch import composed
 from highlight_lit.config.overrides import MULTIRUN, prepared, split
 from highlight_lit.errors import InputError
+from highlight_lit.launch import composed
 
 TYPED = ["滑雪", "فیلم", "2019", "1e3", "null", "true", "nan", "#1", "!x", "rock & roll", "a b", "epoch=3", "[x]",
          "corpus (1)", "{a: 1}", "~x", "a;b", "a|b", "$1", "rock'n'roll", 'the "best"', "50%", "int(3)", "a\\b", "${",

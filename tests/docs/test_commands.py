@@ -20,9 +20,9 @@ import pytest
 
 from highlight_lit.app.command import app_arguments, offered
 from highlight_lit.cli import _parser, main
-from highlight_lit.config.launch import composed
 from highlight_lit.config.run_identity import as_plain
 from highlight_lit.config.schema import check as check_keys
+from highlight_lit.launch import composed
 from highlight_lit.runs.logging.loggers import check_loggers
 from highlight_lit.signals import Signals
 from highlight_lit.training.callbacks.run_callbacks import make_callbacks

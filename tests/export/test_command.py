@@ -126,7 +126,7 @@ def test_a_missing_extra_is_one_line_that_names_it(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     there = importlib.util.find_spec
-    monkeypatch.setattr("highlight_lit.extras.find_spec", lambda name: None if name == module else there(name))
+    monkeypatch.setattr("highlight_lit.installation.find_spec", lambda name: None if name == module else there(name))
     assert main(["export", str(run), "--to", form, "--out", str(tmp_path / "out")]) == 2
     assert f"needs {module}: pip install 'highlight-lit[export]'" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from highlight_lit.config.launch import composed
 from highlight_lit.config.run_identity import as_plain
+from highlight_lit.launch import composed
 from tests.security.made import Checkpoint, checkpoint_for
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from highlight_lit.config.launch import composed
 from highlight_lit.config.run_identity import as_plain
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.launch import composed
 from highlight_lit.training.module import HighlightModule
 
 Checkpoint = dict[str, Any]

@@ -20,7 +20,6 @@ import pytest
 
 from highlight_lit import files
 from highlight_lit.cli import main
-from highlight_lit.config.launch import composed
 from highlight_lit.config.run_identity import as_plain
 from highlight_lit.data import synthetic
 from highlight_lit.data.corpus_faults import faults
@@ -30,6 +29,7 @@ from highlight_lit.data.shards import Shard
 from highlight_lit.data.shards import verify as shards_verify
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation import scores
+from highlight_lit.launch import composed
 from highlight_lit.locks import locked
 from highlight_lit.training.machine import check_network
 from tests.security.test_sizes import ave_folder

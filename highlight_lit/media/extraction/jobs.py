@@ -14,9 +14,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from highlight_lit.config.launch import MULTIRUN, SWEEP_FILE, composed, launch
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, remove_other, write_json
+from highlight_lit.launch import MULTIRUN, SWEEP_FILE, composed, launch
 from highlight_lit.media.extraction.extract import (
     ExtractionReport,
     ExtractorChoice,

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from highlight_lit.errors import InputError
-from highlight_lit.extras import need
+from highlight_lit.installation import need
 from highlight_lit.media.extractors.weights import fill, read_weights
 from highlight_lit.text import a_few, shown
 

@@ -13,8 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from experiments.benchmarks.bench_gpu import Size, main, measure
 from experiments.benchmarks.roofline import Ceilings, Count, covered
 from highlight_lit.config.build import build
-from highlight_lit.config.launch import CONFIG_DIR
 from highlight_lit.config.run_identity import as_plain
+from highlight_lit.launch import CONFIG_DIR
 
 
 @pytest.mark.parametrize("words", [[], ["fusion=low_rank"], ["fusion=full_tensor"], ["model=mini_net"], ["model=lim"]])

@@ -154,5 +154,5 @@ def test_a_signal_in_the_middle_of_the_configuration_is_no_bad_input(folder, mon
         finally:
             OmegaConf.create({"a": "${b}"}).a  # noqa: B018  fails in turn
 
-    monkeypatch.setattr("highlight_lit.config.launch.compose", stopped)
+    monkeypatch.setattr("highlight_lit.launch.compose", stopped)
     assert main(words(folder, "slices=2")) == 143

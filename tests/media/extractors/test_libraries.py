@@ -322,7 +322,7 @@ def test_a_network_of_text_is_refused_as_audio(networks_of_audio: Callable[[str]
 
 @pytest.mark.parametrize("name", ["torchvision:r3d_18", "timm:resnet18", "hf:MIT/ast"])
 def test_a_missing_library_is_one_line_that_names_the_extra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("highlight_lit.extras.find_spec", lambda _: None)
+    monkeypatch.setattr("highlight_lit.installation.find_spec", lambda _: None)
     make = audio_extractor if name.startswith("hf:") else visual_extractor
     with pytest.raises(InputError, match=r"needs \w+: pip install 'highlight-lit\[extractors\]'"):
         make(name)
@@ -332,7 +332,7 @@ def test_a_library_of_another_pytorch_is_one_line(monkeypatch: pytest.MonkeyPatc
     def broken(name: str) -> None:
         raise RuntimeError("operator torchvision::nms does not exist")
 
-    monkeypatch.setattr("highlight_lit.extras.find_spec", lambda name: name)
+    monkeypatch.setattr("highlight_lit.installation.find_spec", lambda name: name)
     monkeypatch.setattr("highlight_lit.media.extractors.library.importlib.import_module", broken)
     with pytest.raises(
         InputError, match="cannot be imported beside PyTorch .* pip install --upgrade torch torchvision"

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 pytest.importorskip("av")
-from highlight_lit import extras
+from highlight_lit import installation
 from highlight_lit.cli import main
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
@@ -182,9 +182,9 @@ def test_names_of_outputs_are_shortened_to_what_fits(tmp_path, video, capsys, un
 
 
 def test_without_pyav_the_verbs_say_what_to_install(monkeypatch):
-    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    monkeypatch.setattr(installation, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'highlight-lit\[media\]'"):
-        extras.need_media()
+        installation.need_media()
 
 
 def test_the_verbs_are_described_without_importing_a_decoder(made):

@@ -15,10 +15,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from highlight_lit.config.launch import composed
 from highlight_lit.config.run_identity import as_plain
 from highlight_lit.data.batches import Bags
 from highlight_lit.errors import InputError, Interrupted
+from highlight_lit.launch import composed
 from highlight_lit.models.context import TemporalContext
 from highlight_lit.models.fusion import LowRankFusion
 from highlight_lit.models.highlight_net import HighlightNet
