@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.shards.hdf5 import MAX_CHUNK_BYTES, MAX_RATIO, MIN_BYTES, check_chunks
 from highlight_lit.errors import InputError
-from highlight_lit.files import open_regular
+from highlight_lit.files import open_regular, stored_bytes
 
 MAX_BYTES = 256 << 20  # of a dataset that is read whole
 _WIDEST = 4  # bytes that a narrower number takes once it is read: float32
-_read: dict[int, int] = {}  # bytes that were read whole of each file that is open, by its number
+# Of each file that is open, by its number: bytes that were read whole, and those that are no hole.
+_read: dict[int, int] = {}
+_held: dict[int, int] = {}
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
 
@@ -33,17 +35,17 @@ def foreign_hdf5(path: Path, what: str) -> Iterator[h5py.File]:
         InputError: It is missing, no regular file, no HDF5 file, or damaged.
     """
     with open_regular(path, what) as raw:
-        start = raw.read(1024)
+        start, held = raw.read(1024), stored_bytes(raw)
     if _SIGNATURE not in (start[:8], start[512:520]):
         raise InputError(f"{path}: no HDF5 file; expected {what}")
     try:
         # A chunk that is read row by row is unpacked once.
         with h5py.File(path, "r", locking=False, rdcc_nbytes=MAX_CHUNK_BYTES) as file:
-            _read[number := _number(file)] = 0
+            _read[number := _number(file)], _held[number] = 0, held
             try:
                 yield file
             finally:
-                del _read[number]
+                del _read[number], _held[number]
     except InputError:
         raise
     except _ERRORS as error:
@@ -119,4 +121,4 @@ def _number(node: h5py.Group | h5py.Dataset) -> int:
 
 def _most(node: h5py.Group | h5py.Dataset) -> int:
     """Bytes that a file can hold."""
-    return max(MIN_BYTES, MAX_RATIO * int(node.file.id.get_filesize()))
+    return max(MIN_BYTES, MAX_RATIO * _held[_number(node)])
