@@ -143,6 +143,7 @@ def stored_bytes(file: BinaryIO) -> int:
     Not the blocks on the disk: some file systems count those of a new file late, and pack what they store.
     """
     size, stored, at = os.fstat(file.fileno()).st_size, 0, 0
+    place = os.lseek(file.fileno(), 0, os.SEEK_CUR)
     try:
         while at < size:
             at = os.lseek(file.fileno(), at, os.SEEK_DATA)
@@ -150,6 +151,8 @@ def stored_bytes(file: BinaryIO) -> int:
             stored, at = stored + end - at, end
     except OSError as error:
         return stored if error.errno == errno.ENXIO else size  # ENXIO: nothing but a hole follows
+    finally:
+        os.lseek(file.fileno(), place, os.SEEK_SET)  # where whoever reads the file takes it to be
     return stored
 
 

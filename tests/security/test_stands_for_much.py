@@ -16,6 +16,7 @@ import torch
 
 from highlight_lit.data.importers import h5, npy, npz
 from highlight_lit.data.importers.common import pca, summary_group
+from highlight_lit.data.importers.common.npz_rows import NpzRows
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation import scores
@@ -145,3 +146,12 @@ def test_times_of_which_sums_are_no_numbers_are_refused(tmp_path: Path, seconds:
             clip_seconds=seconds / 2,
             report=lambda line: None,
         )
+
+
+def test_a_large_archive_of_random_numbers_is_read_as_it_is(tmp_path: Path) -> None:
+    """Looking for holes leaves the file where it was: archives larger than a buffer are read piece by piece."""
+    rows = np.random.default_rng(0).random((3000, 512), np.float32)
+    np.savez_compressed(tmp_path / "v.npz", features=rows)
+    read = videos_of([tmp_path / "v.npz"], ["visual"])[0].read({"visual": Stream(512)})["visual"]
+    assert np.array_equal(read, rows)
+    assert np.array_equal(NpzRows(tmp_path / "v.npz", "here")[:2000], rows[:2000])
