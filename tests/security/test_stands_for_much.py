@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 
+from highlight_lit.data import corpus as corpora
+from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.importers import h5, npy, npz
 from highlight_lit.data.importers.common import pca, summary_group
 from highlight_lit.data.importers.common.npz_rows import NpzRows
@@ -155,3 +157,15 @@ def test_a_large_archive_of_random_numbers_is_read_as_it_is(tmp_path: Path) -> N
     read = videos_of([tmp_path / "v.npz"], ["visual"])[0].read({"visual": Stream(512)})["visual"]
     assert np.array_equal(read, rows)
     assert np.array_equal(NpzRows(tmp_path / "v.npz", "here")[:2000], rows[:2000])
+
+
+def test_a_topic_that_is_not_there_is_compared_with_some_of_very_many(
+    small_corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus, asked = Corpus(small_corpus), list[int]()
+    corpus.topics = tuple(f"topic{number}" for number in range(corpora.MAX_COMPARED * 2))
+    near = corpora.difflib.get_close_matches
+    monkeypatch.setattr(corpora.difflib, "get_close_matches", lambda *of: asked.append(len(of[1])) or near(*of))
+    with pytest.raises(InputError, match="did you mean topic"):
+        corpus.tagged("topik7")
+    assert asked == [corpora.MAX_COMPARED]
