@@ -70,5 +70,5 @@ def test_a_file_too_many_whose_name_is_a_command_to_the_terminal_is_named_as_tex
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(["reel", "a.mp4", "b\x1b[2J\u202e.mp4"])
+        main(["reel", "a.mp4", "--scores", "s.csv", "b\x1b[2J\u202e.mp4"])
     assert r"unrecognized arguments: b\x1b[2J\u202e.mp4" in capsys.readouterr().err
