@@ -146,7 +146,7 @@ def make_views(folders: Sequence[Path], runs: Sequence[Path], project: str) -> i
         else:
             write_json(file, wanted)
             lacking = "no W&B key was found" if package else "the package wandb-workspaces is not installed"
-            print(f"{lacking}: what would be made is written to {file} ({len(wanted)} views)")
+            say(f"{lacking}: what would be made is written to {file} ({len(wanted)} views)")
     return 0
 
 
@@ -159,7 +159,7 @@ def _save_all(wanted: Sequence[dict[str, Any]], file: Path) -> None:
     for view in with_urls:
         view["url"] = view["url"] or save(view)
         write_json(file, with_urls)
-        print(f"{view['name']}: {view['url']}")
+        say(f"{view['name']}: {view['url']}")
 
 
 def _key() -> bool:
@@ -233,12 +233,12 @@ def sync(folders: Sequence[Path]) -> int:
         )
     if not _key():
         raise InputError("no W&B key was found; expected WANDB_API_KEY, or 'wandb login' once")
-    print(f"{len(runs)} runs to send", flush=True)
+    say(f"{len(runs)} runs to send")
     failed = 0
     for start in range(0, len(runs), RUNS_A_CALL):
         some = [str(run) for run in runs[start : start + RUNS_A_CALL]]
         if subprocess.run([sys.executable, "-m", "wandb", "sync", *some]).returncode:
-            print(f"not all sent: {some[0]} to {some[-1]}", file=sys.stderr)
+            say(f"not all sent: {some[0]} to {some[-1]}", file=sys.stderr)
             failed += 1
     return 1 if failed else 0
 

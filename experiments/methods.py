@@ -32,7 +32,7 @@ from highlight_lit.files import write_json, write_text
 from highlight_lit.launch import CONFIG_DIR
 from highlight_lit.methods import METHODS, Method, find, videos_for
 from highlight_lit.runs.ledger import environment
-from highlight_lit.text import in_markdown
+from highlight_lit.text import in_markdown, say
 from highlight_lit.training.train import train
 
 # Networks of the trainer that belong in the table: title, and what to set.
@@ -133,7 +133,7 @@ class MethodsTable:
         row = {"name": name, "title": title, "supervision": supervision, "seconds": round(seconds, 1), "seeds": seeds}
         self.rows.append(row)
         mean, _ = _average(row, self.benchmark.primary.name)
-        print(
+        say(
             f"{title}: {self.benchmark.primary.name} {mean} over {len(seeds)} seed(s), {seconds:.0f} s", file=sys.stderr
         )
 
@@ -266,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         run(table, options.methods, options.out, options.name or options.corpus.resolve().name)
     except InputError as error:
-        print(f"methods: {error}", file=sys.stderr)
+        say(f"methods: {error}", file=sys.stderr)
         return 2
     return 0
 

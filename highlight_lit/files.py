@@ -25,6 +25,8 @@ from highlight_lit.errors import InputError
 MAX_TEXT_BYTES = 64 << 20  # of a file that is read whole: a character takes up to 4 in memory
 MAX_JSON_BYTES = 32 << 20  # its texts are in memory twice
 MAX_JSON_VALUES = 2 << 20  # an empty list takes two bytes of a file and 80 in memory
+MAX_PACKED = 100  # times that an array or tensors can be larger than what the disk or an archive holds of them
+MIN_PACKED_BYTES = 32 << 20  # which any may have
 MAX_NAME_BYTES = 255  # of a file's name, on every file system in use
 # A name that a manifest may give: one plain file of its own folder, never a path out of it.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -141,6 +143,7 @@ def stored_bytes(file: BinaryIO) -> int:
     Not the blocks on the disk: some file systems count those of a new file late, and pack what they store.
     """
     size, stored, at = os.fstat(file.fileno()).st_size, 0, 0
+    place = os.lseek(file.fileno(), 0, os.SEEK_CUR)
     try:
         while at < size:
             at = os.lseek(file.fileno(), at, os.SEEK_DATA)
@@ -148,7 +151,26 @@ def stored_bytes(file: BinaryIO) -> int:
             stored, at = stored + end - at, end
     except OSError as error:
         return stored if error.errno == errno.ENXIO else size  # ENXIO: nothing but a hole follows
+    finally:
+        os.lseek(file.fileno(), place, os.SEEK_SET)  # where whoever reads the file takes it to be
     return stored
+
+
+def check_packed(size: int, held: int, where: str) -> None:
+    """Refuse what is large and next to nothing of it stored: a hole in a file, or zeros in an archive.
+
+    Args:
+        size: Bytes of it.
+        held: Bytes that are stored of it.
+        where: The file, for the error.
+
+    Raises:
+        InputError: It is large, and over `MAX_PACKED` times what is stored.
+    """
+    if size > max(MIN_PACKED_BYTES, MAX_PACKED * held):
+        raise InputError(
+            f"{where}: {size >> 20} MiB of {held >> 10} KiB that are stored; expected at most {MAX_PACKED} times as much as is stored"
+        )
 
 
 def remove_tree(folder: Path) -> None:

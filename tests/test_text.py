@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from highlight_lit.cli import main
 from highlight_lit.text import in_latex, in_markdown, say, shown
 
 HOSTILE = ["\x1b]0;title\x07", "a\nforged: line", "a\rb", "\u2028", "\u202egpj.exe", "\x9b31m", "\ud800", "\x00"]
@@ -63,3 +64,11 @@ def test_a_name_is_text_in_latex(text: str) -> None:
     assert "\n" not in made
     left = re.sub(r"\\[&%$#_{}]|\\text\w+\{\}|\{[\[\]*`]\}", "", made)
     assert not set(left) & set("\\&%$#_{}~^[]*|")
+
+
+def test_a_file_too_many_whose_name_is_a_command_to_the_terminal_is_named_as_text(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["reel", "a.mp4", "--scores", "s.csv", "b\x1b[2J\u202e.mp4"])
+    assert r"unrecognized arguments: b\x1b[2J\u202e.mp4" in capsys.readouterr().err

@@ -83,7 +83,16 @@ def test_labels_of_clips_are_asked_for_by_few(name: str) -> None:
     assert not asked or name.startswith(LABELS), f"{name}: lines {asked}"
 
 
-@pytest.mark.parametrize("name", FILES)
+# Those of experiments/ that read a corpus or runs of others; the demo, benchmarks and analyses make their own.
+BESIDE = PACKAGE.parent / "experiments"
+READERS = [
+    f"../experiments/{path.relative_to(BESIDE).as_posix()}"
+    for path in sorted(BESIDE.rglob("*.py"))
+    if path.relative_to(BESIDE).parts[0] not in ("demo.py", "benchmarks", "analyses")
+]
+
+
+@pytest.mark.parametrize("name", [*FILES, *READERS])
 def test_text_for_people_goes_through_one_function(name: str) -> None:
     calls = [node for node in nodes(name) if isinstance(node, ast.Call)]
     printed = [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"]

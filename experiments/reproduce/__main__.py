@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from highlight_lit.errors import InputError, Interrupted
+from highlight_lit.text import say
 
 from . import plan
 from .cells import Cell, Site, cells_of, cross_fitted, site, synthetic_roots, unique
@@ -43,15 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _reproduce(options)
     except Missing as error:
-        print(f"reproduce: {error}", file=sys.stderr)
+        say(f"reproduce: {error}", file=sys.stderr)
         return 1
     except InputError as error:
         if os.environ.get("HIGHLIGHT_LIT_TRACEBACK") == "1":
             raise
-        print(f"reproduce: {error}", file=sys.stderr)
+        say(f"reproduce: {error}", file=sys.stderr)
         return 2
     except Interrupted as stop:
-        print(f"reproduce: {stop}", file=sys.stderr)
+        say(f"reproduce: {stop}", file=sys.stderr)
         return stop.status
 
 
@@ -74,15 +75,15 @@ def _reproduce(options: argparse.Namespace) -> int:
     every = [cell for cells in work.values() for cell in cells]
     runs = out / "runs"
     left = missing(list(unique(every)), runs)
-    print(f"{len({cell.id for cell in every})} cells, {len(left)} to run, in {runs}", file=sys.stderr)
+    say(f"{len({cell.id for cell in every})} cells, {len(left)} to run, in {runs}", file=sys.stderr)
     plan.write(out, chosen, wanted, sites, work, options.overrides)
     if options.launcher == "stacked":
         stack(left, runs)
     failures = run(left, runs, options.workers)
     for text, error in failures.items():
-        print(f"failed: {text}: {error}", file=sys.stderr)
+        say(f"failed: {text}: {error}", file=sys.stderr)
     holes = write_report(out)
-    print(f"report: {out / 'report' / 'report.html'}")
+    say(f"report: {out / 'report' / 'report.html'}")
     if failures or (holes and not options.allow_missing):
         raise Missing(f"{len(failures)} cells failed, {holes} are missing; the report shows them as holes")
     return 0

@@ -20,7 +20,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.evaluation.intervals import Interval
 from highlight_lit.evaluation.scores import read_scores
 from highlight_lit.files import cut_name, write_text
-from highlight_lit.text import shown
+from highlight_lit.text import say, shown
 
 from ..analyses import cost, gradients, planted
 from . import claims, figures, plan, tables
@@ -275,9 +275,9 @@ def main() -> int:
     try:
         holes = write_report(options.folder)
     except InputError as error:
-        print(f"report: {error}", file=sys.stderr)
+        say(f"report: {error}", file=sys.stderr)
         return 2
-    print(f"{options.folder / 'report' / 'report.html'}: {holes} cells missing")
+    say(f"{options.folder / 'report' / 'report.html'}: {holes} cells missing")
     return 1 if holes else 0
 
 

@@ -18,6 +18,7 @@ from highlight_lit.child_processes import begin_child, deaf
 from highlight_lit.errors import InputError
 from highlight_lit.runs.ledger import read_record, run_dir
 from highlight_lit.signals import raised_signals
+from highlight_lit.text import say
 
 from .cells import Cell
 
@@ -170,7 +171,7 @@ class _Progress:
         else:
             value = "no labels" if outcome["value"] is None else f"{100 * outcome['value']:.1f}"
             reached = f"{value} in {outcome['seconds']:.1f} s"
-        print(f"[{self.done}/{self.total}, {duration(left)} left] {cell.text}: {reached}", file=sys.stderr, flush=True)
+        say(f"[{self.done}/{self.total}, {duration(left)} left] {cell.text}: {reached}", file=sys.stderr)
 
 
 def duration(seconds: float) -> str:

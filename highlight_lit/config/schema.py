@@ -124,8 +124,21 @@ def check(config: DictConfig | Mapping[str, Any]) -> None:
         if key not in values:
             raise InputError(f"{key}: missing; expected {TAKES[key][1]}")
     _check_trainer(config["trainer"])
+    if (strange := next(_not_finite(config), None)) is not None:  # no record can hold it
+        raise InputError(f"{strange}: expected a finite number")
     if _MODALITIES[values["modality"]] != values["streams"]:
         raise InputError(f"streams={values['streams']}: set by modality={values['modality']}; leave it alone")
+
+
+def _not_finite(node: Any, key: str = "") -> Iterator[str]:
+    """KEY=VALUE of each number that is NaN or infinite."""
+    if OmegaConf.is_config(node):
+        node = OmegaConf.to_container(node, resolve=True)
+    if isinstance(node, Mapping | list):
+        for name, value in node.items() if isinstance(node, Mapping) else enumerate(node):
+            yield from _not_finite(value, f"{key}.{name}".removeprefix("."))
+    elif isinstance(node, float) and not math.isfinite(node):
+        yield f"{key}={node}"
 
 
 # Arguments of the Trainer that stand elsewhere here, or that leave a run without what its record tells.
@@ -143,10 +156,12 @@ def _check_trainer(node: Any) -> None:
         if (value := node.get(key)) is not None and (value is not False or key == "logger"):
             raise InputError(f"trainer.{key}={value}: expected {instead}")
     epochs = node.get("max_epochs")
-    if isinstance(epochs, int) and not (1 <= epochs <= MAX_EPOCHS or epochs == -1):
+    if epochs is not None and not (isinstance(epochs, int) and (1 <= epochs <= MAX_EPOCHS or epochs == -1)):
         raise InputError(
             f"trainer.max_epochs={epochs}: expected a whole number of at least 1 and at most {MAX_EPOCHS:,}"
         )
+    if isinstance(steps := node.get("max_steps"), float):
+        raise InputError(f"trainer.max_steps={steps}: expected a whole number")
     for key in ("max_steps", "limit_train_batches"):
         if node.get(key) == 0:
             raise InputError(f"trainer.{key}=0: trains nothing; expected more than 0")

@@ -23,6 +23,7 @@ from highlight_lit.files import remove_tree
 from highlight_lit.text import a_few, say
 
 SHARD_BYTES = 256 << 20
+MAX_COMPARED = 10_000  # topics with one that is not there, letter by letter: a second
 
 
 class Corpus:
@@ -140,7 +141,7 @@ class Corpus:
         """
         if topic not in self.topics:
             same = [name for name in self.topics if plain_tag(name) == plain_tag(topic)]
-            close = same or difflib.get_close_matches(topic, self.topics, 1)
+            close = same or difflib.get_close_matches(topic, self.topics[:MAX_COMPARED], 1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise InputError(f"topic={topic}: no such topic in {self.root}; it has {a_few(self.topics, 12)}{hint}")
         return np.concatenate([_tagged(shard, topic) for shard in self.shards])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 SPLITS = ("", "train", "val", "test")
 STREAMS = ("visual", "audio")
+MAX_SECONDS = 1e9  # of a video, thirty years: sums and means of its times are numbers too
 MAX_CLIPS = 1 << 21  # of a video: each frame of 19 hours
 MAX_ANNOTATORS = 1000  # of a video's labels; each is judged by alone
 MAX_SEGMENTS = 1 << 21  # of a video's labels, and of all that are judged at once
@@ -103,8 +104,8 @@ class Video:
         """What is wrong with it as a video of a corpus with these streams, in words; None if nothing is."""
         if not self.id or "\0" in self.id:
             return "id: empty or with a zero byte"
-        if not (np.isfinite(self.duration) and self.duration > 0):
-            return f"duration: {self.duration} is not a number of seconds above 0"
+        if not 0 < self.duration <= MAX_SECONDS:
+            return f"duration: {self.duration} is not a number of seconds above 0, at most {MAX_SECONDS:g}"
         if self.split not in SPLITS:
             return f"split: {self.split!r} is none of {', '.join(map(repr, SPLITS))}"
         if streams and len(self.span) == 0:
@@ -153,6 +154,6 @@ def all_finite(values: NDArray[Any]) -> bool:
 def _span_fault(span: NDArray[np.float64]) -> str | None:
     if span.ndim != 2 or span.shape[1] != 2:
         return f"shape {span.shape}, expected (clips, 2)"
-    if not np.isfinite(span).all() or (span < 0).any() or (span[:, 0] >= span[:, 1]).any():
-        return "a start that is negative, not finite or not before its end"
+    if not ((span >= 0) & (span <= MAX_SECONDS)).all() or (span[:, 0] >= span[:, 1]).any():
+        return f"a start that is negative, not finite or not before its end, or a time over {MAX_SECONDS:g} s"
     return "starts go backwards" if (np.diff(span[:, 0]) < 0).any() else None

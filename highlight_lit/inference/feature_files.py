@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.importers.common.npz_rows import MAX_MEMBERS_BYTES
-from highlight_lit.data.importers.common.source import ARRAY_ERRORS, MAX_ARRAY_BYTES, check_packed, open_rows
+from highlight_lit.data.importers.common.source import ARRAY_ERRORS, MAX_ARRAY_BYTES, check_header, open_rows
 from highlight_lit.data.video import STREAMS, Stream
 from highlight_lit.errors import InputError, first_line
-from highlight_lit.files import open_regular
+from highlight_lit.files import check_packed, open_regular, stored_bytes
 from highlight_lit.text import a_few, shown
 from highlight_lit.untrusted.zip_files import check_members
 
@@ -107,22 +107,25 @@ def _archive(path: Path, streams: Mapping[str, Stream]) -> dict[str, NDArray[Any
                 if not wanted:
                     keys = " and ".join(streams) + (f", or {_WHOLE}" if len(streams) == 1 else "")
                     raise InputError(f"{path}: has {a_few(members) or 'nothing'}; expected the keys {keys}")
-                return {stream: _member(archive, members[key], path, key) for stream, key in wanted.items()}
+                held = stored_bytes(file)  # an archive may say that it holds more
+                return {stream: _member(archive, members[key], held, path, key) for stream, key in wanted.items()}
         except InputError:
             raise
         except _ERRORS as error:
             raise InputError(f"{path}: damaged, or no .npz of plain arrays ({first_line(error)})") from error
 
 
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, key: str) -> NDArray[Any]:
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, held: int, path: Path, key: str) -> NDArray[Any]:
     """One array, its size known before memory is asked for; nothing is unpickled."""
     if info.file_size > MAX_ARRAY_BYTES:
         raise InputError(
             f"{path}: {key}: {info.file_size >> 20} MiB; expected at most {MAX_ARRAY_BYTES >> 20} MiB, a bound that cannot be "
             "raised"
         )
-    check_packed(info.file_size, info.compress_size, f"{path}: {key}")
+    check_packed(info.file_size, min(info.compress_size, held), f"{path}: {key}")
     with archive.open(info) as file:
+        assert isinstance(file, zipfile.ZipExtFile)
+        check_header(file.peek(12))
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)

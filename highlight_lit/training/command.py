@@ -14,6 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from highlight_lit.config.overrides import prepared
 from highlight_lit.data.manifest import read_manifest
@@ -124,7 +125,11 @@ def _cell(config: DictConfig) -> float | None:
             raise
         # Raised, it would end the others before they have saved.
         Sweep.outcome = {"status": "stopped", "error": str(stop)}
-    except Exception as error:
+    except Exception as raised:
+        error = raised
+        if isinstance(raised, OmegaConfBaseException):
+            said = " ".join(str(raised).split())
+            error = InputError(f"{said}; expected a key that is there, or \\${{ for a text with ${{ in it")
         first = (str(error).splitlines() or [""])[0]
         described = first if isinstance(error, InputError) else f"{type(error).__name__}: {first}"
         alone = HydraConfig.get().mode == RunMode.RUN

@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from highlight_lit.errors import InputError
 from highlight_lit.files import encoding_of, open_regular
@@ -15,7 +15,7 @@ from highlight_lit.text import a_few
 
 MAX_TABLE_BYTES = 256 << 20
 MAX_ROWS = 500_000  # of a table whose rows are kept
-MAX_LINE_CHARACTERS = 1 << 20  # of a table
+MAX_LINE_CHARACTERS = 1 << 20  # of a table: of a line, and of a row that quotes spread over lines
 
 
 def read_table(
@@ -42,7 +42,7 @@ def read_table(
     with open_regular(path, what) as file:
         lines = _Lines(path, what, file, most)
         try:
-            yield from _rows(path, csv.reader(lines, strict=True), required, optional, rows)
+            yield from _rows(path, lines, required, optional, rows)
         except UnicodeDecodeError as error:
             raise InputError(
                 f"{path}: not UTF-8 text ({error.reason}, after line {lines.count}); expected {what}"
@@ -64,26 +64,31 @@ class _Lines:
         file.seek(0)
         self._text = io.TextIOWrapper(file, encoding, newline="")
         self._path, self.count = path, 0
+        self.of_row = 0  # characters since whoever reads them has had a row
 
     def __iter__(self) -> Iterator[str]:
         while line := self._text.readline(MAX_LINE_CHARACTERS):
             self.count += 1
-            if len(line) == MAX_LINE_CHARACTERS:
+            self.of_row += len(line)
+            if self.of_row >= MAX_LINE_CHARACTERS:
                 raise InputError(f"{self._path}: line {self.count}: over {MAX_LINE_CHARACTERS} characters")
             yield line
 
 
 def _rows(
-    path: Path, reader: Any, required: Sequence[str], optional: Sequence[str] | None, most: int
+    path: Path, lines: _Lines, required: Sequence[str], optional: Sequence[str] | None, most: int
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and fields of each row, the header checked."""
+    reader = csv.reader(lines, strict=True)
     header, count = [name.strip() for name in next(reader, [])], 0
     known = {*required, *(header if optional is None else optional)}
     if not set(required) <= set(header) <= known or len(set(header)) < len(header):
         maybe = f" and perhaps {', '.join(optional)}" if optional else ""
         raise InputError(f"{path}: columns {a_few(header, 12)}: expected {', '.join(required)}{maybe}{_part(header)}")
     places = [(name, place) for place, name in enumerate(header) if optional is not None or name in required]
+    lines.of_row = 0
     for row in reader:
+        lines.of_row = 0
         if not row:
             continue
         if len(row) != len(header):

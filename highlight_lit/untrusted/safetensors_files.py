@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from highlight_lit.errors import InputError, first_line
-from highlight_lit.files import open_regular, unique_keys
+from highlight_lit.files import check_packed, open_regular, stored_bytes, unique_keys
 from highlight_lit.installation import need
 from highlight_lit.text import shown
 
@@ -33,6 +33,7 @@ def read_safetensors(path: Path, what: str) -> dict[str, Tensor]:
 
     with open_regular(path, what) as file:
         size = file.seek(0, io.SEEK_END)
+        check_packed(size, stored_bytes(file), str(path))
         file.seek(0)
         header = int.from_bytes(file.read(8), "little")
         if size < 8 or header > size - 8:

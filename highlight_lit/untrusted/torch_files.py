@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from highlight_lit.errors import InputError, first_line
-from highlight_lit.files import open_regular
+from highlight_lit.files import check_packed, open_regular, stored_bytes
 from highlight_lit.text import shown
 from highlight_lit.untrusted.zip_files import check_members
 
@@ -65,6 +65,7 @@ def read_tensors(
         size = file.seek(0, io.SEEK_END)
         if most is not None and size > most:
             raise InputError(f"{path}: {size >> 20} MiB; expected {what} of at most {most >> 20} MiB")
+        check_packed(size, stored_bytes(file), str(path))
         try:
             if not legacy and not _is_zip(file):  # by its first bytes, as torch.load tells the formats apart
                 raise InputError("no zip file")

@@ -91,6 +91,13 @@ def test_every_shipped_file_composes_and_its_network_can_be_built(group: str, op
         ("modality=x", "modality=x: no such option; expected one of audio, av, visual"),
         ("modality=audoi", "modality=audoi: no such option; expected one of audio, av, visual; did you mean audio?"),
         ("bta=1", "bta: no such key; did you mean beta?"),
+        (
+            "trainer.max_epochs=1e9",
+            "trainer.max_epochs=1000000000.0: expected a whole number of at least 1 and at most",
+        ),
+        ("trainer.max_steps=1e2", "trainer.max_steps=100.0: expected a whole number"),
+        ("trainer.gradient_clip_val=nan", "trainer.gradient_clip_val=nan: expected a finite number"),
+        ("optimizer.algorithm.lr=inf", "optimizer.algorithm.lr=inf: expected a finite number"),
         ("topics=dog", "topics: no such key; did you mean topic?"),
         ("data.rot=x", "data.rot: no such key; did you mean data.root?"),
         ("modalty=av", "modalty: no such key; did you mean modality?"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
@@ -180,3 +181,15 @@ def test_a_link_in_the_place_of_a_corpus_that_is_being_written_is_not_followed(
         write_corpus(tmp_path / "corpus", [make_video()], {"visual": Stream(4), "audio": Stream(3)}, name="c",
                      clip_seconds=1.0)  # fmt: skip
     assert [path.name for path in victim.iterdir()] == ["precious"]
+
+
+@pytest.mark.parametrize("word", ["topic='${oc.env:NOT_THERE}'", "topic=${not_there}", "seed=${seed}"])
+def test_a_word_of_the_command_line_that_leads_nowhere_is_one_line(
+    word: str, small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So is the name of a topic that looks like one: `${` alone is the user's, with a backslash it is text."""
+    words = ["train", f"data.root={small_corpus}", "topic=topic01", f"out={tmp_path}", word]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert said.endswith("; expected a key that is there, or \\${ for a text with ${ in it\n")
+    assert len(said.splitlines()) == 1

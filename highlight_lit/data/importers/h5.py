@@ -22,7 +22,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from highlight_lit.data.importers.common.hdf5 import foreign_hdf5, has, inside, stored
+from highlight_lit.data.importers.common.hdf5 import foreign_hdf5, has, inside, names, stored
 from highlight_lit.data.importers.common.label_table import MEASURES
 from highlight_lit.data.importers.common.source import (
     FirstOf,
@@ -134,7 +134,7 @@ def import_corpus(
 def _groups(file: h5py.File, source: Path) -> dict[str, h5py.Group]:
     """The groups of the file by id."""
     groups: dict[str, h5py.Group] = {}
-    for key in file:
+    for key in names(file, str(source)):
         group, name = inside(file, key), safe_id(key, str(source))
         if not isinstance(group, h5py.Group):
             raise InputError(f"{source}: {name}: expected a group of a video that lies in this file")

@@ -19,7 +19,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from highlight_lit.data.video import SPLITS
+from highlight_lit.data.video import MAX_SECONDS, SPLITS
 
 FORMAT = "highlight-lit shard"
 VERSION = 2
@@ -79,10 +79,10 @@ def wrong_value(name: str, values: NDArray[Any], first: int, pointed: int) -> st
     if name in ("id", "tag_name"):
         wrong, expected = ~_are_text(values), "UTF-8"
     elif name == "duration":
-        wrong, expected = ~(np.isfinite(values) & (values > 0)), "seconds above 0"
+        wrong, expected = ~((values > 0) & (values <= MAX_SECONDS)), f"seconds above 0, at most {MAX_SECONDS:g}"
     elif name == "span":
-        wrong = ~((values >= 0) & (values < np.inf)).all(axis=1) | (values[:, 0] >= values[:, 1])
-        expected = "a start before its end, both finite and at least 0"
+        wrong = ~((values >= 0) & (values <= MAX_SECONDS)).all(axis=1) | (values[:, 0] >= values[:, 1])
+        expected = f"a start before its end, both at least 0 and at most {MAX_SECONDS:g}"
     elif name in ("split", "tag_index"):
         most = len(SPLITS) if name == "split" else pointed
         wrong, expected = (values < 0) | (values >= most), f"0 to {most - 1}" if most else "none"

@@ -164,7 +164,18 @@ def check_chunks(dataset: h5py.Dataset, where: str) -> None:
     if packing not in ([], [h5z.FILTER_DEFLATE], [h5z.FILTER_LZF]) or len(set(filters)) < len(filters):
         raise InputError(f"{where}: HDF5 filters {filters}; expected gzip or none (h5repack -f GZIP=4 makes it so)")
     large: list[h5py.h5d.StoreInfo] = []
-    dataset.id.chunk_iter(lambda info: large.append(info) if info.size > _SAFE_BYTES else None)
+    left = math.prod(-(-rows // of_chunk) for rows, of_chunk in zip(dataset.shape, dataset.chunks, strict=True))
+
+    def seen(info: h5py.h5d.StoreInfo) -> bool | None:
+        nonlocal left
+        left -= 1
+        if info.size > _SAFE_BYTES:
+            large.append(info)
+        return left < 0 or None  # an index whose nodes lead to each other would be gone through for ever
+
+    dataset.id.chunk_iter(seen)
+    if left < 0:
+        raise InputError(f"{where}: more chunks than one of shape {dataset.shape} has; damaged or forged")
     for info in large:
         if info.size > 2 * size + _SAFE_BYTES or (packing == [h5z.FILTER_LZF] and info.size > MAX_LZF_BYTES):
             raise InputError(f"{where}: a chunk of {info.size} bytes for {size}; expected no more than it unpacks to")

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from highlight_lit.data.topics.tags import MAX_LINE, comma_note, plain_line, plain_tags
 from highlight_lit.data.topics.tags import same_form as same_form
-from highlight_lit.data.video import SPLITS
+from highlight_lit.data.video import MAX_SECONDS, SPLITS
 from highlight_lit.errors import InputError
 from highlight_lit.files import MAX_NAME_BYTES, cut_name, open_regular, read_json
 from highlight_lit.text import say
@@ -23,7 +23,6 @@ from highlight_lit.untrusted.csv_tables import read_table
 
 COLUMNS = ("video", "tags", "title", "duration", "split")
 MAX_SIDECAR_BYTES = 16 << 20  # yt-dlp writes some 1 MB without a video's comments
-MAX_SECONDS = 1e9  # of a duration
 _DIGEST = 16  # hexadecimal digits that tell names apart whose beginning is the same
 
 

@@ -22,6 +22,10 @@ CONTAINERS = (
 MAX_PIXELS = 1 << 24
 MAX_SHAPE = 64  # longer side to shorter side, as shown
 MAX_SECONDS = 12 * 3600  # of a video, a clip each: the longest that video sites keep
+FREE_SECONDS, BYTES_A_SECOND = (
+    3600.0,
+    8,
+)  # beyond an hour a file has bytes for each second: stills and silence take more
 MAX_GAP_S = 600.0  # between one frame and the next of a stream
 MAX_STREAMS = 64
 SAMPLE_RATES = (1_000, 768_000)  # least and most, samples a second
@@ -77,8 +81,13 @@ def check_audio(path: Path, rate: int, channels: int) -> None:
         )
 
 
-def check_time(path: Path, expected: float, start: float) -> None:
+def check_time(path: Path, size: int, expected: float, start: float) -> None:
     """Refuse a frame that starts far from where the one before it ends, or too late: clips are counted by time.
+
+    Args:
+        path: The file.
+        size: Its bytes.
+        expected, start: Seconds at which the frame before it ends, and at which it starts.
 
     Raises:
         InputError: With the bound.
@@ -87,6 +96,11 @@ def check_time(path: Path, expected: float, start: float) -> None:
         raise InputError(
             f"{path}: timestamps jump from {expected:.0f} s to {start:.0f} s; expected gaps of at most {MAX_GAP_S:.0f} s,"
             " a bound that cannot be raised; put what comes after it into another file"
+        )
+    if start > FREE_SECONDS + size / BYTES_A_SECOND:
+        raise InputError(
+            f"{path}: goes on to {start:.0f} s with {size} bytes; expected at least {BYTES_A_SECOND} for each second beyond"
+            " the first hour, a bound that cannot be raised"
         )
     if start > MAX_SECONDS:
         raise InputError(

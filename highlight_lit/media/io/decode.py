@@ -71,6 +71,7 @@ class Source:
     def _connect(self) -> None:
         """Open the file at its start."""
         self._container = _open(self.path)
+        self._size = self._container.size
         try:
             self.video = self._choose_video()
             best = self._container.streams.best("audio")
@@ -143,7 +144,7 @@ class Source:
         expected = {stream.index: 0.0 for stream in self._streams}
         for index, frame in self._frames():
             piece = self._timed(index, frame, expected[index])
-            bounds.check_time(self.path, expected[index], piece.start)
+            bounds.check_time(self.path, self._size, expected[index], piece.start)
             expected[index] = piece.end
             yield piece
 
@@ -155,7 +156,7 @@ class Source:
             piece = self._timed(index, frame, expected[index])
             # A key frame may lie long before; from there on, frames follow each other.
             before = expected[index] if index in begun else min(start, piece.start)
-            bounds.check_time(self.path, before, piece.start)
+            bounds.check_time(self.path, self._size, before, piece.start)
             begun.add(index)
             if not certain and isinstance(frame, av.VideoFrame):
                 certain = True
@@ -207,7 +208,7 @@ class Source:
         while True:
             try:
                 yield next(packets)
-            except StopIteration:
+            except (StopIteration, IndexError):  # PyAV's at the end of a file in which a stream begins midway
                 return
             except FFmpegError:  # the file ends in the middle of something: what came before it counts
                 self.damaged += 1

@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.shards.hdf5 import MAX_CHUNK_BYTES, MAX_RATIO, MIN_BYTES, check_chunks
 from highlight_lit.errors import InputError, first_line
-from highlight_lit.files import open_regular
+from highlight_lit.files import open_regular, stored_bytes
 
 MAX_BYTES = 256 << 20  # of a dataset that is read whole
+MAX_NAMES = 200_000  # of a group: six times those of Mr. HiSum
 _WIDEST = 4  # bytes that a narrower number takes once it is read: float32
-_read: dict[int, int] = {}  # bytes that were read whole of each file that is open, by its number
+# Of each file that is open, by its name: bytes that were read whole, and those that are no hole.
+_read: dict[bytes, int] = {}
+_held: dict[bytes, int] = {}
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
 
@@ -33,17 +36,17 @@ def foreign_hdf5(path: Path, what: str) -> Iterator[h5py.File]:
         InputError: It is missing, no regular file, no HDF5 file, or damaged.
     """
     with open_regular(path, what) as raw:
-        start = raw.read(1024)
+        start, held = raw.read(1024), stored_bytes(raw)
     if _SIGNATURE not in (start[:8], start[512:520]):
         raise InputError(f"{path}: no HDF5 file; expected {what}")
     try:
         # A chunk that is read row by row is unpacked once.
         with h5py.File(path, "r", locking=False, rdcc_nbytes=MAX_CHUNK_BYTES) as file:
-            _read[number := _number(file)] = 0
+            _read[name := _name(file)], _held[name] = 0, held
             try:
                 yield file
             finally:
-                del _read[number]
+                del _read[name], _held[name]
     except InputError:
         raise
     except _ERRORS as error:
@@ -77,6 +80,25 @@ def has(group: h5py.Group, name: str) -> bool:
     return bool(group.id.links.exists(name.encode()))
 
 
+def names(group: h5py.Group, where: str) -> list[str]:
+    """The names in a group, in the file's order.
+
+    Raises:
+        InputError: They are over `MAX_NAMES`, or without end: an index of a group may lead to itself.
+    """
+    left = MAX_NAMES
+
+    def seen(name: bytes) -> bool | None:
+        nonlocal left
+        left -= 1
+        return left < 0 or None
+
+    group.id.links.iterate(seen, order=h5py.h5.ITER_NATIVE)  # as they lie: in order, all are gone through first
+    if left < 0:
+        raise InputError(f"{where}: over {MAX_NAMES} names, or an index without end; expected a group a video")
+    return list(group)
+
+
 def inside(group: h5py.Group, name: str) -> Any:
     """What a group has under a name itself, None if it has nothing or a link: another file is not even opened."""
     links, key = group.id.links, name.encode()
@@ -103,19 +125,19 @@ def numbers(dataset: h5py.Dataset, where: str, most: int | None = None) -> NDArr
         raise InputError(f"{where}: shape {dataset.shape}, expected at most {most} numbers")
     if dataset.nbytes > MAX_BYTES:
         raise InputError(f"{where}: {dataset.nbytes} bytes; expected at most {MAX_BYTES >> 20} MiB")
-    number = _number(dataset)
-    _read[number] += dataset.nbytes
-    if _read[number] > MAX_BYTES + _most(dataset):
+    name = _name(dataset)
+    _read[name] += dataset.nbytes
+    if _read[name] > MAX_BYTES + _most(dataset):
         raise InputError(f"{where}: read again and again: in all more than a file of its size can hold")
     values: NDArray[Any] = dataset[()]
     return values
 
 
-def _number(node: h5py.Group | h5py.Dataset) -> int:
-    """The library's number of the file that something lies in."""
-    return int(h5py.h5o.get_info(node.id).fileno)
+def _name(node: h5py.Group | h5py.Dataset) -> bytes:
+    """Of the file that something lies in."""
+    return bytes(h5py.h5f.get_name(node.id))
 
 
 def _most(node: h5py.Group | h5py.Dataset) -> int:
     """Bytes that a file can hold."""
-    return max(MIN_BYTES, MAX_RATIO * int(node.file.id.get_filesize()))
+    return max(MIN_BYTES, MAX_RATIO * _held[_name(node)])

@@ -6,14 +6,14 @@ import shlex
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.importers.common.source import ARRAY_ERRORS, MAX_ARRAY_BYTES, check_packed
+from highlight_lit.data.importers.common.source import ARRAY_ERRORS, MAX_ARRAY_BYTES, check_header
 from highlight_lit.errors import InputError, first_line
-from highlight_lit.files import open_regular
+from highlight_lit.files import check_packed, open_regular, stored_bytes
 from highlight_lit.text import a_few
 from highlight_lit.untrusted.zip_files import check_members
 
@@ -54,7 +54,7 @@ class NpzRows:
         assert values is not None
         return values
 
-    def _read(self, file: IO[bytes], rows: slice | None) -> NDArray[Any] | None:
+    def _read(self, file: BinaryIO, rows: slice | None) -> NDArray[Any] | None:
         """The header, and the rows if some are asked for."""
         try:
             check_members(file, MAX_MEMBERS_BYTES)
@@ -63,11 +63,14 @@ class NpzRows:
                 if KEY not in names:
                     raise InputError(f"{self._where}: keys {a_few(names)}; expected {KEY!r}")
                 with members.open(f"{KEY}.npy") as member:
+                    assert isinstance(member, zipfile.ZipExtFile)
                     self._header(member)
                     if rows is None:
                         return None
                     size = self.dtype.itemsize * self.shape[0] * self.shape[1]
-                    check_packed(size, members.getinfo(f"{KEY}.npy").compress_size, f"{self._where}: {KEY}")
+                    # An archive may say that it holds more than it does.
+                    held = min(members.getinfo(f"{KEY}.npy").compress_size, stored_bytes(file))
+                    check_packed(size, held, f"{self._where}: {KEY}")
                     data = member.read(size + 1)
                     if len(data) != size:
                         raise InputError(f"{self._where}: truncated, or longer than its header says")
@@ -79,7 +82,8 @@ class NpzRows:
         except _ERRORS as error:
             raise InputError(f"{self._where}: truncated or not a plain .npz file ({first_line(error)})") from error
 
-    def _header(self, member: IO[bytes]) -> None:
+    def _header(self, member: zipfile.ZipExtFile) -> None:
+        check_header(member.peek(12))
         version = np.lib.format.read_magic(member)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         if version not in read:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
 
+MAX_WIDTH = 1 << 12  # of features: the covariance is 128 MB of that, held some five times
+
 
 @dataclass(frozen=True)
 class Projection:
@@ -48,6 +50,10 @@ def fit(blocks: Iterable[NDArray[Any]], width: int, where: str) -> Projection:
     for block in blocks:
         values = block.astype(np.float64)
         if rows == 0:
+            if values.shape[1] > MAX_WIDTH:
+                raise InputError(
+                    f"{where}: {values.shape[1]} wide; expected at most {MAX_WIDTH} for a pca, a bound that cannot be raised"
+                )
             if not 1 <= width <= values.shape[1]:
                 raise InputError(f"{where}: pca {width}: expected a number from 1 to the width {values.shape[1]}")
             shift, total = values.mean(axis=0), np.zeros(values.shape[1])

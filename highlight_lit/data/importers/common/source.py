@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError, first_line
-from highlight_lit.files import MAX_NAME_BYTES, open_regular, read_json, stored_bytes
+from highlight_lit.files import MAX_NAME_BYTES, check_packed, open_regular, read_json, stored_bytes
 from highlight_lit.text import a_few, shown
 from highlight_lit.untrusted.csv_tables import read_table
 
 Say = Callable[[str], None]
 MAX_ARRAY_BYTES = 1 << 30  # of a video's features: twelve hours of 6,000 float32 a second
-MAX_PACKED = 100  # times that an array can be larger than what the disk or an archive holds of it
-MIN_PACKED_BYTES = 32 << 20  # which any may have
+MAX_HEADER_BYTES = 1 << 16  # of an array: numpy reads all of it before it refuses more than 10,000
 _PICKLE = b"\x80"  # the first byte of a pickle
 _CONVERT = (
     'python -c "import sys, numpy as np; p = sys.argv[1]; x = np.load(p, allow_pickle=True); '
@@ -120,12 +119,13 @@ def open_rows(path: Path, where: str) -> NDArray[Any]:
         InputError: The file is missing, truncated, no `.npy` file or of another type or shape.
     """
     with open_regular(path, f"an array of {where.rpartition(': ')[2]} features") as file:
-        held, start = stored_bytes(file), os.pread(file.fileno(), 1, 0)
+        held, start = stored_bytes(file), os.pread(file.fileno(), 12, 0)
     try:
+        check_header(start)
         with np.errstate(over="ignore"):  # of a shape beyond any file, which is refused for its size
             rows: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     except ARRAY_ERRORS as error:
-        if start == _PICKLE or "Python objects" in first_line(error):
+        if start[:1] == _PICKLE or "Python objects" in first_line(error):
             raise InputError(
                 f"{where}: {path.name}: pickled, which could run anything and is never read; if you trust where it is from: "
                 f"{_CONVERT} {shlex.quote(str(path))}"
@@ -144,21 +144,14 @@ def open_rows(path: Path, where: str) -> NDArray[Any]:
     return rows
 
 
-def check_packed(size: int, held: int, where: str) -> None:
-    """Refuse an array of which next to nothing is stored: a hole in a file, or zeros in an archive.
-
-    Args:
-        size: Bytes of the array.
-        held: Bytes that are stored of it.
-        where: The file, for the error.
+def check_header(start: bytes) -> None:
+    """Refuse an array whose header is large, by its first twelve bytes: version, and how long the header is.
 
     Raises:
-        InputError: It is large, and over `MAX_PACKED` times what is stored.
+        ValueError: It is over `MAX_HEADER_BYTES`.
     """
-    if size > max(MIN_PACKED_BYTES, MAX_PACKED * held):
-        raise InputError(
-            f"{where}: {size >> 20} MiB of {held >> 10} KiB that are stored; expected at most {MAX_PACKED} times as much as is stored"
-        )
+    if start[6:7] > b"\1" and int.from_bytes(start[8:12], "little") > MAX_HEADER_BYTES:
+        raise ValueError(f"a header of over {MAX_HEADER_BYTES >> 10} KiB")
 
 
 def stored_dtype(sources: Iterable[np.dtype[Any]], wanted: str | None) -> str:

@@ -20,6 +20,7 @@ from highlight_lit.text import a_few
 
 TOLERATED_ROWS = 2  # by which a video's arrays may differ
 MAX_FRAMES = 1 << 40
+MAX_FEATURES = 1 << 26  # numbers of a video's features, which take four bytes each and more
 MAX_SUMMARY = 1 << 27  # numbers of all annotators' summaries of a video: 50 of a day at 30 frames a second
 MAX_LISTED = 1 << 23  # frames of a summary: one annotator's are 8 bytes each once they are counted
 MAX_ANNOTATORS = 1000  # of a video: the labels of all get as many columns as that of the most
@@ -61,7 +62,7 @@ def read_video(
 ) -> Video:
     """A video with its features and labels, cut to its shortest array."""
     counted, scored = has(group, "picks"), kind == "gtscore" and has(group, kind)
-    arrays = {"features": _numbers(group, "features", where, None)}
+    arrays = {"features": _numbers(group, "features", where, MAX_FEATURES)}
     if len(arrays["features"]) > MAX_CLIPS:
         raise InputError(f"{where}: features: {len(arrays['features'])} clips, expected at most {MAX_CLIPS}")
     if scored:
