@@ -22,8 +22,8 @@ from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.installation import beside
 
 CONFIG_DIR = beside("conf")
-# Flags that say what Hydra is to do; it raises a ValueError where there are two.
 SWEEP_FILE = "multirun.yaml"  # that Hydra writes into the folder of a sweep
+# Flags that say what Hydra is to do; it raises a ValueError where there are two.
 _MODES = (*MULTIRUN, "--cfg", "-c", "--info", "-i", "--run", "-r", "--shell-completion", "-sc")
 _RERUN = "--experimental-rerun"
 

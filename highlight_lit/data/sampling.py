@@ -1,4 +1,4 @@
-"""Which windows of which videos make the batches of an epoch."""
+"""How positives and negatives are drawn: which windows of which videos make the batches of an epoch."""
 
 from __future__ import annotations
 

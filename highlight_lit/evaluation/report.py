@@ -1,4 +1,4 @@
-"""What a ranking reaches: by measure, topic and video."""
+"""The value of each measure that a system reaches: over all, by topic and by video."""
 
 from __future__ import annotations
 

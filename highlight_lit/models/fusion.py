@@ -22,6 +22,8 @@ RELU_SQUARE = 0.5
 class Fusion(nn.Module):
     """The interface: two embedded streams in, one fused vector out.
 
+    It is told no mask, so clips of a bag are not to be compared with each other: attention across clips is a context.
+
     Attributes:
         streams: names of the streams that are read.
         reach: clips on either side that a clip's f_h depends on; None, as here: all of its bag, so that a video is scored

@@ -25,7 +25,7 @@ FORMAT = "highlight-lit shard"
 VERSION = 2
 NAMES = {1: {"audio_mask": "heard"}, VERSION: {}}  # of datasets that were named otherwise, by version
 PACKED = ("visual", "audio", "audio_mask")
-ALGORITHM = "xxh3-64"
+ALGORITHM = "xxh3-64"  # another is another VERSION: rows with sums of another kind are read slowly, their sums unread
 checksum = xxhash.xxh3_64_intdigest  # as ALGORITHM says
 BLOCK_ROWS = 32  # rows that one sum covers; what is read to check a single row
 

@@ -1,1 +1,1 @@
-"""What is about topics: weak labels, folds, and what a corpus has of each topic."""
+"""A topic's videos: which are positive and which negative (weak labels), in which fold, and how many."""

@@ -1,4 +1,7 @@
-"""Which callbacks a run has: those of `conf/callbacks`, and always the one that writes `last.ckpt`."""
+"""Which callbacks a run has: those of `conf/callbacks`, and always the one that writes `last.ckpt`.
+
+Cells with others than these are not trained in a stack: `stacked.cells.why_alone`.
+"""
 
 from __future__ import annotations
 

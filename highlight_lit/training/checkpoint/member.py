@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytorch_lightning as pl
 
 from highlight_lit.training.checkpoint.atomic_io import AtomicCheckpointIO
-from highlight_lit.training.checkpoint.contents import LastContents, time_spent
+from highlight_lit.training.checkpoint.contents import LastContents, read_time_spent, time_spent
 from highlight_lit.training.stacked.stack import State
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def restore(trainee: Trainee, checkpoint: State) -> None:
     trainee.done = checkpoint["global_step"]
     trainee.optimizer = checkpoint["optimizer_states"][0]
     trainee.schedule = next(iter(checkpoint["lr_schedulers"]), None)
-    trainee.seconds = float(checkpoint.get("callbacks", {}).get("LastCheckpoint", {}).get("seconds", 0.0))
+    spent = checkpoint.get("callbacks", {}).get("LastCheckpoint")
+    trainee.seconds = read_time_spent(spent)[0] if spent else 0.0
 
 
 def save(trainee: Trainee, members: int) -> None:

@@ -1,4 +1,4 @@
-"""HDF5 files of others, opened in one way."""
+"""HDF5 files of other tools: the one way to open one, and to read a dataset of it within bounds."""
 
 from __future__ import annotations
 
