@@ -7,7 +7,6 @@ tested pairwise over videos, drawn within their topics.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.evaluation.intervals import paired_bootstrap
 from highlight_lit.runs.cross_fit import put_together
 from highlight_lit.runs.ledger import records
-from highlight_lit.text import say
+from highlight_lit.text import ArgumentParser, say
 
 Videos = dict[tuple[str, str], list[float]]
 
@@ -31,7 +30,7 @@ def main(words: Sequence[str] | None = None) -> int:
     Returns:
         0, or 2 for bad input.
     """
-    parser = argparse.ArgumentParser(prog="experiments.compare", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = ArgumentParser(prog="experiments.compare", description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("runs", type=Path)
     parser.add_argument("--ours", nargs="+", required=True, metavar="KEY=VALUE")
     parser.add_argument("--theirs", nargs="+", required=True, metavar="KEY=VALUE")

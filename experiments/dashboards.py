@@ -26,7 +26,7 @@ from highlight_lit.evaluation.benchmarks import BENCHMARKS
 from highlight_lit.files import read_json, write_json
 from highlight_lit.runs import ledger
 from highlight_lit.runs.terminal import varied_keys
-from highlight_lit.text import a_few, say
+from highlight_lit.text import ArgumentParser, a_few, say
 from highlight_lit.untrusted.shapes import check_shape
 
 from .reproduce import plan
@@ -41,7 +41,7 @@ RUNS_A_CALL = 50  # of 'wandb sync', which takes seconds to start
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make the views or send the runs; returns an exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("views", "sync"))
     parser.add_argument("folders", type=Path, nargs="+", help="of reproductions, or of runs")
     parser.add_argument("--project", default="highlight-lit")

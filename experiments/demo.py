@@ -5,7 +5,6 @@ They run in this one process: each of its own would spend most of its time on im
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import shutil
 import sys
@@ -19,6 +18,7 @@ from highlight_lit import cli
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.evaluation.scores import read_scores
 from highlight_lit.runs.ledger import records
+from highlight_lit.text import ArgumentParser
 
 from .reproduce.figures import score_curves
 
@@ -28,7 +28,7 @@ SYSTEMS = {"av": "both streams", "visual": "visual alone", "audio": "audio alone
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demonstration; returns an exit status."""
-    parser = argparse.ArgumentParser(prog="highlight-lit demo", description=__doc__)
+    parser = ArgumentParser(prog="highlight-lit demo", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("demo"), help="to work in (default: demo)")
     parser.add_argument("--command", default="highlight-lit", help="how the last lines call highlight-lit")
     options = parser.parse_args(arguments)

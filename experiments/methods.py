@@ -7,7 +7,6 @@ run through it, in FOLDER/runs; what is done there is not done again.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import sys
@@ -32,7 +31,7 @@ from highlight_lit.files import write_json, write_text
 from highlight_lit.launch import CONFIG_DIR
 from highlight_lit.methods import METHODS, Method, find, videos_for
 from highlight_lit.runs.ledger import environment
-from highlight_lit.text import in_markdown, say
+from highlight_lit.text import ArgumentParser, in_markdown, say
 from highlight_lit.training.train import train
 
 # Networks of the trainer that belong in the table: title, and what to set.
@@ -243,7 +242,7 @@ def run(table: MethodsTable, names: Sequence[str], out: Path, name: str) -> None
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--corpus", type=Path, required=True, metavar="DIR")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--name", help="of the files (default: that of the corpus' folder)")

@@ -22,7 +22,7 @@ from highlight_lit.installation import experiments
 from highlight_lit.media.extract_command import extract_arguments, run_extract, run_extract_jobs, wants_jobs
 from highlight_lit.media.reel_command import reel_arguments, run_reel
 from highlight_lit.signals import raised_signals
-from highlight_lit.text import one_line, say
+from highlight_lit.text import ArgumentParser, say
 
 LOADS_PYTORCH = ("evaluate", "export", "score")  # which takes seconds
 EXPERIMENTS = {"demo": "demo", "reproduce": "reproduce.__main__"}  # verbs of experiments/: module
@@ -77,7 +77,7 @@ def _run(words: list[str]) -> int:
         if unknown:
             files = all(Path(word).is_file() for word in unknown)
             advice = "; one file is expected where a pattern of the shell's has given several: name it" if files else ""
-            parser.error(one_line(f"unrecognized arguments: {' '.join(unknown)}{advice}"))
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}{advice}")
         if words[0] in LOADS_PYTORCH and sys.stderr.isatty():
             say(f"highlight-lit {words[0]}: begins (PyTorch is being loaded)", file=sys.stderr)
         status: int = options.run(options)
@@ -99,7 +99,7 @@ def _run(words: list[str]) -> int:
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="highlight-lit", description="Weakly supervised highlight detection from tagged videos."
     )
     parser.add_argument("--version", action="version", version=f"highlight-lit {__version__}")

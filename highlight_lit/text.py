@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import re
 import shutil
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 if TYPE_CHECKING:  # for tables alone
     from rich.table import Table
@@ -35,6 +36,14 @@ def one_line(value: object) -> str:
         text = text[:MAX_LINE] + text[-MAX_LINE:]
     text = shown(text)
     return text if len(text) <= MAX_LINE else f"{text[: MAX_LINE * 2 // 3]} [...] {text[-MAX_LINE // 4 :]}"
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """A parser whose errors are one line of text: argparse names words it does not know as they are."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit status 2."""
+        super().error(one_line(message))
 
 
 # What stands for something else in a line of Markdown, as GitHub reads it too: emphasis, code, links, cells, mathematics,

@@ -66,9 +66,10 @@ def test_a_name_is_text_in_latex(text: str) -> None:
     assert not set(left) & set("\\&%$#_{}~^[]*|")
 
 
-def test_a_file_too_many_whose_name_is_a_command_to_the_terminal_is_named_as_text(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize("words", [["reel", "a.mp4", "--scores", "s.csv"], ["reproduce"], ["demo", "folder"]])
+def test_a_word_too_many_that_is_a_command_to_the_terminal_is_named_as_text(
+    words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(["reel", "a.mp4", "--scores", "s.csv", "b\x1b[2J\u202e.mp4"])
-    assert r"unrecognized arguments: b\x1b[2J\u202e.mp4" in capsys.readouterr().err
+        main([*words, "--b\x1b[2J\u202e.mp4"])
+    assert r"unrecognized arguments: --b\x1b[2J\u202e.mp4" in capsys.readouterr().err

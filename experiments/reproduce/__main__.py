@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from highlight_lit.errors import InputError, Interrupted
-from highlight_lit.text import say
+from highlight_lit.text import ArgumentParser, say
 
 from . import plan
 from .cells import Cell, Site, cells_of, cross_fitted, site, synthetic_roots, unique
@@ -27,7 +27,7 @@ from .study import Profile, Study, profile, studies
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is missing and write the report; returns an exit status."""
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="highlight-lit reproduce", description=__doc__, formatter_class=raw)
+    parser = ArgumentParser(prog="highlight-lit reproduce", description=__doc__, formatter_class=raw)
     parser.add_argument("--profile", default="quick")
     parser.add_argument("--corpus", action="append", type=Path, metavar="DIR", help="can be given several times")
     parser.add_argument("--study", action="append", help="these alone; can be given several times")

@@ -20,7 +20,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.evaluation.intervals import Interval
 from highlight_lit.evaluation.scores import read_scores
 from highlight_lit.files import cut_name, write_text
-from highlight_lit.text import say, shown
+from highlight_lit.text import ArgumentParser, say, shown
 
 from ..analyses import cost, gradients, planted
 from . import claims, figures, plan, tables
@@ -269,7 +269,7 @@ def _claims(findings: Sequence[claims.Finding], out: Path) -> Iterator[Part]:
 
 def main() -> int:
     """Write the report again; returns an exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="of a reproduction: reproduce/PROFILE")
     options = parser.parse_args()
     try:
