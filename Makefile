@@ -25,8 +25,8 @@ setup: $(VENV)/.installed ## Make the virtual environment in .venv and install t
 # The versions are those of constraints.txt (or CONSTRAINTS=constraints-lowest.txt, the lowest allowed), the extras those of EXTRAS; torch comes first, so that nothing else picks another one.
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 14) else f"highlight-lit needs Python 3.11 to 3.13, {sys.executable} is {v[0]}.{v[1]}; name one: make PYTHON=python3.12")'
-	@echo "Making the virtual environment in $(VENV) ($$($(PYTHON) --version)); this takes a minute or two ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into the virtual environment $(VENV) ($$($(BIN)/python --version)); this takes a minute or two ..."
 	@$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) torch
 	@$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[$(EXTRAS)]'
 	@touch $@
