@@ -65,7 +65,7 @@ def short_run(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture
 def make_video() -> Callable[..., Video]:
-    """Make a sound video; any of its fields can be given."""
+    """Make a valid video; any of its fields can be given."""
 
     def make(name: str = "one", clips: int = 5, **fields: Any) -> Video:
         rng = np.random.default_rng(clips)

@@ -12,13 +12,15 @@ from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.video import Labels, Stream, Video
 
 
-def labelled_video(name: str, topic: str, rows: np.ndarray, seconds: float, split: str, *, sound: bool = True) -> Video:
+def labelled_video(
+    name: str, topic: str, rows: np.ndarray, seconds: float, split: str, *, with_audio: bool = True
+) -> Video:
     """A video of these clips, every third of them a highlight."""
     clips = len(rows)
     edges = np.linspace(0.0, seconds, clips + 1)
     span = np.stack([edges[:-1], edges[1:]], 1)
     label = np.where(np.arange(clips) % 3 == 0, 1.0, -1.0).astype(np.float32)[:, None]
-    audio = rows[:, :3] if sound else None
+    audio = rows[:, :3] if with_audio else None
     return Video(name, seconds, (topic,), span, rows, audio, split=split, labels=Labels(span, label))
 
 
@@ -47,7 +49,7 @@ def hard(tmp_path: Path) -> Callable[[str], Corpus]:
                 "identical clips": np.tile(rng.normal(size=6), (9, 1)),
                 "zeros": np.zeros((9, 6)),
             }.get(kind, rng.normal(size=(9, 6)))
-            videos.append(labelled_video(f"{topic}-val", topic, rows, 27.0, "val", sound=kind != "no audio"))
+            videos.append(labelled_video(f"{topic}-val", topic, rows, 27.0, "val", with_audio=kind != "no audio"))
         if kind == "all zeros":
             videos = [labelled_video(v.id, v.tags[0], np.zeros_like(v.visual), v.duration, v.split) for v in videos]
         root = tmp_path / kind.replace(" ", "_")

@@ -68,7 +68,7 @@ def test_videos_without_sound_have_finite_scores(name: str, modality: str, hard:
 def test_a_corpus_without_any_sound_has_finite_scores(name: str, labelled: Make, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     videos = [
-        labelled(f"{topic}-{split}-{seconds:.0f}", topic, rng.normal(size=(9, 6)), seconds, split, sound=False)
+        labelled(f"{topic}-{split}-{seconds:.0f}", topic, rng.normal(size=(9, 6)), seconds, split, with_audio=False)
         for topic in ("dog", "surf")
         for split, seconds in (("train", 27.0), ("train", 90.0), ("val", 27.0))
     ]

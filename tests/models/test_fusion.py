@@ -120,14 +120,14 @@ def test_a_silent_clip_without_the_appended_one_is_left_with_the_bias() -> None:
     assert torch.equal(f_h, fusion.b.expand(9, 6))
 
 
-def test_a_silent_clip_with_the_appended_one_keeps_its_picture() -> None:
+def test_a_silent_clip_with_the_appended_one_keeps_its_visual() -> None:
     fusion = low_rank(6, 3, append_one=True, seed=1)
     f_v = torch.randn(9, 6, dtype=torch.float64)
     f_h = fusion(f_v, torch.zeros_like(f_v))
-    picture = fusion.core()[:, :6, 6]  # the terms in which the appended 1 stands in for the sound
+    visual = fusion.core()[:, :6, 6]  # the terms in which the appended 1 stands in for audio
     constant = fusion.core()[:, 6, 6] + fusion.b
-    assert_near(f_h, f_v @ picture.T + constant, 2 * 7, 3)
-    assert torch.linalg.matrix_rank(picture) == 6
+    assert_near(f_h, f_v @ visual.T + constant, 2 * 7, 3)
+    assert torch.linalg.matrix_rank(visual) == 6
 
 
 @pytest.mark.parametrize("d", [32, 128])

@@ -99,7 +99,7 @@ def test_a_clip_that_is_not_heard_gives_nothing_of_its_sound() -> None:
 
 
 @pytest.mark.parametrize(("append_one", "kept"), [(False, False), (True, True)])
-def test_a_silent_clip_keeps_its_picture_with_the_appended_one_alone(append_one: bool, kept: bool) -> None:
+def test_a_silent_clip_keeps_its_visual_part_with_the_appended_one_alone(append_one: bool, kept: bool) -> None:
     net, (v, a, mask, _) = network(partial(LowRankFusion, R=2, append_one=append_one)), batch()
     silent = torch.zeros_like(mask)
     changed = not torch.equal(net(v, a, mask, silent).z, net(-v, a, mask, silent).z)

@@ -16,17 +16,17 @@ from tests.security.made import Checkpoint, checkpoint_for
 
 
 @pytest.fixture(scope="session")
-def sound(small_corpus: Path) -> Checkpoint:
-    """A sound checkpoint; not to be changed."""
+def valid(small_corpus: Path) -> Checkpoint:
+    """A valid checkpoint; not to be changed."""
     return checkpoint_for(small_corpus)
 
 
 @pytest.fixture
-def saved(sound: Checkpoint, tmp_path: Path) -> Callable[..., Path]:
-    """Save a copy of the sound checkpoint that a function has changed, or another in its place."""
+def saved(valid: Checkpoint, tmp_path: Path) -> Callable[..., Path]:
+    """Save a copy of the valid checkpoint that a function has changed, or another in its place."""
 
     def save(change: Callable[[Checkpoint], object] = lambda checkpoint: None, name: str = "a.ckpt") -> Path:
-        checkpoint = copy.deepcopy(sound)
+        checkpoint = copy.deepcopy(valid)
         other = change(checkpoint)
         torch.save(other if isinstance(other, dict) and "hyper_parameters" in other else checkpoint, tmp_path / name)
         return tmp_path / name

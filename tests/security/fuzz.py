@@ -98,7 +98,7 @@ def change(draw: random.Random, whole: Any, tensors: bool) -> None:
 
 def checkpoints(folder: Path) -> Callable[[random.Random], None]:
     """Load a changed checkpoint, and score a video if it can be."""
-    whole = torch.load(folder / "sound.ckpt", weights_only=True)
+    whole = torch.load(folder / "valid.ckpt", weights_only=True)
     corpus = Corpus(folder / "corpus")
 
     def case(draw: random.Random) -> None:
@@ -116,7 +116,7 @@ def checkpoints(folder: Path) -> Callable[[random.Random], None]:
 def resumed(folder: Path) -> Callable[[random.Random], None]:
     """Go on from a changed checkpoint, and take a step."""
     run = folder / "run"
-    whole = torch.load(run / "sound.ckpt", weights_only=True)
+    whole = torch.load(run / "valid.ckpt", weights_only=True)
     config = read_record(run)["config"]
     corpus = Corpus(folder / "corpus")
     module = make_module(config, corpus)
@@ -144,7 +144,7 @@ def resumed(folder: Path) -> Callable[[random.Random], None]:
 
 
 def records(folder: Path) -> Callable[[random.Random], None]:
-    """Read a changed record and show it, alone and beside the sound one."""
+    """Read a changed record and show it, alone and beside the valid one."""
     whole = json.loads((folder / "run" / RECORD).read_text())
     (folder / "other").mkdir(exist_ok=True)
 

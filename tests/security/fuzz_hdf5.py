@@ -1,4 +1,4 @@
-"""HDF5 files that are sound as HDF5 and hold anything, for `fuzz`: shards, and what importers read, each as the product does."""
+"""HDF5 files that are valid as HDF5 and hold anything, for `fuzz`: shards, and what importers read, each as the product does."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ TEXTS = [
 
 
 def write_bait(folder: Path) -> None:
-    """What `BAIT` names: a sound file, which the library would read."""
+    """What `BAIT` names: a valid file, which the library would read."""
     with h5py.File(folder / "bait.h5", "w") as file:
         file["x"] = np.ones((4, 4), "f4")
 
@@ -189,12 +189,12 @@ def _checked(root: Path) -> None:
 
 def shards(folder: Path) -> Case:
     """Check a shard as `verify` does, or open a corpus of it and read all of it."""
-    root, sound = folder / "one", folder / "sound.h5"
+    root, valid = folder / "one", folder / "valid.h5"
     root.mkdir(exist_ok=True)
-    shutil.copy(next((folder / "corpus").glob("*.h5")), sound)
+    shutil.copy(next((folder / "corpus").glob("*.h5")), valid)
 
     def case(draw: random.Random) -> None:
-        shutil.copy(sound, root / "shard-00000.h5")
+        shutil.copy(valid, root / "shard-00000.h5")
         spoil(draw, root / "shard-00000.h5")
         if draw.random() < 0.5:
             for fault in faults(root / "shard-00000.h5"):
@@ -210,22 +210,22 @@ def shards(folder: Path) -> Case:
 def foreign(folder: Path) -> Case:
     """Import a changed file of h5, ave or tvsum."""
     out, source = folder / "foreign-out", folder / "foreign"
-    sound = {kind: source / kind for kind in ("h5", "ave", "tvsum")}
-    for each in sound.values():
+    valid = {kind: source / kind for kind in ("h5", "ave", "tvsum")}
+    for each in valid.values():
         each.mkdir(parents=True, exist_ok=True)
-    with h5py.File(sound["h5"] / "a.h5", "w") as file:
+    with h5py.File(valid["h5"] / "a.h5", "w") as file:
         for name in ("v", "w"):
             for key, value in {"features": np.ones((5, 4), "f4"), "picks": np.arange(5) * 15, "n_frames": np.array(75),
                                "gtscore": np.ones(5), "user_summary": np.ones((2, 75))}.items():  # fmt: skip
                 file[f"{name}/{key}"] = value
-    (sound["ave"] / ave.ANNOTATIONS).write_text("\n".join([ave.FIELDS, *(f"Dog&v{i}&good&0&10" for i in range(4))]))
+    (valid["ave"] / ave.ANNOTATIONS).write_text("\n".join([ave.FIELDS, *(f"Dog&v{i}&good&0&10" for i in range(4))]))
     onehot = np.zeros((4, 10, 3))
     onehot[:, :, 0] = 1
     for name, values in {"visual_feature": np.ones((4, 10, 6), "f4"), "audio_feature": np.ones((4, 10, 5), "f4"),
                          "labels": onehot, "train_order": np.arange(2), "test_order": np.arange(2, 4)}.items():  # fmt: skip
-        with h5py.File(sound["ave"] / f"{name}.h5", "w") as file:
+        with h5py.File(valid["ave"] / f"{name}.h5", "w") as file:
             file["order" if "order" in name else "avadataset"] = values
-    with h5py.File(sound["tvsum"] / "a.mat", "w") as file:
+    with h5py.File(valid["tvsum"] / "a.mat", "w") as file:
         scores = np.repeat(np.arange(6.0), 50)[None].repeat(3, 0)
         cells = {
             "video": [[97]],
@@ -238,22 +238,22 @@ def foreign(folder: Path) -> Case:
         for key, cell in cells.items():
             file[f"#refs#/{key}"] = np.array(cell)
             file.create_dataset(f"tvsum50/{key}", (1, 1), h5py.ref_dtype)[0, 0] = file[f"#refs#/{key}"].ref
-    shutil.copytree(source, folder / "foreign-sound", dirs_exist_ok=True)
+    shutil.copytree(source, folder / "foreign-valid", dirs_exist_ok=True)
 
     def case(draw: random.Random) -> None:
         shutil.rmtree(out, ignore_errors=True)
-        kind = draw.choice(list(sound))
-        path = draw.choice(sorted(sound[kind].glob("*.[hm]*")))
+        kind = draw.choice(list(valid))
+        path = draw.choice(sorted(valid[kind].glob("*.[hm]*")))
         spoil(draw, path)
         try:
             if kind == "ave":
-                ave.import_corpus(sound[kind], out, report=lambda line: None)
+                ave.import_corpus(valid[kind], out, report=lambda line: None)
             elif kind == "h5":
                 h5.import_corpus(path, out, tag="x", report=lambda line: None)
             else:
                 tvsum.import_corpus(path, out, report=lambda line: None)
         finally:
-            shutil.copy(folder / "foreign-sound" / kind / path.name, path)
+            shutil.copy(folder / "foreign-valid" / kind / path.name, path)
         _checked(out)
 
     return case

@@ -1,4 +1,4 @@
-"""Checkpoints and records as a stranger may make them: sound ones, to be changed."""
+"""Checkpoints and records as a stranger may make them: valid ones, to be changed."""
 
 from __future__ import annotations
 

@@ -28,19 +28,19 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def fuzzed(small_corpus: Path, sound: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What came of each kind, from one process: folders with a sound checkpoint, a run that is done, and their corpus."""
+def fuzzed(small_corpus: Path, valid: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What came of each kind, from one process: folders with a valid checkpoint, a run that is done, and their corpus."""
     root = tmp_path_factory.mktemp("fuzzed")
     first = root / next(iter(KINDS))
     shutil.copytree(small_corpus, first / "corpus")
-    torch.save(sound, first / "sound.ckpt")
+    torch.save(valid, first / "valid.ckpt")
     words = ["topic=topic01", "data.pairs=4", "tau=8", "model.d=8", "trainer.max_epochs=2", "logger=none",
              "evaluate.draws=10", "optimizer=paper", f"data.root={first / 'corpus'}", f"out={root / 'runs'}"]  # fmt: skip
     assert train(words) == 0
     [run] = (root / "runs").glob("[!.]*")
     shutil.move(run, first / "run")
     shutil.rmtree(root / "runs")
-    (first / "run" / "last.ckpt").rename(first / "run" / "sound.ckpt")
+    (first / "run" / "last.ckpt").rename(first / "run" / "valid.ckpt")
     for kind in KINDS:
         if not (root / kind).exists():
             shutil.copytree(first, root / kind)

@@ -24,7 +24,7 @@ from highlight_lit.runs.jobs import alive
 from tests.security.made import places
 
 ROW = {"d": 4, "operations": 1.0, "parameters": 1, "memory": 1, "seconds": 0.1}
-SOUND: dict[str, tuple[Any, Callable[[Path], object]]] = {
+VALID: dict[str, tuple[Any, Callable[[Path], object]]] = {
     "cost": ({"clips": 3, "full": [ROW, {**ROW, "d": 8}], "low_rank": [{**ROW, "R": 2}, {**ROW, "d": 8, "R": 2}],
               "ranks": [{**ROW, "R": 2}, {**ROW, "R": 4}], "device": "x"}, lambda path: cost.measured(path.parent)),
     "planted": ([{"R": R, "left": 0.5} for R in planted.RANKS], lambda path: planted.measured(path.parent)),
@@ -46,17 +46,17 @@ def _file(kind: str, root: Path) -> Path:
     return root / names.get(kind, "a.json")
 
 
-@pytest.mark.parametrize("kind", SOUND)
+@pytest.mark.parametrize("kind", VALID)
 def test_each_place_with_something_else_is_one_line_or_makes_no_difference(kind: str, tmp_path: Path) -> None:
     """In place of each value, a value of each type; the whole; and what no JSON is."""
-    sound, read = SOUND[kind]
+    valid, read = VALID[kind]
     path, refused = _file(kind, tmp_path), list[str]()
-    path.write_text(json.dumps(sound))
+    path.write_text(json.dumps(valid))
     read(path)
     texts = [json.dumps(other) for other in OTHERS] + ["[" * 100_000, '{"a": 1, "a": 2}', "NaN", "\ud800"]
-    for number in range(len(list(places(sound)))):
+    for number in range(len(list(places(valid)))):
         for other in OTHERS:
-            made = copy.deepcopy(sound)
+            made = copy.deepcopy(valid)
             holder, key = list(places(made))[number]
             holder[key] = other
             texts.append(json.dumps(made))
@@ -72,7 +72,7 @@ def test_each_place_with_something_else_is_one_line_or_makes_no_difference(kind:
 
 @pytest.mark.parametrize("benchmark", ["../../a", "/etc/x", "tvsum/../../a"])
 def test_a_plan_leads_to_no_other_folder(benchmark: str, tmp_path: Path) -> None:
-    made = copy.deepcopy(SOUND["plan"][0])
+    made = copy.deepcopy(VALID["plan"][0])
     made["corpora"]["abc"]["benchmark"] = benchmark
     (tmp_path / plan.FILE).write_text(json.dumps(made))
     with pytest.raises(InputError, match=r"corpora\.abc\.benchmark: expected one of"):

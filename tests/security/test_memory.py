@@ -176,9 +176,9 @@ def packed_corpus(root: Path, width: int, stands_for: int = 31 << 20) -> None:
     streams = {name: Stream(width, dtype="float16") for name in ("visual", "audio")}
     write_corpus(root, videos, streams, name="c", clip_seconds=1.0)
     shard = root / "shard-00000.h5"
-    with h5py.File(shard) as sound, h5py.File(root / "packed.h5", "w") as packed:
-        packed.attrs.update(sound.attrs)
-        for name, dataset in sound.items():
+    with h5py.File(shard) as valid, h5py.File(root / "packed.h5", "w") as packed:
+        packed.attrs.update(valid.attrs)
+        for name, dataset in valid.items():
             if not name.endswith("_sums"):
                 options = {"chunks": dataset.shape, "compression": "gzip", "shuffle": True} if dataset.size else {}
                 packed.create_dataset(name, data=dataset[()], **options).attrs.update(dataset.attrs)
@@ -264,13 +264,13 @@ def test_what_training_writes_is_read_though_mappings_are_made_of_others(tmp_pat
 
 
 def test_a_file_of_two_formats_is_not_read_as_the_one_that_was_not_checked(saved: Save, tmp_path: Path) -> None:
-    """A pickle of the format before PyTorch 1.6, with a sound zip file behind it."""
+    """A pickle of the format before PyTorch 1.6, with a valid zip file behind it."""
     header = [0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True, "type_sizes": {}}]
     pickles = [*(pickle.dumps(each, 2) for each in header), PICKLES["bytes"], pickle.dumps([], 2)]
     (tmp_path / "two.ckpt").write_bytes(b"".join(pickles))
-    with zipfile.ZipFile(saved()) as sound, zipfile.ZipFile(tmp_path / "two.ckpt", "a") as two:
-        for member in sound.infolist():
-            two.writestr(member.filename, sound.read(member))
+    with zipfile.ZipFile(saved()) as valid, zipfile.ZipFile(tmp_path / "two.ckpt", "a") as two:
+        for member in valid.infolist():
+            two.writestr(member.filename, valid.read(member))
     with pytest.raises(InputError, match=r"two\.ckpt: damaged"):
         read_checkpoint(tmp_path / "two.ckpt")
 

@@ -31,7 +31,7 @@ MEASURE = {
 }
 REPORT = {"primary": "m", "measures": {"m": MEASURE}}
 CHANCE = {"measures": {"m": {"mean": 0.4, "std": 0.1, "topics": {"dog": {"mean": 0.4, "std": 0.1}}}}}
-SOUND: dict[str, Any] = {
+VALID: dict[str, Any] = {
     "format": FORMAT, "version": VERSION, "status": "done", "id": "0a", "study": None, "topic": "dog", "modality": "av",
     "seed": 0, "config": {"out": "runs", "model": {}}, "corpus": {"name": "c", "fingerprint": "f"},
     "environment": {"commit": ""}, "seconds": 1.5, "epochs": 2, "steps": 4, "losses": {"train/loss": 0.5},
@@ -45,9 +45,9 @@ def written(folder: Path, record: object) -> Path:
 
 
 def test_a_sound_record_is_read(tmp_path: Path) -> None:
-    assert read_record(written(tmp_path, SOUND)) == SOUND
-    assert read_record(written(tmp_path, {**SOUND, "status": "failed", "error": "x"})) is not None
-    without = {key: value for key, value in SOUND.items() if key != "evaluation"}
+    assert read_record(written(tmp_path, VALID)) == VALID
+    assert read_record(written(tmp_path, {**VALID, "status": "failed", "error": "x"})) is not None
+    without = {key: value for key, value in VALID.items() if key != "evaluation"}
     assert read_record(written(tmp_path, without)) == without
 
 
@@ -56,8 +56,8 @@ FREE = {"format", "version", "evaluation", "a", "b", "train/loss", "dog"}  # ref
 
 @pytest.mark.parametrize("strange", [[], {"x": {}}, "x" * 70_000, True, 1e400], ids=repr)
 def test_each_place_with_something_else_is_named(tmp_path: Path, strange: object) -> None:
-    for number, (_, key) in enumerate(places(SOUND)):
-        record = copy.deepcopy(SOUND)
+    for number, (_, key) in enumerate(places(VALID)):
+        record = copy.deepcopy(VALID)
         holder, key = list(places(record))[number]
         holder[key] = strange
         if key in ("model", "version"):
@@ -69,16 +69,16 @@ def test_each_place_with_something_else_is_named(tmp_path: Path, strange: object
 
 def test_a_record_without_its_topic_or_without_the_measure_to_quote_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="measures.m: topic cat is missing"):
-        read_record(written(tmp_path, {**SOUND, "topic": "cat"}))
+        read_record(written(tmp_path, {**VALID, "topic": "cat"}))
     with pytest.raises(InputError, match="evaluation.primary: not one of its measures"):
-        read_record(written(tmp_path, {**SOUND, "evaluation": {**SOUND["evaluation"], "primary": "n"}}))
+        read_record(written(tmp_path, {**VALID, "evaluation": {**VALID["evaluation"], "primary": "n"}}))
 
 
 def test_each_missing_key_is_named(tmp_path: Path) -> None:
-    for number, (_, key) in enumerate(places(SOUND)):
+    for number, (_, key) in enumerate(places(VALID)):
         if key in FREE:
             continue
-        record = copy.deepcopy(SOUND)
+        record = copy.deepcopy(VALID)
         holder, key = list(places(record))[number]
         del holder[key]
         with pytest.raises(InputError, match=f"{RECORD}: .*(missing|expected|not one of)"):

@@ -72,10 +72,10 @@ def test_the_header_of_an_array_that_is_a_hole_is_not_read(tmp_path: Path) -> No
         npy.import_corpus(tmp_path / "f", tmp_path / "c", videos=tmp_path / "t.csv")
 
 
-def torch_file(path: Path, sound: Checkpoint) -> None:
+def torch_file(path: Path, valid: Checkpoint) -> None:
     """A checkpoint with 64 MiB of zeros as a hole."""
     plain = io.BytesIO()
-    torch.save({**sound, "further": torch.zeros(1 << 24)}, plain)
+    torch.save({**valid, "further": torch.zeros(1 << 24)}, plain)
     content = plain.getvalue()
     with open(path, "wb") as file:
         start = content.index(bytes(1 << 25))
@@ -85,7 +85,7 @@ def torch_file(path: Path, sound: Checkpoint) -> None:
         file.write(content[end:])
 
 
-def safetensors_file(path: Path, sound: Checkpoint) -> None:
+def safetensors_file(path: Path, valid: Checkpoint) -> None:
     """64 MiB of weights, all of them a hole."""
     head = b'{"w":{"dtype":"F32","shape":[16777216],"data_offsets":[0,67108864]}}'
     with open(path, "wb") as file:
@@ -95,11 +95,11 @@ def safetensors_file(path: Path, sound: Checkpoint) -> None:
 
 @pytest.mark.parametrize(("write", "read"), [(torch_file, read_tensors), (safetensors_file, read_safetensors)])
 def test_tensors_that_are_a_hole_are_refused(
-    tmp_path: Path, sound: Checkpoint, write: Callable[[Path, Checkpoint], None], read: Callable[..., Any]
+    tmp_path: Path, valid: Checkpoint, write: Callable[[Path, Checkpoint], None], read: Callable[..., Any]
 ) -> None:
     if read is read_safetensors:
         pytest.importorskip("safetensors")
-    write(tmp_path / "hole", sound)
+    write(tmp_path / "hole", valid)
     with pytest.raises(InputError, match=r"hole: 64 MiB of .* that are stored"):
         read(tmp_path / "hole", "a checkpoint")
 

@@ -30,11 +30,11 @@ def poisoned(video: Video) -> Video:
 @pytest.fixture(scope="module")
 def corpora(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The same videos with their labels, with none, and with others."""
-    folder, sound = tmp_path_factory.mktemp("labels"), Corpus(small_corpus)
+    folder, valid = tmp_path_factory.mktemp("labels"), Corpus(small_corpus)
     for name, change in (("without", without), ("poisoned", poisoned)):
-        videos = [change(video) for video in sound.shards[0]]
+        videos = [change(video) for video in valid.shards[0]]
         write_corpus(
-            folder / name, videos, sound.streams, name=name, clip_seconds=1.0, benchmark=sound.manifest["benchmark"]
+            folder / name, videos, valid.streams, name=name, clip_seconds=1.0, benchmark=valid.manifest["benchmark"]
         )
     return [small_corpus, folder / "without", folder / "poisoned"]
 

@@ -58,7 +58,7 @@ def videos(draw: st.DrawFn) -> list[Video]:
         start = np.arange(clips) * draw(st.floats(0.1, 3.0))
         span = np.stack([start, start + draw(st.floats(0.5, 4.0))], 1)
         rng = np.random.default_rng(clips)
-        sound = draw(st.booleans())
+        with_audio = draw(st.booleans())
         audio_mask = rng.random(clips) < 0.5
         audio_mask[0] = True
         audio = np.where(audio_mask[:, None], rng.normal(size=(clips, 3)), 0).astype(np.float32)
@@ -69,8 +69,8 @@ def videos(draw: st.DrawFn) -> list[Video]:
                 tuple(draw(st.lists(names, max_size=3, unique=True))),
                 span,
                 rng.normal(size=(clips, 4)).astype(np.float32),
-                audio if sound else None,
-                audio_mask if sound else None,
+                audio if with_audio else None,
+                audio_mask if with_audio else None,
                 draw(st.text(st.characters(blacklist_categories=("Cs",)), max_size=20)),
                 draw(st.sampled_from(["", "train", "val", "test"])),
                 Labels(span, rng.normal(size=(clips, 2)).astype(np.float32)) if draw(st.booleans()) else None,

@@ -177,7 +177,7 @@ def test_a_signal_while_its_processes_start_is_one_line(command: Command) -> Non
 def test_a_failing_cell_leaves_the_rest_and_the_table_shows_the_hole(
     command: Command, tmp_path: Path, whole: Path
 ) -> None:
-    # A rate at which the loss is infinite after a step: every cell of this study fails, those of a sound rate do not.
+    # A rate at which the loss is infinite after a step: every cell of this study fails, those of a lower rate do not.
     shutil.copytree(whole, tmp_path / "out")
     failing = command("optimizer.algorithm.lr=1e30", "trainer.max_epochs=20")
     ended = run(failing)
