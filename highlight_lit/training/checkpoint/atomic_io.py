@@ -25,7 +25,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         with atomic_write(Path(path)) as temporary:
-            temporary.write_bytes(buffer.getbuffer())
+            # Not a view of the buffer, which outlives it where this is interrupted; CPython makes no copy.
+            temporary.write_bytes(buffer.getvalue())
 
     def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
         """Read it whole, onto the CPU."""
