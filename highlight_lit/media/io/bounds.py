@@ -22,10 +22,8 @@ CONTAINERS = (
 MAX_PIXELS = 1 << 24
 MAX_SHAPE = 64  # longer side to shorter side, as shown
 MAX_SECONDS = 12 * 3600  # of a video, a clip each: the longest that video sites keep
-FREE_SECONDS, BYTES_A_SECOND = (
-    3600.0,
-    8,
-)  # beyond an hour a file has bytes for each second: stills and silence take more
+FREE_SECONDS = 3600.0
+BYTES_A_SECOND = 8  # of a file, beyond those: stills and silence take more
 MAX_GAP_S = 600.0  # between one frame and the next of a stream
 MAX_STREAMS = 64
 SAMPLE_RATES = (1_000, 768_000)  # least and most, samples a second
