@@ -147,15 +147,24 @@ def videos_for(
     return importlib.import_module(f"{__name__}.supervised.videos").supervise(corpus, videos)
 
 
-def score(method: str, corpus: Corpus, topic: str, *, seed: int = 0, **seen: str) -> dict[str, ClipScores]:
+def score(
+    method: str,
+    corpus: Corpus,
+    topic: str,
+    *,
+    modality: str = "visual",
+    rule: str = "duration",
+    training: str = "lists",
+    seed: int = 0,
+) -> dict[str, ClipScores]:
     """Score the clips of a topic's videos to evaluate.
 
     Args:
         method: A key of `METHODS`.
         corpus: The corpus; its clip labels are read for supervised methods alone, on its training list alone.
         topic: One of its topics.
+        modality, rule, training: As of `videos_for`.
         seed: Of the methods that draw.
-        seen: `modality`, `rule` and `training` as of `videos_for`.
 
     Returns:
         Scores by video id.
@@ -164,6 +173,6 @@ def score(method: str, corpus: Corpus, topic: str, *, seed: int = 0, **seen: str
         InputError: An unknown method, modality or topic, or videos that the method cannot work on.
     """
     chosen = find(method)
-    videos = videos_for(chosen, corpus, topic, **seen)
+    videos = videos_for(chosen, corpus, topic, modality=modality, rule=rule, training=training)
     scores = chosen.score(videos, seed)
     return {video.id: ClipScores(video.span, z) for video, z in zip(videos.evaluation, scores, strict=True)}

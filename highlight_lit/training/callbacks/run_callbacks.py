@@ -1,6 +1,6 @@
 """Which callbacks a run has: those of `conf/callbacks`, and always the one that writes `last.ckpt`.
 
-Cells with others than these are not trained in a stack: `stacked.cells.why_alone`.
+A cell with others than that one and a progress bar is not trained in a stack (`stacked.cells.why_alone`).
 """
 
 from __future__ import annotations
