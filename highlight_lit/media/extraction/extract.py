@@ -37,7 +37,7 @@ from highlight_lit.media.extraction.workers import run_all
 from highlight_lit.media.extractors import AudioExtractor, VisualExtractor, audio_extractor, stream_of, visual_extractor
 from highlight_lit.text import say
 
-PROGRESS_S = 1.0  # between two lines that say how far it is
+PROGRESS_S = 5.0  # between two lines that say how far it is: hours of videos go to a log
 
 
 @dataclass(frozen=True)
