@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.importers.common.npz_rows import MAX_MEMBERS_BYTES
-from highlight_lit.data.importers.common.source import ARRAY_ERRORS, MAX_ARRAY_BYTES, check_header, open_rows
+from highlight_lit.data.importers.formats.arrays import ARRAY_ERRORS, MAX_ARRAY_BYTES, check_header, open_rows
+from highlight_lit.data.importers.formats.npz_rows import MAX_MEMBERS_BYTES
 from highlight_lit.data.video import STREAMS, Stream
 from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import check_packed, open_regular, stored_bytes

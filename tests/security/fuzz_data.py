@@ -17,7 +17,7 @@ import numpy as np
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.importers import npy, npz
 from highlight_lit.data.importers.common.label_table import labels_of, read_labels
-from highlight_lit.data.importers.common.table import video_rows
+from highlight_lit.data.importers.common.video_table import video_rows
 from highlight_lit.data.importers.labels import import_corpus as import_labels
 from highlight_lit.data.topics.counts import topics_of
 from highlight_lit.data.video import Stream

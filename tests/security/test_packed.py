@@ -18,7 +18,7 @@ import scipy.io
 from highlight_lit import files
 from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.importers import ave, cosum, h5, npy, npz, tvsum
-from highlight_lit.data.importers.common import hdf5, tvsum_table
+from highlight_lit.data.importers.formats import hdf5, tvsum_table
 from highlight_lit.data.shards import ShardWriter, writer
 from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.errors import InputError

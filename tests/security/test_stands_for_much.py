@@ -17,8 +17,9 @@ import torch
 from highlight_lit.data import corpus as corpora
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.importers import h5, npy, npz
-from highlight_lit.data.importers.common import pca, summary_group
-from highlight_lit.data.importers.common.npz_rows import NpzRows
+from highlight_lit.data.importers.common import pca
+from highlight_lit.data.importers.formats import summary_group
+from highlight_lit.data.importers.formats.npz_rows import NpzRows
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation import scores

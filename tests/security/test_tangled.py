@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from highlight_lit.data.importers import h5
-from highlight_lit.data.importers.common import hdf5
+from highlight_lit.data.importers.formats import hdf5
 from highlight_lit.errors import InputError
 
 LEVELS, CHILDREN = 9, 32

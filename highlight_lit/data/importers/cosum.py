@@ -22,17 +22,10 @@ import numpy as np
 import scipy.io
 from numpy.typing import NDArray
 
-from highlight_lit.data.importers.common.source import (
-    FirstOf,
-    Say,
-    add_fps,
-    composed,
-    frame_rates,
-    report_unmatched,
-    safe_id,
-    text,
-    write_and_report,
-)
+from highlight_lit.data.importers.common.frame_rates import add_fps, frame_rates, report_unmatched
+from highlight_lit.data.importers.common.report import FirstOf, Say
+from highlight_lit.data.importers.common.values import composed, safe_id, text
+from highlight_lit.data.importers.common.writing import write_and_report
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import open_regular, read_text

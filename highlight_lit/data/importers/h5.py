@@ -22,20 +22,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from highlight_lit.data.importers.common.hdf5 import foreign_hdf5, has, inside, names, stored
 from highlight_lit.data.importers.common.label_table import MEASURES
-from highlight_lit.data.importers.common.source import (
-    FirstOf,
-    Say,
-    add_dtype,
-    checked,
-    number,
-    safe_id,
-    stored_dtype,
-    write_and_report,
-)
-from highlight_lit.data.importers.common.summary_group import clip_length, read_video
-from highlight_lit.data.importers.common.table import (
+from highlight_lit.data.importers.common.report import FirstOf, Say
+from highlight_lit.data.importers.common.values import number, safe_id
+from highlight_lit.data.importers.common.video_table import (
     add_choices,
     add_tags,
     chosen_topics,
@@ -43,6 +33,9 @@ from highlight_lit.data.importers.common.table import (
     in_other_case,
     without_partner,
 )
+from highlight_lit.data.importers.common.writing import add_dtype, checked, stored_dtype, write_and_report
+from highlight_lit.data.importers.formats.hdf5 import foreign_hdf5, has, inside, names, stored
+from highlight_lit.data.importers.formats.summary_group import clip_length, read_video
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import say

@@ -12,7 +12,7 @@ import numpy as np
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.importers.common.label_table import labels_of, read_labels
-from highlight_lit.data.importers.common.source import Say
+from highlight_lit.data.importers.common.report import Say
 from highlight_lit.data.labels_file import set_labels
 from highlight_lit.data.video import Labels
 from highlight_lit.errors import InputError

@@ -17,8 +17,11 @@ from pathlib import Path
 
 from highlight_lit.data.importers.common.folders import Arrays, Folder, import_arrays
 from highlight_lit.data.importers.common.label_source import labels_for, no_labels
-from highlight_lit.data.importers.common.source import Say, add_dtype, files_of, number
-from highlight_lit.data.importers.common.table import add_choices, chosen_topics, video_rows
+from highlight_lit.data.importers.common.report import Say
+from highlight_lit.data.importers.common.values import number
+from highlight_lit.data.importers.common.video_table import add_choices, chosen_topics, video_rows
+from highlight_lit.data.importers.common.writing import add_dtype
+from highlight_lit.data.importers.formats.arrays import files_of
 from highlight_lit.data.video import STREAMS, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import say

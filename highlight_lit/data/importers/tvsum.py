@@ -18,19 +18,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.importers.common.hdf5 import MAX_BYTES, foreign_hdf5, inside, numbers, stored
-from highlight_lit.data.importers.common.source import (
-    FirstOf,
-    Say,
-    add_fps,
-    frame_rates,
-    number,
-    report_unmatched,
-    safe_id,
-    text,
-    write_and_report,
-)
-from highlight_lit.data.importers.common.tvsum_table import MAX_SCORES, SHOT_SECONDS, rate_of_scores, read_tsv
+from highlight_lit.data.importers.common.frame_rates import add_fps, frame_rates, report_unmatched
+from highlight_lit.data.importers.common.report import FirstOf, Say
+from highlight_lit.data.importers.common.values import number, safe_id, text
+from highlight_lit.data.importers.common.writing import write_and_report
+from highlight_lit.data.importers.formats.hdf5 import MAX_BYTES, foreign_hdf5, inside, numbers, stored
+from highlight_lit.data.importers.formats.tvsum_table import MAX_SCORES, SHOT_SECONDS, rate_of_scores, read_tsv
 from highlight_lit.data.shards.hdf5 import check_chunks
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError

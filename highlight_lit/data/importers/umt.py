@@ -20,17 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.importers.common.pca import Projection, fit
-from highlight_lit.data.importers.common.source import (
-    FirstOf,
-    Say,
-    add_dtype,
-    checked,
-    files_of,
-    open_rows,
-    stored_dtype,
-    write_and_report,
-)
-from highlight_lit.data.importers.common.umt_annotations import read_annotations, read_splits
+from highlight_lit.data.importers.common.report import FirstOf, Say
+from highlight_lit.data.importers.common.writing import add_dtype, checked, stored_dtype, write_and_report
+from highlight_lit.data.importers.formats.arrays import files_of, open_rows
+from highlight_lit.data.importers.formats.umt_annotations import read_annotations, read_splits
 from highlight_lit.data.video import MEND_FEATURES, Labels, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few, say

@@ -18,18 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from highlight_lit.data.importers.common.source import (
-    Say,
-    add_fps,
-    composed,
-    frame_rates,
-    matrix,
-    number,
-    report_unmatched,
-    safe_id,
-    text,
-    write_and_report,
-)
+from highlight_lit.data.importers.common.frame_rates import add_fps, frame_rates, report_unmatched
+from highlight_lit.data.importers.common.report import Say
+from highlight_lit.data.importers.common.values import composed, matrix, number, safe_id, text
+from highlight_lit.data.importers.common.writing import write_and_report
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json

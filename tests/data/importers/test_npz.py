@@ -18,7 +18,7 @@ import pytest
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.importers import npz
-from highlight_lit.data.importers.common.npz_rows import NpzRows
+from highlight_lit.data.importers.formats.npz_rows import NpzRows
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
 from highlight_lit.inference.feature_files import videos_of

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.corpus_faults import faults
 from highlight_lit.data.importers import tvsum
-from highlight_lit.data.importers.common.hdf5 import foreign_hdf5
-from highlight_lit.data.importers.common.tvsum_table import rate_of_scores
+from highlight_lit.data.importers.formats.hdf5 import foreign_hdf5
+from highlight_lit.data.importers.formats.tvsum_table import rate_of_scores
 from highlight_lit.data.importers.tvsum import RATES, frame_rate, to_shots
 from highlight_lit.errors import InputError
 from tests.data.importers import tried

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.importers import umt
 from highlight_lit.data.importers.common.pca import fit
-from highlight_lit.data.importers.common.source import safe_id
+from highlight_lit.data.importers.common.values import safe_id
 from highlight_lit.errors import InputError
 from tests.data.importers import tried
 from tests.tolerance import FUNCTION, assert_near, rounding

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from highlight_lit.data.importers.common.table import video_rows
+from highlight_lit.data.importers.common.video_table import video_rows
 from highlight_lit.media.extraction.sidecar import read_csv
 
 

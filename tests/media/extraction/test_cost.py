@@ -16,6 +16,7 @@ import av
 
 from highlight_lit.media.extraction.features import extract_features
 from highlight_lit.media.extractors import audio_extractor, visual_extractor
+from highlight_lit.media.io.clips import RATE
 
 
 def decode(path: Path) -> None:
@@ -118,6 +119,7 @@ def test_memory_is_flat_in_the_length_of_the_video(tmp_path, made):
         assert clips == 60 * minutes
     print(f"peak memory: {peaks[10]} MB for 10 minutes, {peaks[100]} MB for 100")
     assert peaks[100] < 1000
-    # What grows are the features alone: 100 minutes of 640 numbers are 15 MB, in memory as they came and gathered, the
-    # audio's once more; and what the allocator keeps of them. Samples of the 90 minutes more would be 340 MB.
-    assert peaks[100] - peaks[10] < 80
+    # What grows are the features: 90 minutes of 640 float32 a second are 14 MB, which are held two or three times while they
+    # are gathered, and what the allocator keeps beside them, which differs from one machine to the next (30 MB and 80 MB in
+    # all were seen). The audio's samples of 90 minutes are 346 MB: a bound of half of that tells the two apart.
+    assert (peaks[100] - peaks[10]) * 1e6 < 90 * 60 * RATE * 4 / 2

@@ -1,1 +1,1 @@
-"""What importers share: opening files of others, checks, principal components."""
+"""What the importers share: labels and lists that come beside, values checked, what is written and told."""

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.importers.common.label_source import LabelSource, no_labels
-from highlight_lit.data.importers.common.source import FirstOf, Say, checked, open_rows, stored_dtype, write_and_report
-from highlight_lit.data.importers.common.table import in_other_case
+from highlight_lit.data.importers.common.report import FirstOf, Say
+from highlight_lit.data.importers.common.video_table import in_other_case
+from highlight_lit.data.importers.common.writing import checked, stored_dtype, write_and_report
+from highlight_lit.data.importers.formats.arrays import open_rows
 from highlight_lit.data.video import STREAMS, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.importers.common.label_table import labels_of, read_labels
-from highlight_lit.data.importers.common.source import Say
+from highlight_lit.data.importers.common.report import Say
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.importers.common.source import composed
+from highlight_lit.data.importers.common.values import composed
 from highlight_lit.data.video import Labels
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from highlight_lit.data.importers.common.source import number, safe_id
+from highlight_lit.data.importers.common.values import number, safe_id
 from highlight_lit.data.topics.tags import comma_note, plain_tags
 from highlight_lit.data.video import SPLITS, Video
 from highlight_lit.errors import InputError

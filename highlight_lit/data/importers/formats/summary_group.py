@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.importers.common.hdf5 import has, inside, numbers, stored
 from highlight_lit.data.importers.common.label_table import MAX_SCORES
-from highlight_lit.data.importers.common.source import Say
+from highlight_lit.data.importers.common.report import Say
+from highlight_lit.data.importers.formats.hdf5 import has, inside, numbers, stored
 from highlight_lit.data.topics.tags import MAX_LINE, plain_line
 from highlight_lit.data.video import MAX_CLIPS, Labels, Video
 from highlight_lit.errors import InputError

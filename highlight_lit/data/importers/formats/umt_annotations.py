@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from highlight_lit.data.importers.common.source import composed, matrix, number, safe_id, text
+from highlight_lit.data.importers.common.values import composed, matrix, number, safe_id, text
 from highlight_lit.data.video import SPLITS, Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json

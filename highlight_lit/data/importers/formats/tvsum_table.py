@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.importers.common.source import safe_id, text
+from highlight_lit.data.importers.common.values import safe_id, text
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_text
 

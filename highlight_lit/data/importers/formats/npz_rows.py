@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.importers.common.source import ARRAY_ERRORS, MAX_ARRAY_BYTES, check_header
+from highlight_lit.data.importers.formats.arrays import ARRAY_ERRORS, MAX_ARRAY_BYTES, check_header
 from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import check_packed, open_regular, stored_bytes
 from highlight_lit.text import a_few

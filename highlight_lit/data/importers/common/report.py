@@ -1,0 +1,65 @@
+"""What an import tells while it runs: the first oddities of a kind, and what it wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from highlight_lit.data.video import Video
+from highlight_lit.text import a_few
+
+Say = Callable[[str], None]
+
+
+class FirstOf:
+    """A report of oddities of one kind: the first ones line by line, the others counted.
+
+    Args:
+        report: Where lines go.
+        what: What one is, for the count.
+        most: Lines that are told.
+    """
+
+    def __init__(self, report: Say, what: str, most: int = 10) -> None:
+        self._report, self._what, self._most, self._count = report, what, most, 0
+
+    def __call__(self, line: str) -> None:
+        """Report one."""
+        self._count += 1
+        if self._count <= self._most:
+            self._report(line)
+
+    def close(self) -> None:
+        """Report how many more there were."""
+        if self._count > self._most:
+            self._report(f"and {self._count - self._most} more {self._what}")
+
+
+class Tally:
+    """Counts what goes by, for the closing line."""
+
+    def __init__(self) -> None:
+        self.videos = self.clips = self.segments = self.silent = 0
+        self.seconds = 0.0
+        self.tags: set[str] = set()
+
+    def watch(self, videos: Iterable[Video]) -> Iterator[Video]:
+        """Yield the videos unchanged."""
+        for video in videos:
+            self.videos += 1
+            self.clips += len(video.span)
+            self.segments += 0 if video.labels is None else len(video.labels.span)
+            self.silent += video.audio is None
+            self.seconds += video.duration
+            self.tags.update(video.tags)
+            yield video
+
+    def line(self, out: Path, topics: Iterable[str] | None = None) -> str:
+        """What there is of each in one line; of topics every tag unless they are named, and videos without audio where others have it."""
+        names = sorted(self.tags if topics is None else topics)
+        topic = f"{len(names)} topics ({a_few(names, 12)})" if names else "no tags, so no topic to train"
+        silent = f" ({self.silent} without audio)" if 0 < self.silent < self.videos else ""
+        return (
+            f"{out}: {self.videos} videos{silent}, {self.clips} clips, {self.segments} labelled segments, {topic}, "
+            f"{self.seconds / 3600:.2f} hours"
+        )

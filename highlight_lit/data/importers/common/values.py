@@ -1,0 +1,72 @@
+"""What a stranger's file says, checked: an id, a title, a number, rows of numbers."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+
+import numpy as np
+from numpy.typing import NDArray
+
+from highlight_lit.errors import InputError
+from highlight_lit.files import MAX_NAME_BYTES
+from highlight_lit.text import shown
+
+
+def safe_id(name: object, where: str) -> str:
+    """Return a video's id, in Unicode's composed form, if it can be part of a file name without leaving its folder.
+
+    Raises:
+        InputError: It is empty or no text, holds a slash, a backslash, a control character or one that reorders what
+            stands around it, is `.` or `..`, or is longer than a file's name.
+    """
+    if isinstance(name, str) and len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+        raise InputError(f"{where}: video {name[:20]!r}...: id: expected at most {MAX_NAME_BYTES} bytes")
+    if isinstance(name, str) and name.strip(" .") and shown(name) == name and not set(name) & {"/", "\\"}:
+        return composed(name)
+    raise InputError(f"{where}: video {name!r}: id: expected a plain name, without '/', '\\' or '..'")
+
+
+def composed(name: str) -> str:
+    """A name in the one form that names are compared in: file systems and editors differ in how they write `é`."""
+    return unicodedata.normalize("NFC", name)
+
+
+def text(value: object) -> str:
+    """A title or topic as it can be stored: what UTF-8 cannot hold becomes `?`, what is no text at all becomes empty.
+
+    >>> text("caf\\ud800"), text(None)
+    ('caf?', '')
+    """
+    return composed(value.encode("utf-8", "replace").decode()) if isinstance(value, str) else ""
+
+
+def number(value: object, where: str) -> float:
+    """A finite number above 0, given as a number or as text.
+
+    Raises:
+        InputError: It is anything else.
+    """
+    try:
+        parsed = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        parsed = math.nan
+    if isinstance(value, bool) or not (math.isfinite(parsed) and parsed > 0):
+        raise InputError(f"{where}: {value!r}, expected a number above 0")
+    return parsed
+
+
+def matrix(value: object, where: str, columns: int | None = None) -> NDArray[np.float64]:
+    """A list of equally long lists of finite numbers as (rows, columns), at least one row.
+
+    Raises:
+        InputError: It is anything else.
+    """
+    try:
+        rows = np.array(value, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        rows = np.empty(0)
+    wide = rows.ndim == 2 and rows.shape[1] == (columns or rows.shape[1]) and rows.size > 0
+    if not wide or not np.isfinite(rows).all():
+        raise InputError(f"{where}: expected rows of {columns or 'equally many'} finite numbers, at least one row")
+    return rows
