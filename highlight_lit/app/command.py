@@ -11,8 +11,9 @@ from pathlib import Path
 
 from highlight_lit.errors import InputError
 from highlight_lit.installation import need
-from highlight_lit.media.arguments import trust_argument, weights_arguments
+from highlight_lit.media.arguments import weights_arguments
 from highlight_lit.text import shown
+from highlight_lit.untrusted.arguments import trust_argument
 
 PORT = 7860  # gradio's
 RUNS = Path("runs")  # where `train` writes, unless told otherwise

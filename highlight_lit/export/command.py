@@ -11,8 +11,8 @@ import numpy as np
 
 from highlight_lit.errors import InputError
 from highlight_lit.installation import need
-from highlight_lit.media.arguments import trust_argument
 from highlight_lit.text import say
+from highlight_lit.untrusted.arguments import trust_argument
 
 FORMS = {"torch-export": ".pt2", "onnx": ".onnx", "safetensors": ".detector"}
 OLDEST_TORCH = "2.13"  # for a graph; the oldest that it was tried with

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from highlight_lit.media.arguments import trust_argument
+from highlight_lit.untrusted.arguments import trust_argument
 
 
 def evaluate_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Arguments of the command line that several verbs share."""
+"""Arguments of the verbs that read videos: the extractors' files, and how segments are chosen."""
 
 from __future__ import annotations
 
@@ -18,14 +18,6 @@ def weights_arguments(parser: argparse.ArgumentParser) -> None:
         "--audio-weights", type=Path, metavar="FILE", help="weights of vggish, or a folder with hf:NAME"
     )
     parser.add_argument("--audio-pca", type=Path, metavar="FILE", help="VGGish's PCA parameters (default: without)")
-
-
-def trust_argument(parser: argparse.ArgumentParser) -> None:
-    """`--trust`, of every verb that reads a checkpoint."""
-    parser.add_argument(
-        "--trust", action="append", default=[], metavar="PACKAGE",
-        help="a package of yours whose networks the checkpoint may name; may be given again",
-    )  # fmt: skip
 
 
 def choosing_arguments(parser: argparse.ArgumentParser) -> None:

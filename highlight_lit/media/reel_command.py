@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from highlight_lit.errors import InputError
 from highlight_lit.installation import need_media
-from highlight_lit.media.arguments import choosing_arguments, trust_argument, weights_arguments
+from highlight_lit.media.arguments import choosing_arguments, weights_arguments
 from highlight_lit.text import say
+from highlight_lit.untrusted.arguments import trust_argument
 
 if TYPE_CHECKING:
     from highlight_lit.media.output.segments import Segment
