@@ -6,7 +6,7 @@ The glossary: these symbols mean the same thing everywhere in the package.
 symbol   meaning
 ======== ==================================================================
 N        videos
-T_n      clips of video n (``sum T`` is the number of packed rows of a shard)
+T_n      clips of video n (``sum T_n`` is the number of packed rows of a shard)
 S, A     labelled segments of a video, and annotators who scored them
 B        bags in a batch; P pairs make ``B = 2 P`` bags
 tau      clips in a bag

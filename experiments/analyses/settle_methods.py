@@ -40,7 +40,7 @@ from highlight_lit.methods.videos import Clips, Videos
 Indices = NDArray[np.intp]
 Moments = tuple[Floats, Floats]  # mean and deviation of each dimension over training clips
 
-# What is done to a clip's features (T, D) before all methods.
+# What is done to a clip's features (T_n, D) before all methods.
 PREPARATIONS: dict[str, Callable[[Rows, Moments], NDArray[Any]]] = {
     "unit": lambda x, _: unit(x),
     "centred": lambda x, m: unit(x - m[0]),

@@ -56,7 +56,7 @@ def score_curves(
     Args:
         path: The file to write; its suffix names the format.
         title: What video and topic it is.
-        curves: For each system its name, the clips' span (T, 2) in seconds and their scores p (T,) in [0, 1].
+        curves: For each system its name, the clips' span (T_n, 2) in seconds and their scores p (T_n,) in [0, 1].
         highlights: (H, 2) spans of the true highlights in seconds.
         ylabel: What the scores are.
     """

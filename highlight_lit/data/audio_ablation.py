@@ -33,8 +33,8 @@ class AudioAblation:
         """Change a video's rows, in their type; rows of clips without audio stay.
 
         Args:
-            rows: (T, Da).
-            there: (T,) where a clip has audio.
+            rows: (T_n, Da).
+            there: (T_n,) where a clip has audio.
             video: Its id, on which the order of `shuffled` depends.
         """
         changed = rows.copy()

@@ -42,7 +42,7 @@ def scaled(std: Tensor, scale: str) -> Tensor:
 
 
 def _clips(corpus: Corpus, video: int, name: str) -> tuple[Tensor, Tensor]:
-    """Rows of a video, (T, D), and which of them count, (T,)."""
+    """Rows of a video, (T_n, D), and which of them count, (T_n,)."""
     rows = torch.from_numpy(corpus.rows(video, name))
     if name != "audio":
         return rows, torch.ones(len(rows), dtype=torch.bool)
@@ -50,7 +50,7 @@ def _clips(corpus: Corpus, video: int, name: str) -> tuple[Tensor, Tensor]:
 
 
 def _moments(parts: Iterator[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation, (D,) each, of rows (T, D) where a mask (T,) is True, in float32.
+    """Mean and standard deviation, (D,) each, of rows (T_n, D) where a mask (T_n,) is True, in float32.
 
     The rows are added up in blocks of `_BLOCK`, whatever parts they come in, so that the result is the same to the bit.
     Beyond one part, a block as it is stored and `_COLUMNS` of it as float64 are all that is in memory.

@@ -92,7 +92,7 @@ class Planted:
         self.cue = {name: generator.choice([-1.0, 1.0], plan.topics) for name in self.basis}
 
     def score(self, visual: Floats, audio: Floats, topic: int) -> Floats:
-        """The planted bilinear form x' M_t' y of each clip: the best there is without the cues. (T,)"""
+        """The planted bilinear form x' M_t' y of each clip: the best there is without the cues. (T_n,)"""
         x, y = (
             ((rows - offset) / factor) @ self.basis[name][:, : self.plan.rank]
             for name, rows in (("visual", visual), ("audio", audio))
@@ -131,7 +131,7 @@ class Planted:
     def _features(
         self, generator: np.random.Generator, name: str, topic: int, signs: Floats, highlight: NDArray[np.bool_]
     ) -> Floats:
-        """Rows (T, D) of one stream."""
+        """Rows (T_n, D) of one stream."""
         distractor = DISTRACTOR * _runs(generator, len(signs), 0.2)
         cue = CUES[name] * self.cue[name][topic] * highlight
         hidden = np.concatenate([SIGNAL * signs, distractor[:, None], cue[:, None]], 1)
@@ -146,7 +146,7 @@ def topic_name(topic: int) -> str:
 
 
 def _runs(generator: np.random.Generator, seconds: int, share: float) -> NDArray[np.bool_]:
-    """Runs of a few seconds until about `share` of a video is covered, at least one and never all of it. (T,)"""
+    """Runs of a few seconds until about `share` of a video is covered, at least one and never all of it. (T_n,)"""
     covered = np.zeros(seconds, bool)
     while covered.mean() < share:
         length = int(generator.integers(*RUN_SECONDS, endpoint=True))
@@ -156,7 +156,7 @@ def _runs(generator: np.random.Generator, seconds: int, share: float) -> NDArray
 
 
 def _annotate(generator: np.random.Generator, highlight: NDArray[np.bool_], annotators: int) -> NDArray[np.float32]:
-    """What annotators say of each clip, (T, A): truth seen through each one's own noise."""
+    """What annotators say of each clip, (T_n, A): truth seen through each one's own noise."""
     shape = (len(highlight), annotators)
     truth = highlight[:, None]
     if annotators == 1:

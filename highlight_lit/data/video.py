@@ -41,7 +41,7 @@ class Stream:
     dtype: str = "float16"
 
     def overflow(self, rows: NDArray[np.floating[Any]]) -> str | None:
-        """Which finite value of (T, D) rows the stored type cannot hold, in words; None if it holds all."""
+        """Which finite value of (T_n, D) rows the stored type cannot hold, in words; None if it holds all."""
         most = np.finfo(self.dtype).max
         if rows.size == 0 or max(rows.max(), -rows.min()) <= most:  # no copy, as `abs` makes
             return None
@@ -81,10 +81,10 @@ class Video:
         id: Unique in its corpus, not empty.
         duration: Seconds, above 0.
         tags: The tags it was published with; topics are tags.
-        span: (T, 2) start and end of each clip in seconds.
-        visual: (T, Dv), or None in a corpus without visual features.
-        audio: (T, Da), or None for a video without audio.
-        audio_mask: (T,) True where a clip has audio; None means all of them if there is audio.
+        span: (T_n, 2) start and end of each clip in seconds.
+        visual: (T_n, Dv), or None in a corpus without visual features.
+        audio: (T_n, Da), or None for a video without audio.
+        audio_mask: (T_n,) True where a clip has audio; None means all of them if there is audio.
         split: One of `SPLITS`.
         labels: A benchmark's labels, if it has them.
     """

@@ -62,8 +62,8 @@ def to_segments(clip_span: ArrayLike, clip_scores: ArrayLike, segment_span: Arra
     two. Clips may overlap each other. Equal scores stay exactly equal: rounding makes no order among them.
 
     Args:
-        clip_span: (T, 2) start and end of each clip in seconds, T >= 1.
-        clip_scores: (T,) finite.
+        clip_span: (T_n, 2) start and end of each clip in seconds, T_n >= 1.
+        clip_scores: (T_n,) finite.
         segment_span: (S, 2) start and end of each segment in seconds.
 
     Returns:
@@ -77,7 +77,9 @@ def to_segments(clip_span: ArrayLike, clip_scores: ArrayLike, segment_span: Arra
     """
     clips, scores, segments = (np.asarray(a, np.float64) for a in (clip_span, clip_scores, segment_span))
     if scores.ndim != 1 or len(scores) == 0 or clips.shape != (len(scores), 2):
-        raise InputError(f"clip scores must be (T,) and spans (T, 2) with T >= 1, not {scores.shape} and {clips.shape}")
+        raise InputError(
+            f"clip scores must be (T_n,) and spans (T_n, 2) with T_n >= 1, not {scores.shape} and {clips.shape}"
+        )
     if segments.shape != (len(segments), 2):
         raise InputError(f"segment spans must be (S, 2), not {segments.shape}")
     if not all(np.isfinite(a).all() for a in (clips, scores, segments)):
@@ -91,7 +93,7 @@ def to_segments(clip_span: ArrayLike, clip_scores: ArrayLike, segment_span: Arra
 
 
 def _to_few_segments(clips: Floats, scores: Floats, segments: Floats, near: bool) -> Floats:
-    """`to_segments` through the (S, T) matrix of overlaps: of all clips, or of those `near` the segments alone."""
+    """`to_segments` through the (S, T_n) matrix of overlaps: of all clips, or of those `near` the segments alone."""
     middle, every = clips.mean(axis=1), scores
     if near:
         within = (clips[:, 1] > segments[:, 0].min()) & (clips[:, 0] < segments[:, 1].max())

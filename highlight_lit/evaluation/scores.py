@@ -28,7 +28,7 @@ TOLERANCE_S = 2.0  # by which clips may run past a video: lengths in whole secon
 
 @dataclass(frozen=True)
 class ClipScores:
-    """A system's scores of one video: `span` (T, 2) in seconds, `score` (T,); higher is more of a highlight.
+    """A system's scores of one video: `span` (T_n, 2) in seconds, `score` (T_n,); higher is more of a highlight.
 
     Scores rank the clips of a video, on any scale: a network's are its logits z.
     """

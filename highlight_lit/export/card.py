@@ -40,7 +40,7 @@ def card_of(detector: Detector, record: Mapping[str, Any] | None, repository: st
         f"# Highlights of “{_text(detector.topic)}”",
         "A detector of highlight-lit, trained from tagged videos without a label of a "
         "single second. It scores each clip of a video: features in, `p = sigmoid(z)` out.",
-        f'```python\nfrom highlight_lit import Detector\n\nscores = Detector.load("{name}").score(visual, audio)  # (T,)\n```',
+        f'```python\nfrom highlight_lit import Detector\n\nscores = Detector.load("{name}").score(visual, audio)  # one a clip\n```',
         f"## What it reads\n\n| stream | width | extractor | version | stored as |\n| --- | --- | --- | --- | --- |\n{streams}",
     ]
     if record is None:

@@ -100,7 +100,7 @@ def _write_graph(path: Path, detector: Any, form: str, record: Mapping[str, Any]
     facts = {
         "format": f"highlight-lit {form}", "highlight_lit": __version__, **facts_of(detector, record),
         "inputs": graph.inputs_of(detector),
-        "outputs": {"z": "float32 (B, T), logits, by which a video's clips are ranked; arbitrary where valid is False", "p": "sigmoid(z)"},
+        "outputs": {"z": "float32 (B, T_n), logits, by which a video's clips are ranked; arbitrary where valid is False", "p": "sigmoid(z)"},
     }  # fmt: skip
     if form == "onnx":
         graph.write_onnx(path, program, detector, facts)

@@ -1,6 +1,6 @@
 """A network as a graph that needs nothing of this package: features of whole videos in, z and p of their clips out.
 
-Videos (B) and clips (T) are free. The input standardisation, and the rounding to the type that a corpus stores, are in the
+Videos (B) and clips (T_n) are free. The input standardisation, and the rounding to the type that a corpus stores, are in the
 graph: it takes features as an extractor makes them.
 """
 
@@ -43,7 +43,7 @@ class _Graph(nn.Module):
         return z, torch.sigmoid(z)
 
     def _stored(self, name: str, rows: Tensor | None) -> Tensor | None:
-        """Rows (B, T, D) with the rounding of a corpus."""
+        """Rows (B, T_n, D) with the rounding of a corpus."""
         return None if rows is None else rows.to(self.types[name]).float()
 
 
@@ -73,17 +73,17 @@ def inputs_of(detector: Detector) -> dict[str, str]:
     """The graph's inputs in their order, and what each is."""
     inputs = {}
     for name, stream in detector.streams.items():
-        inputs[name] = f"float32 (B, T, {stream.width})"
+        inputs[name] = f"float32 (B, T_n, {stream.width})"
     if "audio" in inputs:
-        inputs["audio_mask"] = "bool (B, T), True where a clip has audio; all False for a video without"
+        inputs["audio_mask"] = "bool (B, T_n), True where a clip has audio; all False for a video without"
     order = ("visual", "audio", "audio_mask")
     return {name: inputs[name] for name in order if name in inputs} | {
-        "valid": "bool (B, T), True where a clip exists; at least one a video"
+        "valid": "bool (B, T_n), True where a clip exists; at least one a video"
     }
 
 
 def traced(detector: Detector) -> torch.export.ExportedProgram:
-    """The network as a program of torch.export; its inputs are `inputs_of`, its outputs z and p, (B, T).
+    """The network as a program of torch.export; its inputs are `inputs_of`, its outputs z and p, (B, T_n).
 
     Raises:
         InputError: It cannot be traced, such as one that looks at the values of its inputs.

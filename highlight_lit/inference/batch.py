@@ -21,7 +21,7 @@ Rows = NDArray[np.floating[Any]] | Tensor
 
 
 def whole_video_logits(network: Callable[..., Any], bags: Bags) -> Tensor:
-    """Logits z (T,) of the clips of a batch of one video, whole.
+    """Logits z (T_n,) of the clips of a batch of one video, whole.
 
     A long video is gone through in windows of `WINDOW` clips at most, with what each clip reads around it, where the
     network's `reach` says how far that is: a small file may stand for millions of clips, or for a layer of millions.
@@ -66,13 +66,13 @@ def bag_of_rows(
     """A batch of one video from its features, rounded as a corpus would store them.
 
     Args:
-        visual: (T, Dv), None if the network reads no visual stream.
-        audio: (T, Da), None for a video without audio.
-        audio_mask: (T,) where a clip has audio; None: everywhere if there is any.
+        visual: (T_n, Dv), None if the network reads no visual stream.
+        audio: (T_n, Da), None for a video without audio.
+        audio_mask: (T_n,) where a clip has audio; None: everywhere if there is any.
         streams: What the network reads.
 
     Raises:
-        InputError: A stream is missing, not (T, D) of the width that is read, non-finite, or of another length.
+        InputError: A stream is missing, not (T_n, D) of the width that is read, non-finite, or of another length.
     """
     given = {"visual": visual, "audio": audio}
     arrays = {

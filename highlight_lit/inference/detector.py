@@ -98,19 +98,19 @@ class Detector:
     def score(
         self, visual: Rows | None, audio: Rows | None = None, audio_mask: NDArray[np.bool_] | None = None
     ) -> NDArray[np.float64]:
-        """Scores p = sigmoid(z) in [0, 1] of a video's clips, (T,); arguments as `logits`."""
+        """Scores p = sigmoid(z) in [0, 1] of a video's clips, (T_n,); arguments as `logits`."""
         p: NDArray[np.float64] = scipy.special.expit(self.logits(visual, audio, audio_mask))
         return p
 
     def logits(
         self, visual: Rows | None, audio: Rows | None = None, audio_mask: NDArray[np.bool_] | None = None
     ) -> NDArray[np.float64]:
-        """Logits z of a video's clips, (T,): they rank clips as p does, and do not tie where p reaches 1.
+        """Logits z of a video's clips, (T_n,): they rank clips as p does, and do not tie where p reaches 1.
 
         Args:
-            visual: (T, Dv), an array or a tensor; None if it reads no visual stream.
-            audio: (T, Da), or None: a video without audio.
-            audio_mask: (T,) where a clip has audio; None: everywhere if there is any.
+            visual: (T_n, Dv), an array or a tensor; None if it reads no visual stream.
+            audio: (T_n, Da), or None: a video without audio.
+            audio_mask: (T_n,) where a clip has audio; None: everywhere if there is any.
 
         Raises:
             InputError: A stream is missing, non-finite, or of another width or length.
@@ -150,7 +150,7 @@ class Detector:
 
     @torch.inference_mode()
     def _detect(self, bags: Bags) -> NDArray[np.float64]:
-        """Logits (T,) of a batch of one bag; the network's parts may not fit together, or its weights be absurd."""
+        """Logits (T_n,) of a batch of one bag; the network's parts may not fit together, or its weights be absurd."""
         try:
             z = whole_video_logits(self.network, bags).double()
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:

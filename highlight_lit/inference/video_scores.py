@@ -20,11 +20,11 @@ class VideoScores:
         title, tags: From its sidecar, if there is one.
         topic: What the detector was trained for.
         duration: Seconds.
-        span: (T, 2) seconds.
-        score: (T,) p in [0, 1].
-        logit: (T,) z, whose sigmoid p is: it still tells clips apart where p is 1 to the last digit.
-        level: (T, n) loudness in dB relative to full scale, n times a clip; n is 0 where no audio was decoded.
-        audio_mask: (T,) whether a clip has audio.
+        span: (T_n, 2) seconds.
+        score: (T_n,) p in [0, 1].
+        logit: (T_n,) z, whose sigmoid p is: it still tells clips apart where p is 1 to the last digit.
+        level: (T_n, n) loudness in dB relative to full scale, n times a clip; n is 0 where no audio was decoded.
+        audio_mask: (T_n,) whether a clip has audio.
     """
 
     video: str
@@ -40,7 +40,7 @@ class VideoScores:
 
     @property
     def within(self) -> NDArray[np.float64]:
-        """(T,) the score within the video: logits scaled so that its least is 0 and its largest 1, for curves.
+        """(T_n,) the score within the video: logits scaled so that its least is 0 and its largest 1, for curves.
 
         Where p is 1 to the last digit everywhere, this still shows where the video is best. All are 0.5 if all are the
         same.
@@ -69,9 +69,9 @@ def scores_of_clips(
     Args:
         video: Its id.
         topic: What the detector was trained for.
-        span: (T, 2) seconds.
-        logit: (T,) z.
-        audio_mask: (T,) whether a clip has audio.
+        span: (T_n, 2) seconds.
+        logit: (T_n,) z.
+        audio_mask: (T_n,) whether a clip has audio.
         facts: Its `title`.
     """
     return VideoScores(

@@ -1,6 +1,6 @@
 """Methods to compare with, other than the networks that `train` trains: one file each, behind one interface.
 
-A method's module has `score(videos, seed) -> list of (T,) scores`, one a video to evaluate. `videos` is a `Videos`, which
+A method's module has `score(videos, seed) -> list of (T_n,) scores`, one a video to evaluate. `videos` is a `Videos`, which
 holds no clip label and leads to none; methods of `supervised`, and they alone, get `SupervisedVideos`.
 """
 
@@ -55,7 +55,7 @@ class Method:
         return importlib.import_module(self.module)
 
     def score(self, videos: Any, seed: int = 0) -> list[Floats]:
-        """Scores (T,) of each video to evaluate, finite.
+        """Scores (T_n,) of each video to evaluate, finite.
 
         Args:
             videos: A `Videos`, or a `SupervisedVideos` for a method with full supervision.

@@ -25,10 +25,10 @@ class Clips:
     Attributes:
         id: The video's.
         duration: Seconds.
-        span: (T, 2) start and end of each clip in seconds.
-        x: (T, D) features, each row of length 1 at most; see `ComparableFeatures`.
+        span: (T_n, 2) start and end of each clip in seconds.
+        x: (T_n, D) features, each row of length 1 at most; see `ComparableFeatures`.
         widths: Widths of the S streams that stand side by side in x; none: x is one stream.
-        size: (T, S) what rows were divided by, in units of the mean over the video; None: all were of one size.
+        size: (T_n, S) what rows were divided by, in units of the mean over the video; None: all were of one size.
     """
 
     id: str
@@ -43,7 +43,7 @@ class Clips:
 
     @property
     def sized(self) -> Rows:
-        """The clips before they were scaled to length 1, (T, D): for methods that look for extreme clips."""
+        """The clips before they were scaled to length 1, (T_n, D): for methods that look for extreme clips."""
         return self.x if self.size is None else self.x * np.repeat(self.size, self.widths, axis=1)
 
 

@@ -252,6 +252,9 @@ def test_lists_of_numbers_are_measured_before_they_are_parted(tmp_path: Path, mo
         (tmp_path / f"{number}.tsv").write_text(lines)
         with pytest.raises(InputError, match="video 'v': over 8 scores"):
             tvsum.import_corpus(tmp_path / f"{number}.tsv", tmp_path / "c")
+    monkeypatch.setattr(tvsum_table, "MAX_FRAMES", 8)
+    with pytest.raises(InputError, match="line 1: video 'v': over 8 frames, the most"):
+        tvsum.import_corpus(tmp_path / "0.tsv", tmp_path / "c")
     (tmp_path / "shots/1_base").mkdir(parents=True)
     (tmp_path / "shots/1_base/base1_shots.txt").write_text("1 " * (1 << 20))
     for judge in "abc":

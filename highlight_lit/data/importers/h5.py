@@ -1,7 +1,7 @@
 """Features and labels of video summarization: one HDF5 file, a group a video.
 
-    eccv16_dataset_*.h5 (TVSum, SumMe, OVP, YouTube)  features (T, D), gtscore (T,), user_summary (A, frames), picks (T,), n_frames
-    mr_hisum.h5 (Mr. HiSum)                           features (T, D), gtscore (T,)
+    eccv16_dataset_*.h5 (TVSum, SumMe, OVP, YouTube)  features (T_n, D), gtscore (T_n,), user_summary (A, frames), picks (T_n,), n_frames
+    mr_hisum.h5 (Mr. HiSum)                           features (T_n, D), gtscore (T_n,)
 
 Clips: features that are sampled every k frames become clips of k frames. Clip i lasts from frame `picks[i]` to `picks[i + 1]`, the
 last to `n_frames`, each divided by the video's frame rate. That is `n_frames` over the duration which the table of videos

@@ -1,8 +1,8 @@
 """A folder of arrays and a csv table of videos: one's own features.
 
-SOURCE/visual/ID.npy    (T, Dv) clip features
-SOURCE/audio/ID.npy     (T, Da); absent for a video without audio
-SOURCE/span/ID.npy      (T, 2) start and end of each clip in seconds; the folder is optional
+SOURCE/visual/ID.npy    (T_n, Dv) clip features
+SOURCE/audio/ID.npy     (T_n, Da); absent for a video without audio
+SOURCE/span/ID.npy      (T_n, 2) start and end of each clip in seconds; the folder is optional
 table                   columns id, duration (seconds), tags (separated by ';'), and perhaps title and split
 
 Tags are kept in the form that `extract` keeps them in: lower case, NFC (`highlight_lit.data.topics.tags`).

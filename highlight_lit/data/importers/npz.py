@@ -1,8 +1,8 @@
 """Folders of `.npz` files with the key `features`, side by side: QVHighlights' features as Moment-DETR and others keep them.
 
-SOURCE/slowfast_features/ID.npz    (T, D) visual features; several such folders' columns are put side by side
+SOURCE/slowfast_features/ID.npz    (T_n, D) visual features; several such folders' columns are put side by side
 SOURCE/clip_features/ID.npz
-SOURCE/pann_features/ID.npz        (T, Da) audio: a folder whose name holds `pann`, `vggish` or `audio`
+SOURCE/pann_features/ID.npz        (T_n, Da) audio: a folder whose name holds `pann`, `vggish` or `audio`
 SOURCE/clip_text_features          features of queries (`text` or `txt` in the name) are left out
 
 The folders have one rate, a row every `clip_seconds`; a row or two more are cut off. SOURCE may also hold the files itself.

@@ -1,8 +1,8 @@
 """Features and labels in the layout of UMT (Liu et al., CVPR 2022): YouTube Highlights and TVSum.
 
     SOURCE/*anno*.json                   by video id: fps, frames, domain, and clip and match, or anno
-    SOURCE/video_features/ID_rgb.npy     (T, 1024) I3D on frames, and ID_opt.npy on optical flow; or ID.npy alone
-    SOURCE/audio_features/ID.npy         (T, 2048) PANN; absent for a video without audio
+    SOURCE/video_features/ID_rgb.npy     (T_n, 1024) I3D on frames, and ID_opt.npy on optical flow; or ID.npy alone
+    SOURCE/audio_features/ID.npy         (T_n, 2048) PANN; absent for a video without audio
 
 Clips of YouTube Highlights are about 100 frames long and start every 50: they overlap and stay as they are.
 """
@@ -43,7 +43,7 @@ class _Entry:
     widths: Mapping[str, int] = field(default_factory=dict)
 
     def rows(self, name: str) -> NDArray[Any] | None:
-        """(T, D) of a stream, None where the video lacks it."""
+        """(T_n, D) of a stream, None where the video lacks it."""
         clips, where = len(self.video.span), f"video {self.video.id!r}: {name}"
         parts = [open_rows(path, f"{path.parent}: {where}")[:clips] for path in self.files.get(name, ())]
         return np.concatenate(parts, axis=1) if parts else None

@@ -1,6 +1,6 @@
 """The shard: one HDF5 file of packed clip features, self-describing and checksummed.
 
-`COLUMNS` lists its datasets. `sum T` are the clips of all its N videos, of which video n owns rows `offsets[n]` to
+`COLUMNS` lists its datasets. `sum T_n` are the clips of all its N videos, of which video n owns rows `offsets[n]` to
 `offsets[n + 1]`; likewise its tags, title and labels. `visual_sums`, `audio_sums` and `audio_mask_sums` are the XXH3-64 of
 every `BLOCK_ROWS` rows; their attributes `algorithm` and `block_rows` say so.
 
@@ -32,8 +32,8 @@ BLOCK_ROWS = 32  # rows that one sum covers; what is read to check a single row
 # Of each dataset: kinds of types, in numpy's letters; the shape of a row, None for any width; and what has a row each,
 # "edges" being the N + 1 bounds of videos.
 COLUMNS: dict[str, tuple[str, tuple[int | None, ...], str]] = {
-    "visual": ("f", (None,), "clips"),  # (sum T, Dv) features, float16 or float32
-    "audio": ("f", (None,), "clips"),  # (sum T, Da)
+    "visual": ("f", (None,), "clips"),  # (sum T_n, Dv) features, float16 or float32
+    "audio": ("f", (None,), "clips"),  # (sum T_n, Da)
     "audio_mask": ("u", (), "clips"),  # 1 where the clip has audio; else its audio row is a placeholder, never data
     "span": ("f", (2,), "clips"),  # start and end in seconds
     "offsets": ("iu", (), "edges"),

@@ -27,11 +27,11 @@ class ExtractedFeatures:
 
     Attributes:
         duration: Seconds that were decoded: the longer of the two streams. Not what a header says.
-        span: (T, 2) seconds.
-        visual: (T, Dv), None if no visual extractor was asked for.
-        audio: (T, Da), zeros where there is no audio; None for a video without any, or if none was asked for.
-        audio_mask: (T,) whether at least half of the clip has audio; None for a video without any.
-        level: (T, LEVELS_A_CLIP) loudness in dB relative to full scale, at least `SILENCE_DB`.
+        span: (T_n, 2) seconds.
+        visual: (T_n, Dv), None if no visual extractor was asked for.
+        audio: (T_n, Da), zeros where there is no audio; None for a video without any, or if none was asked for.
+        audio_mask: (T_n,) whether at least half of the clip has audio; None for a video without any.
+        level: (T_n, LEVELS_A_CLIP) loudness in dB relative to full scale, at least `SILENCE_DB`.
         damaged: Packets left out because they could not be decoded.
     """
 
@@ -85,7 +85,7 @@ class _AudioRows:
     def all(
         self, span: NDArray[np.float64]
     ) -> tuple[NDArray[np.float32] | None, NDArray[np.bool_] | None, NDArray[np.float32]]:
-        """Audio rows, audio_mask and level of all T clips."""
+        """Audio rows, audio_mask and level of all T_n clips."""
         level = np.tile(_SILENT, (len(span), 1))
         audio_mask = np.zeros(len(span), bool)
         kept = [row for row, (clip, _) in enumerate(self._clips) if clip < len(span)]

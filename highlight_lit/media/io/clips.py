@@ -37,7 +37,7 @@ def clip_count(duration: float) -> int:
 
 
 def clip_spans(duration: float) -> NDArray[np.float64]:
-    """Start and end of each clip in seconds, (T, 2); the last ends with the video."""
+    """Start and end of each clip in seconds, (T_n, 2); the last ends with the video."""
     start = np.arange(clip_count(duration), dtype=np.float64)
     return np.stack([start, np.minimum(start + 1, max(duration, 1e-3))], axis=1)
 

@@ -40,9 +40,9 @@ class ReadScores:
     """Scores of one video, as a file gives them.
 
     Attributes:
-        span: (T, 2) seconds, one after the other.
-        score: (T,).
-        logit: (T,), None if the file has none.
+        span: (T_n, 2) seconds, one after the other.
+        score: (T_n,).
+        logit: (T_n,), None if the file has none.
         video: The video's file name or id, "" if the file names none.
     """
 

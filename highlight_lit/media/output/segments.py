@@ -36,16 +36,16 @@ class Segment:
 def best_clips(score: NDArray[np.floating], count: int, shortest: int, gap: int) -> NDArray[np.bool_]:
     """The `count` clips of largest total score, in runs of at least `shortest` with at least `gap` between two.
 
-    An exact dynamic programme over the clips, O(T count (shortest + gap)); its choices are kept as two bits a step.
+    An exact dynamic programme over the clips, O(T_n count (shortest + gap)); its choices are kept as two bits a step.
 
     Args:
-        score: (T,) of the clips.
-        count: How many clips; at most T.
+        score: (T_n,) of the clips.
+        count: How many clips; at most T_n.
         shortest: Clips in a run, at least 1; if `count` is less, one run of `count`.
         gap: Clips between two runs, at least 1: what lies closer is one run.
 
     Returns:
-        (T,) True where chosen.
+        (T_n,) True where chosen.
 
     >>> best_clips(np.array([0.9, 0.1, 0.8, 0.0, 0.0, 0.7]), 3, 1, 2).tolist()
     [True, True, True, False, False, False]
@@ -110,12 +110,12 @@ def choose_segments(
     """The best segments of a video, `seconds` in all.
 
     Args:
-        score: (T,) of the clips.
-        span: (T, 2) the clips' seconds, one after the other.
+        score: (T_n,) of the clips.
+        span: (T_n, 2) the clips' seconds, one after the other.
         seconds: Length of all segments together; the whole video if it is not longer.
         shortest: Least length of a segment in seconds.
         gap: Segments closer than this many seconds are one.
-        logit: (T,) of the clips; decides between those whose scores are the same, as many are near 1.
+        logit: (T_n,) of the clips; decides between those whose scores are the same, as many are near 1.
 
     Returns:
         In the order of the video, their lengths summing to `seconds` or the video's length.

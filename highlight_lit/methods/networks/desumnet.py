@@ -35,7 +35,7 @@ class TopicClassifier(nn.Module):
 
 
 def score(videos: Videos, seed: int = 0) -> list[Floats]:
-    """Scores (T,), at least 0, of each video to evaluate."""
+    """Scores (T_n,), at least 0, of each video to evaluate."""
     axes = principal_axes(videos.positive + videos.negative)
     positive, negative = ([axes(video) for video in side] for side in (videos.positive, videos.negative))
     with seeded(seed):
@@ -63,7 +63,7 @@ def train(positive: list[Tensor], negative: list[Tensor], seed: int) -> TopicCla
 
 
 def saliency(network: TopicClassifier, x: Tensor) -> Floats:
-    """Sum over a clip's features of |gradient| |feature|, (T,)."""
+    """Sum over a clip's features of |gradient| |feature|, (T_n,)."""
     x = x[None].requires_grad_()
     z = network(x, torch.ones(x.shape[:2], dtype=torch.bool)).sum()
     (gradient,) = torch.autograd.grad(z, x)

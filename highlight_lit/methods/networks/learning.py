@@ -51,7 +51,7 @@ class PrincipalAxes:
         self.axes = (block @ right[:r].T).astype(np.float64) / first
 
     def __call__(self, video: Clips) -> Tensor:
-        """A video's clips along the axes, (T, r)."""
+        """A video's clips along the axes, (T_n, r)."""
         return torch.from_numpy(((video.x - self.mean) @ self.axes).astype(np.float32))
 
 
@@ -106,7 +106,7 @@ class BiLSTM(nn.Module):
 
 
 def whole(x: Tensor) -> tuple[Tensor, Tensor]:
-    """One whole video as a batch: (1, T, D) and its mask."""
+    """One whole video as a batch: (1, T_n, D) and its mask."""
     return x[None], torch.ones(1, len(x), dtype=torch.bool)
 
 

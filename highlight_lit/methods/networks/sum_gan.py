@@ -60,7 +60,7 @@ def _last(lstm: nn.LSTM, x: Tensor, mask: Tensor) -> Tensor:
 
 
 def score(videos: Videos, seed: int = 0) -> list[Floats]:
-    """Scores (T,) in (0, 1) of each video to evaluate; trained on the training videos with the topic's tag."""
+    """Scores (T_n,) in (0, 1) of each video to evaluate; trained on the training videos with the topic's tag."""
     axes = principal_axes(videos.tagged)
     with seeded(seed):
         network = train([axes(video) for video in videos.tagged], seed)

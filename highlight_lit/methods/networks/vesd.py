@@ -52,7 +52,7 @@ class Vesd(nn.Module):
 
 
 def score(videos: Videos, seed: int = 0) -> list[Floats]:
-    """Attention logits (T,) of each video to evaluate."""
+    """Attention logits (T_n,) of each video to evaluate."""
     axes = principal_axes(videos.positive + videos.tagged)
     web, raw = ([axes(video) for video in kind] for kind in (videos.positive, videos.tagged or videos.positive))
     with seeded(seed):

@@ -17,17 +17,17 @@ MAX_CELLS = 1 << 24  # similarities that are in memory at once: 64 MiB
 
 
 def score(videos: Videos, seed: int = 0) -> list[Floats]:
-    """Scores (T,) of each video to evaluate, in [-2, 2]."""
+    """Scores (T_n,) of each video to evaluate, in [-2, 2]."""
     return [recurrence(video, videos) for video in videos.evaluation]
 
 
 def recurrence(video: Clips, videos: Videos) -> Floats:
-    """Recurrence of a video's clips among the topic's other videos, (T,)."""
+    """Recurrence of a video's clips among the topic's other videos, (T_n,)."""
     return closeness(video, videos.peers(video)) - closeness(video, [v for v in videos.negative if v.id != video.id])
 
 
 def closeness(video: Clips, others: Sequence[Clips]) -> Floats:
-    """Mean over some videos of the largest cosine similarity of each clip to one of theirs; 0 without any. (T,)"""
+    """Mean over some videos of the largest cosine similarity of each clip to one of theirs; 0 without any. (T_n,)"""
     if not others:
         return np.zeros(len(video))
     nearest = [_nearest(video.x, other.x) for other in others]

@@ -21,12 +21,12 @@ AUDIO_WEIGHT = 0.5  # of audio in an inner product of two clips, beside the visu
 
 
 def score(videos: Videos, seed: int = 0) -> list[Floats]:
-    """Scores (T,) of each video to evaluate."""
+    """Scores (T_n,) of each video to evaluate."""
     return teach(videos, videos.evaluation)
 
 
 def teach(videos: Videos, pupils: Sequence[Clips]) -> list[Floats]:
-    """Scores (T,) of the clips of some of a topic's videos."""
+    """Scores (T_n,) of the clips of some of a topic's videos."""
     positive, negative = ([_comparable(video) for video in side] for side in (videos.positive, videos.negative))
     scores = []
     for video in pupils:
@@ -39,11 +39,11 @@ def teach(videos: Videos, pupils: Sequence[Clips]) -> list[Floats]:
 
 
 def change(video: Clips) -> Floats:
-    """How much the first stream changes around each clip, (T,): the norm of the mean of the steps to its neighbours."""
+    """How much the first stream changes around each clip, (T_n,): the norm of the mean of the steps to its neighbours."""
     v = video.sized[:, : video.widths[0] if video.widths else None].astype(np.float64)
     if len(v) == 1:
         return np.zeros(1)
-    step = np.abs(np.diff(v, axis=0))  # (T - 1, D)
+    step = np.abs(np.diff(v, axis=0))  # (T_n - 1, D)
     around = (
         np.concatenate([step[:1], step]) + np.concatenate([step, step[-1:]])
     ) / 2  # at the ends the one step there is
@@ -51,7 +51,7 @@ def change(video: Clips) -> Floats:
 
 
 def smooth(x: Floats) -> Floats:
-    """Mean over the `WINDOW` clips around each, fewer at the ends, (T,)."""
+    """Mean over the `WINDOW` clips around each, fewer at the ends, (T_n,)."""
 
     def total(y: Floats) -> Floats:
         return np.convolve(y, np.ones(WINDOW))[WINDOW // 2 :][: len(y)]
@@ -60,12 +60,12 @@ def smooth(x: Floats) -> Floats:
 
 
 def standard(x: Floats) -> Floats:
-    """z within the video: mean 0 and standard deviation 1; 0 where all are the same. (T,)"""
+    """z within the video: mean 0 and standard deviation 1; 0 where all are the same. (T_n,)"""
     return np.asarray((x - x.mean()) / max(float(x.std()), TINY))
 
 
 def ranks(x: Floats) -> Floats:
-    """Each clip's rank in its video, in [0, 1], the best 1; of equal ones the earlier is lower. (T,)"""
+    """Each clip's rank in its video, in [0, 1], the best 1; of equal ones the earlier is lower. (T_n,)"""
     return np.argsort(np.argsort(x, kind="stable"), kind="stable") / max(len(x) - 1, 1)
 
 

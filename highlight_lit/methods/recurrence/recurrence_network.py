@@ -23,7 +23,7 @@ WIDTH, BATCH, STEPS, RATE = 128, 256, 300, 1e-3
 
 
 def score(videos: Videos, seed: int = 0) -> list[Floats]:
-    """Logits (T,) of each video to evaluate."""
+    """Logits (T_n,) of each video to evaluate."""
     highlight, others = pseudo_labels(videos)
     with seeded(seed):
         network = train(highlight, others, seed)

@@ -25,7 +25,7 @@ ITERATIONS = 100
 
 
 def score(videos: Videos, seed: int = 0) -> list[Floats]:
-    """Scores (T,) in [0, 1] of each video to evaluate, beside the topic's positive videos."""
+    """Scores (T_n,) in [0, 1] of each video to evaluate, beside the topic's positive videos."""
     scores = []
     for video in videos.evaluation:
         at = evenly(len(video), CLIPS)

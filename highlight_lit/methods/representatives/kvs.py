@@ -17,7 +17,7 @@ from highlight_lit.methods.videos import Clips, Videos
 
 
 def score(videos: Videos, seed: int = 0) -> list[Floats]:
-    """Scores (T,) of each video to evaluate.
+    """Scores (T_n,) of each video to evaluate.
 
     Raises:
         InputError: scikit-learn is not installed.

@@ -24,7 +24,7 @@ ITERATIONS = 40
 
 
 def score(videos: Videos, seed: int = 0) -> list[Floats]:
-    """Scores (T,), at least 0, of each video to evaluate, beside the topic's positive videos."""
+    """Scores (T_n,), at least 0, of each video to evaluate, beside the topic's positive videos."""
     scores = []
     for video in videos.evaluation:
         peers = videos.peers(video)

@@ -21,17 +21,17 @@ STEPS = 30
 
 
 def score(videos: Videos, seed: int = 0) -> list[Floats]:
-    """Scores (T,), at least 0, of each video to evaluate; nothing but the video itself is looked at."""
+    """Scores (T_n,), at least 0, of each video to evaluate; nothing but the video itself is looked at."""
     return [novelty(np.asarray(video.x, np.float64)) for video in videos.evaluation]
 
 
 def novelty(x: Floats) -> Floats:
-    """Error of each clip under the dictionary of what came before it, (T,).
+    """Error of each clip under the dictionary of what came before it, (T_n,).
 
     The first two segments start the dictionary, and are scored by it once it has seen them.
 
     Args:
-        x: (T, D), rows of length 1 at most.
+        x: (T_n, D), rows of length 1 at most.
     """
     start = 2 * SEGMENT
     dictionary = OnlineDictionary(x[:start])

@@ -30,7 +30,7 @@ TOLERANCE = 1e-5
 
 
 def score(videos: Videos, seed: int = 0) -> list[Floats]:
-    """Scores (T,) in [0, 1] of each video to evaluate; nothing but the video itself is looked at."""
+    """Scores (T_n,) in [0, 1] of each video to evaluate; nothing but the video itself is looked at."""
     scores = []
     for video in videos.evaluation:
         at = evenly(len(video), CLIPS)

@@ -67,7 +67,7 @@ def _fresh(L: Tensor, before: int) -> Tensor:
 
 
 def score(videos: SupervisedVideos, seed: int = 0) -> list[Floats]:
-    """Log odds (T,) of each video to evaluate."""
+    """Log odds (T_n,) of each video to evaluate."""
     axes = principal_axes(tuple(labelled.video for labelled in videos.training))
     steps = [
         step
@@ -104,7 +104,7 @@ def _steps(x: Tensor, kept: Tensor) -> list[tuple[Tensor, int, Tensor]]:
 
 
 def _log_odds(kernel: Kernel, x: Tensor) -> Tensor:
-    """Log odds of a video's clips, segment after segment, (T,)."""
+    """Log odds of a video's clips, segment after segment, (T_n,)."""
     log_odds, before = [], x[:0]
     for clips in torch.split(x, SEGMENT):
         p = marginals(kernel(torch.cat([before, clips])), len(before))

@@ -28,7 +28,7 @@ WIDTH, TAU, BATCH, STEPS, RATE, DECAY, DROPOUT, MODALITY_DROPOUT = 128, 60, 16, 
 
 
 def score(videos: SupervisedVideos, seed: int = 0) -> list[Floats]:
-    """Logits (T,) of each video to evaluate."""
+    """Logits (T_n,) of each video to evaluate."""
     with seeded(seed):
         network = train(videos, seed)
         with torch.no_grad():
@@ -82,5 +82,5 @@ def _rows(video: Clips) -> Tensor:
 
 
 def _ranks(label: Floats) -> NDArray[np.float32]:
-    """Ranks in [0, 1], equal ones the mean of theirs, (T,)."""
+    """Ranks in [0, 1], equal ones the mean of theirs, (T_n,)."""
     return np.asarray((rankdata(label) - 1) / max(len(label) - 1, 1), np.float32)

@@ -15,7 +15,7 @@ HIDDEN, TAU, BATCH, STEPS, RATE = 48, 60, 16, 50, 3e-3
 
 
 def score(videos: SupervisedVideos, seed: int = 0) -> list[Floats]:
-    """Logits (T,) of each video to evaluate."""
+    """Logits (T_n,) of each video to evaluate."""
     axes = principal_axes(tuple(example.video for example in videos.training))
     clips = [axes(example.video) for example in videos.informative]
     targets = [torch.from_numpy(example.highlight.astype(np.float32)) for example in videos.informative]

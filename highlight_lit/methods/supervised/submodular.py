@@ -77,7 +77,7 @@ def greedy(objectives: Objectives, weight: Floats, k: int, bonus: Floats | None 
 
 
 def score(videos: SupervisedVideos, seed: int = 0) -> list[Floats]:
-    """Scores (T,) in [0, 1] of each video to evaluate: 1 for greedy's first clip."""
+    """Scores (T_n,) in [0, 1] of each video to evaluate: 1 for greedy's first clip."""
     ridge = _ridge(videos.informative)
     weight = learn(videos.informative, ridge)
     scores = []

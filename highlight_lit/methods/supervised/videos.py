@@ -15,14 +15,14 @@ from highlight_lit.methods.videos import Clips, Videos
 
 
 class Labelled(NamedTuple):
-    """A training video and its clips' labels, (T,): the mean over annotators, carried over to clips in seconds."""
+    """A training video and its clips' labels, (T_n,): the mean over annotators, carried over to clips in seconds."""
 
     video: Clips
     label: Floats
 
     @property
     def highlight(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """Clips above the video's own mean label, (T,); none where all are labelled the same."""
+        """Clips above the video's own mean label, (T_n,); none where all are labelled the same."""
         return np.asarray(self.label > self.label.mean() + 1e-9)
 
 

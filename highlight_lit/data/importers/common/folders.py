@@ -113,7 +113,7 @@ class Arrays:
         return matched
 
     def open(self, name: str, video: Video) -> list[RowSource]:
-        """(T, D) of each folder; none of them without that stream, or for a video without audio beside its visual."""
+        """(T_n, D) of each folder; none of them without that stream, or for a video without audio beside its visual."""
         folders = self.folders.get(name, ())
         if not all(video.id in folder.files for folder in folders):
             return []
@@ -197,7 +197,7 @@ class Arrays:
         return replace(row, visual=visual, audio=audio, span=self._span(row, clips))
 
     def _span(self, video: Video, clips: int) -> NDArray[np.float64]:
-        """(T, 2) start and end of each clip in seconds."""
+        """(T_n, 2) start and end of each clip in seconds."""
         if arrays := self.open("span", video):
             given, where = arrays[0][:clips], f"{self.source / 'span'}: video {video.id!r}: span"
             if given.shape[1] != 2:

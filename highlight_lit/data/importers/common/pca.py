@@ -27,7 +27,7 @@ class Projection:
     basis: NDArray[np.float64]
 
     def __call__(self, rows: NDArray[Any]) -> NDArray[np.float32]:
-        """(T, D) features to (T, k) components."""
+        """(T_n, D) features to (T_n, k) components."""
         return ((rows.astype(np.float64) - self.mean) @ self.basis).astype(np.float32)
 
 
@@ -37,7 +37,7 @@ def fit(blocks: Iterable[NDArray[Any]], width: int, where: str) -> Projection:
     A component's sign is chosen so that its largest entry is positive, and so does not depend on the machine.
 
     Args:
-        blocks: Features of one video after another, (T, D) each, finite.
+        blocks: Features of one video after another, (T_n, D) each, finite.
         width: k, from 1 to D.
         where: What is projected, for the error.
 

@@ -53,7 +53,7 @@ def open_rows(path: Path, where: str) -> NDArray[Any]:
         where: Folder, video and field, for the error.
 
     Returns:
-        (T, D) floating point.
+        (T_n, D) floating point.
 
     Raises:
         InputError: The file is missing, truncated, no `.npy` file or of another type or shape.

@@ -28,7 +28,7 @@ _ERRORS = (*ARRAY_ERRORS, zipfile.BadZipFile, zlib.error, NotImplementedError, R
 
 
 class NpzRows:
-    """The array `features` of an `.npz` file, (T, D) floating point; nothing is unpickled.
+    """The array `features` of an `.npz` file, (T_n, D) floating point; nothing is unpickled.
 
     Args:
         path: The file.

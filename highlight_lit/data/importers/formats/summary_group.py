@@ -44,7 +44,7 @@ def _numbers(group: h5py.Group, name: str, where: str, most: int | None = MAX_CL
 
 
 def _picks(group: h5py.Group, where: str) -> tuple[NDArray[np.int64], int]:
-    """(T,) the frame that each row of features is of, and how many frames there are."""
+    """(T_n,) the frame that each row of features is of, and how many frames there are."""
     picks, frames = (
         _numbers(group, name, where, most).astype(np.float64) for name, most in (("picks", MAX_CLIPS), ("n_frames", 10))
     )
@@ -102,7 +102,7 @@ def read_video(
 
 
 def _chosen(group: h5py.Group, frames: int, edges: NDArray[np.int64], where: str) -> NDArray[np.float32]:
-    """(T, A) 1 where at least half of a clip's frames are in an annotator's summary."""
+    """(T_n, A) 1 where at least half of a clip's frames are in an annotator's summary."""
     summary = _numbers(group, "user_summary", where, MAX_SUMMARY)
     if not frames or summary.ndim != 2 or len(summary) == 0 or summary.shape[1] != frames:
         raise InputError(

@@ -18,6 +18,7 @@ from highlight_lit.files import read_text
 
 SHOT_SECONDS = 2.0
 MAX_SCORES = 1 << 23  # of a video: twenty annotators' of four hours of frames
+MAX_FRAMES = 1 << 20  # of a line, nearly ten hours at 30 a second: parted, each score takes 50 bytes and more
 WHAT = "TVSum's annotations, a video, its category and scores parted by commas in each line"
 RATES = tuple(sorted((15.0, 24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60000 / 1001, 60.0)))
 ANY_RATE = np.arange(10.0, 65.0, 0.001)
@@ -48,7 +49,10 @@ def read_tsv(path: Path) -> Iterator[Annotated]:
             raise InputError(f"{where}: {len(fields)} fields parted by tabs, expected 3: {WHAT}")
         name = safe_id(fields[0], where)
         of_video = rows.setdefault(name, [])
-        if (fields[2].count(",") + 1) * (len(of_video) + 1) > MAX_SCORES:  # parted, each takes 50 bytes and more
+        frames = fields[2].count(",") + 1
+        if frames > MAX_FRAMES:
+            raise InputError(f"{where}: video {name!r}: over {MAX_FRAMES} frames, the most that are read of one video")
+        if frames * (len(of_video) + 1) > MAX_SCORES:
             raise InputError(f"{where}: video {name!r}: over {MAX_SCORES} scores; expected those of one video's frames")
         try:
             scores = np.array(fields[2].split(","), np.float32)
