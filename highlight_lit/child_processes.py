@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from highlight_lit.signals import STOPS
+from highlight_lit.signals import blocked
 
 
 def begin_child() -> None:
@@ -43,8 +43,5 @@ def deaf() -> Iterator[None]:
     for name in ("multiprocessing.resource_tracker", "joblib.externals.loky.backend.resource_tracker"):
         if (tracker := sys.modules.get(name)) is not None:
             tracker.ensure_running()  # started within, it would open the ears again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-    try:
+    with blocked():
         yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -19,6 +19,7 @@ REPEAT_S = 3.0
 _LATER_S = 0.02  # until a signal that came within an import is looked at again
 # Files of functions that swallow exceptions: of an import, and of what is called when an object is gone.
 _LOST = {"<frozen importlib._bootstrap>", weakref.__file__}
+_blocks = 0  # of `blocked` that the main thread is in
 
 
 def put_off_within(file: str) -> None:
@@ -27,7 +28,7 @@ def put_off_within(file: str) -> None:
 
 
 def put_off(signum: int, frame: FrameType | None) -> bool:
-    """Have a signal come again in a moment, if Python is importing now, or clearing an object away.
+    """Have a signal come again in a moment, if Python is importing now, or clearing an object away, or within `blocked`.
 
     An exception that is raised there is lost, as in a callback of a weak reference, or may be turned into another error.
 
@@ -40,11 +41,29 @@ def put_off(signum: int, frame: FrameType | None) -> bool:
     """
     while frame is not None and frame.f_code.co_filename not in _LOST and frame.f_code.co_name != "__del__":
         frame = frame.f_back
-    if frame is not None:
-        # Raised, not handled here: by then it may be blocked, or another's to handle, as while a process starts.
-        signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signum))
-        signal.setitimer(signal.ITIMER_REAL, _LATER_S)
-    return frame is not None
+    if frame is None and not _blocks:
+        return False
+    # Raised, not handled here: by then it may be blocked, or another's to handle, as while a process starts.
+    signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signum))
+    signal.setitimer(signal.ITIMER_REAL, _LATER_S)
+    return True
+
+
+@contextmanager
+def blocked() -> Iterator[None]:
+    """Have signals of `STOPS` that come to this thread within handled on leaving, and leave them so to what is started within.
+
+    A thread that some library has started may take one in its place. Python then runs the handler here all the same.
+    """
+    global _blocks
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    _blocks += main
+    try:
+        yield
+    finally:
+        _blocks -= main
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Signals:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from highlight_lit.child_processes import deaf
 from highlight_lit.errors import Interrupted
 from highlight_lit.files import atomic_write
 from highlight_lit.runs.jobs import conducted
@@ -187,6 +188,26 @@ for task in Path("/proc/self/task").iterdir():
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("taken", [raised_signals, Signals])
+def test_a_signal_that_a_librarys_thread_takes_while_a_process_starts_is_raised_after_that(
+    taken: Callable[[], Any],
+) -> None:
+    over, started = threading.Event(), []
+    listens = threading.Thread(target=over.wait)  # its mask is that of this thread, before it is deaf
+    listens.start()
+    try:
+        with pytest.raises(Interrupted), taken():  # noqa: PT012
+            with deaf():
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.2)
+                started.append("a process")
+            time.sleep(5)
+    finally:
+        over.set()
+        listens.join()
+    assert started == ["a process"]
 
 
 def test_another_thread_changes_no_handler() -> None:

@@ -161,8 +161,10 @@ def test_a_signal_stops_it_with_its_own_status_and_no_process_stays(
 
 
 def test_a_signal_while_its_processes_start_is_one_line(command: Command) -> None:
+    # With a thread of OpenBLAS, which takes the signal in place of the main thread.
     process = subprocess.Popen([sys.executable, *command("trainer.max_epochs=2000")], cwd=ROOT, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.PIPE, text=True, start_new_session=True)  # fmt: skip
+                               stderr=subprocess.PIPE, text=True, start_new_session=True,
+                               env={**os.environ, "OPENBLAS_NUM_THREADS": "2"})  # fmt: skip
     assert process.stderr is not None
     assert "to run" in process.stderr.readline()
     time.sleep(0.5)  # of the seconds that importing PyTorch takes them
