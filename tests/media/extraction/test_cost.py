@@ -104,7 +104,7 @@ def test_memory_is_flat_in_the_length_of_the_video(tmp_path, made):
         tmp_path / "minute.mkv",
         60,
         lambda time: made.grey(time),
-        fps=5,
+        fps=2,
         format="matroska",
         audio_codec="pcm_s16le",
         options={"bf": "0"},
