@@ -17,7 +17,7 @@ from h5py import h5z
 
 from highlight_lit.data.shards.format import PACKED, misfit
 from highlight_lit.errors import InputError, first_line
-from highlight_lit.files import open_regular, stored_bytes
+from highlight_lit.files import open_regular, same_file, stored_bytes
 
 MAX_RATIO = 100  # times that numbers can be larger than what the disk holds of their file: features pack to a tenth
 MIN_BYTES = 32 << 20  # which a file of any size may hold, of all streams together
@@ -75,7 +75,7 @@ class HDF5:
         if self._handle is None:
             with open_regular(self.path, WHAT) as file:
                 self.held = stored_bytes(file)
-            handle = h5py.File(self.path, "r", locking=False)
+                handle = h5py.File(same_file(file), "r", locking=False)
             self._same_file(handle.id.get_vfd_handle())
             self._handle, self.size = handle, handle.id.get_filesize()
             _opened.append(weakref.ref(self))
