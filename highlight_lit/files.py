@@ -60,6 +60,11 @@ def open_regular(path: Path, what: str) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
+def same_file(file: BinaryIO) -> str:
+    """A name under which a library opens the very file that is open here, whatever lies at its path by then."""
+    return f"/dev/fd/{file.fileno()}"
+
+
 def read_text(path: Path, what: str, most: int = MAX_TEXT_BYTES) -> str:
     """Read a text file whole: UTF-8 with or without a byte order mark, or UTF-16 with one.
 
@@ -278,5 +283,5 @@ def plain_name(name: object, where: str) -> str:
 
 def sha256(path: Path) -> str:
     """The file's SHA-256 as hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with open_regular(path, "a file") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # a BufferedReader

@@ -62,7 +62,7 @@ def _measures(detector: Detector, record: Mapping[str, Any]) -> str:
     for name, measure in evaluation["measures"].items():
         values = [measure["topics"][topic]]
         for level in LEVELS:
-            value = evaluation["levels"][level]["measures"][name]["topics"][topic]
+            value = evaluation["levels"][level]["measures"][name]["topics"].get(topic)
             values.append(value["mean"] if isinstance(value, Mapping) else value)
         cells = " | ".join("-" if value is None else f"{100 * value:.1f}" for value in values)
         rows.append(f"| {_text(name)} | {cells} | {measure['n_videos']} |")

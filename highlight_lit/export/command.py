@@ -54,6 +54,8 @@ def run_export(args: argparse.Namespace) -> int:
         record = None
     out = args.out or detector.source.with_name(f"{detector.source.stem}{FORMS[args.to]}")
     not_an_input(out, detector.source)
+    if args.out is None and out.is_symlink():  # whoever made the folder of the checkpoint may have laid it there
+        raise InputError(f"{out}: a link; expected a new name, or --out")
     if args.to == "safetensors":
         from highlight_lit.export.card import card_of
         from highlight_lit.inference.model_folder import write_model_folder

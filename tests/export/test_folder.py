@@ -245,3 +245,6 @@ def test_the_card_tells_measures_beside_levels_and_where_they_were_made(drawn: D
         assert each in card
     assert r"a\|b \<i>" in card  # text stays text
     assert "somebody" not in card  # the card is for everybody
+    for each in record["evaluation"]["levels"].values():  # type: ignore[index]
+        each["measures"]["ap"]["topics"] = {}
+    assert "| ap | 50.0 | - | - | - | 4 |" in card_of(drawn(), record)

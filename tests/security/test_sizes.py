@@ -247,8 +247,8 @@ def test_rows_that_the_disk_does_not_hold_are_refused(tmp_path: Path, monkeypatc
     """A hole in a file costs nothing to make, and archives keep it."""
     monkeypatch.setattr(hdf5, "MIN_BYTES", 1 << 16)
     span = np.stack([np.arange(4096.0), np.arange(4096) + 1.0], axis=1)
-    with ShardWriter(tmp_path / "a.h5", {"visual": Stream(8192)}, 1.0) as made:
-        made.add(Video("a", 4096.0, (), span, np.zeros((4096, 8192), "f2")))
+    with ShardWriter(tmp_path / "a.h5", {"visual": Stream(2048)}, 1.0) as made:
+        made.add(Video("a", 4096.0, (), span, np.zeros((4096, 2048), "f2")))
     extent = Shard(tmp_path / "a.h5").packed["visual"].extent
     assert extent is not None
     with open(tmp_path / "a.h5", "rb") as whole, open(tmp_path / "b.h5", "wb") as holed:

@@ -20,6 +20,7 @@ from highlight_lit.data.importers import h5, npy, npz
 from highlight_lit.data.importers.common import pca
 from highlight_lit.data.importers.formats import summary_group
 from highlight_lit.data.importers.formats.npz_rows import NpzRows
+from highlight_lit.data.shards import Shard
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation import scores
@@ -170,3 +171,25 @@ def test_a_topic_that_is_not_there_is_compared_with_some_of_very_many(
     with pytest.raises(InputError, match="did you mean topic"):
         corpus.tagged("topik7")
     assert asked == [corpora.MAX_COMPARED]
+
+
+@pytest.mark.parametrize("what", ["a hole", "large", "long", "missing"])
+def test_what_a_shard_says_of_a_stream_is_bounded(what: str, small_corpus: Path, tmp_path: Path) -> None:
+    shard, size = tmp_path / "a.h5", {"a hole": 64 << 20, "large": 80 << 10}.get(what)
+    shard.write_bytes(next(small_corpus.glob("*.h5")).read_bytes())
+    Shard(shard).close()
+    with h5py.File(shard, "r+", libver="latest") as file:
+        del file["visual"].attrs["extractor"]
+        if size is not None:
+            file["visual"].attrs.create("extractor", np.zeros((), f"S{size}"))
+        elif what == "long":
+            file["visual"].attrs["extractor"] = "a" * 501
+    if what == "a hole":
+        content = shard.read_bytes()
+        at = content.index(bytes(size or 0))
+        with open(shard, "wb") as file:
+            file.write(content[:at])
+            file.seek(at + (size or 0))
+            file.write(content[at + (size or 0) :])
+    with pytest.raises(InputError, match="that are stored" if what == "a hole" else "expected texts of at most 500"):
+        Shard(shard)

@@ -123,21 +123,21 @@ def _videos(source: Path, report: Say) -> Iterator[Video]:
         if not isinstance(table, h5py.Group):
             raise InputError(f"{source}: not what was expected, {WHAT}: no table tvsum50")
         oddities = FirstOf(report, "videos have frames that differ from the middle of their shot")
-        columns = {name: _column(file, table, name) for name in COLUMNS}
+        columns = {name: _column(source, table, name) for name in COLUMNS}
         for row in range(len(columns["video"])):
             yield _video(source, file, columns, row, oddities)
         oddities.close()
 
 
 def _video(source: Path, file: h5py.File, columns: Mapping[str, h5py.Dataset], row: int, report: Say) -> Video:
-    name = safe_id(_text(file, columns, "video", row), f"{source}: row {row}")
+    name = safe_id(_text(source, file, columns, "video", row), f"{source}: row {row}")
     where = f"{source}: video {name!r}"
-    duration = number(_cell(file, columns, "length", row).item(), f"{where}: length")
-    score = _cell(file, columns, "user_anno", row, MAX_SCORES).astype(np.float64).T
-    frames = number(_cell(file, columns, "nframes", row).item(), f"{where}: nframes")
+    duration = number(_cell(source, file, columns, "length", row).item(), f"{where}: length")
+    score = _cell(source, file, columns, "user_anno", row, MAX_SCORES).astype(np.float64).T
+    frames = number(_cell(source, file, columns, "nframes", row).item(), f"{where}: nframes")
     if score.ndim != 2 or len(score) != frames or score.shape[1] == 0:
         raise InputError(f"{where}: user_anno: shape {score.T.shape}, expected (annotators, {frames:.0f} frames)")
-    title, category = (_text(file, columns, field, row) for field in ("title", "category"))
+    title, category = (_text(source, file, columns, field, row) for field in ("title", "category"))
     return _labelled(where, name, category, title, duration, score, frame_rate(len(score), duration), report)
 
 
@@ -156,29 +156,29 @@ def _labelled(
 
 
 def _cell(
-    file: h5py.File, columns: Mapping[str, h5py.Dataset], name: str, row: int, most: int = MAX_TEXT
+    source: Path, file: h5py.File, columns: Mapping[str, h5py.Dataset], name: str, row: int, most: int = MAX_TEXT
 ) -> NDArray[Any]:
     """A cell of the table: a dataset that lies in the file itself, of so many numbers at most."""
-    where = f"{file.filename}: {name}: row {row}"
+    where = f"{source}: {name}: row {row}"
     return numbers(stored(file, columns[name][row, 0], where), where, most)
 
 
-def _column(file: h5py.File, table: h5py.Group, name: str) -> h5py.Dataset:
+def _column(source: Path, table: h5py.Group, name: str) -> h5py.Dataset:
     """A column of the table: references to its cells."""
     column = inside(table, name)
     if not isinstance(column, h5py.Dataset) or h5py.check_ref_dtype(column.dtype) is not h5py.Reference:
-        raise InputError(f"{file.filename}: {name}: expected a column of the table tvsum50")
+        raise InputError(f"{source}: {name}: expected a column of the table tvsum50")
     if column.external or column.is_virtual or column.shape[1:] != (1,) or column.nbytes > MAX_BYTES:
-        raise InputError(f"{file.filename}: {name}: expected a column of references that lies in this file")
-    check_chunks(column, f"{file.filename}: {name}")
+        raise InputError(f"{source}: {name}: expected a column of references that lies in this file")
+    check_chunks(column, f"{source}: {name}")
     return column
 
 
-def _text(file: h5py.File, columns: Mapping[str, h5py.Dataset], name: str, row: int) -> str:
+def _text(source: Path, file: h5py.File, columns: Mapping[str, h5py.Dataset], name: str, row: int) -> str:
     """A cell of MATLAB's characters, which are UTF-16."""
-    characters = _cell(file, columns, name, row)
+    characters = _cell(source, file, columns, name, row)
     if characters.dtype == np.uint64 and 0 in characters:
         return ""  # of an empty text MATLAB stores the shape
     if characters.dtype != np.uint16:
-        raise InputError(f"{file.filename}: {name}: row {row}: {characters.dtype}; expected text, MATLAB's uint16")
+        raise InputError(f"{source}: {name}: row {row}: {characters.dtype}; expected text, MATLAB's uint16")
     return text(characters.astype("<u2").tobytes().decode("utf-16-le", "replace"))

@@ -11,13 +11,14 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import h5py
 from h5py import h5z
 
 from highlight_lit.data.shards.format import PACKED, misfit
 from highlight_lit.errors import InputError, first_line
-from highlight_lit.files import open_regular, stored_bytes
+from highlight_lit.files import check_packed, open_regular, same_file, stored_bytes
 
 MAX_RATIO = 100  # times that numbers can be larger than what the disk holds of their file: features pack to a tenth
 MIN_BYTES = 32 << 20  # which a file of any size may hold, of all streams together
@@ -25,6 +26,7 @@ MAX_INDEX_BYTES = 64 << 20  # by which a dataset of the index, read whole, may b
 MAX_OPEN = 16  # HDF5 handles of a process: closing one takes as long as there are others open
 MAX_CHUNK_BYTES = 32 << 20  # a chunk is read whole
 MAX_LZF_BYTES = 2 << 20  # of a chunk as stored, which unpacks to at most 88 times that
+MAX_ATTRIBUTE_BYTES = 64 << 10  # as many as HDF5 itself has room for beside a dataset
 _SAFE_BYTES = 128 << 10  # of a chunk as stored: deflate makes at most 1,032 times that of it, and a shuffle a copy
 WHAT = "a feature shard"
 _ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError,
@@ -75,7 +77,8 @@ class HDF5:
         if self._handle is None:
             with open_regular(self.path, WHAT) as file:
                 self.held = stored_bytes(file)
-            handle = h5py.File(self.path, "r", locking=False)
+                check_packed(os.fstat(file.fileno()).st_size, self.held, str(self.path))
+                handle = h5py.File(same_file(file), "r", locking=False)
             self._same_file(handle.id.get_vfd_handle())
             self._handle, self.size = handle, handle.id.get_filesize()
             _opened.append(weakref.ref(self))
@@ -146,6 +149,12 @@ class HDF5:
             raise InputError(f"{where}: {fault}")
         self._datasets[name] = dataset
         return dataset
+
+
+def attribute(node: h5py.Group | h5py.Dataset, name: str) -> Any:
+    """An attribute; None where there is none, or one that is large, which is not read."""
+    size = node.attrs.get_id(name).get_storage_size() if name in node.attrs else MAX_ATTRIBUTE_BYTES + 1
+    return node.attrs[name] if size <= MAX_ATTRIBUTE_BYTES else None
 
 
 def check_chunks(dataset: h5py.Dataset, where: str) -> None:

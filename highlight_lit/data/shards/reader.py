@@ -13,8 +13,9 @@ import xxhash
 from numpy.typing import NDArray
 
 from highlight_lit.data.shards.format import FORMAT, NAMES, POINTS_INTO, VERSION, wrong_value
-from highlight_lit.data.shards.hdf5 import HDF5, reading
+from highlight_lit.data.shards.hdf5 import HDF5, attribute, reading
 from highlight_lit.data.shards.rows import PackedRows
+from highlight_lit.data.topics.tags import MAX_LINE
 from highlight_lit.data.video import SPLITS, STREAMS, Labels, Stream, Video
 from highlight_lit.errors import InputError
 
@@ -50,7 +51,7 @@ class Shard:
         self.opened, self.close = self._file.opened, self._file.close
         self._offsets: dict[str, NDArray[Any]] = {}  # that were asked for by row
         with reading(path):
-            form, version = (self._file.handle.attrs.get(name) for name in ("format", "version"))
+            form, version = (attribute(self._file.handle, name) for name in ("format", "version"))
             if form != FORMAT or version not in NAMES:
                 raise InputError(f"{path}: {form!r} version {version!r}, expected {FORMAT!r} version 1 or {VERSION}")
             self._file.names = NAMES[int(version)]
@@ -67,8 +68,12 @@ class Shard:
         if dataset.shape[1] == 0 or not any(dataset.id.get_type().equal(kind) for kind in _FLOATS):
             expected = "rows of float16 or float32 of IEEE 754, little-endian"
             raise InputError(f"{self.path}: {name}: {dataset.dtype} of shape {dataset.shape}, expected {expected}")
-        extractor, version = (str(dataset.attrs[key]) for key in ("extractor", "version"))
-        return Stream(dataset.shape[1], extractor, version, str(dataset.dtype))
+        told = [attribute(dataset, key) for key in ("extractor", "version")]
+        if any(each is None or len(str(each)) > MAX_LINE for each in told):  # a checkpoint has them too
+            raise InputError(
+                f"{self.path}: {name}: extractor and version: expected texts of at most {MAX_LINE} characters"
+            )
+        return Stream(dataset.shape[1], str(told[0]), str(told[1]), str(dataset.dtype))
 
     @property
     def slow(self) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.shards.format import ALGORITHM, BLOCK_ROWS, checksum
-from highlight_lit.data.shards.hdf5 import HDF5, reading
+from highlight_lit.data.shards.hdf5 import HDF5, attribute, reading
 from highlight_lit.data.video import MEND_FEATURES, all_finite
 from highlight_lit.errors import InputError
 
@@ -56,7 +56,8 @@ class PackedRows:
             return None
         sums = self._file[name]
         begins = dataset.id.get_offset(), sums.id.get_offset()
-        if None in begins or sums.attrs.get("algorithm") != ALGORITHM or sums.attrs.get("block_rows") != BLOCK_ROWS:
+        told = [attribute(sums, key) for key in ("algorithm", "block_rows")]
+        if None in begins or told != [ALGORITHM, BLOCK_ROWS]:
             return None
         if sums.dtype != np.dtype("<u8") or sums.shape != (-(-self._rows // BLOCK_ROWS),):
             raise self._fault(f"{name}: {sums.dtype} of shape {sums.shape}, expected one a block of rows")

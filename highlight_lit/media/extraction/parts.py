@@ -47,6 +47,8 @@ def held(root: Path, alone: bool = False) -> Iterator[None]:
         InputError: `root` cannot be written, or its file system has no locks.
     """
     path = root / PARTS / _LOCK
+    if path.parent.is_symlink():  # what is not finished is removed from it
+        raise InputError(f"{path.parent}: a link; expected a folder of this corpus, or none: remove it")
     new = not root.exists()
     while True:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import io
 import json
 import tempfile
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from highlight_lit.files import write_text
+from highlight_lit.files import open_regular, same_file, write_text
 from highlight_lit.inference.video_scores import VideoScores
 from highlight_lit.media.output.scores_file import facts
 from highlight_lit.media.output.segments import Segment
@@ -78,14 +79,16 @@ def _playable(video: Path, duration: float) -> tuple[str, bytes]:
     from highlight_lit.media.output.reel import cut_reel
 
     container = {".mp4": "mp4", ".m4v": "mp4", ".webm": "webm"}.get(video.suffix.lower())
-    with Source(video) as source:
-        codec = source.video.codec_context.name
-        audio = None if source.audio is None else source.audio.codec_context.name
-        plain = source.video.format is not None and source.video.format.name in ("yuv420p", "yuvj420p")
-    if container is not None and plain and video.stat().st_size <= _LARGEST:
-        known_video, known_audio = _AS_IT_IS[container]
-        if codec.removeprefix("lib") in known_video and (audio is None or audio in known_audio):
-            return f"video/{container}", video.read_bytes()
+    with open_regular(video, "a video") as file:
+        with Source(Path(same_file(file))) as source:  # what is put into the page is what was looked at
+            codec = source.video.codec_context.name
+            audio = None if source.audio is None else source.audio.codec_context.name
+            plain = source.video.format is not None and source.video.format.name in ("yuv420p", "yuvj420p")
+        if container is not None and plain and file.seek(0, io.SEEK_END) <= _LARGEST:
+            known_video, known_audio = _AS_IT_IS[container]
+            if codec.removeprefix("lib") in known_video and (audio is None or audio in known_audio):
+                file.seek(0)
+                return f"video/{container}", file.read(_LARGEST)
     with tempfile.TemporaryDirectory() as folder:
         preview = Path(folder) / "preview.mp4"
         most = max(60_000, int(_LARGEST * 8 * 0.8 / max(duration, 1.0)))

@@ -19,6 +19,7 @@ import pytest
 
 pytest.importorskip("av")
 from highlight_lit.inference.raw_video import VideoScores
+from highlight_lit.media.io import decode
 from highlight_lit.media.output.page import write_page
 from highlight_lit.media.output.segments import Segment, choose_segments
 from highlight_lit.media.output.timeline import draw_timeline
@@ -161,6 +162,22 @@ def plain_page(tmp_path_factory, made) -> Path:
     folder = tmp_path_factory.mktemp("page")
     video = made.write_video(folder / "video.mp4", 12, lambda time: made.grey(20 + 15 * int(time)))
     return page_of(folder, video, scored(video, 12))
+
+
+def test_what_is_put_into_a_page_is_the_video_that_was_looked_at(tmp_path, made, monkeypatch):
+    video = made.write_video(tmp_path / "video.mp4", 2, lambda time: made.grey(20))
+    content = base64.b64encode(video.read_bytes()).decode()
+    (tmp_path / "secret").write_text("secret")
+    real = decode.Source.__init__
+
+    def replaced(*arguments: Any) -> None:
+        real(*arguments)
+        video.rename(tmp_path / "before")
+        video.symlink_to(tmp_path / "secret")
+
+    scores = scored(video, 2)
+    monkeypatch.setattr(decode.Source, "__init__", replaced)
+    assert content in page_of(tmp_path, video, scores).read_text()
 
 
 @NEEDS_BROWSER

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.importers.common.values import composed
 from highlight_lit.errors import InputError, first_line
-from highlight_lit.files import check_packed, open_regular, stored_bytes
+from highlight_lit.files import check_packed, open_regular, same_file, stored_bytes
 
 MAX_ARRAY_BYTES = 1 << 30  # of a video's features: twelve hours of 6,000 float32 a second
 MAX_HEADER_BYTES = 1 << 16  # of an array: numpy reads all of it before it refuses more than 10,000
@@ -60,17 +60,19 @@ def open_rows(path: Path, where: str) -> NDArray[Any]:
     """
     with open_regular(path, f"an array of {where.rpartition(': ')[2]} features") as file:
         held, start = stored_bytes(file), os.pread(file.fileno(), 12, 0)
-    try:
-        check_header(start)
-        with np.errstate(over="ignore"):  # of a shape beyond any file, which is refused for its size
-            rows: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
-    except ARRAY_ERRORS as error:
-        if start[:1] == _PICKLE or "Python objects" in first_line(error):
+        try:
+            check_header(start)
+            with np.errstate(over="ignore"):  # of a shape beyond any file, which is refused for its size
+                rows: NDArray[Any] = np.lib.format.open_memmap(same_file(file), mode="r")
+        except ARRAY_ERRORS as error:
+            if start[:1] == _PICKLE or "Python objects" in first_line(error):
+                raise InputError(
+                    f"{where}: {path.name}: pickled, which could run anything and is never read; if you trust where it is from: "
+                    f"{_CONVERT} {shlex.quote(str(path))}"
+                ) from error
             raise InputError(
-                f"{where}: {path.name}: pickled, which could run anything and is never read; if you trust where it is from: "
-                f"{_CONVERT} {shlex.quote(str(path))}"
+                f"{where}: {path.name}: truncated or not a plain .npy array ({first_line(error)})"
             ) from error
-        raise InputError(f"{where}: {path.name}: truncated or not a plain .npy array ({first_line(error)})") from error
     if rows.ndim != 2 or min(rows.shape) < 1 or rows.dtype.kind != "f":
         raise InputError(
             f"{where}: {path.name}: {rows.dtype} of shape {rows.shape}, expected floating point (clips, width), at least one clip"

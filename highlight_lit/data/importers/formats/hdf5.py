@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.shards.hdf5 import MAX_CHUNK_BYTES, MAX_RATIO, MIN_BYTES, check_chunks
 from highlight_lit.errors import InputError, first_line
-from highlight_lit.files import open_regular, stored_bytes
+from highlight_lit.files import open_regular, same_file, stored_bytes
 
 MAX_BYTES = 256 << 20  # of a dataset that is read whole
 MAX_NAMES = 200_000  # of a group: six times those of Mr. HiSum
@@ -37,20 +37,20 @@ def foreign_hdf5(path: Path, what: str) -> Iterator[h5py.File]:
     """
     with open_regular(path, what) as raw:
         start, held = raw.read(1024), stored_bytes(raw)
-    if _SIGNATURE not in (start[:8], start[512:520]):
-        raise InputError(f"{path}: no HDF5 file; expected {what}")
-    try:
-        # A chunk that is read row by row is unpacked once.
-        with h5py.File(path, "r", locking=False, rdcc_nbytes=MAX_CHUNK_BYTES) as file:
-            _read[name := _name(file)], _held[name] = 0, held
-            try:
-                yield file
-            finally:
-                del _read[name], _held[name]
-    except InputError:
-        raise
-    except _ERRORS as error:
-        raise InputError(f"{path}: damaged, or not what was expected, {what}: {first_line(error)}") from error
+        if _SIGNATURE not in (start[:8], start[512:520]):
+            raise InputError(f"{path}: no HDF5 file; expected {what}")
+        try:
+            # A chunk that is read row by row is unpacked once.
+            with h5py.File(same_file(raw), "r", locking=False, rdcc_nbytes=MAX_CHUNK_BYTES) as file:
+                _read[name := _name(file)], _held[name] = 0, held
+                try:
+                    yield file
+                finally:
+                    del _read[name], _held[name]
+        except InputError:
+            raise
+        except _ERRORS as error:
+            raise InputError(f"{path}: damaged, or not what was expected, {what}: {first_line(error)}") from error
 
 
 def stored(file: h5py.Group, name: object, where: str) -> h5py.Dataset:
