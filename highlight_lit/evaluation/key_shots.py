@@ -16,9 +16,9 @@ import numpy as np
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.benchmarks import LabelledVideo, to_segments
+from highlight_lit.evaluation.benchmarks import LabelledVideo
 from highlight_lit.evaluation.ranking import Bools, Floats, Integers
-from highlight_lit.evaluation.scores import ClipScores
+from highlight_lit.evaluation.scores import ClipScores, to_segments
 from highlight_lit.evaluation.summaries import SummaryF1, f1, summary_of
 from highlight_lit.methods.representatives.kts import segments as kts
 
