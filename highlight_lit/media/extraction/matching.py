@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from highlight_lit.errors import InputError
-from highlight_lit.media.extraction.folder import SIDECAR, UNFINISHED, Listing, whole_name
+from highlight_lit.media.extraction.find_videos import SIDECAR, UNFINISHED, Listing, whole_name
 from highlight_lit.media.extraction.sidecar import Sidecar, TagRow, is_playlist, read_info_json, same_form
 from highlight_lit.text import a_few
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from highlight_lit.errors import InputError
-from highlight_lit.media.extraction.folder import SIDECAR, Listing
+from highlight_lit.media.extraction.find_videos import SIDECAR, Listing
 from highlight_lit.media.extraction.matching import Matches, match
 from highlight_lit.media.extraction.parts import Known
 from highlight_lit.media.extraction.sidecar import Sidecar, TagRow, plain_id, read_info_json

@@ -57,7 +57,7 @@ class Source:
         threads: Decoding threads; 0 for as many as the machine has cores.
 
     Raises:
-        InputError: Not a readable video file, or without visual features.
+        InputError: Not a readable video file, or without a video stream.
     """
 
     def __init__(self, path: Path, threads: int = 0) -> None:
