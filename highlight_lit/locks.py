@@ -97,7 +97,7 @@ def _wait(file: int, path: Path, what: str) -> None:
 
 
 def is_at(file: int, path: Path) -> bool:
-    """Whether an open file still is what lies there; its holder before has removed it otherwise."""
+    """Whether an open file still lies at a path: its last holder may have removed it."""
     try:
         return os.path.samestat(os.fstat(file), path.stat())
     except FileNotFoundError:

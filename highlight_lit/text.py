@@ -134,7 +134,7 @@ def say_table(table: Table) -> None:
 
 
 def width(table: Table) -> int:
-    """Characters that a table takes where there is room for all of it."""
+    """Characters that a table takes in a line of any length."""
     from rich.console import Console
 
     wide = Console(width=10**6, markup=False, emoji=False)

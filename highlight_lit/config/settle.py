@@ -38,7 +38,7 @@ def settle(config: DictConfig, overrides: Sequence[str]) -> list[str]:
 
 
 def _unread(config: DictConfig) -> set[str]:
-    """The keys that are there for others to read, of which none does."""
+    """Keys of `READ_BY_OTHERS` that no other key's interpolation reads."""
     raw = OmegaConf.to_container(config, resolve=False)
     assert isinstance(raw, dict)
     left = {key: raw.pop(key) for key in READ_BY_OTHERS if key in raw}

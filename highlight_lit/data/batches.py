@@ -138,18 +138,18 @@ class BagLoader:
         return Draw(draw.video[bags], draw.start[bags], len(own))
 
     def close(self) -> None:
-        """End what reads ahead."""
+        """End the threads that read ahead."""
         if isinstance(self._flow, Generator):
             self._flow.close()
         self._flow = None
         self._given.clear()
 
     def state_dict(self) -> dict[str, int]:
-        """How far it is: what a checkpoint keeps."""
+        """The epoch, and how many of its batches were handed out: what a checkpoint keeps."""
         return dict(zip(("epoch", "batch"), self._position, strict=True))
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on from there: the next iteration leaves out what was handed out, if it is of that epoch."""
+        """Take up a position that `state_dict` gave: the next iteration of that epoch leaves out the batches handed out."""
         self._resume = self._position = (int(state_dict["epoch"]), int(state_dict["batch"]))
 
 

@@ -113,17 +113,12 @@ class Corpus:
         )
 
     def locate(self, video: int) -> tuple[Shard, int]:
-        """The shard that holds a video, and its row there."""
-        shard, row = self.shard_of(video)
-        return self.shards[shard], row
-
-    def shard_of(self, video: int) -> tuple[int, int]:
-        """Number of the shard that holds a video, and its row there."""
-        shard, row = self.shards_of(np.array([video]))
-        return int(shard[0]), int(row[0])
+        """The shard that holds a video, and the video's row in it."""
+        (shard,), (row,) = self.shards_of(np.array([video]))
+        return self.shards[shard], int(row)
 
     def shards_of(self, videos: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """The same of many: (V,) numbers of shards and (V,) rows."""
+        """Which shards hold some videos, (V,) numbers, and their rows there, (V,)."""
         shards = np.searchsorted(self._first, videos, side="right") - 1
         return shards, videos - self._first[shards]
 
@@ -201,7 +196,7 @@ class Corpus:
         return np.concatenate([np.diff(shard.column("label_offsets")) > 0 for shard in self.shards])
 
     def label_by(self, labels: Mapping[str, Labels], benchmark: str) -> None:
-        """Have other labels than the shards hold, by id, and be judged as another benchmark's; nothing is written."""
+        """Replace the labels in memory by others, by id, which `benchmark` judges; nothing is written."""
         self._labels = labels
         self.manifest["benchmark"] = benchmark
 

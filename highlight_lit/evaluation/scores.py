@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import itertools
 import math
-import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.topics.tags import same_form
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.ranking import Floats
 from highlight_lit.files import atomic_write
@@ -108,14 +108,14 @@ def matched(
     """
     kept: dict[str, ClipScores] = {}
     unknown = {name: None for name in scores if corpus.index(name) is None}
-    by_form = {_form(name.decode()): name.decode() for name in corpus.ids} if unknown else {}
+    by_form = {same_form(name.decode()): name.decode() for name in corpus.ids} if unknown else {}
     for name, clip_scores in scores.items():
-        own = by_form.get(_form(name)) if name in unknown else name
+        own = by_form.get(same_form(name)) if name in unknown else name
         if own in kept:
             raise InputError(f"{where}: video {own!r}: occurs twice, in two Unicode forms; expected one of them")
         if own is not None:
             kept[own] = clip_scores
-    strange = [name for name in unknown if _form(name) not in by_form]
+    strange = [name for name in unknown if same_form(name) not in by_form]
     if not kept:
         raise InputError(
             f"{where}: none of its {len(scores)} videos is in {corpus.root}: {a_few(strange)}; "
@@ -132,10 +132,6 @@ def matched(
             f"clip: {a_few(short)}"
         )
     return kept
-
-
-def _form(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
 
 
 def _reaches_the_end(name: str, scores: ClipScores, corpus: Corpus, where: str) -> bool:

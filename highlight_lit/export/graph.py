@@ -192,6 +192,6 @@ def _name(detector: Detector) -> str:
 
 
 def _first(error: Exception) -> str:
-    """The line of an exporter's report that says what it is about."""
+    """The first line of an exporter's error that is not empty."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines or [type(error).__name__])[0][:200]

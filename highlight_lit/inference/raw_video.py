@@ -1,4 +1,4 @@
-"""Scores of one video's seconds by a trained detector."""
+"""A raw video scored by a trained detector: decoded, its features computed, one score a second."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
-from highlight_lit.inference.video_scores import VideoScores as VideoScores
+from highlight_lit.inference.video_scores import VideoScores
 from highlight_lit.media.extraction.matching import sidecar_of
 from highlight_lit.media.extraction.sidecar import Sidecar
 from highlight_lit.media.extractors import (

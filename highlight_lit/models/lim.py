@@ -58,20 +58,7 @@ class Lim(nn.Module):
         self.h = nn.Sequential(nn.Linear(2 * inputs, d), nn.ReLU(), Float32Linear(d, 1))
 
     def forward(self, visual: Tensor | None, audio: Tensor | None, mask: Tensor, audio_mask: Tensor) -> Detection:
-        """Rank the clips of a batch of bags.
-
-        Args:
-            visual: visual features, (B, tau, Dv); None without the visual stream.
-            audio: audio features, (B, tau, Da); None without the audio stream.
-            mask: True at clips that exist, (B, tau), at least one a bag.
-            audio_mask: True at clips that have audio, (B, tau).
-
-        Returns:
-            Clip logits, their means, and in training h of the pairs.
-
-        Raises:
-            ValueError: a stream that the network reads is None.
-        """
+        """Clip logits, their means, and in training h of the pairs; arguments as of `HighlightNet.forward`."""
         embedded = (embed(self.embeddings, "visual", visual), embed(self.embeddings, "audio", audio, audio_mask))
         f = torch.cat([part for part in embedded if part is not None], -1)  # (B, tau, inputs)
         z = self.f(f).squeeze(-1).masked_fill(~mask, 0.0)  # (B, tau)
@@ -90,18 +77,9 @@ class LimLoss(nn.Module):
     """`sum_ij w_ij relu(1 - z_i + z_j)` over the pairs, per unit of weight: with equal weights the plain mean hinge."""
 
     def forward(self, detection: Detection, label: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Weigh the pairs' hinges.
+        """`loss`, and `hinge`, the same with equal weights; arguments and errors as of `MarginLoss.parts`.
 
-        Args:
-            detection: of B = 2P bags, in pairs; a softmax of the positive bags' `alpha` in groups weighs the pairs.
-            label: 1 for a positive bag, 0 for a negative, (B,).
-            mask: True at clips that exist, (B, tau).
-
-        Returns:
-            `loss`, and `hinge`: the same with equal weights.
-
-        Raises:
-            ValueError: the number of bags is odd.
+        A softmax of the positive bags' `alpha` in groups weighs the pairs.
         """
         valid = pairs(mask)
         positive, negative = split_pairs(detection.z)

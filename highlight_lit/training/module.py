@@ -160,7 +160,7 @@ class HighlightModule(pl.LightningModule):
             self.log(f"val/{name}", metric, **_EPOCH)
 
     def on_validation_end(self) -> None:
-        """Keep them for the epoch's entry."""
+        """Keep the measures of the videos held out for the epoch's log entry."""
         if self.trainer.sanity_checking:
             return
         measures = self.trainer.callback_metrics
@@ -183,7 +183,7 @@ class HighlightModule(pl.LightningModule):
         self._log()
 
     def on_train_end(self) -> None:
-        """Log what is left."""
+        """Log the epochs that are not logged yet."""
         self.progress.settle()
         self._log()
 

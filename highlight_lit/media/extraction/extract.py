@@ -49,7 +49,7 @@ class ExtractorChoice:
 
 
 def features_lines(streams: Mapping[str, Stream]) -> list[str]:
-    """Which features are used, and what `classic` knows nothing of, for people."""
+    """Lines for people: the extractors in use, and what features of `classic` cannot tell."""
     used = ", ".join(f"{name} {s.extractor} {s.version} ({s.width} wide)" for name, s in streams.items())
     lines = [f"features: {used}"]
     if any(stream.extractor == "classic" for stream in streams.values()):

@@ -119,7 +119,7 @@ def run_jobs(words: Sequence[str]) -> tuple[ExtractionReport, Path]:
 
 
 def _launch(words: Sequence[str], out: Path, notes: Path) -> Exception | None:
-    """Have the jobs done; what a launcher raised, when a job of it was killed say. What became of each is in its note."""
+    """Run the jobs; returns what the launcher raised, if anything. What became of each job is in its note."""
     try:
         with stopped_in_order(out, notes):
             launch("highlight-lit extract", CONFIG, job, words)

@@ -99,7 +99,7 @@ def scratch(root: Path, name: str | None = None) -> Iterator[Path]:
 
     Args:
         root: The corpus' folder, `held`.
-        name: Its name, for one who is to find it again; None for any.
+        name: The end of the folder's name, for a process that has to find it again; None for any.
     """
     folder = root / PARTS / f"{SCRATCH}{name or secrets.token_hex(8)}"
     folder.mkdir(parents=True, exist_ok=True)

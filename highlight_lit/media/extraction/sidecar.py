@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from highlight_lit.data.topics.tags import MAX_LINE, comma_note, plain_line, plain_tags
-from highlight_lit.data.topics.tags import same_form as same_form
+from highlight_lit.data.topics.tags import MAX_LINE, comma_note, plain_line, plain_tags, same_form
 from highlight_lit.data.video import MAX_SECONDS, SPLITS
 from highlight_lit.errors import InputError
 from highlight_lit.files import MAX_NAME_BYTES, cut_name, open_regular, read_json

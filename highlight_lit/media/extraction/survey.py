@@ -21,7 +21,7 @@ from highlight_lit.text import a_few
 
 @dataclass
 class Survey:
-    """What is to be done and known.
+    """The ids of the videos to extract, what is known of videos, and what people should know.
 
     Attributes:
         ids: Of each video that can be extracted, in order.
@@ -193,7 +193,7 @@ def _add_known(matches: Matches, known: Mapping[str, object], result: Survey) ->
 
 
 def _alone(matches: Matches, known: Mapping[str, Known], result: Survey) -> list[str]:
-    """What found no partner, a line each."""
+    """A line on each kind of row, sidecar or video without a partner."""
     lines = []
     if matches.rows:
         names = a_few(f"{row.where.rpartition(': ')[2]}: {row.name!r}" for row in matches.rows)
