@@ -1,4 +1,4 @@
-"""Cells of a sweep that differ in values alone are composed once: Hydra takes 0.1 s for each, and composes each twice."""
+"""Compose cells of a sweep that differ in values alone once: Hydra takes 0.1 s for each, and composes each twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Hydra's own rules leave open in a composed configuration: a stream alone, another class in a node, keys that none reads."""
+"""Finish a composed configuration: the fusion of a stream alone, arguments of a replaced class, keys that none reads."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -124,12 +123,11 @@ class BagLoader:
             yield bags
 
     def _draws_from(self, epoch: int, batch: int) -> Iterator[Draw]:
-        """The draws from a batch of an epoch on, epoch after epoch."""
-        for number in itertools.count(epoch):
-            for draw in itertools.islice(self.plan.draws(number), batch if number == epoch else 0, None):
-                own = draw if self.ranks == 1 else self._own(draw)
-                self._given.append(own)
-                yield own
+        """This rank's part of the plan's batches from one on, each noted as given."""
+        for draw in self.plan.draws_from(epoch, batch):
+            own = draw if self.ranks == 1 else self._own(draw)
+            self._given.append(own)
+            yield own
 
     def _own(self, draw: Draw) -> Draw:
         """This rank's part of a batch."""

@@ -1,4 +1,4 @@
-"""The Hugging Face hub: a folder up, a folder down, and whether it answers. The one place that knows huggingface_hub."""
+"""Upload and download of detectors at the Hugging Face hub, and whether it answers. Only this file knows huggingface_hub."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people call a run: its topic, modality and seed, and what else it was told, in a sweep what differs there."""
+"""The name of a run for people: its topic, modality and seed, and its other overrides; in a sweep, those that differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sweep says of itself: a line a run as it ends, then the table of all cells and the list of those that failed."""
+"""Hydra's callback for runs and sweeps: a line a run as it ends, then the table of all cells and the cells that failed."""
 
 from __future__ import annotations
 

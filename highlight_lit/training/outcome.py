@@ -1,4 +1,4 @@
-"""What comes of a training: how it went, and the scores of the videos to evaluate on, judged by their labels."""
+"""The results of a training: its losses and times, and the scores of the videos to evaluate on, judged by their labels."""
 
 from __future__ import annotations
 

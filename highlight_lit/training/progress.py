@@ -1,4 +1,4 @@
-"""How training goes: the means over each epoch's bags, and the first step whose loss is not finite."""
+"""The progress of a training: the means over each epoch's bags, and the first step whose loss is not finite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a video beside its file: tags, title, id. From `NAME.info.json` as yt-dlp writes it, or a csv.
+"""Tags, title and id that are given beside a video: in `NAME.info.json` as yt-dlp writes it, or in a csv.
 
 Both are untrusted: values are text and nothing else, and a file of another form is an error, since a video that loses
 its tags would be taken for a negative of every topic.

@@ -1,4 +1,4 @@
-"""Before the work: the id of each video, what is known of it now, and whether anything found no partner.
+"""Look over the videos before any is extracted: their ids, their tags now, and what found no partner.
 
 What is wrong with tags is said here, in seconds, and not after hours of extraction.
 """
