@@ -14,6 +14,8 @@ import pytest
 
 from experiments.analyses import cost, planted
 from experiments.reproduce import plan
+
+pytest.importorskip("av")
 from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
