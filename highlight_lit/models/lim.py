@@ -95,15 +95,15 @@ def pairs(mask: Tensor) -> Tensor:
     return positive & negative
 
 
-def group_softmax(h: Tensor, valid: Tensor, group: int = GROUP) -> Tensor:
-    """Softmax of h (P, tau) within groups of valid pairs, bag after bag at the same clip; 0 elsewhere.
+def group_softmax(h: Tensor, valid: Tensor) -> Tensor:
+    """Softmax of h (P, tau) within groups of `GROUP` valid pairs, bag after bag at the same clip; 0 elsewhere.
 
     The last group may be smaller; its weights add up to its share of a unit.
     """
     flat = h.T[valid.T]  # ordered by clip, then by bag
-    short = -len(flat) % group
-    grouped = F.pad(flat, (0, short), value=-torch.inf).view(-1, group)
-    share = F.pad(torch.ones_like(flat), (0, short)).view(-1, group).mean(-1, keepdim=True)
+    short = -len(flat) % GROUP
+    grouped = F.pad(flat, (0, short), value=-torch.inf).view(-1, GROUP)
+    share = F.pad(torch.ones_like(flat), (0, short)).view(-1, GROUP).mean(-1, keepdim=True)
     weight = (F.softmax(grouped, -1) * share).view(-1)[: len(flat)]
     transposed = torch.zeros_like(h.T)
     transposed[valid.T] = weight.to(h.dtype)

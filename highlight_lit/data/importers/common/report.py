@@ -9,6 +9,7 @@ from highlight_lit.data.video import Video
 from highlight_lit.text import a_few
 
 Say = Callable[[str], None]
+MOST_TOLD = 10  # oddities of a kind
 
 
 class FirstOf:
@@ -17,22 +18,21 @@ class FirstOf:
     Args:
         report: Where lines go.
         what: What the oddities are, for the line that counts them.
-        most: Lines that are told.
     """
 
-    def __init__(self, report: Say, what: str, most: int = 10) -> None:
-        self._report, self._what, self._most, self._count = report, what, most, 0
+    def __init__(self, report: Say, what: str) -> None:
+        self._report, self._what, self._count = report, what, 0
 
     def __call__(self, line: str) -> None:
         """Report one oddity."""
         self._count += 1
-        if self._count <= self._most:
+        if self._count <= MOST_TOLD:
             self._report(line)
 
     def close(self) -> None:
         """Report how many oddities were counted and not told."""
-        if self._count > self._most:
-            self._report(f"and {self._count - self._most} more {self._what}")
+        if self._count > MOST_TOLD:
+            self._report(f"and {self._count - MOST_TOLD} more {self._what}")
 
 
 class Tally:
