@@ -25,7 +25,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.evaluation.benchmarks import BENCHMARKS
 from highlight_lit.files import read_json, write_json
 from highlight_lit.runs import ledger
-from highlight_lit.runs.terminal import varied_keys
+from highlight_lit.runs.sweep_table import varied_keys
 from highlight_lit.text import ArgumentParser, a_few, say
 from highlight_lit.untrusted.shapes import check_shape
 

@@ -47,14 +47,14 @@ def _import_numpy() -> None:
 
 
 def _end_within(seconds: float, status: int) -> None:
-    """End at the latest then, however Python's own end goes."""
+    """End this process with `status` after `seconds` at the latest, even where Python's own shutdown hangs."""
     timer = threading.Timer(seconds, os._exit, [status])
     timer.daemon = True
     timer.start()
 
 
 def _end(signum: int, frame: FrameType | None) -> None:
-    """End at once: nothing has begun, and an exception raised within an import may be lost or become another."""
+    """End the process at once on a signal. An exception raised within an import may be lost or become another."""
     os.write(2, f"highlight-lit: stopped by {signal.Signals(signum).name}; the same command starts again\n".encode())
     os._exit(128 + signum)
 

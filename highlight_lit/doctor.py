@@ -41,18 +41,7 @@ def doctor_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_doctor(options: argparse.Namespace) -> int:
-    """See `report`."""
-    return report(options.corpus)
-
-
-def report(corpus: Path | None) -> int:
-    """Print what is here.
-
-    Args:
-        corpus: A corpus to check too.
-
-    Returns:
-        0; 1 if a needed package is missing.
+    """Print versions and the device, and check the corpus if one is named; 1 if a needed package is missing.
 
     Raises:
         InputError: The corpus has faults; they were printed.
@@ -70,8 +59,8 @@ def report(corpus: Path | None) -> int:
             "'extract' has classic features alone, which know nothing of what is shown: pip install"
             " 'highlight-lit[extractors]' brings networks that were trained to"
         )
-    if corpus is not None:
-        _check(corpus)
+    if options.corpus is not None:
+        _check(options.corpus)
     return 1 if missing else 0
 
 
@@ -102,7 +91,7 @@ def _check(root: Path) -> None:
 
 
 def _topic_lines(corpus: Corpus) -> Iterator[str]:
-    """What there is of each topic that can be trained, of the largest alone where they are many."""
+    """A line for each topic that can be trained, the `MOST_TOPICS` largest alone, then lines on what cannot be."""
     topics = topics_of(corpus)
     rule = next((rule for rule in RULES if topics.trainable(rule).any()), "duration")
     labelled = bool(topics.judged.any())

@@ -1,4 +1,4 @@
-"""The exception for bad input, the one for a run that was told to stop, and what others say in a line."""
+"""The exceptions for bad input and for a run that was told to stop, and the first line of any error."""
 
 from __future__ import annotations
 
@@ -40,6 +40,12 @@ class Interrupted(BaseException):
 
     def __str__(self) -> str:
         return f"stopped by {signal.Signals(self.signum).name}; {self.then}"
+
+
+def first_words(error: BaseException, most: int = 200) -> str:
+    """The first line of an error that is not blank, cut to `most` characters; the name of its type where there is none."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines or [type(error).__name__])[0][:most]
 
 
 def first_line(error: BaseException) -> str:

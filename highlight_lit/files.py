@@ -110,7 +110,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):
             raise InputError(f"{path}: {_KINDS.get(stat.S_IFMT(mode), 'no regular file')}; expected a name for a file")
-    temporary = path.with_name(_temporary_name(path.name))
+    ending = f".{secrets.token_hex(8)}.tmp"
+    temporary = path.with_name("." + cut_name(path.name, MAX_NAME_BYTES - 1 - len(ending)) + ending)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666))
@@ -125,12 +126,6 @@ def atomic_write(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # its folder may be none
             temporary.unlink()
-
-
-def _temporary_name(name: str) -> str:
-    """`.NAME.TOKEN.tmp`, the name cut to what fits a file system's bound."""
-    ending = f".{secrets.token_hex(8)}.tmp"
-    return "." + cut_name(name, MAX_NAME_BYTES - 1 - len(ending)) + ending
 
 
 def cut_name(name: str, most: int = MAX_NAME_BYTES) -> str:

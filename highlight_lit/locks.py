@@ -46,7 +46,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
             continue  # whoever held another file of the folder has just removed it
         try:
             _wait(file, path, what)
-            if _is_at(file, path):
+            if is_at(file, path):
                 os.truncate(file, 0)
                 os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
                 try:
@@ -96,8 +96,8 @@ def _wait(file: int, path: Path, what: str) -> None:
             return
 
 
-def _is_at(file: int, path: Path) -> bool:
-    """Whether an open file still is what lies there; its holder before has removed it otherwise."""
+def is_at(file: int, path: Path) -> bool:
+    """Whether an open file still lies at a path: its last holder may have removed it."""
     try:
         return os.path.samestat(os.fstat(file), path.stat())
     except FileNotFoundError:

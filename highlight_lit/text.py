@@ -102,6 +102,17 @@ def a_few(names: Iterable[str], most: int = 5) -> str:
     return ", ".join(map(one_line, listed[:most])) + f" and {len(listed) - most} more" * (len(listed) > most)
 
 
+def clock(seconds: float, _: object = None) -> str:
+    """Seconds as minutes and seconds, with hours where there are any; the second argument is matplotlib's.
+
+    >>> clock(75.0), clock(3700.0)
+    ('1:15', '1:01:40')
+    """
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
 def columns() -> int:
     """Characters in a line of standard output: a terminal's, `COLUMNS` of the environment, or `COLUMNS`."""
     return shutil.get_terminal_size((COLUMNS, 24)).columns
@@ -123,7 +134,7 @@ def say_table(table: Table) -> None:
 
 
 def width(table: Table) -> int:
-    """Characters that a table takes where there is room for all of it."""
+    """Characters that a table takes in a line of any length."""
     from rich.console import Console
 
     wide = Console(width=10**6, markup=False, emoji=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,17 @@ def pytest_configure(config: pytest.Config) -> None:
     """Before the processes that run the tests are started, start the Python that they share."""
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
         os.environ[SERVER] = str(serve())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Fail where a test file cannot be imported: the search for doctests would skip it, and pytest then finds no test in it."""
+    report = yield
+    if report.skipped and "unable to import module" in str(report.longrepr) and collector.path.name.startswith("test_"):
+        report.outcome = "failed"
+    return report
 
 
 @pytest.fixture(scope="session")

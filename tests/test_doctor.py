@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 from collections.abc import Callable
@@ -161,5 +162,5 @@ def test_doctor_suggests_networks_where_there_are_classic_features_alone(
                 else there(package)
             ),
         )
-        assert doctor.report(None) == 0
+        assert doctor.run_doctor(argparse.Namespace(corpus=None)) == 0
         assert ("pip install 'highlight-lit[extractors]'" in capsys.readouterr().out) == suggested

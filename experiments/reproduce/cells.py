@@ -24,7 +24,7 @@ from highlight_lit.data.topics.weak_labels import RULES
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import benchmark_of, labelled_videos
 from highlight_lit.launch import CONFIG_DIR
-from highlight_lit.runs.terminal import leaves
+from highlight_lit.runs.sweep_table import leaves
 from highlight_lit.training.guided import run_identity
 
 from .references import method_config

@@ -1,4 +1,4 @@
-"""Cells of a sweep that differ in values alone are composed once: Hydra takes 0.1 s for each, and composes each twice."""
+"""Compose cells of a sweep that differ in values alone once: Hydra takes 0.1 s for each, and composes each twice."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class CachedConfigLoader:
         return config
 
     def _is_value(self, override: Override) -> bool:
-        """Whether it gives a key that is there a value, and no more."""
+        """Whether an override does no more than give a plain value to a key that is there."""
         value = override.value()
         if override.type is not OverrideType.CHANGE or override.package is not None or override.is_hydra_override():
             return False

@@ -59,7 +59,7 @@ def prepared(words: Sequence[str]) -> list[str]:
 
 
 def _joined(before: str, word: str) -> str:
-    """What a value with a blank in it should have been, if that is what led here."""
+    """How to quote a value with a blank in it, if `word` is its second half."""
     return (
         f"a value with a blank is quoted, as in {shell_word(f'{before} {word}')}"
         if "=" in before
@@ -171,7 +171,7 @@ def split(text: str) -> list[str]:
 
 
 def _end(text: str, start: int, closed: set[int]) -> int:
-    """Of the part that begins at a place."""
+    """Where the part of `text` that begins at `start` ends."""
     if quoted := _QUOTED.match(text, start):
         return quoted.end()
     depth = 0
@@ -187,7 +187,7 @@ def _end(text: str, start: int, closed: set[int]) -> int:
 
 
 def _closed(text: str) -> set[int]:
-    """Where the brackets stand that have their partner."""
+    """Places of the opening and closing brackets that match each other."""
     closed: set[int] = set()
     for opening, closing in _CLOSING.items():
         left: list[int] = []

@@ -1,4 +1,4 @@
-"""What Hydra's own rules leave open in a composed configuration: a stream alone, another class in a node, keys that none reads."""
+"""Finish a composed configuration: the fusion of a stream alone, arguments of a replaced class, keys that none reads."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def settle(config: DictConfig, overrides: Sequence[str]) -> list[str]:
 
 
 def _unread(config: DictConfig) -> set[str]:
-    """The keys that are there for others to read, of which none does."""
+    """Keys of `READ_BY_OTHERS` that no other key's interpolation reads."""
     raw = OmegaConf.to_container(config, resolve=False)
     assert isinstance(raw, dict)
     left = {key: raw.pop(key) for key in READ_BY_OTHERS if key in raw}

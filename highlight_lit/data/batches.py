@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -124,12 +123,11 @@ class BagLoader:
             yield bags
 
     def _draws_from(self, epoch: int, batch: int) -> Iterator[Draw]:
-        """The draws from a batch of an epoch on, epoch after epoch."""
-        for number in itertools.count(epoch):
-            for draw in itertools.islice(self.plan.draws(number), batch if number == epoch else 0, None):
-                own = draw if self.ranks == 1 else self._own(draw)
-                self._given.append(own)
-                yield own
+        """This rank's part of the plan's batches from one on, each noted as given."""
+        for draw in self.plan.draws_from(epoch, batch):
+            own = draw if self.ranks == 1 else self._own(draw)
+            self._given.append(own)
+            yield own
 
     def _own(self, draw: Draw) -> Draw:
         """This rank's part of a batch."""
@@ -138,18 +136,18 @@ class BagLoader:
         return Draw(draw.video[bags], draw.start[bags], len(own))
 
     def close(self) -> None:
-        """End what reads ahead."""
+        """End the threads that read ahead."""
         if isinstance(self._flow, Generator):
             self._flow.close()
         self._flow = None
         self._given.clear()
 
     def state_dict(self) -> dict[str, int]:
-        """How far it is: what a checkpoint keeps."""
+        """The epoch, and how many of its batches were handed out: what a checkpoint keeps."""
         return dict(zip(("epoch", "batch"), self._position, strict=True))
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on from there: the next iteration leaves out what was handed out, if it is of that epoch."""
+        """Take up a position that `state_dict` gave: the next iteration of that epoch leaves out the batches handed out."""
         self._resume = self._position = (int(state_dict["epoch"]), int(state_dict["batch"]))
 
 

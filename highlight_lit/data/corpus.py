@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.labels_file import LabelsFile
 from highlight_lit.data.manifest import MANIFEST, read_manifest, write_manifest
-from highlight_lit.data.shards import Shard, ShardWriter
+from highlight_lit.data.shards import SHARD_BYTES, Shard, write_shards
 from highlight_lit.data.topics.tags import plain_tag
 from highlight_lit.data.topics.weak_labels import RULES, training_set
 from highlight_lit.data.video import MAX_CLIPS, SPLITS, Labels, Stream, Video
@@ -22,7 +22,6 @@ from highlight_lit.errors import InputError
 from highlight_lit.files import remove_tree
 from highlight_lit.text import a_few, say
 
-SHARD_BYTES = 256 << 20
 MAX_COMPARED = 10_000  # topics with one that is not there, letter by letter: a second
 
 
@@ -113,17 +112,12 @@ class Corpus:
         )
 
     def locate(self, video: int) -> tuple[Shard, int]:
-        """The shard that holds a video, and its row there."""
-        shard, row = self.shard_of(video)
-        return self.shards[shard], row
-
-    def shard_of(self, video: int) -> tuple[int, int]:
-        """Number of the shard that holds a video, and its row there."""
-        shard, row = self.shards_of(np.array([video]))
-        return int(shard[0]), int(row[0])
+        """The shard that holds a video, and the video's row in it."""
+        (shard,), (row,) = self.shards_of(np.array([video]))
+        return self.shards[shard], int(row)
 
     def shards_of(self, videos: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """The same of many: (V,) numbers of shards and (V,) rows."""
+        """Which shards hold some videos, (V,) numbers, and their rows there, (V,)."""
         shards = np.searchsorted(self._first, videos, side="right") - 1
         return shards, videos - self._first[shards]
 
@@ -201,7 +195,7 @@ class Corpus:
         return np.concatenate([np.diff(shard.column("label_offsets")) > 0 for shard in self.shards])
 
     def label_by(self, labels: Mapping[str, Labels], benchmark: str) -> None:
-        """Have other labels than the shards hold, by id, and be judged as another benchmark's; nothing is written."""
+        """Replace the labels in memory by others, by id, which `benchmark` judges; nothing is written."""
         self._labels = labels
         self.manifest["benchmark"] = benchmark
 
@@ -276,23 +270,3 @@ def write_corpus(
         raise InputError(f"{root}: cannot be written ({error.strerror or error})") from error
     finally:
         remove_tree(partial)
-
-
-def write_shards(
-    root: Path,
-    videos: Iterable[Video],
-    streams: Mapping[str, Stream],
-    clip_seconds: float,
-    shard_bytes: int = SHARD_BYTES,
-) -> None:
-    """Write shards of videos into a folder, at least one."""
-    remaining = iter(videos)
-    clip_bytes = sum(stream.width * np.dtype(stream.dtype).itemsize for stream in streams.values()) + 17
-    video = next(remaining, None)
-    number = 0
-    while video is not None or number == 0:
-        with ShardWriter(root / f"shard-{number:05d}.h5", streams, clip_seconds) as writer:
-            while video is not None and writer.clips * clip_bytes < shard_bytes:
-                writer.add(video)
-                video = next(remaining, None)
-        number += 1

@@ -165,7 +165,7 @@ class HighlightData(pl.LightningDataModule):
 
     @property
     def _rank(self) -> tuple[int, int]:
-        """Which of how many processes this is."""
+        """This process' rank, and the number of ranks."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def statistics(self) -> dict[str, tuple[Tensor, Tensor]]:
@@ -191,7 +191,7 @@ class HighlightData(pl.LightningDataModule):
         return [FirstEpoch(self.held_out, self._made(videos).to(self._device))]
 
     def teardown(self, stage: str) -> None:
-        """End what reads ahead."""
+        """End the threads that read ahead."""
         if self._loader is not None:
             self._loader.close()
 

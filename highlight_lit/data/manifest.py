@@ -1,4 +1,4 @@
-"""A corpus' manifest: its name, its topics, and which shards it has, with what tells whether they are still the same."""
+"""A corpus' manifest: its name, its topics, and the size and digest of each of its shards."""
 
 from __future__ import annotations
 

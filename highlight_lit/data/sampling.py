@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -91,7 +92,12 @@ class EpochPlan:
             video = dealt[:, first : first + self.pairs]
             yield Draw(video.reshape(-1), start[:, first : first + self.pairs].reshape(-1), video.shape[1])
 
+    def draws_from(self, epoch: int, batch: int) -> Iterator[Draw]:
+        """The batches from one of an epoch on, epoch after epoch without end."""
+        for number in itertools.count(epoch):
+            yield from itertools.islice(self.draws(number), batch if number == epoch else 0, None)
+
     def _deal(self, generator: np.random.Generator, videos: NDArray[np.intp]) -> NDArray[np.intp]:
-        """One video a pair, dealt from shuffled decks of all of them."""
+        """A video for each pair of an epoch, dealt from shuffled decks of all videos."""
         decks = -(-self.pairs_an_epoch // len(videos))
         return np.concatenate([generator.permutation(videos) for _ in range(decks)])[: self.pairs_an_epoch]

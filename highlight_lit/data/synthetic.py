@@ -204,7 +204,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """`highlight-lit synthesize`."""
+    """Run `highlight-lit synthesize`."""
     try:
         Dv, Da = (int(width) for width in options.widths.split(","))
     except ValueError:

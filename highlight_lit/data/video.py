@@ -58,7 +58,7 @@ class Labels:
     score: NDArray[np.float32]
 
     def fault(self) -> str | None:
-        """What is wrong with them, in words; None if nothing is."""
+        """What is wrong with the labels, in words; None if nothing is."""
         if (fault := _span_fault(self.span)) is not None:
             return f"labels.span: {fault}"
         if len(self.span) > MAX_SEGMENTS:
@@ -101,7 +101,7 @@ class Video:
     labels: Labels | None = None
 
     def fault(self, streams: Mapping[str, Stream]) -> str | None:
-        """What is wrong with it as a video of a corpus with these streams, in words; None if nothing is."""
+        """What keeps the video out of a corpus with these streams, in words; None if nothing does."""
         if not self.id or "\0" in self.id:
             return "id: empty or with a zero byte"
         if not 0 < self.duration <= MAX_SECONDS:

@@ -1,6 +1,7 @@
 """How well a ranking of a video's segments finds its highlights.
 
-`ranking` holds average precision in each named definition, `benchmarks` the protocols of the public
-corpora, `levels` what chance, the middle of the video and the annotators reach, `statistics` intervals and
-paired tests, `summaries` the F1 of video summarization. Only numpy and scipy are needed here.
+Clip scores become segment scores (`scores`). An annotator's scores make segments positive (`label_rules`), a definition of
+average precision (`ranking`) compares the two, and a protocol (`benchmarks`) says which of both a corpus is judged by.
+`levels` holds what chance, the middle of the video and the annotators reach, `judge` sets a system beside them,
+`intervals` holds confidence intervals and paired tests, `summaries` the F1 of video summarization.
 """

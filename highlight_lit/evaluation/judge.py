@@ -12,9 +12,9 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.video import MAX_SEGMENTS
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation import levels
-from highlight_lit.evaluation.benchmarks import Benchmark, LabelledVideo, evaluate, for_labels, to_segments
+from highlight_lit.evaluation.benchmarks import Benchmark, LabelledVideo, evaluate, for_labels
 from highlight_lit.evaluation.report import Empty, Report
-from highlight_lit.evaluation.scores import ClipScores, write_csv
+from highlight_lit.evaluation.scores import ClipScores, to_segments, write_csv
 from highlight_lit.files import write_json
 
 OUTPUTS = ("evaluation.json", "evaluation.csv")  # of `write_judgement`

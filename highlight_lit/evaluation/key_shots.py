@@ -16,9 +16,9 @@ import numpy as np
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.benchmarks import LabelledVideo, to_segments
+from highlight_lit.evaluation.benchmarks import LabelledVideo
 from highlight_lit.evaluation.ranking import Bools, Floats, Integers
-from highlight_lit.evaluation.scores import ClipScores
+from highlight_lit.evaluation.scores import ClipScores, to_segments
 from highlight_lit.evaluation.summaries import SummaryF1, f1, summary_of
 from highlight_lit.methods.representatives.kts import segments as kts
 
@@ -69,7 +69,7 @@ def key_shots(
 def _judged(
     corpus: Corpus, video: LabelledVideo, scores: ClipScores, draws: int
 ) -> tuple[SummaryF1, SummaryF1, SummaryF1]:
-    """Of one video the system, chance, and each annotator against the others."""
+    """F1 of a video's summaries: the system's, the mean of random ones, and the mean of each annotator against the others."""
     units = math.ceil(video.duration / UNIT_S)
     if units > MAX_UNITS:
         raise InputError(f"video {video.id!r}: lasts {video.duration:.0f} s, over {MAX_UNITS * UNIT_S:.0f} s")

@@ -108,7 +108,7 @@ def chance(
 
 
 def _spread(values: Floats) -> Spread:
-    """Of (1 + draws) values: the exact mean, then one for each draw."""
+    """Spread of (1 + draws) values, of which the first is the exact mean and each other that of a draw."""
     return Spread(float(values[0]), float(np.std(values[1:], ddof=1)))
 
 

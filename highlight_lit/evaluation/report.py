@@ -14,11 +14,11 @@ from highlight_lit.evaluation.ranking import Floats
 Empty = Literal["zero", "leave_out"]
 
 
-def mean_present(values: Floats, axis: int = 0) -> Floats:
-    """Mean of the numbers that are not NaN; NaN where there are none."""
+def mean_present(values: Floats) -> Floats:
+    """Mean over the first axis of the numbers that are not NaN; NaN where there are none."""
     present = ~np.isnan(values)
-    total = np.sum(np.where(present, values, 0.0), axis=axis)
-    return np.asarray(np.where(present.any(axis=axis), total / np.maximum(present.sum(axis=axis), 1), np.nan))
+    total = np.sum(np.where(present, values, 0.0), axis=0)
+    return np.asarray(np.where(present.any(axis=0), total / np.maximum(present.sum(axis=0), 1), np.nan))
 
 
 @dataclass(frozen=True)

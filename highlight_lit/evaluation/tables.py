@@ -1,4 +1,4 @@
-"""The tables that `evaluate` prints. Names are text in them."""
+"""The tables that `evaluate` prints: a system, several checkpoints, or summaries beside their levels."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A trained detector in the forms that travel: a graph for another runtime, a folder, a repository of the hub."""
+"""A trained detector exported: a graph for another runtime, a folder of safetensors, a repository of the hub."""

@@ -1,4 +1,4 @@
-"""The card of a detector that travels: what it is of, what it reaches beside the levels, and where that was made."""
+"""The model card of an exported detector: its topic and streams, its measures beside the levels, how it was trained."""
 
 from __future__ import annotations
 

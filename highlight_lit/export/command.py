@@ -1,4 +1,4 @@
-"""`highlight-lit export`: a checkpoint to a graph or a folder that travels, checked before it is there."""
+"""`highlight-lit export`: a checkpoint to a graph or a folder of safetensors, checked before it appears."""
 
 from __future__ import annotations
 

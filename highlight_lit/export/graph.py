@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_words
 from highlight_lit.inference.detector import Detector
 
 OPSET = 20
@@ -98,7 +98,7 @@ def traced(detector: Detector) -> torch.export.ExportedProgram:
                     graph, tuple(example.values()), dynamic_shapes=dict.fromkeys(example, sizes), strict=False
                 )
         except Exception as error:  # whatever a network of the user's does that cannot be traced
-            raise InputError(f"{detector.source}: {_name(detector)} cannot be traced ({_first(error)})") from error
+            raise InputError(f"{detector.source}: {_name(detector)} cannot be traced ({first_words(error)})") from error
     for part in program.graph_module.modules():
         for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
             node.meta.pop("stack_trace", None)  # paths of this machine
@@ -147,7 +147,9 @@ def write_onnx(path: Path, program: torch.export.ExportedProgram, detector: Dete
             assert made is not None
             model = made.model_proto
         except Exception as error:  # of a part that the exporter does not know
-            raise InputError(f"{detector.source}: {_name(detector)} has no form in ONNX ({_first(error)})") from error
+            raise InputError(
+                f"{detector.source}: {_name(detector)} has no form in ONNX ({first_words(error)})"
+            ) from error
     for each in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output, model.graph):
         del each.metadata_props[:]  # paths of this machine
     for function in model.functions:
@@ -189,9 +191,3 @@ def _quiet() -> Iterator[None]:
 
 def _name(detector: Detector) -> str:
     return type(detector.network).__name__
-
-
-def _first(error: Exception) -> str:
-    """The line of an exporter's report that says what it is about."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines or [type(error).__name__])[0][:200]

@@ -77,7 +77,16 @@ class Detector:
 
     @classmethod
     def load(cls, path: Path | str, trusted: Sequence[str] = ()) -> Detector:
-        """As `load_detector`."""
+        """Load a detector as data: its network alone is made, of the classes of `highlight_lit.models`.
+
+        Args:
+            path: A checkpoint; or a run's folder; or the folder that `highlight-lit export --to safetensors` wrote, or such a
+                repository of the Hugging Face hub, OWNER/NAME. What is there on disk wins over the hub.
+            trusted: Further packages whose networks it may name.
+
+        Raises:
+            InputError: It is missing, out of reach, damaged, not of this package, or names another class.
+        """
         return load_detector(path, trusted)
 
     def score_video(self, path: Path | str, **weights: Path | None) -> VideoScores:
@@ -162,16 +171,7 @@ class Detector:
 
 
 def load_detector(path: Path | str, trusted: Sequence[str] = ()) -> Detector:
-    """Load a detector as data: its network alone is made, of the classes of `highlight_lit.models`.
-
-    Args:
-        path: A checkpoint; or a run's folder; or the folder that `highlight-lit export --to safetensors` wrote, or such a
-            repository of the Hugging Face hub, OWNER/NAME. What is there on disk wins over the hub.
-        trusted: Further packages whose networks it may name.
-
-    Raises:
-        InputError: It is missing, out of reach, damaged, not of this package, or names another class.
-    """
+    """Load a detector from a file, folder or hub repository; arguments and errors are those of `Detector.load`."""
     check_trusted(trusted)
     path = located(path)
     if path.is_dir():
@@ -197,7 +197,7 @@ def load_detector(path: Path | str, trusted: Sequence[str] = ()) -> Detector:
 
 
 def located(given: Path | str) -> Path:
-    """The checkpoint or the detector's folder that is meant.
+    """Path of the checkpoint or detector's folder that a path, run's folder or hub repository means.
 
     Raises:
         InputError: A folder without either; a damaged record in it; or a hub that cannot be reached.
@@ -218,7 +218,7 @@ def located(given: Path | str) -> Path:
 
 
 def _mapping(checkpoint: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:
-    """A part of a checkpoint."""
+    """The mapping under a key of a checkpoint, refused where it is none."""
     value = checkpoint.get(key)
     if not isinstance(value, dict) or not all(type(name) is str for name in value):
         kind = "missing" if key not in checkpoint else f"a {type(value).__name__}"

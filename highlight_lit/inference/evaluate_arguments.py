@@ -1,4 +1,4 @@
-"""The arguments of `highlight-lit evaluate`; its command imports PyTorch, for which another verb, or --help, does not wait."""
+"""The arguments of `highlight-lit evaluate`, apart from its command, whose import of PyTorch --help need not wait for."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class VideoFeatures:
     files: tuple[tuple[str, Path], ...]  # stream and file; one stream "" where it is an archive
 
     def read(self, streams: Mapping[str, Stream]) -> dict[str, NDArray[Any]]:
-        """(T_n, D) of each stream that is there.
+        """Read the features of each stream that the files have, (T_n, D) by its name.
 
         Raises:
             InputError: A file that cannot be read as data, or lacks what is needed.

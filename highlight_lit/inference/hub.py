@@ -1,4 +1,4 @@
-"""The Hugging Face hub: a folder up, a folder down, and whether it answers. The one place that knows huggingface_hub."""
+"""Upload and download of detectors at the Hugging Face hub, and whether it answers. Only this file knows huggingface_hub."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def is_repository_name(name: str) -> bool:
 
 
 def is_reachable(repository: str) -> bool:
-    """Whether the hub says anything of a repository, be it that there is none.
+    """Whether the hub answers when it is asked for a repository, even that there is none.
 
     Its client tries each file six times, for half a minute, where it cannot be reached; this asks once.
     """

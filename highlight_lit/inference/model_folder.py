@@ -1,4 +1,4 @@
-"""The folder in which a detector travels: its weights as safetensors, what it is as plain values, a card for people."""
+"""The folder of an exported detector: its weights as safetensors, its description as plain values, a card for people."""
 
 from __future__ import annotations
 

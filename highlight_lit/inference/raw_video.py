@@ -1,4 +1,4 @@
-"""Scores of one video's seconds by a trained detector."""
+"""A raw video scored by a trained detector: decoded, its features computed, one score a second."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from scipy.special import expit
 
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
-from highlight_lit.inference.video_scores import VideoScores as VideoScores
-from highlight_lit.media.extraction.features import extract_features
+from highlight_lit.inference.video_scores import VideoScores
 from highlight_lit.media.extraction.matching import sidecar_of
 from highlight_lit.media.extraction.sidecar import Sidecar
 from highlight_lit.media.extractors import (
@@ -24,6 +23,7 @@ from highlight_lit.media.extractors import (
     visual_extractor,
 )
 from highlight_lit.media.extractors.library import PREFIXES, is_plain
+from highlight_lit.media.features import extract_features
 
 if TYPE_CHECKING:
     from highlight_lit.inference.detector import Detector

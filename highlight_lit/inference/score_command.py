@@ -96,7 +96,7 @@ def _check_options(args: argparse.Namespace) -> None:
 
 
 def _folder(args: argparse.Namespace) -> Path:
-    """Where the results of features or of a corpus go."""
+    """Folder for the results of features or of a corpus."""
     if args.out is not None:
         return Path(args.out)
     return Path("scores") if args.corpus is not None or args.features[0].is_dir() else Path(args.features[0]).parent

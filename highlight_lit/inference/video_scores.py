@@ -64,7 +64,7 @@ def scores_of_clips(
     audio_mask: NDArray[np.bool_],
     **facts: str,
 ) -> VideoScores:
-    """Scores of a video of which there are features alone.
+    """`VideoScores` made from logits, for a video without a file: its loudness is not known.
 
     Args:
         video: Its id.

@@ -21,6 +21,6 @@ def weights_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def choosing_arguments(parser: argparse.ArgumentParser) -> None:
-    """How segments are chosen."""
+    """Add `--shortest` and `--merge`, which say how segments are chosen."""
     parser.add_argument("--shortest", type=float, default=3.0, metavar="L", help="least seconds of a segment (3)")
     parser.add_argument("--merge", type=float, default=2.0, metavar="S", help="segments closer than this are one (2)")

@@ -46,7 +46,7 @@ def run_extract(args: argparse.Namespace) -> int:
     """Extract a folder of videos; 0, or 1 if some could not be."""
     need_media()
     from highlight_lit.media.extraction.extract import ExtractorChoice, extract_corpus
-    from highlight_lit.media.extraction.folder import find_videos
+    from highlight_lit.media.extraction.find_videos import find_videos
     from highlight_lit.media.extraction.sidecar import read_csv
 
     choice = ExtractorChoice(args.visual, args.audio, args.visual_weights, args.audio_weights, args.audio_pca)

@@ -69,7 +69,7 @@ def _inputs(args: argparse.Namespace) -> list[Path | None]:
 
 
 def _segments(args: argparse.Namespace) -> list[Segment]:
-    """The segments of the reel, their ends at shot changes where there are any nearby."""
+    """The segments of the reel, with their ends moved to shot changes nearby."""
     from highlight_lit.inference.raw_video import score_video
     from highlight_lit.media.output.scores_file import check_same_video, read_scores
     from highlight_lit.media.output.segments import at_shots, choose_segments

@@ -25,7 +25,7 @@ class Method:
 
     Attributes:
         path: Its module, below this package.
-        title: In tables.
+        title: Its name in tables.
         supervision: What it learns from: `none`; `unsupervised`, videos alone; `topic tags`; `weak`, the weak label rule
             (tags and durations); `full`, the labels of the training list's clips.
         random: Whether a seed changes its scores.
@@ -42,16 +42,16 @@ class Method:
 
     @property
     def name(self) -> str:
-        """On the command line."""
+        """Its name on the command line: the last part of `path`."""
         return self.path.rpartition(".")[2]
 
     @property
     def module(self) -> str:
-        """Where it is."""
+        """Full name of its module."""
         return f"{__name__}.{self.path}"
 
     def load(self) -> Any:
-        """Its module, imported when it is first asked for."""
+        """Import its module, which is imported no earlier than this."""
         return importlib.import_module(self.module)
 
     def score(self, videos: Any, seed: int = 0) -> list[Floats]:
@@ -132,14 +132,10 @@ def videos_for(
 
     Args:
         method: One of `METHODS`.
-        corpus: The corpus.
-        topic: One of its topics.
-        modality: `visual`, `audio` or `av`.
-        rule: Weak label rule, `duration` or `tag`.
-        training: `lists` or `transductive`.
+        corpus, topic, modality, rule, training: As of `view`.
 
     Raises:
-        InputError: See `view`; or there is no labelled training video for a supervised method.
+        InputError: As of `view`; or there is no labelled training video for a supervised method.
     """
     videos: Videos = view(corpus, topic, modality=modality, rule=rule, training=training)
     if method.supervision != "full":
@@ -163,7 +159,7 @@ def score(
         method: A key of `METHODS`.
         corpus: The corpus; its clip labels are read for supervised methods alone, on its training list alone.
         topic: One of its topics.
-        modality, rule, training: As of `videos_for`.
+        modality, rule, training: As of `view`.
         seed: Of the methods that draw.
 
     Returns:

@@ -20,7 +20,7 @@ RELU_SQUARE = 0.5
 
 
 class Fusion(nn.Module):
-    """The interface: two embedded streams in, one fused vector out.
+    """The interface of a fusion: two embedded streams in, one fused vector out.
 
     It is told no mask, so clips of a bag are not to be compared with each other: attention across clips is a context.
 
@@ -97,7 +97,6 @@ class LowRankFusion(Fusion):
                 nn.init.normal_(factor.bias, std=share)
 
     def forward(self, f_v: Tensor, f_a: Tensor) -> Tensor:
-        """Fuse two streams; see `Fusion.forward`."""
         products: Tensor = self.U(f_v) * self.V(f_a)  # (..., R*d)
         return products.view(*products.shape[:-1], self.R, self.d).sum(-2) + self.b  # (..., d)
 
@@ -138,7 +137,6 @@ class FullTensorFusion(Fusion):
         self.b = nn.Parameter(torch.zeros(d))
 
     def forward(self, f_v: Tensor, f_a: Tensor) -> Tensor:
-        """Fuse two streams; see `Fusion.forward`."""
         if self.append_one:
             f_v, f_a = F.pad(f_v, (0, 1), value=1.0), F.pad(f_a, (0, 1), value=1.0)
         return F.bilinear(f_v, f_a, self.T_c, self.b)
@@ -148,7 +146,7 @@ class Concatenation(Fusion):
     """A linear map of the two streams side by side: `f_h = W [f_v; f_a] + b`.
 
     With modality dropout a training bag may lose a whole stream, so that neither is leant on alone (after Neverova et
-    al., TPAMI 2016).
+    al., TPAMI 2016). The first dimension of f_v and f_a is that of bags.
     """
 
     reach = 0
@@ -173,7 +171,6 @@ class Concatenation(Fusion):
         nn.init.zeros_(self.W.bias)
 
     def forward(self, f_v: Tensor, f_a: Tensor) -> Tensor:
-        """Fuse two streams; see `Fusion.forward`. The first dimension is that of bags."""
         if self.training and self.modality_dropout > 0.0:
             lose_v, lose_a = (
                 torch.rand(2, *f_v.shape[:1], *[1] * (f_v.dim() - 1), device=f_v.device) < self.modality_dropout
@@ -189,7 +186,6 @@ class ElementwiseProduct(Fusion):
     reach = 0
 
     def forward(self, f_v: Tensor, f_a: Tensor) -> Tensor:
-        """Fuse two streams; see `Fusion.forward`."""
         return f_v * f_a
 
 
@@ -220,30 +216,25 @@ class ResidualFusion(Fusion):
         self.scale = nn.Parameter(torch.tensor(float(scale)))
 
     def forward(self, f_v: Tensor, f_a: Tensor) -> Tensor:
-        """Fuse two streams; see `Fusion.forward`."""
         product: Tensor = self.product(f_v, f_a)
         return f_v + self.scale * product
 
 
 class VisualOnly(Fusion):
-    """`f_h = f_v`."""
+    """The visual stream alone: `f_h = f_v`."""
 
     reach = 0
-
     streams: ClassVar[tuple[str, ...]] = ("visual",)
 
     def forward(self, f_v: Tensor, f_a: Tensor | None = None) -> Tensor:
-        """Pass the visual stream on; see `Fusion.forward`."""
         return f_v
 
 
 class AudioOnly(Fusion):
-    """`f_h = f_a`."""
+    """The audio stream alone: `f_h = f_a`."""
 
     reach = 0
-
     streams: ClassVar[tuple[str, ...]] = ("audio",)
 
     def forward(self, f_v: Tensor | None, f_a: Tensor) -> Tensor:
-        """Pass the audio stream on; see `Fusion.forward`."""
         return f_a

@@ -58,20 +58,7 @@ class Lim(nn.Module):
         self.h = nn.Sequential(nn.Linear(2 * inputs, d), nn.ReLU(), Float32Linear(d, 1))
 
     def forward(self, visual: Tensor | None, audio: Tensor | None, mask: Tensor, audio_mask: Tensor) -> Detection:
-        """Rank the clips of a batch of bags.
-
-        Args:
-            visual: visual features, (B, tau, Dv); None without the visual stream.
-            audio: audio features, (B, tau, Da); None without the audio stream.
-            mask: True at clips that exist, (B, tau), at least one a bag.
-            audio_mask: True at clips that have audio, (B, tau).
-
-        Returns:
-            Clip logits, their means, and in training h of the pairs.
-
-        Raises:
-            ValueError: a stream that the network reads is None.
-        """
+        """Clip logits, their means, and in training h of the pairs; arguments as of `HighlightNet.forward`."""
         embedded = (embed(self.embeddings, "visual", visual), embed(self.embeddings, "audio", audio, audio_mask))
         f = torch.cat([part for part in embedded if part is not None], -1)  # (B, tau, inputs)
         z = self.f(f).squeeze(-1).masked_fill(~mask, 0.0)  # (B, tau)
@@ -90,18 +77,9 @@ class LimLoss(nn.Module):
     """`sum_ij w_ij relu(1 - z_i + z_j)` over the pairs, per unit of weight: with equal weights the plain mean hinge."""
 
     def forward(self, detection: Detection, label: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Weigh the pairs' hinges.
+        """`loss`, and `hinge`, the same with equal weights; arguments and errors as of `MarginLoss.parts`.
 
-        Args:
-            detection: of B = 2P bags, in pairs; a softmax of the positive bags' `alpha` in groups weighs the pairs.
-            label: 1 for a positive bag, 0 for a negative, (B,).
-            mask: True at clips that exist, (B, tau).
-
-        Returns:
-            `loss`, and `hinge`: the same with equal weights.
-
-        Raises:
-            ValueError: the number of bags is odd.
+        A softmax of the positive bags' `alpha` in groups weighs the pairs.
         """
         valid = pairs(mask)
         positive, negative = split_pairs(detection.z)
@@ -117,15 +95,15 @@ def pairs(mask: Tensor) -> Tensor:
     return positive & negative
 
 
-def group_softmax(h: Tensor, valid: Tensor, group: int = GROUP) -> Tensor:
-    """Softmax of h (P, tau) within groups of valid pairs, bag after bag at the same clip; 0 elsewhere.
+def group_softmax(h: Tensor, valid: Tensor) -> Tensor:
+    """Softmax of h (P, tau) within groups of `GROUP` valid pairs, bag after bag at the same clip; 0 elsewhere.
 
     The last group may be smaller; its weights add up to its share of a unit.
     """
     flat = h.T[valid.T]  # ordered by clip, then by bag
-    short = -len(flat) % group
-    grouped = F.pad(flat, (0, short), value=-torch.inf).view(-1, group)
-    share = F.pad(torch.ones_like(flat), (0, short)).view(-1, group).mean(-1, keepdim=True)
+    short = -len(flat) % GROUP
+    grouped = F.pad(flat, (0, short), value=-torch.inf).view(-1, GROUP)
+    share = F.pad(torch.ones_like(flat), (0, short)).view(-1, GROUP).mean(-1, keepdim=True)
     weight = (F.softmax(grouped, -1) * share).view(-1)[: len(flat)]
     transposed = torch.zeros_like(h.T)
     transposed[valid.T] = weight.to(h.dtype)

@@ -67,20 +67,7 @@ class MiniNet(nn.Module):
         self.classifier = Float32Linear(d, 2)
 
     def forward(self, visual: Tensor | None, audio: Tensor | None, mask: Tensor, audio_mask: Tensor) -> Detection:
-        """Detect highlights in a batch of bags.
-
-        Args:
-            visual: visual features, (B, tau, Dv); None without the visual stream.
-            audio: audio features, (B, tau, Da); None without the audio stream.
-            mask: True at clips that exist, (B, tau), at least one a bag.
-            audio_mask: True at clips that have audio, (B, tau).
-
-        Returns:
-            Attention logits, bag logits and attention weights.
-
-        Raises:
-            ValueError: a stream that the network reads is None.
-        """
+        """Attention logits, bag logits and attention weights; arguments as of `HighlightNet.forward`."""
         v1 = embed(self.embeddings, "visual", visual)  # (B, tau, d)
         a1 = embed(self.embeddings, "audio", audio, audio_mask)  # (B, tau, d)
         f = self.body(v1, a1)  # (B, tau, d)
@@ -97,19 +84,7 @@ class MiniNetLoss(nn.Module):
     """
 
     def forward(self, detection: Detection, label: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Add up the loss.
-
-        Args:
-            detection: of B = 2P bags, in pairs.
-            label: 1 for a positive bag, 0 for a negative, (B,).
-            mask: True at clips that exist, (B, tau).
-
-        Returns:
-            `loss`, and its parts: `bce` and `score_margin`.
-
-        Raises:
-            ValueError: the number of bags is odd.
-        """
+        """`loss`, and its parts `bce` and `score_margin`; arguments and errors as of `MarginLoss.parts`."""
         # Two outputs under a softmax are one logit under a sigmoid, their difference, which z_hat is.
         bce = bag_cross_entropy(detection, label)
         best_positive, best_negative = split_pairs(detection.alpha.masked_fill(~mask, 0.0).amax(-1))

@@ -19,7 +19,7 @@ Head = Callable[[Tensor], Tensor]
 
 
 class Pooling(nn.Module):
-    """The interface; see the module's text for the shapes."""
+    """The interface of a pooling: clip states c (B, tau, d) in, the bags' logits z_hat (B,) and weights alpha (B, tau) out."""
 
     def __init__(self, d: int) -> None:
         """Build nothing.
@@ -95,7 +95,6 @@ class SoftmaxGate(_Gated):
     """
 
     def forward(self, c: Tensor, mask: Tensor, head: Head) -> tuple[Tensor, Tensor]:
-        """Pool a bag; see `Pooling.forward`."""
         alpha = masked_softmax(self.scores(c), mask)
         return head(weighted_sum(alpha, c)).squeeze(-1), alpha
 
@@ -104,7 +103,6 @@ class SigmoidGate(_Gated):
     """`alpha_j = sigmoid(gated score)`, not normalised: each clip's weight stands alone, and logits add up."""
 
     def forward(self, c: Tensor, mask: Tensor, head: Head) -> tuple[Tensor, Tensor]:
-        """Pool a bag; see `Pooling.forward`."""
         alpha = torch.sigmoid(self.scores(c)).masked_fill(~mask, 0.0)
         return head(weighted_sum(alpha, c)).squeeze(-1), alpha
 
@@ -118,7 +116,7 @@ class NoisyOr(Pooling):
     """
 
     def initial_bias(self, tau: int) -> float:
-        """Give logit(1/tau), one highlight expected in a bag; see `Pooling.initial_bias`.
+        """logit(1/tau): training starts at one highlight expected in a bag.
 
         >>> round(NoisyOr(128).initial_bias(60), 4)
         -4.0775
@@ -126,7 +124,6 @@ class NoisyOr(Pooling):
         return -math.log(max(tau - 1, 1))
 
     def forward(self, c: Tensor, mask: Tensor, head: Head) -> tuple[Tensor, Tensor]:
-        """Pool a bag; see `Pooling.forward`."""
         z = _clip_logits(c, head)
         log_absent = F.logsigmoid(-z).masked_fill(~mask, 0.0).sum(-1)
         # Below zero even where every p_s underflows, so that its log exists.
@@ -140,7 +137,6 @@ class MaxPooling(Pooling):
     """The bag is its best clip: `z_hat = max_s z_s`. A gradient reaches that clip alone."""
 
     def forward(self, c: Tensor, mask: Tensor, head: Head) -> tuple[Tensor, Tensor]:
-        """Pool a bag; see `Pooling.forward`."""
         z = _clip_logits(c, head)
         z_hat, best = z.masked_fill(~mask, torch.finfo(z.dtype).min).max(-1)
         # Not F.one_hot, which a graph for any number of clips cannot hold.
@@ -151,7 +147,6 @@ class MeanPooling(Pooling):
     """Every clip counts alike: alpha = 1/n over the n clips that exist."""
 
     def forward(self, c: Tensor, mask: Tensor, head: Head) -> tuple[Tensor, Tensor]:
-        """Pool a bag; see `Pooling.forward`."""
         alpha = mask.to(c.dtype) / mask.sum(-1, keepdim=True)
         return head(weighted_sum(alpha, c)).squeeze(-1), alpha
 

@@ -48,11 +48,11 @@ def done_before(composed: DictConfig | Mapping[str, Any]) -> dict[str, Any] | No
 
 @functools.lru_cache(maxsize=4)
 def _fingerprint(root: Path, state: object) -> str:
-    """Of a corpus, which the cells of a sweep open once as long as its files are the same."""
+    """Fingerprint of a corpus, which is opened again only if `state`, that of its files, has changed."""
     return Corpus(root).fingerprint
 
 
 def _state(root: Path) -> tuple[tuple[str, int, int, int, int], ...]:
-    """What changes where a file of a folder is written or replaced."""
+    """Names, inodes, sizes and times of a folder's files: they differ once a file is written or replaced."""
     files = [(entry.name, entry.stat()) for entry in os.scandir(root)]
     return tuple(sorted((name, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns) for name, at in files))

@@ -115,7 +115,7 @@ def records(out: Path) -> Iterator[dict[str, Any]]:
 
 
 def environment() -> dict[str, str]:
-    """Where a number was made: versions, commit, machine."""
+    """Versions, commit and machine that a run was made with."""
     import torch  # a record is read without it
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()

@@ -1,4 +1,4 @@
-"""What people call a run: its topic, modality and seed, and what else it was told, in a sweep what differs there."""
+"""The name of a run for people: its topic, modality and seed, and its other overrides; in a sweep, those that differ."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def known_overrides(words: Sequence[str]) -> Iterator[None]:
 
 
 def share_words(words: Sequence[str]) -> None:
-    """Note the words of a sweep: those that are a cell's as they stand are every cell's."""
+    """Note the words of a sweep. Those that a cell has unchanged are every cell's, and no part of its name."""
     os.environ[_SHARED] = json.dumps(list(words))
 
 
 def forget_words() -> None:
-    """The sweep is over."""
+    """Forget the words of a sweep that is over."""
     os.environ.pop(_SHARED, None)
 
 

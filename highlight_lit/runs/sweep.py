@@ -1,4 +1,4 @@
-"""What a sweep says of itself: a line a run as it ends, then the table of all cells and the list of those that failed."""
+"""Hydra's callback for runs and sweeps: a line a run as it ends, then the table of all cells and the cells that failed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from omegaconf import DictConfig
 from highlight_lit.config.compose_cache import CachedConfigLoader
 from highlight_lit.files import remove_other, remove_tree, write_json
 from highlight_lit.launch import SWEEP_FILE
-from highlight_lit.runs import terminal
 from highlight_lit.runs.jobs import alive, conducted
 from highlight_lit.runs.ledger import read_note
 from highlight_lit.runs.names import forget_words, share_words
+from highlight_lit.runs.run_line import run_line
+from highlight_lit.runs.sweep_table import heading, sweep_table
 from highlight_lit.signals import Signals
 from highlight_lit.text import columns, say, say_table
 
@@ -87,7 +88,7 @@ class Sweep(Callback):
             if notes is None or record["error"] not in [noted.get("error") for noted in _read(notes)]:
                 say(f"failed: {overrides}: {record['error']}", file=sys.stderr)
         elif record["status"] == "done":
-            say(terminal.run_line(record, job_return.overrides if notes is not None else ()))
+            say(run_line(record, job_return.overrides if notes is not None else ()))
         if notes is not None and notes.is_dir():
             write_json(notes / f"{config.hydra.job.num:06d}.json", {"overrides": overrides, **record})
 
@@ -119,8 +120,8 @@ class Sweep(Callback):
             say(f"best of {len(judged)} by {metric}: {best['value']:.6g} with {best['overrides']}")
         runs = list({record["id"]: record for record in done}.values())  # two cells may be the same run
         if any("evaluation" in record for record in runs):
-            say("", terminal.heading(runs))
-            say_table(terminal.sweep_table(runs, columns()))
+            say("", heading(runs))
+            say_table(sweep_table(runs, columns()))
 
 
 def _read(notes: Path) -> list[dict[str, Any]]:

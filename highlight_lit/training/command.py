@@ -1,4 +1,4 @@
-"""The Hydra entry: overrides in, runs out."""
+"""`highlight-lit train`: Hydra's overrides in, runs out."""
 
 from __future__ import annotations
 

@@ -34,7 +34,6 @@ def check_teacher(config: Mapping[str, Any]) -> None:
     Raises:
         InputError: Names the key.
     """
-
     teacher = config["teacher"]
     reads = getattr(build(config["loss"], "loss"), "reads_target", False)
     if reads != (teacher["method"] is not None):

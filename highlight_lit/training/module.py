@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -118,14 +118,7 @@ class HighlightModule(pl.LightningModule):
     def on_train_batch_start(self, batch: Bags, index: int) -> None:
         """Seed what this step draws (dropout) by its number and rank, so that a resumed step equals the unbroken one."""
         self._rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-        key = [self.seed, self._batch, *([self.global_rank] if self.global_rank else [])]
-        seed = int(np.random.SeedSequence(key).generate_state(1)[0])
-        # Not by `torch.manual_seed`, which looks for devices of all kinds first, for a millisecond or two.
-        torch.default_generator.manual_seed(seed)
-        if self.device.type == "cuda":
-            torch.cuda.manual_seed(seed)
-        np.random.seed(seed)
-        random.seed(seed)
+        seed_step([self.seed, self._batch, *([self.global_rank] if self.global_rank else [])], self.device)
 
     @property
     def _batch(self) -> int:
@@ -160,7 +153,7 @@ class HighlightModule(pl.LightningModule):
             self.log(f"val/{name}", metric, **_EPOCH)
 
     def on_validation_end(self) -> None:
-        """Keep them for the epoch's entry."""
+        """Keep the measures of the videos held out for the epoch's log entry."""
         if self.trainer.sanity_checking:
             return
         measures = self.trainer.callback_metrics
@@ -183,7 +176,7 @@ class HighlightModule(pl.LightningModule):
         self._log()
 
     def on_train_end(self) -> None:
-        """Log what is left."""
+        """Log the epochs that are not logged yet."""
         self.progress.settle()
         self._log()
 
@@ -216,6 +209,17 @@ class HighlightModule(pl.LightningModule):
         """Keep the clip logits of a whole video."""
         video, bags = batch
         self.clip_logits.update(video, whole_video_logits(self.network, bags))
+
+
+def seed_step(key: Sequence[int], device: torch.device) -> None:
+    """Seed every generator that a step on a device draws from, by some whole numbers."""
+    seed = int(np.random.SeedSequence(list(key)).generate_state(1)[0])
+    # Not by `torch.manual_seed`, which looks for devices of all kinds first, for a millisecond or two.
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
 
 
 def step_values(

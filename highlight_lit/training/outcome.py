@@ -1,4 +1,4 @@
-"""What comes of a training: how it went, and the scores of the videos to evaluate on, judged by their labels."""
+"""The results of a training: its losses and times, and the scores of the videos to evaluate on, judged by their labels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 
 
 def outcome_of(trainer: pl.Trainer, module: HighlightModule, last: LastCheckpoint) -> dict[str, Any]:
-    """How a training went; the module then has the weights that were kept, which the outcome names."""
+    """Seconds, epochs, steps and losses of a training. Loads the weights of the best epoch, if one was kept, into the module."""
     history = module.progress.history
     outcome = {
         "seconds": last.seconds,

@@ -1,4 +1,4 @@
-"""How training goes: the means over each epoch's bags, and the first step whose loss is not finite."""
+"""The progress of a training: the means over each epoch's bags, and the first step whose loss is not finite."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class _Epoch(NamedTuple):
-    """What the sums that were sent for are of."""
+    """The epoch that sums on their way from the device belong to."""
 
     header: dict[str, float]
     names: list[str]
@@ -49,7 +49,7 @@ class Progress:
         self._first_bad = bad if self._first_bad is None else torch.minimum(self._first_bad, bad)
 
     def end_epoch(self, epoch: int, step: int, further: Mapping[str, float] | None = None) -> None:
-        """An epoch is over; `step` was its last, and `further` is known of it."""
+        """End an epoch whose last step was `step`; `further` goes into its entry of `history`."""
         names = [f"train/{name}" for name in self._names]
         self._send(self._sums, _Epoch({"epoch": epoch, "step": step, **(further or {})}, names, self._bags))
         self._sums, self._bags = None, 0
@@ -109,7 +109,7 @@ class _Sent:
         self._copied = torch.cuda.current_stream(numbers.device).record_event() if numbers.is_cuda else None
 
     def numbers(self) -> list[float]:
-        """They, once they are here."""
+        """The numbers; waits until they have arrived."""
         if self._copied is not None:
             self._copied.synchronize()
         values: list[float] = self._here.tolist()

@@ -1,4 +1,4 @@
-"""One run: config, corpus and data, module, callbacks, loggers, trainer; then fit, evaluate, record."""
+"""One run from its configuration to its record: data, module and trainer are made; then fit, evaluate, record."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _run(
     config: Config, data: HighlightData, module: HighlightModule, folder: Path, header: dict[str, Any], signals: Signals,
     place: ClusterEnvironment,
 ) -> dict[str, Any]:  # fmt: skip
-    """Callbacks, loggers, trainer; fit, from the last checkpoint if there is one; evaluate; the record, which rank 0 writes."""
+    """Train from the last checkpoint, if there is one, and evaluate; returns the record, which rank 0 writes."""
     checkpoint = resumable(folder, module, str(config["trainer"]["precision"]))
     callbacks = make_callbacks(config, folder, signals)
     last = next(each for each in callbacks if isinstance(each, LastCheckpoint))
@@ -141,7 +141,7 @@ def _claimed(
     config: Config, data: HighlightData, module: HighlightModule, out: Path, run_id: str, signals: Signals,
     place: ClusterEnvironment | None, devices: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """The run as one process at a time does it, unless it is done."""
+    """Hold the run and do it, as rank 0; returns the record that is there if the run is done."""
     name = f"{config['topic']} {config['modality']} seed {config['seed']}"
     word = "failed"
     try:
@@ -172,7 +172,7 @@ def _followed(
     config: Config, data: HighlightData, module: HighlightModule, out: Path, run_id: str, signals: Signals,
     place: ClusterEnvironment,
 ) -> dict[str, Any]:  # fmt: skip
-    """The part in a run of another rank that torchrun or a cluster has started."""
+    """Do the part of a rank other than 0 that torchrun or a cluster has started."""
     if (word := cluster.announced()) == "go":
         _run(config, data, module, ledger.run_dir(out, run_id), {"id": run_id}, signals, place)
     elif word != "done":
@@ -181,7 +181,7 @@ def _followed(
 
 
 def _other_rank(config: Config, folder: Path, run_id: str, place: Place) -> None:
-    """The part in a run of another rank that rank 0 has started."""
+    """Do the part of a rank other than 0 that rank 0 has started."""
     corpus = Corpus(Path(config["data"]["root"]))
     data = make_data(config, corpus)
     with Signals() as signals:

@@ -1,20 +1,24 @@
-"""Scores of any system: how they are read, and that they are those of the corpus' videos."""
+"""Scores of any system: how they are read, that they are those of the corpus' videos, and how segments take them over."""
 
 from __future__ import annotations
 
 import os
+import time
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.benchmarks import to_segments
-from highlight_lit.evaluation.scores import ClipScores, matched, read_scores, write_scores
+from highlight_lit.evaluation import scores as scores_module
+from highlight_lit.evaluation.scores import ClipScores, matched, read_scores, to_segments, write_scores
+from tests.tolerance import FUNCTION, assert_near, rounding
 
 HEADER = "video,start,end,score\n"
 
@@ -134,3 +138,79 @@ def test_scores_that_end_early_are_named(labelled: Corpus) -> None:
     assert len(lines) == 1
     assert "1 videos have scores up to before their end alone" in lines[0]
     assert lines[0].endswith(": a")
+
+
+spans = st.lists(
+    st.tuples(st.floats(0, 20), st.floats(0.1, 5)).map(lambda s: (s[0], s[0] + s[1])), min_size=1, max_size=8
+)
+
+
+@given(spans, spans, st.randoms(use_true_random=False))
+def test_segment_scores_are_means_weighted_by_seconds_of_overlap(
+    clips: list[tuple[float, float]], segments: list[tuple[float, float]], random: object
+) -> None:
+    scores = [random.uniform(-3, 3) for _ in clips]  # type: ignore[attr-defined]
+    for (start, end), value in zip(segments, to_segments(clips, scores, segments), strict=True):
+        overlap = [max(0.0, min(end, b) - max(start, a)) for a, b in clips]
+        if sum(overlap) > 0:
+            mean = sum(w / sum(overlap) * s for w, s in zip(overlap, scores, strict=True))
+            assert_near(value, mean, 3 * len(clips), FUNCTION, scale=6.0)  # scores, and their rise above the lowest
+        else:
+            distance = [abs(a + b - start - end) for a, b in clips]
+            assert value in [
+                s for s, d in zip(scores, distance, strict=True) if d <= min(distance) + rounding(4, scale=100.0)
+            ]
+
+
+@given(spans, spans, st.floats(-1e6, 1e6))
+def test_equal_clip_scores_give_exactly_equal_segment_scores(
+    clips: list[tuple[float, float]], segments: list[tuple[float, float]], score: float
+) -> None:
+    assert (to_segments(clips, [score] * len(clips), segments) == score).all()
+
+
+def test_clips_and_segments_meet_in_seconds_and_not_by_index() -> None:
+    """Clips of 0.96 s drift from segments of 1 s: by index, the last would be 4 s off."""
+    clips = np.stack([np.arange(104) * 0.96, np.arange(1, 105) * 0.96], axis=1)
+    segments = np.stack([np.arange(99), np.arange(1, 100)], axis=1)
+    np.testing.assert_allclose(
+        to_segments(clips, clips.mean(axis=1), segments), segments.mean(axis=1), atol=0.48
+    )  # half a clip
+
+
+def test_a_long_video_is_carried_over_as_its_parts_are() -> None:
+    rng = np.random.default_rng(0)
+    clips = np.stack([np.arange(4000) * 0.9, np.arange(4000) * 0.9 + 1.5], axis=1)
+    segments, scores = np.stack([np.arange(3500), np.arange(1, 3501)], axis=1), rng.normal(size=4000)
+    whole = to_segments(clips, scores, segments)
+    np.testing.assert_array_equal(whole[2000:2100], to_segments(clips, scores, segments[2000:2100]))
+
+
+@given(spans, spans, st.randoms(use_true_random=False))
+def test_segments_of_hours_are_compared_with_the_clips_near_them_alone_to_the_same_end(
+    clips: list[tuple[float, float]], segments: list[tuple[float, float]], random: object
+) -> None:
+    scores = [random.uniform(-3, 3) for _ in clips]  # type: ignore[attr-defined]
+    whole = to_segments(clips, scores, segments)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scores_module, "MAX_WHOLE", 0)
+        near = np.concatenate([to_segments(clips, scores, [each]) for each in segments])
+        assert_near(to_segments(clips, scores, segments), whole, 3 * len(clips), FUNCTION, scale=6.0)
+    assert_near(near, whole, 3 * len(clips), FUNCTION, scale=6.0)
+
+
+def test_a_score_of_eleven_hours_is_carried_over_in_a_moment() -> None:
+    start, half = np.arange(40_000.0), np.arange(80_000) / 2
+    began = time.process_time()
+    carried = to_segments(np.stack([start, start + 1], 1), start, np.stack([half, half + 0.5], 1))
+    assert time.process_time() - began < 10  # 60 s and more where each is compared with each
+    np.testing.assert_array_equal(carried, np.repeat(start, 2))
+
+
+@pytest.mark.parametrize(
+    ("clips", "scores"),
+    [([], []), ([[0, 1]], [np.nan]), ([[0, 1]], [1.0, 2.0]), ([[0, np.inf]], [1.0]), ([0, 1], [1.0, 2.0])],
+)
+def test_clips_that_cannot_be_carried_over_are_refused(clips: list[object], scores: list[float]) -> None:
+    with pytest.raises(InputError):
+        to_segments(clips, scores, [[0.0, 1.0]])  # type: ignore[arg-type]

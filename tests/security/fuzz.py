@@ -28,8 +28,9 @@ from rich.console import Console
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.inference.detector import load_detector
-from highlight_lit.runs import terminal
 from highlight_lit.runs.ledger import RECORD, read_note, read_record
+from highlight_lit.runs.run_line import run_line
+from highlight_lit.runs.sweep_table import heading, sweep_table
 from highlight_lit.signals import Signals
 from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
 from highlight_lit.training.checkpoint.member import restore
@@ -184,11 +185,11 @@ def _write(path: Path, made: object, draw: random.Random) -> None:
 
 
 def _show(record: dict[str, Any], beside: dict[str, Any]) -> None:
-    terminal.run_line(record)
+    run_line(record)
     for shown in ([record], [record, beside]):
         if any("evaluation" in each for each in shown):
-            terminal.heading(shown)
-            Console(file=io.StringIO(), width=120).print(terminal.sweep_table(shown, 120))
+            heading(shown)
+            Console(file=io.StringIO(), width=120).print(sweep_table(shown, 120))
 
 
 KINDS: dict[str, Callable[[Path], Callable[[random.Random], None]]] = {

@@ -14,11 +14,13 @@ import pytest
 
 from experiments.analyses import cost, planted
 from experiments.reproduce import plan
+
+pytest.importorskip("av")
 from highlight_lit.data.corpus import write_corpus
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
 from highlight_lit.files import remove_other, remove_tree
-from highlight_lit.media.extraction import jobs, parts
+from highlight_lit.media.extraction import jobs, parts_folder
 from highlight_lit.media.extraction.sources import read_sources
 from highlight_lit.runs.jobs import alive
 from tests.security.made import places
@@ -82,7 +84,7 @@ def test_a_plan_leads_to_no_other_folder(benchmark: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("what", ["link", "dangling", "pipe", "folder"])
 def test_something_else_in_the_place_of_the_lock_of_an_extraction_is_refused(what: str, tmp_path: Path) -> None:
     """A link to where no file can be made was tried again and again."""
-    lock = tmp_path / "c" / parts.PARTS / ".lock"
+    lock = tmp_path / "c" / parts_folder.PARTS / ".lock"
     lock.parent.mkdir(parents=True)
     victim = tmp_path / "victim"
     victim.write_text("kept")
@@ -92,9 +94,9 @@ def test_something_else_in_the_place_of_the_lock_of_an_extraction_is_refused(wha
         lock.mkdir()
     else:
         lock.symlink_to(victim if what == "link" else tmp_path / "nowhere" / "x")
-    with pytest.raises(InputError, match="cannot be written"), parts.held(tmp_path / "c"):
+    with pytest.raises(InputError, match="cannot be written"), parts_folder.held(tmp_path / "c"):
         pass
-    parts.remove_lock(tmp_path / "c")
+    parts_folder.remove_lock(tmp_path / "c")
     assert victim.read_text() == "kept"
     assert not (tmp_path / "nowhere").exists()
 

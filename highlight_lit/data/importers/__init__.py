@@ -1,4 +1,4 @@
-"""From what others publish to a corpus: one module a source, found by `commands` where it says its `PURPOSE`.
+"""From what others publish to a corpus: one module a source, found by `command` where it says its `PURPOSE`.
 
 A module has `PURPOSE`, a line of help, and `import_corpus(source, out, **options)`; `add_options(parser)` adds options, named as
 its arguments are. What modules share lies in `common`. A source that does not write a new corpus names the option in place

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.importers.common.frame_rates import add_fps, frame_rates, report_unmatched
 from highlight_lit.data.importers.common.report import FirstOf, Say
-from highlight_lit.data.importers.common.values import composed, safe_id, text
+from highlight_lit.data.importers.common.values import safe_id, text
 from highlight_lit.data.importers.common.writing import write_and_report
+from highlight_lit.data.topics.tags import same_form
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import open_regular, read_text
@@ -89,7 +90,7 @@ def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: S
 
 
 def _name(path: Path) -> str:
-    return composed(path.name.removesuffix("_shots.txt"))
+    return same_form(path.name.removesuffix("_shots.txt"))
 
 
 def _videos(source: Path, files: list[Path], rates: Mapping[str, float] | None, report: Say) -> Iterator[Video]:

@@ -171,7 +171,7 @@ def _stream(groups: dict[str, h5py.Group], rows: Sequence[Video], source: Path, 
 
 
 def _kind(groups: dict[str, h5py.Group], rows: Sequence[Video], wanted: str | None, source: Path, report: Say) -> str:
-    """Which labels are taken, said in a line."""
+    """Name of the dataset that labels are taken from, or `none`; reported in a line."""
     counts = {name: sum(has(groups[row.id], name) for row in rows) for name in KINDS}
     kind = wanted or next((name for name, count in counts.items() if count), "none")
     if kind == "none":

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from highlight_lit.data.importers.common.folders import Arrays, Folder, import_arrays
-from highlight_lit.data.importers.common.label_source import labels_for, no_labels
 from highlight_lit.data.importers.common.report import Say
 from highlight_lit.data.importers.common.values import number
 from highlight_lit.data.importers.common.video_table import add_choices, chosen_topics, video_rows
@@ -94,12 +93,12 @@ def import_corpus(
         name=name,
         allow_unmatched=allow_unmatched,
         report=report,
-        labels=no_labels if labels is None else lambda matched: labels_for(labels, matched, allow_unmatched, report),
+        labels=labels,
     )
 
 
 def _folders(source: Path) -> dict[str, list[Folder]]:
-    """The folders that are there."""
+    """The folders visual, audio and span that are there, by name."""
     if not source.is_dir():
         raise InputError(f"{source}: no such folder; expected one with visual/ID.npy or audio/ID.npy, or both")
     folders = {name: [Folder(source / name, files_of(source / name))] for name in FOLDERS if (source / name).is_dir()}
@@ -112,7 +111,7 @@ def _folders(source: Path) -> dict[str, list[Folder]]:
 
 
 def _advice(folders: dict[str, list[Folder]], lacking: Sequence[Video]) -> str:
-    """What to do where the features are there, but as `.npz`."""
+    """Advice for videos whose features are there as `.npz`; empty for others."""
     for path in (folder.path for stream_folders in folders.values() for folder in stream_folders):
         if files_of(path, ".npz").keys() & {row.id for row in lacking}:
             files = f"{shlex.quote(str(path))}/*.npz"

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from highlight_lit.data.importers.common.folders import Arrays, Folder, import_arrays
-from highlight_lit.data.importers.common.label_source import labels_for, no_labels
 from highlight_lit.data.importers.common.report import Say
 from highlight_lit.data.importers.common.values import number
 from highlight_lit.data.importers.common.video_table import add_choices, add_tags, chosen_topics, given_rows
@@ -98,7 +97,7 @@ def import_corpus(
         name=name,
         allow_unmatched=allow_unmatched,
         report=report,
-        labels=no_labels if labels is None else lambda matched: labels_for(labels, matched, allow_unmatched, report),
+        labels=labels,
     )
 
 

@@ -1,7 +1,7 @@
 """The official labels of TVSum (Song et al., CVPR 2015), in either of its files.
 
     ydata-tvsum50.mat         MATLAB 7.3, which is HDF5 inside
-    ydata-tvsum50-anno.tsv    the same scores as text, without titles and lengths: `common.tvsum_table`
+    ydata-tvsum50-anno.tsv    the same scores as text, without titles and lengths: `formats.tvsum_table`
 
 20 annotators scored 2-second shots from 1 to 5; the files repeat a shot's scores at each of its frames. A last shot
 that would be shorter than 2 s has no scores of its own (its frames repeat those before) and is left out, as UMT does.

@@ -20,8 +20,9 @@ import numpy as np
 
 from highlight_lit.data.importers.common.frame_rates import add_fps, frame_rates, report_unmatched
 from highlight_lit.data.importers.common.report import Say
-from highlight_lit.data.importers.common.values import composed, matrix, number, safe_id, text
+from highlight_lit.data.importers.common.values import matrix, number, safe_id, text
 from highlight_lit.data.importers.common.writing import write_and_report
+from highlight_lit.data.topics.tags import same_form
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json
@@ -94,13 +95,13 @@ def estimated_rate(last_frame: float, seconds: float) -> float:
 def _topic(topic: Path, rates: Mapping[str, float], report: Say) -> Iterator[Video]:
     lists = _lists(topic / "vlist.json")
     folders = sorted(path for path in topic.iterdir() if (path / "match_label.json").is_file())
-    names = {composed(path.name) for path in folders}
+    names = {same_form(path.name) for path in folders}
     if absent := sorted(lists.keys() - names):
         report(f"{topic}: {len(absent)} listed videos have no labels: {a_few(absent)}")
     if unlisted := sorted(names - lists.keys()):
         report(f"{topic}: {len(unlisted)} videos are on no list: {a_few(unlisted)}")
     for folder in folders:
-        yield _video(text(topic.name), folder, rates, lists.get(composed(folder.name), ""))
+        yield _video(text(topic.name), folder, rates, lists.get(same_form(folder.name), ""))
 
 
 def _lists(path: Path) -> dict[str, str]:
@@ -113,7 +114,7 @@ def _lists(path: Path) -> dict[str, str]:
         if kind is None or not isinstance(ids, list) or not all(isinstance(member, str) for member in ids):
             raise InputError(f"{path}: expected pairs of a list of ids and its name, Trai... or Test...")
         for member in ids:
-            if split.setdefault(composed(member), kind) != kind:
+            if split.setdefault(same_form(member), kind) != kind:
                 raise InputError(f"{path}: video {member!r}: on a training and on a test list")
     return split
 

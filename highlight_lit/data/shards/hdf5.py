@@ -38,7 +38,7 @@ _opened: deque[weakref.ref[HDF5]] = deque()  # those with an open handle, the on
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Have the HDF5 library for oneself; what it raises on a damaged file becomes one line that names the file."""
+    """Use the HDF5 library while no other thread does; what it raises on a damaged file becomes one line that names the file."""
     try:
         with _library:
             yield

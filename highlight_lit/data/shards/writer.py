@@ -1,10 +1,10 @@
-"""Writing a shard: the format is told in `format`."""
+"""Writing shards: the format is told in `format`."""
 
 from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +19,7 @@ from highlight_lit.data.video import SPLITS, Labels, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import atomic_write
 
+SHARD_BYTES = 256 << 20  # of features, at which a shard is closed
 CHUNK_BYTES = 1 << 13  # of a dataset of the index, small so that a shard of few videos stays small
 COPY_BYTES = 1 << 22  # of features, at once
 MAX_TAG_BYTES = 1 << 27  # of the names of a file's tags, all as long as the longest
@@ -146,6 +147,26 @@ class ShardWriter:
         if not self._annotators:
             del columns["label_span"], columns["label_score"]
         return columns | offsets
+
+
+def write_shards(
+    root: Path,
+    videos: Iterable[Video],
+    streams: Mapping[str, Stream],
+    clip_seconds: float,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """Write videos into shards of about `shard_bytes` of features in the folder `root`, at least one shard."""
+    remaining = iter(videos)
+    clip_bytes = sum(stream.width * np.dtype(stream.dtype).itemsize for stream in streams.values()) + 17
+    video = next(remaining, None)
+    number = 0
+    while video is not None or number == 0:
+        with ShardWriter(root / f"shard-{number:05d}.h5", streams, clip_seconds) as writer:
+            while video is not None and writer.clips * clip_bytes < shard_bytes:
+                writer.add(video)
+                video = next(remaining, None)
+        number += 1
 
 
 def write_packed(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], source: IO[bytes]) -> None:

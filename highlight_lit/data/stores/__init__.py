@@ -15,7 +15,7 @@ class Store(Protocol):
     """Where the rows of bags come from. Two stores over the same videos give the same bags, to the same bit."""
 
     def to(self, device: torch.device) -> Store:
-        """Have the bags delivered to a device."""
+        """Deliver bags to a device from now on."""
 
     def batches(self, draws: Iterator[Draw], tau: int) -> Iterator[Bags]:
         """The bags of each draw, in order; the draws may go on for ever. Closing the iterator ends what it started."""

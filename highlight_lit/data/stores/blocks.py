@@ -44,7 +44,7 @@ class Block:
         self._holders, self.copied = [weakref.ref(holder) for holder in holders], None
 
     def lend(self, bags: int) -> dict[str, Tensor]:
-        """Its first bags as tensors that share its memory; they hold it until the last of them is gone."""
+        """The first `bags` bags as tensors that share the block's memory, and hold it until the last of them is gone."""
         views = {name: array[:bags] for name, array in self.arrays.items()}
         self._holders = [weakref.ref(view) for view in views.values()]
         return {name: torch.from_numpy(view) for name, view in views.items()}

@@ -57,9 +57,9 @@ class Reading:
 
     def __init__(self, corpus: Corpus, windows: Windows, out: Mapping[str, NDArray[Any]], room: int = 0) -> None:
         self._corpus, self._windows, self._out, self._room = corpus, windows, out, room
-        self.ending = threading.Event()  # nobody waits for it any more
+        self.ending = threading.Event()  # set when nobody waits for the windows any more
         self.done: Future[None] = Future()
-        self._shard: Shard | None = None  # that it is at
+        self._shard: Shard | None = None  # the one being read
 
     def run(self) -> None:
         """Read them all; what goes wrong is kept for `wait`."""
@@ -91,7 +91,7 @@ class Reading:
         return self._shard, sum(each.reads for each in rows)
 
     def wait(self) -> None:
-        """Wait until all is there.
+        """Wait until all windows are read.
 
         Raises:
             InputError: A shard is damaged, gone, or not the file it was; or a read has hung.
@@ -127,7 +127,7 @@ class Readers:
         self._end = weakref.finalize(self, _close, self._work, self._ending, threads)
 
     def give(self, corpus: Corpus, windows: Windows, out: Mapping[str, NDArray[Any]], room: int = 0) -> list[Reading]:
-        """Have windows read, as `Reading` says, spread over the threads."""
+        """Spread windows over the threads, each of which reads its part as a `Reading`."""
         parts = np.array_split(np.argsort(windows.videos), self.count)
         readings = [Reading(corpus, Windows(*(column[part] for column in windows)), out, room) for part in parts]
         for reading in readings:
@@ -136,7 +136,7 @@ class Readers:
         return readings
 
     def close(self) -> None:
-        """Have the threads end, and wait until they have; not for one that hangs."""
+        """End the threads; one that hangs is waited for `CLOSE_TIMEOUT_S` at most."""
         self._end()
 
 

@@ -42,7 +42,7 @@ class StreamStore:
         self._blocks: list[Block] = []
 
     def to(self, device: torch.device) -> StreamStore:
-        """Have the bags delivered to a device."""
+        """Deliver bags to a device from now on."""
         self.device, self._blocks = device, []
         self._side = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         return self
@@ -71,7 +71,7 @@ class StreamStore:
         return next(self.batches(iter([draw]), tau))
 
     def take(self, bags: int, tau: int) -> Block:
-        """A block for a batch: one that no one holds any more if there is one."""
+        """A free block of memory for a batch, a new one if none is free."""
         block = next((held for held in self._blocks if held.free(bags, tau)), None)
         if block is None:
             streams = self.corpus.streams
@@ -107,7 +107,7 @@ class _Batch:
 
     @property
     def arrived(self) -> bool:
-        """Whether it has been read."""
+        """Whether all of the batch has been read."""
         return all(reading.done.done() for reading in self._readings)
 
     def send(self) -> None:
@@ -123,7 +123,7 @@ class _Batch:
         self._sent = self.store.copy(self.block, len(self.clips))
 
     def bags(self) -> Bags:
-        """What the step gets; the step's stream waits for a copy on its way."""
+        """The batch on the device; the step's stream waits until it has arrived."""
         assert self._sent is not None
         (rows, copied), self._sent = self._sent, None
         device = self.store.device

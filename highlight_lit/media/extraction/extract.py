@@ -18,24 +18,16 @@ from pathlib import Path
 from highlight_lit.data.shards import ShardWriter
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
-from highlight_lit.media.extraction.features import extract_features
-from highlight_lit.media.extraction.folder import Listing
-from highlight_lit.media.extraction.parts import (
-    CLIP_SECONDS,
-    PARTS,
-    check_root,
-    held,
-    known_videos,
-    pack,
-    part_of,
-    scratch,
-)
+from highlight_lit.media.extraction.find_videos import Listing
+from highlight_lit.media.extraction.parts import CLIP_SECONDS, known_videos, pack
+from highlight_lit.media.extraction.parts_folder import PARTS, check_root, held, part_of, scratch
 from highlight_lit.media.extraction.sidecar import Sidecar, TagRow
 from highlight_lit.media.extraction.sources import source_of, write_sources
 from highlight_lit.media.extraction.survey import Survey, survey
 from highlight_lit.media.extraction.workers import run_all
 from highlight_lit.media.extractors import AudioExtractor, VisualExtractor, audio_extractor, stream_of, visual_extractor
-from highlight_lit.text import say
+from highlight_lit.media.features import extract_features
+from highlight_lit.text import clock, say
 
 PROGRESS_S = 5.0  # between two lines that say how far it is: hours of videos go to a log
 
@@ -57,7 +49,7 @@ class ExtractorChoice:
 
 
 def features_lines(streams: Mapping[str, Stream]) -> list[str]:
-    """Which features are used, and what `classic` knows nothing of, for people."""
+    """Lines for people: the extractors in use, and what features of `classic` cannot tell."""
     used = ", ".join(f"{name} {s.extractor} {s.version} ({s.width} wide)" for name, s in streams.items())
     lines = [f"features: {used}"]
     if any(stream.extractor == "classic" for stream in streams.values()):
@@ -264,10 +256,4 @@ def _work(tasks: list[Task], workers: int, report: ExtractionReport) -> None:
             if line.startswith("skipped: ") or count == len(tasks) or now - reported >= PROGRESS_S:
                 reported = now
                 left = (now - start) / count * (len(tasks) - count)
-                say(f"[{count}/{len(tasks)}, {_clock(left)} left] {line}", file=sys.stderr)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+                say(f"[{count}/{len(tasks)}, {clock(left)} left] {line}", file=sys.stderr)

@@ -24,8 +24,9 @@ from highlight_lit.media.extraction.extract import (
     features_lines,
     finish,
 )
-from highlight_lit.media.extraction.folder import Listing, find_videos
-from highlight_lit.media.extraction.parts import check_root, held, known_videos
+from highlight_lit.media.extraction.find_videos import Listing, find_videos
+from highlight_lit.media.extraction.parts import known_videos
+from highlight_lit.media.extraction.parts_folder import check_root, held
 from highlight_lit.media.extraction.sidecar import TagRow, read_csv
 from highlight_lit.media.extraction.survey import survey
 from highlight_lit.media.extraction.tether import AGAIN, notes_of_jobs, stopped_in_order, tied
@@ -118,7 +119,7 @@ def run_jobs(words: Sequence[str]) -> tuple[ExtractionReport, Path]:
 
 
 def _launch(words: Sequence[str], out: Path, notes: Path) -> Exception | None:
-    """Have the jobs done; what a launcher raised, when a job of it was killed say. What became of each is in its note."""
+    """Run the jobs; returns what the launcher raised, if anything. What became of each job is in its note."""
     try:
         with stopped_in_order(out, notes):
             launch("highlight-lit extract", CONFIG, job, words)

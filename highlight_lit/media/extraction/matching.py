@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from highlight_lit.data.topics.tags import same_form
 from highlight_lit.errors import InputError
-from highlight_lit.media.extraction.folder import SIDECAR, UNFINISHED, Listing, whole_name
-from highlight_lit.media.extraction.sidecar import Sidecar, TagRow, is_playlist, read_info_json, same_form
+from highlight_lit.media.extraction.find_videos import SIDECAR, UNFINISHED, Listing, whole_name
+from highlight_lit.media.extraction.sidecar import Sidecar, TagRow, is_playlist, read_info_json
 from highlight_lit.text import a_few
 
 Parts = tuple[str, ...]
@@ -24,7 +25,7 @@ _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 
 @dataclass
 class Matches:
-    """What is known of the videos, and what of it found no partner.
+    """Each video's row or sidecar, and the rows, sidecars and videos without a partner.
 
     Attributes:
         sidecars: Of each video that has a row or a sidecar that can be read.

@@ -1,4 +1,4 @@
-"""What is known of a video beside its file: tags, title, id. From `NAME.info.json` as yt-dlp writes it, or a csv.
+"""Tags, title and id that are given beside a video: in `NAME.info.json` as yt-dlp writes it, or in a csv.
 
 Both are untrusted: values are text and nothing else, and a file of another form is an error, since a video that loses
 its tags would be taken for a negative of every topic.
@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from highlight_lit.data.topics.tags import MAX_LINE, comma_note, plain_line, plain_tags
-from highlight_lit.data.topics.tags import same_form as same_form
+from highlight_lit.data.topics.tags import MAX_LINE, comma_note, plain_line, plain_tags, same_form
 from highlight_lit.data.video import MAX_SECONDS, SPLITS
 from highlight_lit.errors import InputError
 from highlight_lit.files import MAX_NAME_BYTES, cut_name, open_regular, read_json

@@ -1,4 +1,4 @@
-"""Before the work: the id of each video, what is known of it now, and whether anything found no partner.
+"""Look over the videos before any is extracted: their ids, their tags now, and what found no partner.
 
 What is wrong with tags is said here, in seconds, and not after hours of extraction.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from highlight_lit.errors import InputError
-from highlight_lit.media.extraction.folder import SIDECAR, Listing
+from highlight_lit.media.extraction.find_videos import SIDECAR, Listing
 from highlight_lit.media.extraction.matching import Matches, match
 from highlight_lit.media.extraction.parts import Known
 from highlight_lit.media.extraction.sidecar import Sidecar, TagRow, plain_id, read_info_json
@@ -21,7 +21,7 @@ from highlight_lit.text import a_few
 
 @dataclass
 class Survey:
-    """What is to be done and known.
+    """The ids of the videos to extract, what is known of videos, and what people should know.
 
     Attributes:
         ids: Of each video that can be extracted, in order.
@@ -193,7 +193,7 @@ def _add_known(matches: Matches, known: Mapping[str, object], result: Survey) ->
 
 
 def _alone(matches: Matches, known: Mapping[str, Known], result: Survey) -> list[str]:
-    """What found no partner, a line each."""
+    """A line on each kind of row, sidecar or video without a partner."""
     lines = []
     if matches.rows:
         names = a_few(f"{row.where.rpartition(': ')[2]}: {row.name!r}" for row in matches.rows)

@@ -19,7 +19,7 @@ from typing import Any
 
 from highlight_lit.errors import Interrupted
 from highlight_lit.files import remove_tree
-from highlight_lit.media.extraction.parts import PARTS, remove_lock
+from highlight_lit.media.extraction.parts_folder import PARTS, remove_lock
 from highlight_lit.signals import raised_signals
 
 AGAIN = "the same command does what is left"

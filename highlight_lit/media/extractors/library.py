@@ -1,4 +1,4 @@
-"""What the networks of other libraries share: a name with a prefix, weights that are named by their digest, one line for a fault."""
+"""What extractors of torchvision, timm and transformers share: names, fetching of weights, versions, errors in a line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_words
 from highlight_lit.installation import need
 from highlight_lit.media.extractors.weights import fill, read_weights
 from highlight_lit.text import a_few, shown
@@ -42,7 +42,7 @@ def imported(library: str, name: str) -> Any:
         return importlib.import_module(library)
     except Exception as error:  # operators of another PyTorch are missing then, which raises nearly anything
         raise InputError(
-            f"{name}: {library} cannot be imported beside PyTorch {torch.__version__} ({_first(error)}):"
+            f"{name}: {library} cannot be imported beside PyTorch {torch.__version__} ({shown(first_words(error, 160))}):"
             f" pip install --upgrade torch {library}"
         ) from error
 
@@ -55,7 +55,7 @@ def unknown(name: str, known: list[str], what: str) -> InputError:
 
 @contextmanager
 def fetching(name: str, option: str) -> Iterator[None]:
-    """What a library raises while it fetches and reads weights, in one line that says what to do.
+    """Turn what a library raises while it fetches and reads weights into one line that says what to do.
 
     Raises:
         InputError: In place of it.
@@ -71,7 +71,7 @@ def fetching(name: str, option: str) -> Iterator[None]:
         raise
     except Exception as error:  # of the library, and of the clients that it fetches with
         raise InputError(
-            f"{name}: its weights cannot be had ({_first(error)}): check the name and the connection (once fetched, they"
+            f"{name}: its weights cannot be had ({shown(first_words(error, 160))}): check the name and the connection (once fetched, they"
             f" are kept, and no connection is needed), or name a copy with {option}"
         ) from error
     finally:
@@ -97,8 +97,3 @@ def version_of(weights: str, network: nn.Module, preprocessing: object) -> str:
         digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return f"{weights[:100]}-{digest.hexdigest()[:12]}"
-
-
-def _first(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return shown((lines or [type(error).__name__])[0][:160])

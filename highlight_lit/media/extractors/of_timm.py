@@ -76,7 +76,7 @@ class TimmVisual:
 
 
 def _kept(repository: str) -> str:
-    """The weights that timm downloaded before: where the hub does not answer, timm itself would ask for most of a minute."""
+    """Path of the weights that timm downloaded before, for a hub that does not answer: timm would ask it for most of a minute."""
     if (path := cached_file(repository, "model.safetensors")) is None:
         raise OSError("the Hugging Face hub does not answer, and they are not kept here")
     return str(path)

@@ -126,7 +126,7 @@ class ResNet3d34Visual:
 
 
 class ResNet3d34SpreadVisual(ResNet3d34Visual):
-    """The same with 16 frames over the whole second: all of it is seen, in motion about twice as fast as in training."""
+    """The extractor on 16 frames over the whole second: all of it is seen, in motion about twice as fast as in training."""
 
     name = "resnet3d34_spread"
     frames = Frames(per_clip=16, size=112, crop=True)

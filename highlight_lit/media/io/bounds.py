@@ -1,4 +1,4 @@
-"""What is taken of a video file at most: checked before memory is asked for, and said in the line that refuses it."""
+"""Bounds on what is read of a video file: checked before memory is asked for, and named in the line that refuses it."""
 
 from __future__ import annotations
 

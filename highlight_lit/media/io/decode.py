@@ -57,7 +57,7 @@ class Source:
         threads: Decoding threads; 0 for as many as the machine has cores.
 
     Raises:
-        InputError: Not a readable video file, or without visual features.
+        InputError: Not a readable video file, or without a video stream.
     """
 
     def __init__(self, path: Path, threads: int = 0) -> None:
@@ -149,7 +149,7 @@ class Source:
             yield piece
 
     def pieces_from(self, start: float) -> Iterator[Piece]:
-        """As `pieces`, from a key frame at or before `start` seconds: for reading part of a long file."""
+        """Every frame of both streams from a key frame at or before `start` seconds on: part of a long file."""
         certain = self._seek(max(0.0, start - 1.0))
         expected, begun = {stream.index: start for stream in self._streams}, set[int]()
         for index, frame in self._frames():

@@ -12,11 +12,11 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
-from highlight_lit.media.extraction.folder import REEL_MARK
+from highlight_lit.media.extraction.find_videos import REEL_MARK
 from highlight_lit.media.io.clips import upright
 from highlight_lit.media.io.decode import Source
 
-MAX_PIXELS = 3840 * 2160  # of what is written; a larger converted is scaled down
+MAX_PIXELS = 3840 * 2160  # of what is written; a larger frame is scaled down
 _LARGE = 1920 * 1088  # beyond, the encoder looks less far ahead: each frame it waits for is tens of megabytes
 _EARLY_S = 60  # of audio that is held until the first frame tells the size of all
 _AAC_RATES = (48_000, 44_100, 32_000, 24_000, 22_050, 16_000)
@@ -26,8 +26,8 @@ class MovieWriter:
     """Writes frames and audio one after the other, both from time 0; a context manager.
 
     Args:
-        path: Where.
-        source: What is copied from: it sets shape, turn and whether there is valid.
+        path: The mp4 to write.
+        source: The video that is copied from: its shape, rotation and audio stream are those of the movie.
         rate: Frames a second.
         height: Largest height in pixels; None for the source's.
         quality: Options of the H.264 encoder.
@@ -136,6 +136,6 @@ class MovieWriter:
         self.samples += samples.shape[1]
 
     @property
-    def audio_mask(self) -> bool:
-        """Whether it has audio."""
+    def has_audio(self) -> bool:
+        """Whether the movie has an audio stream."""
         return self._audio is not None

@@ -89,7 +89,7 @@ class _Cut:
         self.pace = float(movie.rate)
         self.hold = Hold[av.VideoFrame](start + 0.5 / self.pace, 1 / self.pace)
         self.sample = self.samples = 0
-        if movie.audio_mask:
+        if movie.has_audio:
             self.resampled = Resampled(movie.sample_rate, movie.channels, movie.sample_rate // 4)
             self.first = round(start * movie.sample_rate)
             self.samples = round(self.last / self.pace * movie.sample_rate) - movie.samples
@@ -107,7 +107,7 @@ class _Cut:
             raise InputError(f"{self.source.path}: no frame could be decoded at {self.start:.2f} s")
         while self.movie.frames < self.last:
             self._frame(self.hold.shown)
-        if self.movie.audio_mask:
+        if self.movie.has_audio:
             for position, block in self.resampled.finish():
                 self._audio(position, block)
             self._silence(self.samples - self.sample)

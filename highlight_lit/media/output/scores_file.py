@@ -71,7 +71,7 @@ def write_scores_json(path: Path, scores: VideoScores, highlights: Sequence[Segm
 
 
 def facts(scores: VideoScores, highlights: Sequence[Segment]) -> dict[str, Any]:
-    """What is said of a video as a whole, ready for json."""
+    """A video's name, title, tags, topic, duration and highlights, ready for JSON."""
     return {
         _VIDEO: scores.video,
         "title": scores.title,

@@ -156,7 +156,7 @@ def choose_segments(
 def at_shots(
     video: Path, segments: Sequence[Segment], end: float, seconds: float, shortest: float = 3.0
 ) -> list[Segment]:
-    """Segments of a video that ends at `end`, moved as `snap_to_shots` does to the shot changes that are in it."""
+    """Find the shot changes of a video that ends at `end`, and move the segments' ends to them (`snap_to_shots`)."""
     from highlight_lit.media.io.shots import shot_changes  # which reads the video: PyAV
 
     shots = shot_changes(video, [side for segment in segments for side in (segment.start, segment.end)])

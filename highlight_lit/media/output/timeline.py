@@ -16,22 +16,11 @@ from highlight_lit.files import atomic_write
 from highlight_lit.inference.video_scores import VideoScores
 from highlight_lit.media.io.bounds import SILENCE_DB
 from highlight_lit.media.output.segments import Segment
-from highlight_lit.text import shown
+from highlight_lit.text import clock, shown
 
 _TITLE_WIDTH, _TOPIC_WIDTH = 84, 24  # columns
 # The page's colours, which hold up for the colour-blind and in grey.
 _INK, _QUIET, _CURVE, _MARK, _AUDIO = "#1d2733", "#64748b", "#2563eb", "#f59e0b", "#94a3b8"
-
-
-def clock(seconds: float, _: object = None) -> str:
-    """Minutes and seconds, and hours where there are any.
-
-    >>> clock(75.0), clock(3700.0)
-    ('1:15', '1:01:40')
-    """
-    minutes, rest = divmod(max(0, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def _fitting(text: str, width: int) -> str:

@@ -56,9 +56,9 @@ class PrincipalAxes:
 
 
 @lru_cache(maxsize=2)
-def principal_axes(videos: tuple[Clips, ...], dimensions: int = DIMENSIONS) -> PrincipalAxes:
+def principal_axes(videos: tuple[Clips, ...]) -> PrincipalAxes:
     """The axes of some videos, fitted once for all seeds."""
-    return PrincipalAxes(videos, dimensions)
+    return PrincipalAxes(videos, DIMENSIONS)
 
 
 def windows(
@@ -84,12 +84,12 @@ def passes(
 
 
 class BiLSTM(nn.Module):
-    """A bidirectional LSTM and a linear map: padded clips (B, tau, D) to (B, tau, outputs)."""
+    """A bidirectional LSTM and a linear map: padded clips (B, tau, D) to logits (B, tau, 1)."""
 
-    def __init__(self, D: int, hidden: int, outputs: int = 1) -> None:
+    def __init__(self, D: int, hidden: int) -> None:
         super().__init__()
         self.lstm = nn.LSTM(D, hidden, batch_first=True, bidirectional=True)
-        self.head = nn.Linear(2 * hidden, outputs)
+        self.head = nn.Linear(2 * hidden, 1)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Read each video as far as its clips exist.

@@ -39,7 +39,7 @@ class LastCheckpoint(Checkpoint):
         self._resumed_at = self._saved_at = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """From here on a signal waits for the end of its step."""
+        """Let signals wait for the end of their step from now on."""
         self.began = True
         self._resumed_at = self._saved_at = time.monotonic()
         self.signals.install()
@@ -79,7 +79,7 @@ class LastCheckpoint(Checkpoint):
         self.signals.deferred = False
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """The same, when training ends early."""
+        """Let signals act at once again when training ends early."""
         self.signals.deferred = False
 
     def _save_if_due(self, trainer: pl.Trainer, last: bool = False) -> None:
@@ -106,5 +106,5 @@ class LastCheckpoint(Checkpoint):
         return time_spent(self.seconds, self.stacked)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting."""
+        """Take up the seconds of training so far."""
         self.seconds, self.stacked = read_time_spent(state_dict)

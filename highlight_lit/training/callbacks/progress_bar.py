@@ -14,7 +14,7 @@ from highlight_lit.training.progress import Progress
 
 
 class ProgressBar(TQDMProgressBar):
-    """Lightning's, but for what it leaves on the screen, and where there is none."""
+    """Lightning's progress bar, which leaves nothing on the screen; disabled where standard error is no terminal."""
 
     def __init__(self) -> None:
         super().__init__(leave=False)

@@ -146,7 +146,7 @@ def _whole(value: object, where: str) -> int:
 
 
 def _check_loops(loops: object, where: str) -> None:
-    """Lightning restores what is there and starts anew with the rest, so nothing may be missing."""
+    """Refuse a state of Lightning's loops with anything missing: Lightning would start anew with it."""
     fit = _inner(loops, "fit_loop")
     for names in (
         ("epoch_progress", "current"),

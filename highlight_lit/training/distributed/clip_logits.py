@@ -1,4 +1,4 @@
-"""The stateful side of evaluation: clip logits gathered over the videos a rank has seen, and over ranks."""
+"""The clip logits of an evaluation, gathered over the videos a rank has seen, and over ranks."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def devices_and_nodes(place: ClusterEnvironment) -> dict[str, int]:
 
 @contextmanager
 def process_group(place: ClusterEnvironment | None) -> Iterator[None]:
-    """The processes of an environment, met; does nothing without one."""
+    """Join the process group of an environment, and leave it at the end; does nothing without an environment."""
     if place is None:
         yield
         return
@@ -117,13 +117,13 @@ def process_group(place: ClusterEnvironment | None) -> Iterator[None]:
 
 
 def announce(place: ClusterEnvironment | None, word: str) -> None:
-    """Say a word to the other processes, as rank 0."""
+    """Send a word from rank 0 to the other processes."""
     if place is not None:
         torch.distributed.broadcast_object_list([word], 0)
 
 
 def announced() -> str:
-    """What rank 0 says."""
+    """The word that rank 0 sends by `announce`."""
     said = [""]
     torch.distributed.broadcast_object_list(said, 0)
     return said[0]

@@ -47,17 +47,17 @@ class Place(LightningEnvironment):
 
     @property
     def creates_processes_externally(self) -> bool:
-        """Lightning starts none."""
+        """True: the processes are started here, not by Lightning."""
         return True
 
     @property
     def main_address(self) -> str:
-        """The loopback."""
+        """Address at which the ranks meet: this machine's loopback."""
         return "127.0.0.1"
 
     @property
     def main_port(self) -> int:
-        """Where the ranks meet."""
+        """Port at which the ranks meet."""
         return self._port
 
     def world_size(self) -> int:
@@ -65,11 +65,11 @@ class Place(LightningEnvironment):
         return self._ranks
 
     def local_rank(self) -> int:
-        """This rank."""
+        """This process' rank."""
         return self._rank
 
     def node_rank(self) -> int:
-        """There is one machine."""
+        """0: all ranks are on one machine."""
         return 0
 
 
@@ -119,7 +119,7 @@ class Ranks:
         return self
 
     def _watch(self) -> None:
-        """End this process if it hangs because of another."""
+        """End this process if another rank has failed and this one has not ended `PATIENCE` seconds later."""
         running = [process for process, _ in self._others]
         failed = False
         while running and not failed:

@@ -61,7 +61,7 @@ class Cell:
 
     @property
     def folder(self) -> Path:
-        """Where its checkpoint and record are."""
+        """Folder of the cell's checkpoint and record."""
         return ledger.run_dir(Path(self.config["out"]), self.run_id)
 
     @property
@@ -169,12 +169,12 @@ class Trainee(Member):
 
     @property
     def path(self) -> Path:
-        """Its checkpoint."""
+        """Path of the cell's `last.ckpt`."""
         return self.cell.folder / NAME
 
 
 def device_of(cell: Cell) -> torch.device:
-    """Where a cell is trained."""
+    """Device that a cell is trained on."""
     from highlight_lit.training.distributed import cluster
 
     device: torch.device = make_trainer(cell.config, cluster.single_process(), cell.folder, []).strategy.root_device

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-import random
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,7 @@ from highlight_lit.data.stores.resident import ResidentStore
 from highlight_lit.errors import Interrupted
 from highlight_lit.signals import Signals
 from highlight_lit.training.checkpoint.member import save
-from highlight_lit.training.module import CHECK_EVERY
+from highlight_lit.training.module import CHECK_EVERY, seed_step
 from highlight_lit.training.stacked.cells import AUTOCAST, Trainee, store_key
 from highlight_lit.training.stacked.stack import Stack
 
@@ -46,7 +44,7 @@ class Group:
         self._autocast, self._tau = AUTOCAST[config["trainer"]["precision"]], config["tau"]
         self._steps, self._minutes = config["checkpoint"]["steps"], config["checkpoint"]["minutes"]
         self._done = trainees[0].done
-        self._draws = {id(each): _draws(each) for each in trainees}
+        self._draws = {id(each): each.data.plan.draws_from(*divmod(each.done, each.batches)) for each in trainees}
         self._stores: dict[Any, ResidentStore] = {}
         by_store: dict[Any, list[Trainee]] = {}
         for each in trainees:
@@ -74,7 +72,7 @@ class Group:
         values: list[dict[str, Tensor]] = []
         rates: list[list[float]] = []
         while self._stack is not None:
-            _seed([self._done, *(each.module.seed for each in self._members)])
+            seed_step([self._done, *(each.module.seed for each in self._members)], self.device)
             rates.append(self._stack.rates())
             values.append(self._stack.step(self._batches()))
             self._done += 1
@@ -156,13 +154,6 @@ def _side_by_side(parts: Sequence[Bags], bags: int) -> Bags:
     return Bags._make(joined)._replace(label=label)
 
 
-def _draws(trainee: Trainee) -> Iterator[Draw]:
-    """The batches of a member from where it is on."""
-    epoch, batch = divmod(trainee.done, trainee.batches)
-    for number in itertools.count(epoch):
-        yield from itertools.islice(trainee.data.plan.draws(number), batch if number == epoch else 0, None)
-
-
 def _fit_statistics(trainees: Sequence[Trainee]) -> None:
     """Set the input standardisation of members that begin; those of one training set share theirs."""
     known: dict[Any, Any] = {}
@@ -174,13 +165,3 @@ def _fit_statistics(trainees: Sequence[Trainee]) -> None:
         if which not in known:
             known[which] = data.statistics()
         each.module.fit_statistics(known[which])
-
-
-def _seed(key: Sequence[int]) -> None:
-    """Seed what a step draws, by its number and the members' seeds."""
-    seed = int(np.random.SeedSequence(list(key)).generate_state(1)[0])
-    torch.default_generator.manual_seed(seed)
-    np.random.seed(seed)
-    random.seed(seed)
-    if torch.cuda.is_available():
-        torch.cuda.manual_seed(seed)

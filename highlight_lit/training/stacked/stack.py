@@ -64,7 +64,7 @@ class Stack:
         autocast: The type that products are computed in; None: that of the weights.
 
     Attributes:
-        members: They, in the order in which they lie in the stack.
+        members: The members in the order in which they lie in the stack.
     """
 
     def __init__(self, members: Sequence[Member], device: torch.device, autocast: torch.dtype | None = None) -> None:
@@ -162,7 +162,7 @@ class Stack:
         return values
 
     def end_epoch(self, members: Sequence[int]) -> None:
-        """Members, by their place, are at the end of an epoch: their learning rates follow."""
+        """Let the learning rates of some members, by their place, follow the end of their epoch."""
         place = 0
         for part in self._parts:
             if part.schedule is not None and place in members:  # the others of its part are too

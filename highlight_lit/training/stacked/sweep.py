@@ -85,7 +85,7 @@ def train_stacked(
 
 
 def _pays_not(cells: Sequence[Cell], cpu: str) -> str | None:
-    """Why cells that could be trained together are not."""
+    """Why it does not pay to train cells together that could be; None where it pays."""
     if len(cells) == 1:
         return "no other has a network of its shapes"
     if device_of(cells[0]).type == "cpu" and cpu != "always":
@@ -124,7 +124,7 @@ def _fit(cells: Sequence[Cell]) -> int:
 
 
 def _train(cells: Sequence[Cell], signals: Signals) -> dict[str, list[Cell]]:
-    """Train cells of one kind at once; those that are left for their own runs, by why."""
+    """Train cells of one kind at once; returns the cells that are left for their own runs, by the reason."""
     left: dict[str, list[Cell]] = {}
     with contextlib.ExitStack() as held:
         by_steps: dict[int, list[Trainee]] = {}
@@ -151,7 +151,7 @@ def _train(cells: Sequence[Cell], signals: Signals) -> dict[str, list[Cell]]:
 
 
 def _together(trainees: Sequence[Trainee], device: torch.device, signals: Signals) -> str | None:
-    """Train members at once; why that cannot be done, if it cannot."""
+    """Train members at once; returns the reason if that cannot be done."""
     began, steps = time.monotonic(), max(each.total for each in trainees) - trainees[0].done
     say(f"stacked: {len(trainees)} cells, {steps} steps", file=sys.stderr)
     signals.deferred = True

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 pytest.importorskip("av")
 import av
 
-from highlight_lit.media.extraction.features import extract_features
 from highlight_lit.media.extractors import audio_extractor, visual_extractor
+from highlight_lit.media.features import extract_features
 from highlight_lit.media.io.clips import RATE
 
 
@@ -90,7 +90,7 @@ PEAK = """
 import re, sys
 from pathlib import Path
 from highlight_lit.media.extractors import audio_extractor, visual_extractor
-from highlight_lit.media.extraction.features import extract_features
+from highlight_lit.media.features import extract_features
 
 found = extract_features(Path(sys.argv[1]), visual_extractor("classic"), audio_extractor("classic"), 1)
 # Not getrusage: its peak is also that of the process this one was forked from.

@@ -19,7 +19,7 @@ from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.media.extraction.extract import ExtractionReport, ExtractorChoice, extract_corpus, take_slice
-from highlight_lit.media.extraction.folder import find_videos
+from highlight_lit.media.extraction.find_videos import find_videos
 from highlight_lit.media.extraction.sidecar import read_csv
 from highlight_lit.media.extraction.workers import Crashed, run_all
 from tests.processes import running, until

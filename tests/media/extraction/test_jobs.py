@@ -17,8 +17,8 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import Interrupted
 from highlight_lit.media.extraction import jobs
 from highlight_lit.media.extraction.extract import ExtractorChoice, extract_corpus
-from highlight_lit.media.extraction.folder import find_videos
-from highlight_lit.media.extraction.parts import held
+from highlight_lit.media.extraction.find_videos import find_videos
+from highlight_lit.media.extraction.parts_folder import held
 from highlight_lit.media.extraction.sidecar import read_csv
 from tests.processes import python, until
 

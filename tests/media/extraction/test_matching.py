@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("av")
 from highlight_lit.errors import InputError
-from highlight_lit.media.extraction.folder import find_videos
+from highlight_lit.media.extraction.find_videos import find_videos
 from highlight_lit.media.extraction.matching import match
 from highlight_lit.media.extraction.parts import Known
 from highlight_lit.media.extraction.sidecar import read_csv

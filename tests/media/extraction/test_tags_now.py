@@ -15,7 +15,7 @@ from highlight_lit.data.video import Video
 from highlight_lit.errors import InputError
 from highlight_lit.media.extraction import parts
 from highlight_lit.media.extraction.extract import ExtractionReport, ExtractorChoice, extract_corpus
-from highlight_lit.media.extraction.folder import find_videos
+from highlight_lit.media.extraction.find_videos import find_videos
 from highlight_lit.media.extraction.sidecar import read_csv
 
 

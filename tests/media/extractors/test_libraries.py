@@ -19,9 +19,9 @@ from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
 from highlight_lit.files import sha256
 from highlight_lit.inference import raw_video
-from highlight_lit.media.extraction.features import extract_features
 from highlight_lit.media.extractors import audio_extractor, visual_extractor
 from highlight_lit.media.extractors.library import is_plain
+from highlight_lit.media.features import extract_features
 
 
 def need(library: str) -> Any:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 pytest.importorskip("av")
 import av
 
-from highlight_lit.media.extraction.features import ExtractedFeatures, extract_features
 from highlight_lit.media.extractors import audio_extractor, visual_extractor
 from highlight_lit.media.extractors.log_mel import log_mel
+from highlight_lit.media.features import ExtractedFeatures, extract_features
 from highlight_lit.media.io.audio import Resampled, mixing_weights
 from highlight_lit.media.io.clips import RATE, AudioClips
 from highlight_lit.media.io.decode import Source

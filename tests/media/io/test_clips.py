@@ -15,8 +15,8 @@ pytest.importorskip("av")
 import av
 
 from highlight_lit.errors import InputError
-from highlight_lit.media.extraction.features import ExtractedFeatures, extract_features
 from highlight_lit.media.extractors import audio_extractor, visual_extractor
+from highlight_lit.media.features import ExtractedFeatures, extract_features
 from highlight_lit.media.io.clips import RATE, AudioClip, AudioClips, FrameClips, Frames, Hold
 from highlight_lit.media.io.decode import Source
 

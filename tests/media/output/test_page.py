@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("av")
-from highlight_lit.inference.raw_video import VideoScores
+from highlight_lit.inference.video_scores import VideoScores
 from highlight_lit.media.io import decode
 from highlight_lit.media.output.page import write_page
 from highlight_lit.media.output.segments import Segment, choose_segments

@@ -15,7 +15,7 @@ pytest.importorskip("av")
 from highlight_lit.cli import main
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.scores import ClipScores, write_scores
-from highlight_lit.inference.raw_video import VideoScores
+from highlight_lit.inference.video_scores import VideoScores
 from highlight_lit.media.io import decode
 from highlight_lit.media.io.bounds import MAX_SECONDS
 from highlight_lit.media.output import scores_file

@@ -19,10 +19,6 @@ from highlight_lit.launch import CONFIG_DIR
 from highlight_lit.models.highlight_net import Detection
 from highlight_lit.training import large_batch
 from highlight_lit.training.distributed.whole_batch import whole_batch
-from tests.tolerance import FUNCTION
-
-# Sums on the way to a loss, and back to its gradient: layers, steps of context, clips of the batch.
-TERMS = (12, 8 * 8, 4 * 32, 20 * FUNCTION, 90, 90)
 
 TAU, PAIRS = 9, 5
 

@@ -1,1 +1,1 @@
-"""What the importers share: labels and lists that come beside, values checked, what is written and told."""
+"""What the importers share: sources of labels, tables of videos, checks of values, writing and reporting."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.importers.common.label_source import LabelSource, no_labels
+from highlight_lit.data.importers.common.label_source import labels_for
 from highlight_lit.data.importers.common.report import FirstOf, Say
 from highlight_lit.data.importers.common.video_table import in_other_case
 from highlight_lit.data.importers.common.writing import checked, stored_dtype, write_and_report
@@ -23,7 +23,7 @@ TOLERATED_ROWS = 2  # by which extractors' ideas of the last clip may differ
 
 
 class RowSource(Protocol):
-    """An array that may lie on disk yet."""
+    """An array whose rows are read from disk when they are asked for."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -50,7 +50,7 @@ class Folder:
     opened: Callable[[Path, str], RowSource] = open_rows
 
     def file(self, video: str) -> str:
-        """How a video's file is called in lines."""
+        """A video's file as messages name it: its folder and its name."""
         return f"{self.path.name}/{video}{self.ending}"
 
 
@@ -122,7 +122,7 @@ class Arrays:
         ]
 
     def clips(self, video: Video) -> tuple[int, dict[str, int]]:
-        """How many clips a video is cut to, and the lengths that this comes from.
+        """How many clips a video is cut to, and the length of each of its arrays by its file.
 
         Raises:
             InputError: They differ by more than `TOLERATED_ROWS`.
@@ -149,7 +149,7 @@ class Arrays:
         return shortest, lengths
 
     def report_cuts(self, rows: Sequence[Video], report: Say) -> None:
-        """Report the videos that have rows too many."""
+        """Report each video with an array that is longer than the clips it is cut to."""
         cuts = FirstOf(report, "videos were cut to their shortest stream")
         for video in rows:
             clips, lengths = self.clips(video)
@@ -223,7 +223,7 @@ def import_arrays(
     name: str | None,
     allow_unmatched: bool,
     report: Say,
-    labels: Callable[[Sequence[Video]], LabelSource] = no_labels,
+    labels: Path | None,
 ) -> None:
     """Write the corpus of arrays and rows.
 
@@ -235,14 +235,15 @@ def import_arrays(
         source: The importer's name.
         topics: Tags that are topics; None: every tag.
         dtype, name, report: As of `import_corpus`.
-        allow_unmatched: Whether rows without arrays and arrays without a row are reported and left out, not refused.
-        labels: The labels of the videos that are taken.
+        allow_unmatched: Whether rows without arrays, arrays without a row and labels without a video are reported and left
+            out, not refused.
+        labels: A csv of labels or a corpus, see `labels_for`.
     """
     rows = arrays.matched(table, rows, allow_unmatched, report)
     streams = arrays.streams(rows, dtype)
     arrays.report_cuts(rows, report)
     rows = [arrays.lasting(row) for row in rows]
-    labelled = labels(rows)
+    labelled = labels_for(labels, rows, allow_unmatched, report)
 
     def videos() -> Iterator[Video]:
         for row in rows:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from highlight_lit.data.importers.common.report import Say
-from highlight_lit.data.importers.common.values import composed, number
+from highlight_lit.data.importers.common.values import number
+from highlight_lit.data.topics.tags import same_form
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json
 from highlight_lit.text import a_few
@@ -28,17 +29,19 @@ def frame_rates(path: Path) -> dict[str, float]:
     rates: dict[str, float] = {}
     if path.suffix != ".json":
         for line, row in read_table(path, ("id", "fps")):
-            if (name := composed(row["id"])) in rates:
+            if (name := same_form(row["id"])) in rates:
                 raise InputError(f"{path}: line {line}: video {name!r}: id: occurs twice")
             rates[name] = number(row["fps"], f"{path}: line {line}: video {row['id']!r}: fps")
         return rates
     entries = read_json(path, "frame rates by video id")
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise InputError(f"{path}: expected an object with one object a video, each with its fps")
-    return {composed(name): number(entry.get("fps"), f"{path}: video {name!r}: fps") for name, entry in entries.items()}
+    return {
+        same_form(name): number(entry.get("fps"), f"{path}: video {name!r}: fps") for name, entry in entries.items()
+    }
 
 
 def report_unmatched(rates: Mapping[str, float], videos: Iterable[str], path: Path | None, report: Say) -> None:
-    """Report the frame rates that are of none of the videos."""
+    """Report the ids in a file of frame rates that no video has."""
     if strange := sorted(rates.keys() - set(videos)):
         report(f"{path}: {len(strange)} of {len(rates)} frame rates are of no video here: {a_few(strange)}")

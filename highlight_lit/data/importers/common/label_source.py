@@ -22,17 +22,14 @@ class LabelSource(NamedTuple):
     clock: str = "exact"
 
 
-def no_labels(rows: Sequence[Video]) -> LabelSource:
-    """Of an importer without labels."""
-    return LabelSource(lambda name: None)
-
-
-def labels_for(path: Path, rows: Sequence[Video], allow_unmatched: bool, report: Say) -> LabelSource:
-    """The labels of some videos: `path` is a corpus, or a table.
+def labels_for(path: Path | None, rows: Sequence[Video], allow_unmatched: bool, report: Say) -> LabelSource:
+    """The labels of some videos: `path` is a corpus, a table, or None for no labels.
 
     Raises:
         InputError: They cannot be used, or are of none of the videos.
     """
+    if path is None:
+        return LabelSource(lambda name: None)
     if path.is_dir():
         return _of_corpus(path, rows, report)
     table = read_labels(path)
@@ -41,7 +38,7 @@ def labels_for(path: Path, rows: Sequence[Video], allow_unmatched: bool, report:
 
 
 def _of_corpus(path: Path, rows: Sequence[Video], report: Say) -> LabelSource:
-    """Checked to be in seconds and of some of these videos."""
+    """The labels of a corpus, which must be in seconds and of at least one of the videos."""
     corpus = Corpus(path)
     clock = corpus.manifest.get("clock", "exact")
     if clock == "nominal":

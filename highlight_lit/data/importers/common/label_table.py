@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.importers.common.values import composed
+from highlight_lit.data.topics.tags import same_form
 from highlight_lit.data.video import Labels
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few
@@ -66,7 +66,7 @@ def read_labels(path: Path) -> LabelTable:
     by_video: dict[str, dict[str, array[float]]] = {}
     pairs = 0
     for line, row in read_table(path, COLUMNS, ("annotator",), rows=MAX_ROWS):
-        of_video = by_video.setdefault(composed(row["video"]), {})
+        of_video = by_video.setdefault(same_form(row["video"]), {})
         annotator = row.get("annotator", "")
         if annotator not in of_video:
             pairs += 1
@@ -115,7 +115,7 @@ def labels_of(
     Raises:
         InputError: Rows of other videos, or of none of these, or ones that break a rule; names the video.
     """
-    path, by_form = table.path, {composed(name): name for name in durations}
+    path, by_form = table.path, {same_form(name): name for name in durations}
     if strange := [name for name in table.rows if name not in by_form]:
         rows = sum(len(each) for name in strange for each in table.rows[name].values())
         line = f"{path}: {rows} labels are of {len(strange)} videos that are not here: {a_few(strange)}"

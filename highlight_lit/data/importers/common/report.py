@@ -9,6 +9,7 @@ from highlight_lit.data.video import Video
 from highlight_lit.text import a_few
 
 Say = Callable[[str], None]
+MOST_TOLD = 10  # oddities of a kind
 
 
 class FirstOf:
@@ -16,27 +17,26 @@ class FirstOf:
 
     Args:
         report: Where lines go.
-        what: What one is, for the count.
-        most: Lines that are told.
+        what: What the oddities are, for the line that counts them.
     """
 
-    def __init__(self, report: Say, what: str, most: int = 10) -> None:
-        self._report, self._what, self._most, self._count = report, what, most, 0
+    def __init__(self, report: Say, what: str) -> None:
+        self._report, self._what, self._count = report, what, 0
 
     def __call__(self, line: str) -> None:
-        """Report one."""
+        """Report one oddity."""
         self._count += 1
-        if self._count <= self._most:
+        if self._count <= MOST_TOLD:
             self._report(line)
 
     def close(self) -> None:
-        """Report how many more there were."""
-        if self._count > self._most:
-            self._report(f"and {self._count - self._most} more {self._what}")
+        """Report how many oddities were counted and not told."""
+        if self._count > MOST_TOLD:
+            self._report(f"and {self._count - MOST_TOLD} more {self._what}")
 
 
 class Tally:
-    """Counts what goes by, for the closing line."""
+    """Counts the videos, clips, segments and tags that an import writes, for its closing line."""
 
     def __init__(self) -> None:
         self.videos = self.clips = self.segments = self.silent = 0
@@ -55,7 +55,7 @@ class Tally:
             yield video
 
     def line(self, out: Path, topics: Iterable[str] | None = None) -> str:
-        """What there is of each in one line; of topics every tag unless they are named, and videos without audio where others have it."""
+        """The counts in one line. Every tag counts as a topic if `topics` is None."""
         names = sorted(self.tags if topics is None else topics)
         topic = f"{len(names)} topics ({a_few(names, 12)})" if names else "no tags, so no topic to train"
         silent = f" ({self.silent} without audio)" if 0 < self.silent < self.videos else ""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 
 import numpy as np
 from numpy.typing import NDArray
 
+from highlight_lit.data.topics.tags import same_form
 from highlight_lit.errors import InputError
 from highlight_lit.files import MAX_NAME_BYTES
 from highlight_lit.text import shown
@@ -23,13 +23,8 @@ def safe_id(name: object, where: str) -> str:
     if isinstance(name, str) and len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
         raise InputError(f"{where}: video {name[:20]!r}...: id: expected at most {MAX_NAME_BYTES} bytes")
     if isinstance(name, str) and name.strip(" .") and shown(name) == name and not set(name) & {"/", "\\"}:
-        return composed(name)
+        return same_form(name)
     raise InputError(f"{where}: video {name!r}: id: expected a plain name, without '/', '\\' or '..'")
-
-
-def composed(name: str) -> str:
-    """A name in the one form that names are compared in: file systems and editors differ in how they write `é`."""
-    return unicodedata.normalize("NFC", name)
 
 
 def text(value: object) -> str:
@@ -38,7 +33,7 @@ def text(value: object) -> str:
     >>> text("caf\\ud800"), text(None)
     ('caf?', '')
     """
-    return composed(value.encode("utf-8", "replace").decode()) if isinstance(value, str) else ""
+    return same_form(value.encode("utf-8", "replace").decode()) if isinstance(value, str) else ""
 
 
 def number(value: object, where: str) -> float:

@@ -28,7 +28,7 @@ def add_tags(parser: argparse.ArgumentParser) -> None:
 
 
 def add_choices(parser: argparse.ArgumentParser) -> None:
-    """Add what importers with a table share."""
+    """Add `--topics`, `--name` and `--allow-unmatched`, of importers with a table of videos."""
     parser.add_argument("--topics", nargs="+", help="tags that are topics; default: all")
     parser.add_argument("--name", help="the corpus' name in tables")
     parser.add_argument(
@@ -96,14 +96,14 @@ def chosen_topics(topics: Sequence[str] | None, rows: Sequence[Video], where: ob
 
 
 def in_other_case(names: Sequence[str], ids: Iterable[str]) -> str:
-    """What to say where names without a partner are there in another case."""
+    """Names the first of `names` that differs from an id in case alone, for an error; empty if none does."""
     there = {name.casefold(): name for name in (*names, *ids)}
     pairs = ((name, there[name.casefold()]) for name in names)
     return next((f" ({shown(name)} and {shown(other)} differ in case)" for name, other in pairs if name != other), "")
 
 
 def without_partner(lacking: Sequence[str], stray: Sequence[str], table: object, source: object) -> list[str]:
-    """What to say of rows that the source lacks, and of what the table lacks, in a line each."""
+    """A line on rows that the source lacks, and one on videos that the table lacks, where there are any."""
     lines = []
     if lacking:
         lines.append(f"{len(lacking)} videos of {table} are not in {source}: {a_few(lacking)}")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.importers.common.values import composed
+from highlight_lit.data.topics.tags import same_form
 from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import check_packed, open_regular, same_file, stored_bytes
 
@@ -38,7 +38,7 @@ def files_of(folder: Path, ending: str = ".npy") -> dict[str, Path]:
     for path in sorted(folder.glob(f"*{ending}")):
         if path.name.startswith("._"):
             continue
-        name = composed(path.name.removesuffix(ending))
+        name = same_form(path.name.removesuffix(ending))
         if name in files:
             raise InputError(f"{folder}: {name!r}: there twice, in two Unicode forms; expected one file")
         files[name] = path

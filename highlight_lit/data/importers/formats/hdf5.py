@@ -134,10 +134,10 @@ def numbers(dataset: h5py.Dataset, where: str, most: int | None = None) -> NDArr
 
 
 def _name(node: h5py.Group | h5py.Dataset) -> bytes:
-    """Of the file that something lies in."""
+    """Name of the file that a group or dataset lies in."""
     return bytes(h5py.h5f.get_name(node.id))
 
 
 def _most(node: h5py.Group | h5py.Dataset) -> int:
-    """Bytes that a file can hold."""
+    """Bytes that the numbers of a node's file may take once they are unpacked."""
     return max(MIN_BYTES, MAX_RATIO * _held[_name(node)])

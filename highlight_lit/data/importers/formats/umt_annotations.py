@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from highlight_lit.data.importers.common.values import composed, matrix, number, safe_id, text
+from highlight_lit.data.importers.common.values import matrix, number, safe_id, text
+from highlight_lit.data.topics.tags import same_form
 from highlight_lit.data.video import SPLITS, Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json
@@ -77,7 +78,7 @@ def read_splits(path: Path, topics: set[str]) -> dict[str, str]:
             if not isinstance(ids, list) or not all(isinstance(member, str) for member in ids):
                 raise InputError(f"{path}: {topic}.{name}: expected a list of video ids")
             for member in ids:
-                if (other := split.setdefault(composed(member), name)) != name:
+                if (other := split.setdefault(same_form(member), name)) != name:
                     raise InputError(f"{path}: video {member!r}: {topic}: on the {other} and on the {name} list")
     return split
 

@@ -1,60 +1,22 @@
-"""What the terminal shows of a run and of a sweep."""
+"""The table of a sweep: its measure by topic and system, beside chance, middle and annotators."""
 
 from __future__ import annotations
 
 import math
-import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.table import Table
 
 from highlight_lit.runs.cross_fit import put_together
-from highlight_lit.runs.names import cell_name, natural
+from highlight_lit.runs.names import natural
+from highlight_lit.runs.run_line import percent
 from highlight_lit.text import shown, width
 
 Records = Sequence[dict[str, Any]]
 LEVELS = ("chance", "middle", "annotators")
 _SAY_MUCH = ("modality", "model._target_", "fusion._target_")  # other keys follow from these
-
-
-def run_line(record: dict[str, Any], words: Sequence[str] | None = None) -> str:
-    """A run in one line: its cell, its measure beside the levels, its time.
-
-    Args:
-        record: Of a run that is done.
-        words: Its overrides.
-    """
-    cell = cell_name(record, words or ())
-    where = str(Path(record["config"]["out"]) / record["id"])
-    if record.get("skipped"):
-        return f"{cell}: done before, {where}"
-    took = f"{record['epochs']} epochs in {record['seconds']:.1f} s"
-    evaluation = record.get("evaluation")
-    if evaluation is None:
-        return f"{cell}: {took}{_learned(record)}, no labels to evaluate on; next: {_next(record, where)}"
-    name = evaluation["primary"]
-    levels = evaluation["levels"]
-    value = evaluation["measures"][name]["mean"]
-    chance, middle = (levels[level]["measures"][name]["mean"] for level in ("chance", "middle"))
-    return f"{cell}: {name} {_percent(value)} (chance {_percent(chance)}, middle {_percent(middle)}), {took}; {where}"
-
-
-def _learned(record: dict[str, Any]) -> str:
-    """What a run without labels has to show: how it tells the bags apart."""
-    losses = record["losses"]
-    right = {"bag accuracy": losses.get("train/bag_accuracy"), "on videos held out": losses.get("val/bag_accuracy")}
-    parts = [f"loss {losses['train/loss']:.4f}"] if losses.get("train/loss") is not None else []
-    parts += [f"{name} {_percent(accuracy)} %" for name, accuracy in right.items() if accuracy is not None]
-    return "".join(f", {part}" for part in parts)
-
-
-def _next(record: dict[str, Any], where: str) -> str:
-    """The command that gives scores."""
-    root = record["config"].get("data", {}).get("root", "DIR")
-    return shlex.join(["highlight-lit", "score", "--corpus", str(root), "--checkpoint", f"{where}/last.ckpt"])
 
 
 def heading(records: Records) -> str:
@@ -99,7 +61,7 @@ def _rows(records: Records, systems: Sequence[str], varied: Sequence[str]) -> li
         of_topic = [record for record in records if record["topic"] == topic]
         cells = [_seeds([_value(r, name) for r in of_topic if _system(r, varied) == system]) for system in systems]
         videos, chance, spread, middle, annotators = levels[topic]
-        beside = (f"{_percent(chance)} ({_percent(spread)})", _percent(middle), _percent(annotators))
+        beside = (f"{percent(chance)} ({percent(spread)})", percent(middle), percent(annotators))
         rows.append(_Row(shown(topic), videos, cells, beside))
     return [*rows, _average(records, name, systems, varied, levels)] if len(rows) > 1 else rows
 
@@ -144,9 +106,9 @@ def _average(
     n = len(topics)
     of_mean = sum(s * s for s in spread) ** 0.5 / n
     beside = [
-        f"{_percent(sum(chance) / n)} ({_percent(of_mean)})",
-        _percent(sum(middle) / n),
-        _percent(sum(annotators) / n),
+        f"{percent(sum(chance) / n)} ({percent(of_mean)})",
+        percent(sum(middle) / n),
+        percent(sum(annotators) / n),
     ]
     return _Row("mean over topics", sum(videos), cells, beside)
 
@@ -225,8 +187,4 @@ def _seeds(values: list[float]) -> str:
     from highlight_lit.evaluation.intervals import t_interval  # SciPy, which one line of a run does not need
 
     interval = t_interval(values)
-    return _percent(interval.mean) + (f" ({_percent(interval.std)})" if len(values) > 1 else "")
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) else f"{100 * value:.1f}"
+    return percent(interval.mean) + (f" ({percent(interval.std)})" if len(values) > 1 else "")

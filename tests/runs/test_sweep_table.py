@@ -1,4 +1,4 @@
-"""Tables can be read at any width, and hold names as text."""
+"""Tables of a sweep can be read at any width, and hold names as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from highlight_lit import text
-from highlight_lit.runs.terminal import heading, sweep_table
+from highlight_lit.runs.sweep_table import heading, sweep_table
 
 
 def record(topic: str, seed: int, value: float = 0.5, **config: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
 from highlight_lit.media.extractors import AudioExtractor, VisualExtractor
-from highlight_lit.media.io.bounds import SILENCE_DB as SILENCE_DB
+from highlight_lit.media.io.bounds import SILENCE_DB
 from highlight_lit.media.io.clips import RATE, AudioClip, AudioClips, FrameClips, clip_count, clip_spans
 from highlight_lit.media.io.decode import Source
 

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("av")
 from highlight_lit.errors import InputError
-from highlight_lit.media.extraction import folder as folders
-from highlight_lit.media.extraction.folder import HIDDEN, OWN, TWICE, UNFINISHED, find_videos
+from highlight_lit.media.extraction import find_videos as folders
+from highlight_lit.media.extraction.find_videos import HIDDEN, OWN, TWICE, UNFINISHED, find_videos
 from highlight_lit.media.io.movie import MovieWriter
 
 

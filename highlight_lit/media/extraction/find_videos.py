@@ -47,7 +47,7 @@ _MARK_BYTES = 4096  # at the end of an mp4's head, where its comment is
 
 @dataclass
 class Listing:
-    """What is in the files and folders given.
+    """Videos and sidecars that were found, and what was left out.
 
     Attributes:
         videos: To extract, in an order that is the same on every machine.
@@ -64,7 +64,7 @@ class Listing:
     faults: list[tuple[Path, str]] = field(default_factory=list)
 
     def notes(self) -> list[str]:
-        """What of it people should know, a line each."""
+        """Lines on links that were followed and on what was left out."""
         lines = []
         if self.followed:
             lines.append(f"{len(self.followed)} links to folders followed: {a_few(map(str, self.followed))}")
@@ -225,7 +225,7 @@ def _left_out(name: str, is_folder: bool, beside: set[str]) -> str | None:
 
 
 def whole_name(name: str) -> str:
-    """Of a file that belongs to an unfinished download, the name without ending that the video will have.
+    """The name, without its ending, that the video of an unfinished download will have.
 
     >>> whole_name("A walk.f137.mp4.part"), whole_name("A walk.mp4")
     ('A walk', 'A walk')
