@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.importers.formats.arrays import ARRAY_ERRORS, MAX_ARRAY_BYTES, check_header, open_rows
+from highlight_lit.data.importers.formats.arrays import (
+    ARRAY_ERRORS,
+    MAX_ARRAY_BYTES,
+    NpyRows,
+    check_header,
+    read_header,
+)
 from highlight_lit.data.importers.formats.npz_rows import MAX_MEMBERS_BYTES
 from highlight_lit.data.video import STREAMS, Stream
 from highlight_lit.errors import InputError, first_line
@@ -39,7 +45,7 @@ class VideoFeatures:
         """
         if self.files[0][0] == "":
             return _archive(self.files[0][1], streams)
-        return {stream: open_rows(path, f"{path.parent}: {stream}") for stream, path in self.files}
+        return {stream: NpyRows(path, f"{path.parent}: {stream}")[:] for stream, path in self.files}
 
 
 def videos_of(paths: Sequence[Path], streams: Iterable[str]) -> list[VideoFeatures]:
@@ -126,9 +132,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, held: int, path: Pa
     with archive.open(info) as file:
         assert isinstance(file, zipfile.ZipExtFile)
         check_header(file.peek(12))
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
+        shape, _, dtype = read_header(file)
     if dtype.hasobject:
         raise InputError(f"{path}: {key}: pickled, which could run anything and is never read; expected a plain array")
     if len(shape) != 2 or dtype.kind != "f" or min(shape) < 1 or shape[0] * shape[1] * dtype.itemsize > info.file_size:

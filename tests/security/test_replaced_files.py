@@ -16,7 +16,7 @@ from highlight_lit.cli import main
 from highlight_lit.data.importers.formats import arrays, hdf5
 from highlight_lit.data.shards import hdf5 as shards
 from highlight_lit.errors import InputError
-from highlight_lit.media.extraction import parts
+from highlight_lit.media.extraction import parts, parts_folder
 
 
 def _array(path: Path, value: float) -> None:
@@ -40,7 +40,7 @@ def _rows_of_shard(path: Path) -> Any:
 @pytest.mark.parametrize(
     ("module", "write", "read", "name"),
     [
-        (arrays, _array, lambda path: arrays.open_rows(path, "here: visual"), "a.npy"),
+        (arrays, _array, lambda path: arrays.NpyRows(path, "here: visual")[:], "a.npy"),
         (hdf5, _hdf5, _rows_of_hdf5, "a.h5"),
         (shards, _hdf5, _rows_of_shard, "a.h5"),
     ],
@@ -63,6 +63,21 @@ def test_a_library_reads_the_file_that_was_looked_at(
     assert (np.asarray(read(path)) == 1).all()
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_array_that_is_cut_while_it_is_read_ends_in_a_line(tmp_path: Path, order: Any) -> None:
+    """A memory map would end the process."""
+    values = np.arange(40_000, dtype="f4").reshape(5000, 8)
+    np.save(tmp_path / "a.npy", np.asarray(values, order=order))
+    rows = arrays.NpyRows(tmp_path / "a.npy", "here: visual")
+    for part in (slice(None), slice(10), slice(3, 7), slice(4990, 6000), slice(7, 3)):
+        np.testing.assert_array_equal(rows[part], values[part])
+    os.truncate(tmp_path / "a.npy", 10_000)
+    with pytest.raises(
+        InputError, match=r"here: visual: a\.npy: truncated or not a plain \.npy array \(it was cut while"
+    ):
+        rows[:]
+
+
 def test_a_pipe_in_the_place_of_weights_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "w.pth")
     with pytest.raises(InputError, match=r"w\.pth: a pipe"):
@@ -74,8 +89,11 @@ def test_parts_of_an_extraction_that_are_a_link_are_left_alone(tmp_path: Path) -
     (kept / ".run-a").mkdir(parents=True)
     (kept / ".x.tmp").write_text("kept")
     (tmp_path / "c").mkdir()
-    (tmp_path / "c" / parts.PARTS).symlink_to(kept)
-    with pytest.raises(InputError, match="parts: a link; expected a folder"), parts.held(tmp_path / "c", alone=True):
+    (tmp_path / "c" / parts_folder.PARTS).symlink_to(kept)
+    with (
+        pytest.raises(InputError, match="parts: a link; expected a folder"),
+        parts_folder.held(tmp_path / "c", alone=True),
+    ):
         parts.pack(tmp_path / "c", {}, {})
     assert sorted(path.name for path in kept.iterdir()) == [".run-a", ".x.tmp"]
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from highlight_lit.data.importers.common.pca import Projection, fit
 from highlight_lit.data.importers.common.report import FirstOf, Say
 from highlight_lit.data.importers.common.writing import add_dtype, checked, stored_dtype, write_and_report
-from highlight_lit.data.importers.formats.arrays import files_of, open_rows
+from highlight_lit.data.importers.formats.arrays import NpyRows, files_of
 from highlight_lit.data.importers.formats.umt_annotations import read_annotations, read_splits
 from highlight_lit.data.video import MEND_FEATURES, Labels, Stream, Video
 from highlight_lit.errors import InputError
@@ -45,7 +45,7 @@ class _Entry:
     def rows(self, name: str) -> NDArray[Any] | None:
         """(T_n, D) of a stream, None where the video lacks it."""
         clips, where = len(self.video.span), f"video {self.video.id!r}: {name}"
-        parts = [open_rows(path, f"{path.parent}: {where}")[:clips] for path in self.files.get(name, ())]
+        parts = [NpyRows(path, f"{path.parent}: {where}")[:clips] for path in self.files.get(name, ())]
         return np.concatenate(parts, axis=1) if parts else None
 
 
@@ -158,7 +158,7 @@ def _visual_files(source: Path, files: Mapping[str, Path], name: str) -> tuple[P
 def _cut(source: Path, video: Video, files: Mapping[str, tuple[Path, ...]], report: Say) -> _Entry:
     """Open a video's files, and cut it to the shortest of them and its annotations."""
     opened = {
-        name: [open_rows(path, f"{path.parent}: video {video.id!r}: {name}") for path in paths]
+        name: [NpyRows(path, f"{path.parent}: video {video.id!r}: {name}") for path in paths]
         for name, paths in files.items()
     }
     lengths = {"labels": len(video.span)}

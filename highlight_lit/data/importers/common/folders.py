@@ -14,7 +14,7 @@ from highlight_lit.data.importers.common.label_source import labels_for
 from highlight_lit.data.importers.common.report import FirstOf, Say
 from highlight_lit.data.importers.common.video_table import in_other_case
 from highlight_lit.data.importers.common.writing import checked, stored_dtype, write_and_report
-from highlight_lit.data.importers.formats.arrays import open_rows
+from highlight_lit.data.importers.formats.arrays import NpyRows
 from highlight_lit.data.video import STREAMS, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few
@@ -47,7 +47,7 @@ class Folder:
     path: Path
     files: Mapping[str, Path]
     ending: str = ".npy"
-    opened: Callable[[Path, str], RowSource] = open_rows
+    opened: Callable[[Path, str], RowSource] = NpyRows
 
     def file(self, video: str) -> str:
         """A video's file as messages name it: its folder and its name."""

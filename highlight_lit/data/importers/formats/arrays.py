@@ -1,19 +1,21 @@
-"""Arrays in `.npy` files of unknown origin: which there are in a folder, and their rows, mapped and never unpickled."""
+"""Arrays in `.npy` files of unknown origin: which there are in a folder, and their rows, never unpickled."""
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import tokenize
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.topics.tags import same_form
 from highlight_lit.errors import InputError, first_line
-from highlight_lit.files import check_packed, open_regular, same_file, stored_bytes
+from highlight_lit.files import check_packed, open_regular, stored_bytes
 
 MAX_ARRAY_BYTES = 1 << 30  # of a video's features: twelve hours of 6,000 float32 a second
 MAX_HEADER_BYTES = 1 << 16  # of an array: numpy reads all of it before it refuses more than 10,000
@@ -45,45 +47,82 @@ def files_of(folder: Path, ending: str = ".npy") -> dict[str, Path]:
     return files
 
 
-def open_rows(path: Path, where: str) -> NDArray[Any]:
-    """Map a `.npy` file of clip features into memory; nothing is unpickled and nothing is read yet.
+class NpyRows:
+    """A `.npy` file of clip features, (T_n, D) floating point; nothing is unpickled, and rows are read when they are asked for.
+
+    Not a memory map: a file that is cut under one kills the process, where a read ends in an error.
 
     Args:
         path: The file.
-        where: Folder, video and field, for the error.
-
-    Returns:
-        (T_n, D) floating point.
+        where: Folder, video and field, for errors.
 
     Raises:
         InputError: The file is missing, truncated, no `.npy` file or of another type or shape.
     """
-    with open_regular(path, f"an array of {where.rpartition(': ')[2]} features") as file:
-        held, start = stored_bytes(file), os.pread(file.fileno(), 12, 0)
+
+    def __init__(self, path: Path, where: str) -> None:
+        self._file, self._where = (
+            open_regular(path, f"an array of {where.rpartition(': ')[2]} features"),
+            f"{where}: {path.name}",
+        )
+        start = os.pread(self._file.fileno(), 12, 0)
         try:
             check_header(start)
-            with np.errstate(over="ignore"):  # of a shape beyond any file, which is refused for its size
-                rows: NDArray[Any] = np.lib.format.open_memmap(same_file(file), mode="r")
+            self.shape, self._fortran, self.dtype = read_header(self._file)
         except ARRAY_ERRORS as error:
-            if start[:1] == _PICKLE or "Python objects" in first_line(error):
-                raise InputError(
-                    f"{where}: {path.name}: pickled, which could run anything and is never read; if you trust where it is from: "
-                    f"{_CONVERT} {shlex.quote(str(path))}"
-                ) from error
+            if start[:1] == _PICKLE:
+                raise self._pickled(path) from error
+            raise self._truncated(first_line(error)) from error
+        if self.dtype.hasobject:
+            raise self._pickled(path)
+        self._begin, size = self._file.tell(), self.dtype.itemsize * math.prod(self.shape)
+        if os.fstat(self._file.fileno()).st_size < self._begin + size:
+            raise self._truncated(f"it ends before its {size} bytes")
+        if len(self.shape) != 2 or min(self.shape) < 1 or self.dtype.kind != "f":
             raise InputError(
-                f"{where}: {path.name}: truncated or not a plain .npy array ({first_line(error)})"
-            ) from error
-    if rows.ndim != 2 or min(rows.shape) < 1 or rows.dtype.kind != "f":
-        raise InputError(
-            f"{where}: {path.name}: {rows.dtype} of shape {rows.shape}, expected floating point (clips, width), at least one clip"
+                f"{self._where}: {self.dtype} of shape {self.shape}, expected floating point (clips, width), at least one clip"
+            )
+        if size > MAX_ARRAY_BYTES:
+            raise InputError(
+                f"{self._where}: {size >> 20} MiB; expected at most {MAX_ARRAY_BYTES >> 20} MiB a video, a bound that cannot be "
+                "raised"
+            )
+        check_packed(size, stored_bytes(self._file), self._where)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Some rows; the whole array is read where its columns lie one after the other."""
+        clips, width = self.shape
+        first, stop = (0, clips) if self._fortran else rows.indices(clips)[:2]
+        self._file.seek(self._begin + first * width * self.dtype.itemsize)
+        values = np.fromfile(self._file, self.dtype, max(0, stop - first) * width)
+        if len(values) < max(0, stop - first) * width:
+            raise self._truncated("it was cut while it was read")
+        return values.reshape(width, clips).T[rows] if self._fortran else values.reshape(-1, width)
+
+    def _pickled(self, path: Path) -> InputError:
+        return InputError(
+            f"{self._where}: pickled, which could run anything and is never read; if you trust where it is from: "
+            f"{_CONVERT} {shlex.quote(str(path))}"
         )
-    if rows.nbytes > MAX_ARRAY_BYTES:
-        raise InputError(
-            f"{where}: {path.name}: {rows.nbytes >> 20} MiB; expected at most {MAX_ARRAY_BYTES >> 20} MiB a video, a bound that "
-            "cannot be raised"
-        )
-    check_packed(rows.nbytes, held, f"{where}: {path.name}")
-    return rows
+
+    def _truncated(self, why: str) -> InputError:
+        return InputError(f"{self._where}: truncated or not a plain .npy array ({why})")
+
+
+def read_header(file: BinaryIO | zipfile.ZipExtFile) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape of an array, whether its columns lie one after the other, and its type, from the start of a `.npy` file.
+
+    Raises:
+        ValueError: It is none, or one of version 3, which names of fields alone need.
+    """
+    version = np.lib.format.read_magic(file)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in read:
+        raise ValueError(f"a .npy header of version {version}; expected 1 or 2")
+    return read[version](file)
 
 
 def check_header(start: bytes) -> None:

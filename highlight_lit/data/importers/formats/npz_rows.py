@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.importers.formats.arrays import ARRAY_ERRORS, MAX_ARRAY_BYTES, check_header
+from highlight_lit.data.importers.formats.arrays import ARRAY_ERRORS, MAX_ARRAY_BYTES, check_header, read_header
 from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import check_packed, open_regular, stored_bytes
 from highlight_lit.text import a_few
@@ -84,11 +84,7 @@ class NpzRows:
 
     def _header(self, member: zipfile.ZipExtFile) -> None:
         check_header(member.peek(12))
-        version = np.lib.format.read_magic(member)
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        if version not in read:
-            raise InputError(f"{self._where}: {KEY}: a .npy header of version {version}; expected 1 or 2")
-        self.shape, self._fortran, self.dtype = read[version](member)
+        self.shape, self._fortran, self.dtype = read_header(member)
         if self.dtype.hasobject:
             raise InputError(
                 f"{self._where}: {KEY}: pickled, which could run anything and is never read; if you trust where it is from: "
