@@ -6,6 +6,7 @@ import math
 import os
 import shlex
 import tokenize
+import weakref
 import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -61,22 +62,23 @@ class NpyRows:
     """
 
     def __init__(self, path: Path, where: str) -> None:
-        self._file, self._where = (
-            open_regular(path, f"an array of {where.rpartition(': ')[2]} features"),
-            f"{where}: {path.name}",
-        )
-        start = os.pread(self._file.fileno(), 12, 0)
+        self._path, self._where = path, f"{where}: {path.name}"
+        with open_regular(path, f"an array of {where.rpartition(': ')[2]} features") as file:
+            self._check(file)
+            self._descriptor = os.dup(file.fileno())
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def _check(self, file: BinaryIO) -> None:
+        start = os.pread(file.fileno(), 12, 0)
         try:
             check_header(start)
-            self.shape, self._fortran, self.dtype = read_header(self._file)
+            self.shape, self._fortran, self.dtype = read_header(file)
         except ARRAY_ERRORS as error:
-            if start[:1] == _PICKLE:
-                raise self._pickled(path) from error
-            raise self._truncated(first_line(error)) from error
+            raise (self._pickled() if start[:1] == _PICKLE else self._truncated(first_line(error))) from error
         if self.dtype.hasobject:
-            raise self._pickled(path)
-        self._begin, size = self._file.tell(), self.dtype.itemsize * math.prod(self.shape)
-        if os.fstat(self._file.fileno()).st_size < self._begin + size:
+            raise self._pickled()
+        self._begin, size = file.tell(), self.dtype.itemsize * math.prod(self.shape)
+        if os.fstat(file.fileno()).st_size < self._begin + size:
             raise self._truncated(f"it ends before its {size} bytes")
         if len(self.shape) != 2 or min(self.shape) < 1 or self.dtype.kind != "f":
             raise InputError(
@@ -87,7 +89,7 @@ class NpyRows:
                 f"{self._where}: {size >> 20} MiB; expected at most {MAX_ARRAY_BYTES >> 20} MiB a video, a bound that cannot be "
                 "raised"
             )
-        check_packed(size, stored_bytes(self._file), self._where)
+        check_packed(size, stored_bytes(file), self._where)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -96,16 +98,18 @@ class NpyRows:
         """Some rows; the whole array is read where its columns lie one after the other."""
         clips, width = self.shape
         first, stop = (0, clips) if self._fortran else rows.indices(clips)[:2]
-        self._file.seek(self._begin + first * width * self.dtype.itemsize)
-        values = np.fromfile(self._file, self.dtype, max(0, stop - first) * width)
-        if len(values) < max(0, stop - first) * width:
+        count = max(0, stop - first) * width
+        with os.fdopen(os.dup(self._descriptor), "rb") as file:
+            file.seek(self._begin + first * width * self.dtype.itemsize)
+            values = np.fromfile(file, self.dtype, count)
+        if len(values) < count:
             raise self._truncated("it was cut while it was read")
         return values.reshape(width, clips).T[rows] if self._fortran else values.reshape(-1, width)
 
-    def _pickled(self, path: Path) -> InputError:
+    def _pickled(self) -> InputError:
         return InputError(
             f"{self._where}: pickled, which could run anything and is never read; if you trust where it is from: "
-            f"{_CONVERT} {shlex.quote(str(path))}"
+            f"{_CONVERT} {shlex.quote(str(self._path))}"
         )
 
     def _truncated(self, why: str) -> InputError:
