@@ -128,12 +128,6 @@ def atomic_write(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
-def remove_unfinished(*folders: Path) -> None:
-    """Remove what writers that were killed left in some folders, into which nobody else writes now."""
-    for left in (path for folder in folders for path in folder.glob(".*.tmp")):
-        left.unlink(missing_ok=True)
-
-
 def cut_name(name: str, most: int = MAX_NAME_BYTES) -> str:
     """The start of a file's name in at most so many bytes of UTF-8, no character cut in two.
 

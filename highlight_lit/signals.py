@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -64,6 +65,15 @@ def blocked() -> Iterator[None]:
     finally:
         _blocks -= main
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _leave_blocks() -> None:
+    """In a process that was forked within `blocked`, have signals raised again once they are let in."""
+    global _blocks
+    _blocks = 0
+
+
+os.register_at_fork(after_in_child=_leave_blocks)
 
 
 class Signals:

@@ -210,6 +210,17 @@ def test_a_signal_that_a_librarys_thread_takes_while_a_process_starts_is_raised_
     assert started == ["a process"]
 
 
+def test_a_process_that_was_forked_as_signals_were_blocked_can_take_them_again() -> None:
+    def work() -> None:
+        with pytest.raises(Interrupted), Signals():  # noqa: PT012
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+
+    with deaf():
+        child = forked(work)
+    assert exit_status(child) == 0
+
+
 def test_another_thread_changes_no_handler() -> None:
     seen = []
 

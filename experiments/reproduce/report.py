@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.intervals import Interval
 from highlight_lit.evaluation.scores import read_scores
-from highlight_lit.files import cut_name, remove_unfinished, write_text
+from highlight_lit.files import cut_name, write_text
 from highlight_lit.text import ArgumentParser, say, shown
 
 from ..analyses import cost, gradients, planted
@@ -51,7 +51,8 @@ def write_report(out: Path) -> int:
     known = [study for study in studies() if study.name in planned["studies"]]
     numbers = results(out, planned, known)
     folder = out / "report"
-    remove_unfinished(out, folder, folder / "tables", folder / "figures")
+    for left in folder.rglob(".*.tmp"):  # of one that was killed as it wrote
+        left.unlink(missing_ok=True)
     parts = list(_parts(planned, known, numbers, out, folder))
     write_text(folder / "report.md", markdown(parts, folder))
     write_text(folder / "report.html", page(TITLE, parts))

@@ -19,7 +19,6 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from highlight_lit.errors import InputError
-from highlight_lit.files import remove_unfinished
 from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
 from highlight_lit.training.checkpoint.contents import NEEDED
 from highlight_lit.untrusted.checkpoint_file import NAME, read_checkpoint
@@ -36,7 +35,8 @@ def resumable(folder: Path, module: pl.LightningModule, precision: str = "32-tru
     Raises:
         InputError: There is one and it cannot be used.
     """
-    remove_unfinished(folder)
+    for left in folder.glob(f".{NAME}.*.tmp"):
+        left.unlink(missing_ok=True)
     path = folder / NAME
     if not path.exists():
         return None
