@@ -30,7 +30,7 @@ class ClassicVisual:
     which way edges move).
     """
 
-    name, version, width, batch = "classic", "1", 512, 8
+    name, version, width, batch = "classic", "1", 512, 32
     frames = Frames(per_clip=8, size=32)
 
     def __call__(self, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -99,7 +99,7 @@ class ClassicAudio:
     """Mean and standard deviation over the clip of the 64 log-mel bands: 128."""
 
     # Version 2: of the mean of the channels; 1 was of FFmpeg's mix, which is louder.
-    name, version, width, batch = "classic", "2", 128, 8
+    name, version, width, batch = "classic", "2", 128, 32
 
     def __call__(self, waveforms: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """(B, 16000) samples in -1..1 at 16 kHz to (B, 128)."""

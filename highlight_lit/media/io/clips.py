@@ -189,7 +189,7 @@ class AudioClips:
     """Collects the audio of clip after clip."""
 
     def __init__(self) -> None:
-        self._resampled = Resampled(RATE, 1, RATE // 4)
+        self._resampled = Resampled(RATE, 1, RATE)
         self._open: dict[int, tuple[NDArray[np.float64], int]] = {}
         self._closed = 0
 

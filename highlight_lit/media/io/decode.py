@@ -186,6 +186,7 @@ class Source:
 
     def _frames(self) -> Iterator[tuple[int, av.VideoFrame | av.AudioFrame]]:
         """Frames with the index of their stream."""
+        checked: dict[int, tuple[int, ...]] = {}  # of each stream, what its last frame was: most are as the one before
         for packet in self._packets():
             index = packet.stream.index
             try:
@@ -197,11 +198,17 @@ class Source:
                 continue
             for frame in frames:
                 if isinstance(frame, av.VideoFrame):
-                    bounds.check_frame(self.path, self.video, frame.width, frame.height)
-                    yield index, frame
+                    size = (frame.width, frame.height)
+                    if size != checked.get(index):
+                        bounds.check_frame(self.path, self.video, *size)
                 elif isinstance(frame, av.AudioFrame):
-                    bounds.check_audio(self.path, frame.sample_rate, frame.layout.nb_channels)
-                    yield index, frame
+                    size = (frame.sample_rate, frame.layout.nb_channels)
+                    if size != checked.get(index):
+                        bounds.check_audio(self.path, *size)
+                else:
+                    continue
+                checked[index] = size
+                yield index, frame
 
     def _packets(self) -> Iterator[av.Packet[Stream]]:
         packets = self._container.demux(self._streams)
