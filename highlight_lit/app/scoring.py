@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from highlight_lit.child_processes import begin_child, deaf
 from highlight_lit.errors import InputError
 from highlight_lit.files import output_name
 from highlight_lit.inference.score_command import MAX_CLIP_S, highlights_of, scores_of_features
 from highlight_lit.installation import need
+from highlight_lit.processes.children import begin_child, deaf
 from highlight_lit.text import a_few
 
 ARRAYS = (".npy", ".npz")

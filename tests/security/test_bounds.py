@@ -30,7 +30,7 @@ from highlight_lit.data.shards import verify as shards_verify
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation import scores
 from highlight_lit.launch import composed
-from highlight_lit.locks import locked
+from highlight_lit.processes.locks import locked
 from highlight_lit.training.machine import check_network
 from tests.security.test_sizes import ave_folder
 
