@@ -83,7 +83,7 @@ def score(order: Order, out: Path) -> Scored:
     if video is None:
         return Scored(written[2], None, tuple(written))
     from highlight_lit.media.output.reel import cut_reel
-    from highlight_lit.media.output.segments import at_shots
+    from highlight_lit.media.output.snapping import at_shots
 
     reel = out / output_name(stem, "reel.mp4")
     seconds = sum(each.length for each in highlights)
