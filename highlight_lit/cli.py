@@ -21,7 +21,7 @@ from highlight_lit.inference.score_command import run_score, score_arguments
 from highlight_lit.installation import experiments
 from highlight_lit.media.extract_command import extract_arguments, run_extract, run_extract_jobs, wants_jobs
 from highlight_lit.media.reel_command import reel_arguments, run_reel
-from highlight_lit.signals import raised_signals
+from highlight_lit.processes.signals import raised_signals
 from highlight_lit.text import ArgumentParser, say
 
 LOADS_PYTORCH = ("evaluate", "export", "score")  # which takes seconds

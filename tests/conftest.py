@@ -18,7 +18,7 @@ from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.training import guided
 from highlight_lit.training.command import main as train
-from tests.processes import SERVER, need_launcher, quick_workers, serve
+from tests.real_processes import SERVER, need_launcher, quick_workers, serve
 
 # How long an example takes says how busy the machine is, and nothing about the product.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -14,7 +14,7 @@ from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.evaluation.judge import labelled_videos
 from highlight_lit.methods import METHODS
-from tests.processes import python
+from tests.real_processes import python
 
 Ended = subprocess.CompletedProcess[str]
 

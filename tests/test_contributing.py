@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import python
+from tests.real_processes import python
 
 ROOT = Path(__file__).parents[1]
 SMALL = ("trainer.max_epochs=1", "tau=8", "data.pairs=4", "evaluate.draws=10", "logger=none")

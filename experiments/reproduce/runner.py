@@ -14,10 +14,10 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from highlight_lit.child_processes import begin_child, deaf
 from highlight_lit.errors import InputError
+from highlight_lit.processes.children import begin_child, deaf
+from highlight_lit.processes.signals import raised_signals
 from highlight_lit.runs.ledger import read_record, run_dir
-from highlight_lit.signals import raised_signals
 from highlight_lit.text import say
 
 from .cells import Cell

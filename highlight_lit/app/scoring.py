@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from highlight_lit.child_processes import begin_child, deaf
 from highlight_lit.errors import InputError
 from highlight_lit.files import output_name
 from highlight_lit.inference.score_command import MAX_CLIP_S, highlights_of, scores_of_features
 from highlight_lit.installation import need
+from highlight_lit.processes.children import begin_child, deaf
 from highlight_lit.text import a_few
 
 ARRAYS = (".npy", ".npz")
@@ -83,7 +83,7 @@ def score(order: Order, out: Path) -> Scored:
     if video is None:
         return Scored(written[2], None, tuple(written))
     from highlight_lit.media.output.reel import cut_reel
-    from highlight_lit.media.output.segments import at_shots
+    from highlight_lit.media.output.snapping import at_shots
 
     reel = out / output_name(stem, "reel.mp4")
     seconds = sum(each.length for each in highlights)

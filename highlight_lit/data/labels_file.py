@@ -19,7 +19,7 @@ from highlight_lit.data.manifest import MANIFEST, read_manifest
 from highlight_lit.data.shards import Shard, ShardWriter
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.files import write_json
-from highlight_lit.locks import locked
+from highlight_lit.processes.locks import locked
 
 _FILE = re.compile(r"labels-\d{1,9}\.hdf5")  # not .h5: no shard of videos
 LOCK = ".labels.lock"  # held by who changes what the manifest lists as labels

@@ -20,9 +20,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from highlight_lit.child_processes import deaf
 from highlight_lit.errors import Interrupted
-from highlight_lit.signals import STOPS, Signals
+from highlight_lit.processes.children import deaf
+from highlight_lit.processes.signals import STOPS, Signals
 
 GRACE_S = 30.0  # that jobs have to end once the sweep is to stop
 _PERIOD_S = 0.2  # between two looks

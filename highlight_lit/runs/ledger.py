@@ -13,7 +13,7 @@ from highlight_lit.config.run_identity import completed
 from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import read_json, write_json
 from highlight_lit.installation import commit
-from highlight_lit.locks import locked
+from highlight_lit.processes.locks import locked
 from highlight_lit.runs.record_schema import check
 
 RECORD = "record.json"

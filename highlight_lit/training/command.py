@@ -20,11 +20,11 @@ from highlight_lit.config.overrides import prepared
 from highlight_lit.data.manifest import read_manifest
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.launch import MULTIRUN, launch
+from highlight_lit.processes.signals import Signals
 from highlight_lit.runs import jobs
 from highlight_lit.runs.done_before import done_before
 from highlight_lit.runs.names import cell_name, known_overrides
 from highlight_lit.runs.sweep import Sweep
-from highlight_lit.signals import Signals
 from highlight_lit.text import say
 
 

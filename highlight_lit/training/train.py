@@ -18,10 +18,10 @@ from highlight_lit.config.schema import check
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
+from highlight_lit.processes.signals import Signals
 from highlight_lit.runs import ledger
 from highlight_lit.runs.logging.loggers import check_loggers, conclude, opened, start_anew
 from highlight_lit.runs.names import known_overrides
-from highlight_lit.signals import Signals
 from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
 from highlight_lit.training.callbacks.run_callbacks import make_callbacks
 from highlight_lit.training.checkpoint.resume import restoring, resumable

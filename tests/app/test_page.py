@@ -24,7 +24,7 @@ from gradio_client import Client, handle_file
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
 from tests.media.output.test_page import NEEDS_BROWSER, Browser
-from tests.processes import Command, until
+from tests.real_processes import Command, until
 
 
 def free_port() -> int:

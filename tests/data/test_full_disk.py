@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from highlight_lit.cli import main
-from tests.processes import exit_status, forked
+from tests.real_processes import exit_status, forked
 
 FULL = 64 << 10  # bytes that the corpus below takes at least
 

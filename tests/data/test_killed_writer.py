@@ -15,7 +15,7 @@ from highlight_lit.data import corpus as corpus_module
 from highlight_lit.data.corpus_faults import faults
 from highlight_lit.data.shards import ShardWriter
 from highlight_lit.data.synthetic import Plan, synthesize
-from tests.processes import exit_status, forked
+from tests.real_processes import exit_status, forked
 
 PLAN = Plan(topics=2, videos=6, rank=2, Dv=6, Da=4)
 VIDEOS = 12

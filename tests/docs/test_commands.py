@@ -23,8 +23,8 @@ from highlight_lit.cli import _parser, main
 from highlight_lit.config.run_identity import as_plain
 from highlight_lit.config.schema import check as check_keys
 from highlight_lit.launch import composed
+from highlight_lit.processes.signals import Signals
 from highlight_lit.runs.logging.loggers import check_loggers
-from highlight_lit.signals import Signals
 from highlight_lit.training.callbacks.run_callbacks import make_callbacks
 from highlight_lit.training.distributed import cluster
 from highlight_lit.training.trainer import make_trainer

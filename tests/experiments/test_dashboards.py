@@ -15,7 +15,7 @@ import pytest
 from experiments.dashboards import main, views, workspace
 from experiments.reproduce.study import studies
 from tests.experiments.wandb_server import Server
-from tests.processes import python
+from tests.real_processes import python
 
 ROOT = Path(__file__).parents[2]
 

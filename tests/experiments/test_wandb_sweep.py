@@ -12,7 +12,7 @@ import pytest
 
 from highlight_lit.runs.ledger import records
 from tests.experiments.wandb_server import Server
-from tests.processes import executables
+from tests.real_processes import executables
 
 SWEEP = Path(__file__).parents[2] / "experiments" / "wandb_sweep.yaml"
 SMALL = ["model.d=4", "tau=8", "data.pairs=4", "trainer.max_epochs=2", "evaluate.draws=10"]

@@ -21,7 +21,7 @@ from highlight_lit.evaluation.scores import ClipScores, write_scores
 from highlight_lit.methods import METHODS
 from highlight_lit.methods.videos import Videos
 from highlight_lit.runs.ledger import records
-from tests.processes import python
+from tests.real_processes import python
 
 Train = Callable[..., int]
 

@@ -13,7 +13,7 @@ import pytest
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.media.output.scores_file import read_scores
-from tests.processes import python
+from tests.real_processes import python
 
 
 @pytest.fixture(scope="module")

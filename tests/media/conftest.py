@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.processes import python
+from tests.real_processes import python
 
 try:
     import av

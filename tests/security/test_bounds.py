@@ -18,7 +18,6 @@ import h5py
 import numpy as np
 import pytest
 
-from highlight_lit import files
 from highlight_lit.cli import main
 from highlight_lit.config.run_identity import as_plain
 from highlight_lit.data import synthetic
@@ -29,8 +28,9 @@ from highlight_lit.data.shards import Shard
 from highlight_lit.data.shards import verify as shards_verify
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation import scores
+from highlight_lit.files import read_json
 from highlight_lit.launch import composed
-from highlight_lit.locks import locked
+from highlight_lit.processes.locks import locked
 from highlight_lit.training.machine import check_network
 from tests.security.test_sizes import ave_folder
 
@@ -237,14 +237,14 @@ def test_rows_and_lines_of_a_table_are_bounded(tmp_path: Path, monkeypatch: pyte
 def test_a_key_that_is_there_twice_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(InputError, match=r"a\.json: .*key '[ac]' twice in one object"):
-        files.read_json(tmp_path / "a.json", "something")
+        read_json(tmp_path / "a.json", "something")
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "[" * 100_000 + "]" * 100_000])
 def test_json_of_any_depth_is_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(InputError, match=r"a\.json"):
-        files.read_json(tmp_path / "a.json", "something")
+        read_json(tmp_path / "a.json", "something")
 
 
 @pytest.mark.parametrize(

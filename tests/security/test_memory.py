@@ -32,7 +32,7 @@ from highlight_lit.models.lim import Lim
 from highlight_lit.models.mini_net import MiniNet
 from highlight_lit.models.pooling import SoftmaxGate
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
-from tests.processes import python
+from tests.real_processes import python
 
 Save = Callable[..., Path]
 MOST_MB = (
@@ -139,7 +139,7 @@ sys.exit(main(sys.argv[1:]))
 def in_a_process(code: str, *words: str) -> tuple[int, float, int, str]:
     """Exit status, processor seconds, MB at the most above what the libraries take, and what was said."""
     body = "".join(f"    {line}\n" for line in code.strip().splitlines())
-    code = f"import sys\nfrom tests.processes import peak_kb\nbefore = peak_kb()\ntry:\n{body}finally:\n    print(peak_kb() - before)"
+    code = f"import sys\nfrom tests.real_processes import peak_kb\nbefore = peak_kb()\ntry:\n{body}finally:\n    print(peak_kb() - before)"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(python("-c", code, *words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, env=environment, cwd=Path(__file__).parents[2]) as process:  # fmt: skip

@@ -63,7 +63,7 @@ def test_every_system_that_can_be_trained_is_read_back_and_scores_as_it_did(
 
 
 TARGETS = [
-    "os.system", "highlight_lit.files.os.system", "torch.nn.Linear", "highlight_lit.models.fusion.torch.nn.Linear",
+    "os.system", "highlight_lit.files.writing.os.system", "torch.nn.Linear", "highlight_lit.models.fusion.torch.nn.Linear",
     "highlight_lit.models.fusion.Tensor", "highlight_lit.models.nothing.X", "..", "", "builtins.eval", "hydra.utils.call",
     "highlight_lit.models.fusion.Fusion.__init__", "highlight_lit.models.highlight_net.embed", "this.s", "antigravity.x",
     "${oc.env:HOME}", "highlight_lit.models.${oc.env:HOME}",

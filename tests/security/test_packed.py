@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import scipy.io
 
-from highlight_lit import files
 from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.importers import ave, cosum, h5, npy, npz, tvsum
 from highlight_lit.data.importers.formats import hdf5, tvsum_table
@@ -23,6 +22,7 @@ from highlight_lit.data.shards import ShardWriter, writer
 from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import labelled_videos
+from highlight_lit.files import sizes
 from highlight_lit.inference.feature_files import videos_of
 
 MANY = 1 << 28
@@ -160,7 +160,7 @@ def test_an_array_of_which_next_to_nothing_is_stored_is_refused(tmp_path: Path, 
         "import": lambda: npz.import_corpus(tmp_path / "f", tmp_path / "c", tag="x", report=lambda line: None),
         "score": lambda: videos_of([tmp_path / "f/v.npz"], ["visual"])[0].read({"visual": Stream(1 << 10)}),
     }
-    with pytest.raises(InputError, match=rf"128 MiB of .* expected at most {files.MAX_PACKED} times"):
+    with pytest.raises(InputError, match=rf"128 MiB of .* expected at most {sizes.MAX_PACKED} times"):
         read[kind]()
 
 

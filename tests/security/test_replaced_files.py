@@ -11,11 +11,11 @@ import h5py
 import numpy as np
 import pytest
 
-from highlight_lit import files
 from highlight_lit.cli import main
 from highlight_lit.data.importers.formats import arrays, hdf5
 from highlight_lit.data.shards import hdf5 as shards
 from highlight_lit.errors import InputError
+from highlight_lit.files import open_regular, sha256
 from highlight_lit.media.extraction import parts, parts_folder
 
 
@@ -54,7 +54,7 @@ def test_a_library_reads_the_file_that_was_looked_at(
     write(other, 2.0)
 
     def replaced(opened: Path, what: str) -> BinaryIO:
-        file = files.open_regular(opened, what)
+        file = open_regular(opened, what)
         opened.rename(tmp_path / "before")
         other.rename(opened)
         return file
@@ -81,7 +81,7 @@ def test_an_array_that_is_cut_while_it_is_read_ends_in_a_line(tmp_path: Path, or
 def test_a_pipe_in_the_place_of_weights_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "w.pth")
     with pytest.raises(InputError, match=r"w\.pth: a pipe"):
-        files.sha256(tmp_path / "w.pth")
+        sha256(tmp_path / "w.pth")
 
 
 def test_parts_of_an_extraction_that_are_a_link_are_left_alone(tmp_path: Path) -> None:

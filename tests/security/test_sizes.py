@@ -16,7 +16,6 @@ import pytest
 import scipy.io
 from rich.table import Table
 
-from highlight_lit import files
 from highlight_lit.config import overrides
 from highlight_lit.data import video
 from highlight_lit.data.importers import ave, cosum, npy, tvsum
@@ -26,6 +25,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.evaluation import levels
 from highlight_lit.evaluation.benchmarks import BENCHMARKS, LabelledVideo
 from highlight_lit.evaluation.scores import read_scores
+from highlight_lit.files import reading
 from highlight_lit.text import MAX_LINE, a_few, say, say_table
 from highlight_lit.untrusted import csv_tables
 
@@ -177,12 +177,12 @@ def test_an_id_longer_than_a_files_name_is_refused_in_a_short_line(tmp_path: Pat
 def test_json_of_many_small_values_and_a_table_of_many_rows_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "MAX_JSON_VALUES", 100)
+    monkeypatch.setattr(reading, "MAX_JSON_VALUES", 100)
     path = tmp_path / "a.json"
     for value in ([[]] * 60, [{}] * 60, list(range(110)), {str(i): i for i in range(60)}):
         path.write_text(json.dumps(value))
         with pytest.raises(InputError, match=r"a\.json: over 100 values"):
-            files.read_json(path, "something")
+            reading.read_json(path, "something")
     table = tmp_path / "a.csv"
     table.write_text("a\n" + "1\n\n" * 20)
     assert len(list(csv_tables.read_table(table, ["a"], rows=20))) == 20

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from highlight_lit.errors import InputError
-from highlight_lit.locks import locked
+from highlight_lit.processes.locks import locked
 from highlight_lit.runs.ledger import records
 from highlight_lit.runs.logging import tracking
 from highlight_lit.training import machine
-from tests.processes import ended, forked, until
+from tests.real_processes import ended, forked, until
 
 Train = Callable[..., int]
 
@@ -93,7 +93,7 @@ def test_who_waits_for_a_run_says_at_once_for_which_process_on_which_machine(
         (tmp_path / "enough").touch()
         sleep(seconds)
 
-    monkeypatch.setattr("highlight_lit.locks.time.sleep", end_the_hold)
+    monkeypatch.setattr("highlight_lit.processes.locks.time.sleep", end_the_hold)
     with locked(lock, "surf"):
         monkeypatch.undo()
     assert said[0] == f"surf: waits for process {holder} on {socket.gethostname()}, which is at it\n"

@@ -19,7 +19,7 @@ from highlight_lit.cli import main
 from highlight_lit.runs.ledger import records
 from highlight_lit.training.checkpoint.atomic_io import AtomicCheckpointIO
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
-from tests.processes import exit_status, forked
+from tests.real_processes import exit_status, forked
 
 PATIENCE = 300.0  # seconds after which a process counts as hung
 

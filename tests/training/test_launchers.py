@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from highlight_lit.runs.ledger import records
-from tests.processes import Command, until
+from tests.real_processes import Command, until
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.data.video import Stream
 from highlight_lit.runs.ledger import records
-from tests.processes import Command, ended
+from tests.real_processes import Command, ended
 
 CLASSES = '''
 import torch

@@ -24,7 +24,7 @@ from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.runs.ledger import records
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
-from tests.processes import exit_status, forked, takes_signals, until
+from tests.real_processes import exit_status, forked, takes_signals, until
 
 Train = Callable[..., int]
 EPOCHS = 3

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from highlight_lit.processes.signals import Signals
 from highlight_lit.runs.jobs import conducted
 from highlight_lit.runs.ledger import records
-from highlight_lit.signals import Signals
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
-from tests.processes import Command, running, takes_signals, until
+from tests.real_processes import Command, running, takes_signals, until
 
 LAUNCHERS = ["basic", "joblib", "submitit_local"]
 KILLS = int(os.environ.get("HIGHLIGHT_LIT_KILLS", "0"))

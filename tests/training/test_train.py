@@ -20,7 +20,7 @@ from highlight_lit.evaluation.scores import read_scores
 from highlight_lit.inference.detector import load_detector
 from highlight_lit.runs.ledger import records
 from highlight_lit.training.module import HighlightModule
-from tests.processes import python
+from tests.real_processes import python
 from tests.tolerance import FUNCTION, rounding
 
 Train = Callable[..., int]

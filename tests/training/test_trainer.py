@@ -18,7 +18,7 @@ from highlight_lit.evaluation.scores import read_scores
 from highlight_lit.inference.detector import load_detector
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
-from tests.processes import ended
+from tests.real_processes import ended
 
 Train = Callable[..., int]
 BATCHES = 2  # in an epoch of the small corpus, with data.pairs=4

@@ -16,7 +16,7 @@ from torch import nn
 
 from highlight_lit.errors import InputError
 from highlight_lit.untrusted.torch_files import read_tensors
-from tests.processes import python
+from tests.real_processes import python
 
 ROOT = Path(__file__).parents[2]
 
@@ -236,7 +236,7 @@ def test_a_file_that_unpacks_to_a_thousand_times_its_size_takes_no_memory(tmp_pa
     assert large.stat().st_size < 1 << 20
     code = (
         "import sys; from pathlib import Path; from highlight_lit.untrusted.torch_files import read_tensors\n"
-        "from tests.processes import peak_kb\n"
+        "from tests.real_processes import peak_kb\n"
         "try: read_tensors(Path(sys.argv[1]), 'a checkpoint')\n"
         "except ValueError: pass\n"
         "print(peak_kb())"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from highlight_lit.signals import put_off_within
+from highlight_lit.processes.signals import put_off_within
 
 
 class Sink(io.FileIO):

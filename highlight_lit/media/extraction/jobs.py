@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, remove_other, write_json
 from highlight_lit.launch import MULTIRUN, SWEEP_FILE, composed, launch
+from highlight_lit.media.extraction.ending_jobs import AGAIN, notes_of_jobs, stopped_in_order, tied
 from highlight_lit.media.extraction.extract import (
     ExtractionReport,
     ExtractorChoice,
@@ -29,7 +30,6 @@ from highlight_lit.media.extraction.parts import known_videos
 from highlight_lit.media.extraction.parts_folder import check_root, held
 from highlight_lit.media.extraction.sidecar import TagRow, read_csv
 from highlight_lit.media.extraction.survey import survey
-from highlight_lit.media.extraction.tether import AGAIN, notes_of_jobs, stopped_in_order, tied
 from highlight_lit.text import say
 from highlight_lit.untrusted.shapes import check_shape
 

@@ -16,10 +16,10 @@ from highlight_lit.data.shards import SHARD_BYTES, Shard, ShardWriter
 from highlight_lit.data.video import SPLITS, Stream
 from highlight_lit.errors import InputError
 from highlight_lit.files import remove_tree
-from highlight_lit.locks import locked
 from highlight_lit.media.extraction.parts_folder import PARTS, SCRATCH, scratch
 from highlight_lit.media.extraction.sidecar import Sidecar
 from highlight_lit.media.extraction.sources import SOURCES, SourceFile, read_sources, write_sources
+from highlight_lit.processes.locks import locked
 
 CLIP_SECONDS = 1.0
 _BEFORE = Path(PARTS, ".manifest.json")  # of the corpus, while its shards are replaced

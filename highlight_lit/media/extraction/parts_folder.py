@@ -17,8 +17,8 @@ from pathlib import Path
 from highlight_lit.data.manifest import MANIFEST, read_manifest
 from highlight_lit.errors import InputError
 from highlight_lit.files import remove_tree
-from highlight_lit.locks import is_at, open_lock
 from highlight_lit.media.extraction.sources import SOURCES
+from highlight_lit.processes.locks import is_at, open_lock
 from highlight_lit.text import say
 
 PARTS = "parts"

@@ -18,8 +18,8 @@ from queue import SimpleQueue
 from types import FrameType
 from typing import TypeVar
 
-from highlight_lit.child_processes import begin_child
-from highlight_lit.signals import STOPS
+from highlight_lit.processes.children import begin_child
+from highlight_lit.processes.signals import STOPS
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -18,7 +18,7 @@ _CUT = 0.12
 _WAIT = 0.1
 
 
-def shot_changes(path: Path, around: Sequence[float], reach: float = 0.75) -> list[float]:
+def shot_changes(path: Path, around: Sequence[float], reach: float) -> list[float]:
     """Seconds at which a new shot starts, within `reach` seconds of any of the times `around`.
 
     A frame starts a shot if it differs from the one before it, and what is shown a tenth of a second after still

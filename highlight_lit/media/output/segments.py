@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,53 +150,6 @@ def choose_segments(
         for first, last in edges.reshape(-1, 2)
     ]
     return fit_length(segments, seconds, shortest, float(span[0, 0]), float(span[-1, 1]), set())
-
-
-def at_shots(
-    video: Path, segments: Sequence[Segment], end: float, seconds: float, shortest: float = 3.0
-) -> list[Segment]:
-    """Find the shot changes of a video that ends at `end`, and move the segments' ends to them (`snap_to_shots`)."""
-    from highlight_lit.media.io.shots import shot_changes  # which reads the video: PyAV
-
-    shots = shot_changes(video, [side for segment in segments for side in (segment.start, segment.end)])
-    return snap_to_shots(segments, shots, min(seconds, end), shortest, end)
-
-
-def snap_to_shots(
-    segments: Sequence[Segment],
-    shots: Sequence[float],
-    seconds: float,
-    shortest: float,
-    end: float,
-    reach: float = 0.75,
-) -> list[Segment]:
-    """Move the segments' ends to shot changes nearby, and keep their length in all.
-
-    Args:
-        segments: In order, apart from each other.
-        shots: Seconds at which a new shot starts.
-        seconds: Length in all that is to be kept.
-        shortest: Least length of a segment in seconds.
-        end: The video's, in seconds.
-        reach: A shot change this near, in seconds, is nearby.
-    """
-    moved, fixed = list(segments), set[tuple[int, str]]()
-    for index in range(len(moved)):
-        for side in ("start", "end"):
-            now: float = getattr(moved[index], side)
-            near = min(shots, key=lambda shot: abs(shot - now), default=None)
-            if near is None or abs(near - now) > reach:
-                continue
-            candidate = replace(moved[index], **{side: near})
-            low = moved[index - 1].end if index else 0.0
-            high = moved[index + 1].start if index + 1 < len(moved) else end
-            if (
-                candidate.length >= min(shortest, segments[index].length)
-                and low <= candidate.start < candidate.end <= high
-            ):
-                moved[index] = candidate
-                fixed.add((index, side))
-    return fit_length(moved, seconds, shortest, 0.0, end, fixed)
 
 
 def fit_length(

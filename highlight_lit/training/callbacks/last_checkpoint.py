@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
 from highlight_lit.errors import Interrupted
-from highlight_lit.signals import Signals
+from highlight_lit.processes.signals import Signals
 from highlight_lit.training.checkpoint.contents import read_time_spent, time_spent
 
 

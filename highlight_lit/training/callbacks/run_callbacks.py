@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import BatchSizeFinder, LearningRateFinder, Mod
 
 from highlight_lit.config.build import build
 from highlight_lit.errors import InputError
-from highlight_lit.signals import Signals
+from highlight_lit.processes.signals import Signals
 from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
 from highlight_lit.untrusted.checkpoint_file import NAME
 

@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment, find_free_network_port
 
-from highlight_lit.child_processes import deaf, end_with_parent
 from highlight_lit.errors import InputError, Interrupted, first_line
+from highlight_lit.processes.children import deaf, end_with_parent
 from highlight_lit.text import say
 
 PATIENCE = 30.0  # seconds that ranks are given to end once one of them has

@@ -19,10 +19,10 @@ from highlight_lit.config.schema import DATA, check
 from highlight_lit.config.settle import settle
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.models.highlight_net import Embedding
+from highlight_lit.processes.signals import Signals
 from highlight_lit.runs import ledger
 from highlight_lit.runs.done_before import done_before
 from highlight_lit.runs.names import cell_name
-from highlight_lit.signals import Signals
 from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
 from highlight_lit.training.callbacks.run_callbacks import make_callbacks
 from highlight_lit.training.checkpoint.member import restore

@@ -15,7 +15,7 @@ from highlight_lit.data.batches import Bags
 from highlight_lit.data.sampling import Draw
 from highlight_lit.data.stores.resident import ResidentStore
 from highlight_lit.errors import Interrupted
-from highlight_lit.signals import Signals
+from highlight_lit.processes.signals import Signals
 from highlight_lit.training.checkpoint.member import save
 from highlight_lit.training.module import CHECK_EVERY, seed_step
 from highlight_lit.training.stacked.cells import AUTOCAST, Trainee, store_key

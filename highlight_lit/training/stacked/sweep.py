@@ -16,8 +16,8 @@ from omegaconf import DictConfig
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import resident_budget
 from highlight_lit.errors import InputError
+from highlight_lit.processes.signals import Signals
 from highlight_lit.runs import ledger
-from highlight_lit.signals import Signals
 from highlight_lit.text import a_few, say
 from highlight_lit.training.machine import needs
 from highlight_lit.training.stacked.cells import Cell, Trainee, cell_of, changes_buffers, device_of, why_alone

@@ -25,7 +25,7 @@ from highlight_lit.data.shards.format import PACKED
 from highlight_lit.data.shards.verify import guarded_faults
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
-from tests.processes import exit_status, forked
+from tests.real_processes import exit_status, forked
 
 CASES = int(os.environ.get("HIGHLIGHT_LIT_FUZZ", "60"))
 SECONDS = 60  # of processor time after which a case counts as hung

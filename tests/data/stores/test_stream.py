@@ -32,7 +32,7 @@ from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
 from tests.data.shards.forge import as_other_tools, as_version_1, forge_rows
-from tests.processes import python, until
+from tests.real_processes import python, until
 
 STREAMS = ("visual", "audio")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from experiments.reproduce import __main__ as reproduce
-from tests.processes import python, quick_workers, until
+from tests.real_processes import python, quick_workers, until
 
 ROOT = Path(__file__).parents[3]
 Command = Callable[..., list[str]]

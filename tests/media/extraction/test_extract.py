@@ -22,7 +22,7 @@ from highlight_lit.media.extraction.extract import ExtractionReport, ExtractorCh
 from highlight_lit.media.extraction.find_videos import find_videos
 from highlight_lit.media.extraction.sidecar import read_csv
 from highlight_lit.media.extraction.workers import Crashed, run_all
-from tests.processes import running, until
+from tests.real_processes import running, until
 
 CLASSIC = ExtractorChoice()
 

@@ -20,7 +20,7 @@ from highlight_lit.media.extraction.extract import ExtractorChoice, extract_corp
 from highlight_lit.media.extraction.find_videos import find_videos
 from highlight_lit.media.extraction.parts_folder import held
 from highlight_lit.media.extraction.sidecar import read_csv
-from tests.processes import python, until
+from tests.real_processes import python, until
 
 NAMES = ("a", "b's, (c)", "-d", "e", "f", "g")
 

@@ -20,7 +20,7 @@ import pytest
 pytest.importorskip("av")
 import av
 
-from tests.processes import takes_signals, until
+from tests.real_processes import takes_signals, until
 
 KILLS = int(os.environ.get("HIGHLIGHT_LIT_KILLS", "3"))
 LAST = {"reel": "reel.mp4", "score": "walk.html"}  # what a verb writes last

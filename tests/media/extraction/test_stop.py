@@ -21,7 +21,7 @@ import pytest
 
 pytest.importorskip("av")
 from highlight_lit.data.corpus import Corpus
-from tests.processes import python, takes_signals, until
+from tests.real_processes import python, takes_signals, until
 
 KILLS = int(os.environ.get("HIGHLIGHT_LIT_KILLS", "0"))
 VIDEOS = 6

@@ -171,8 +171,8 @@ def scenes(time: float) -> NDArray[np.uint8]:
 
 def test_shot_changes_are_found_to_the_picture_and_flashes_are_none(tmp_path, made):
     source = made.write_video(tmp_path / "scenes.mp4", 9, scenes, audio=None)
-    assert shot_changes(source, [2.5, 4.0, 5.0, 7.6]) == pytest.approx([2.2, 5.08, 7.0], abs=0.001)
-    assert shot_changes(source, [3.5]) == []
+    assert shot_changes(source, [2.5, 4.0, 5.0, 7.6], 0.75) == pytest.approx([2.2, 5.08, 7.0], abs=0.001)
+    assert shot_changes(source, [3.5], 0.75) == []
 
 
 def test_chapters_are_webvtt(tmp_path):

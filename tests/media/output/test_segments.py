@@ -10,7 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from highlight_lit.errors import InputError
-from highlight_lit.media.output.segments import Segment, best_clips, choose_segments, snap_to_shots
+from highlight_lit.media.output.segments import Segment, best_clips, choose_segments
+from highlight_lit.media.output.snapping import snap_to_shots
 from tests.tolerance import FUNCTION, assert_near, rounding
 
 
@@ -96,17 +97,3 @@ def test_the_mean_score_of_a_segment_is_told():
 def test_a_length_that_is_none_is_refused(seconds):
     with pytest.raises(InputError, match="--seconds"):
         choose_segments(np.ones(5), spans(5), seconds)
-
-
-def test_ends_move_to_shot_changes_nearby_and_the_length_stays():
-    segments = [Segment(10, 14, 0.9), Segment(30, 36, 0.5)]
-    moved = snap_to_shots(segments, [9.6, 14.3, 29.7, 50.0], 10, 3, 100)
-    assert moved[0].start == 9.6
-    assert moved[0].end == 14.3
-    assert moved[1].start == 29.7
-    assert_near(sum(each.length for each in moved), 10.0, 4, scale=36.0)
-
-
-def test_a_shot_change_far_away_moves_nothing():
-    segments = [Segment(10, 14, 0.9)]
-    assert snap_to_shots(segments, [8.0, 16.0], 4, 3, 100) == segments

@@ -16,7 +16,7 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 
 from highlight_lit.errors import InputError
 from highlight_lit.training.distributed import cluster
-from tests.processes import begun, end_of, executables, python
+from tests.real_processes import begun, end_of, executables, python
 from tests.training.distributed.test_ranks import WORDS, assert_as_on_one, records
 
 Train = Callable[..., int]

@@ -24,8 +24,8 @@ from highlight_lit.models.fusion import LowRankFusion
 from highlight_lit.models.highlight_net import HighlightNet
 from highlight_lit.models.losses import HingesL1
 from highlight_lit.models.pooling import SoftmaxGate
+from highlight_lit.processes.signals import Signals
 from highlight_lit.runs.ledger import records
-from highlight_lit.signals import Signals
 from highlight_lit.training.checkpoint.atomic_io import AtomicCheckpointIO
 from highlight_lit.training.checkpoint.contents import LastContents
 from highlight_lit.training.module import make_optimizer, objective

@@ -102,7 +102,7 @@ class Signals:
                 continue  # nohup
             before = signal.signal(number, self._note)
             self._before.setdefault(number, before)
-        if self._mask is None:  # of a job that was started within `child_processes.deaf`
+        if self._mask is None:  # of a job that was started within `children.deaf`
             self._mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # type: ignore[assignment]
 
     def _note(self, number: int, frame: FrameType | None) -> None:

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from highlight_lit.child_processes import deaf
 from highlight_lit.errors import Interrupted
 from highlight_lit.files import atomic_write
+from highlight_lit.processes.children import deaf
+from highlight_lit.processes.signals import Signals, raised_signals
 from highlight_lit.runs.jobs import conducted
-from highlight_lit.signals import Signals, raised_signals
-from tests.processes import exit_status, forked, until
+from tests.real_processes import exit_status, forked, until
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -141,7 +141,7 @@ def test_a_signal_that_comes_when_all_is_done_changes_nothing() -> None:
 
 
 def test_a_signal_that_is_repeated_later_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("highlight_lit.signals.REPEAT_S", -1.0)
+    monkeypatch.setattr("highlight_lit.processes.signals.REPEAT_S", -1.0)
     with raised_signals():
         for _ in range(2):
             with pytest.raises(Interrupted):

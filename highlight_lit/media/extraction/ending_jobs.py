@@ -20,7 +20,7 @@ from typing import Any
 from highlight_lit.errors import Interrupted
 from highlight_lit.files import remove_tree
 from highlight_lit.media.extraction.parts_folder import PARTS, remove_lock
-from highlight_lit.signals import raised_signals
+from highlight_lit.processes.signals import raised_signals
 
 AGAIN = "the same command does what is left"
 _WATCH_S = 0.5  # how often a job looks whether its command is still there

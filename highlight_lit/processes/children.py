@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from highlight_lit.signals import blocked
+from highlight_lit.processes.signals import blocked
 
 
 def begin_child() -> None:

@@ -1,0 +1,100 @@
+"""Files are written whole or not at all, and what was left is removed; no link is followed."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from highlight_lit.errors import InputError
+from highlight_lit.files.names import MAX_NAME_BYTES, cut_name
+from highlight_lit.files.reading import kind_of
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, where an empty file is; on success sync it and rename it to `path`.
+
+    On failure it is removed. Its name cannot be guessed and it is created exclusively, so a link that was laid there
+    is never followed.
+
+    Args:
+        path: The final name. Its folder is created if missing.
+
+    Raises:
+        InputError: The folder cannot be written, or `path` is a folder, a pipe or a device.
+    """
+    with suppress(OSError):
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):
+            raise InputError(f"{path}: {kind_of(mode)}; expected a name for a file")
+    ending = f".{secrets.token_hex(8)}.tmp"
+    temporary = path.with_name("." + cut_name(path.name, MAX_NAME_BYTES - 1 - len(ending)) + ending)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666))
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise  # not about this file: an HDF5 reader's fault, say
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        with suppress(OSError):  # its folder may be none
+            temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` (UTF-8) to `path` atomically."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON value to `path` atomically; NaN and infinity are refused, since JSON has neither."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def not_an_input(out: Path, *inputs: Path | None) -> None:
+    """Refuse to write over what is read: by the same name, a link, a hard link or another spelling.
+
+    Args:
+        out: The file that is to be written.
+        inputs: What the command reads; None for what was not given.
+
+    Raises:
+        InputError: `out` is one of them.
+    """
+    for path in inputs:
+        try:
+            same = path is not None and (out.samefile(path) or out.absolute() == path.absolute())
+        except OSError:  # one of them is not there
+            same = False
+        if same:
+            raise InputError(f"{out}: is {path}, which this command reads; expected another name to write to")
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all that is in it, as far as that can be; a link, a pipe or a file of its name is left.
+
+    `shutil.rmtree` opens what it is given: a pipe would be waited for.
+    """
+    with suppress(OSError):
+        if stat.S_ISDIR(folder.lstat().st_mode):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_other(path: Path) -> None:
+    """Remove a link, a pipe or a device where a library is to write a file: it would follow it, or wait for it."""
+    with suppress(OSError):
+        mode = path.lstat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            path.unlink()

@@ -1,0 +1,64 @@
+"""Files are written in one way, over no other thing and over nothing that is read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from highlight_lit.errors import InputError
+from highlight_lit.files import MAX_NAME_BYTES, atomic_write, not_an_input, write_text
+
+
+def test_no_link_is_followed_to_a_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "victim").write_text("precious")
+    monkeypatch.setattr("secrets.token_hex", lambda n: "guessed")
+    (tmp_path / ".out.txt.guessed.tmp").symlink_to("victim")
+    with pytest.raises(InputError, match=r"out\.txt: cannot be written"):
+        write_text(tmp_path / "out.txt", "overwritten")
+    assert (tmp_path / "victim").read_text() == "precious"
+    assert not (tmp_path / "out.txt").exists()
+
+
+def test_a_name_as_long_as_file_systems_take_can_be_written(tmp_path: Path) -> None:
+    for path in (tmp_path / ("a" * MAX_NAME_BYTES), tmp_path / ("é" * (MAX_NAME_BYTES // 2))):
+        with atomic_write(path) as temporary:
+            temporary.write_text("whole")
+        assert path.read_text() == "whole"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("how", ["name", "link", "hard link", "spelling", "link given"])
+def test_what_is_read_is_never_written_over(tmp_path: Path, how: str) -> None:
+    given = tmp_path / "in"
+    given.touch()
+    (tmp_path / "folder").mkdir()
+    out = tmp_path / "out"
+    if how == "link":
+        out.symlink_to(given)
+    elif how == "hard link":
+        out.hardlink_to(given)
+    elif how == "link given":
+        given, out = tmp_path / "link", given
+        given.symlink_to(out)
+    else:
+        out = given if how == "name" else tmp_path / "folder" / ".." / "in"
+    with pytest.raises(InputError, match="which this command reads"):
+        not_an_input(out, None, tmp_path / "absent", given)
+    not_an_input(tmp_path / "new", None, given)
+    not_an_input(tmp_path / "folder", given)
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a pipe", "a device"])
+def test_nothing_but_a_file_is_replaced_by_one(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "out"
+    if kind == "a folder":
+        path.mkdir()
+    elif kind == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/null")
+    with pytest.raises(InputError, match=f"out: {kind}; expected a name for a file"):
+        write_text(path, "x")
+    assert not path.is_file()
