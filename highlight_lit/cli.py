@@ -16,8 +16,8 @@ from highlight_lit.data.importers.command import add_sources
 from highlight_lit.doctor import doctor_arguments, run_doctor
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.export.command import export_arguments, run_export
-from highlight_lit.inference.evaluate_arguments import evaluate_arguments, run_evaluate
-from highlight_lit.inference.score_command import run_score, score_arguments
+from highlight_lit.inference.commands.evaluate_arguments import evaluate_arguments, run_evaluate
+from highlight_lit.inference.commands.score import run_score, score_arguments
 from highlight_lit.installation import experiments
 from highlight_lit.media.extract_command import extract_arguments, run_extract, run_extract_jobs, wants_jobs
 from highlight_lit.media.reel_command import reel_arguments, run_reel

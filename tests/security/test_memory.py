@@ -126,7 +126,7 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
 
 LOAD = """
 from highlight_lit.errors import InputError
-from highlight_lit.inference.detector import load_detector
+from highlight_lit.inference.loading.load import load_detector
 try: load_detector(sys.argv[1])
 except InputError as error: print(error); sys.exit(2)
 """
