@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from highlight_lit.data.batches import Bags, VideoLoader
+from highlight_lit.data.batch import Bags
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.loaders import VideoLoader
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError, first_line
 from highlight_lit.inference.batch import Rows, bag_of_rows, whole_video_logits

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from highlight_lit.data.batches import Bags
+from highlight_lit.data.batch import Bags
 from highlight_lit.data.corpus import Corpus, write_corpus, write_manifest
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from highlight_lit.data.batches import Bags
+from highlight_lit.data.batch import Bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
