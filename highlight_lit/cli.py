@@ -10,14 +10,14 @@ from pathlib import Path
 
 from highlight_lit import __version__
 from highlight_lit.app.command import app_arguments, run_app
-from highlight_lit.data import synthetic
-from highlight_lit.data.corpus_faults import run_verify, verify_arguments
+from highlight_lit.data.corpus.faults import run_verify, verify_arguments
 from highlight_lit.data.importers.command import add_sources
+from highlight_lit.data.synthesize_command import run_synthesize, synthesize_arguments
 from highlight_lit.doctor import doctor_arguments, run_doctor
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.export.command import export_arguments, run_export
-from highlight_lit.inference.evaluate_arguments import evaluate_arguments, run_evaluate
-from highlight_lit.inference.score_command import run_score, score_arguments
+from highlight_lit.inference.commands.evaluate_arguments import evaluate_arguments, run_evaluate
+from highlight_lit.inference.commands.score import run_score, score_arguments
 from highlight_lit.installation import experiments
 from highlight_lit.media.extract_command import extract_arguments, run_extract, run_extract_jobs, wants_jobs
 from highlight_lit.media.reel_command import reel_arguments, run_reel
@@ -30,7 +30,7 @@ EXPERIMENTS = {"demo": "demo", "reproduce": "reproduce.__main__"}  # verbs of ex
 _VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None] | None, Callable[..., int] | None], ...] = (
     ("demo", "from nothing to a trained detector, a table and a picture, in minutes", None, None),
     ("import", "features or labels on disk to a corpus", add_sources, None),
-    ("synthesize", "make a corpus with a planted audio-visual signal", synthetic.add_arguments, synthetic.run),
+    ("synthesize", "make a corpus with a planted audio-visual signal", synthesize_arguments, run_synthesize),
     ("verify", "check every byte and row of a corpus", verify_arguments, run_verify),
     ("train", "train and judge; takes Hydra overrides and -m (see: train --help)", None, None),
     ("evaluate", "judge a checkpoint, a method or any system's scores by a corpus' labels", evaluate_arguments, run_evaluate),

@@ -13,7 +13,7 @@ import numpy as np
 
 from highlight_lit import __version__
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.corpus_faults import refuse_faults
+from highlight_lit.data.corpus.faults import refuse_faults
 from highlight_lit.data.topics.counts import topics_of
 from highlight_lit.data.topics.weak_labels import RULES
 from highlight_lit.text import a_few, say

@@ -13,8 +13,7 @@ import pytest
 
 from highlight_lit import doctor
 from highlight_lit.cli import main
-from highlight_lit.data import corpus_faults
-from highlight_lit.data.corpus import Corpus, write_corpus
+from highlight_lit.data.corpus import Corpus, faults, write_corpus
 from highlight_lit.data.topics.counts import topics_of
 from highlight_lit.data.topics.weak_labels import RULES
 from highlight_lit.data.video import Labels, Stream, Video
@@ -139,11 +138,11 @@ def test_names_move_no_cursor_and_forge_no_line(
 def test_many_faults_are_cut_with_a_count(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(corpus_faults, "faults", lambda root: (f"fault {number}\x1b" for number in range(5000)))
+    monkeypatch.setattr(faults, "faults", lambda root: (f"fault {number}\x1b" for number in range(5000)))
     for verb in ("verify", "doctor"):
         assert main([verb, str(tmp_path)]) == 2
         lines = capsys.readouterr().err.splitlines()
-        assert len(lines) == corpus_faults.MOST_FAULTS + 1
+        assert len(lines) == faults.MOST_FAULTS + 1
         assert lines[0] == "fault 0\\x1b"
         assert lines[-1] == f"highlight-lit: {tmp_path}: 5000 faults, the first 100 listed above"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from highlight_lit.data.batches import Bags
+from highlight_lit.data.batch import Bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.data.stores.stream import StreamStore

@@ -19,8 +19,8 @@ ONLY = {
     "xxhash": ("data/shards/",),
     "pytorch_lightning": ("data/datamodule.py", "training/", "runs/logging/"),
     "av": ("media/",),
-    "huggingface_hub": ("inference/hub.py",),
-    "safetensors": ("inference/model_folder.py", "untrusted/safetensors_files.py"),
+    "huggingface_hub": ("inference/loading/hub.py",),
+    "safetensors": ("inference/loading/model_folder.py", "untrusted/safetensors_files.py"),
     "onnxruntime": ("export/",),
     "torchvision": ("media/extractors/of_torchvision.py",),
     "timm": ("media/extractors/of_timm.py",),
@@ -35,7 +35,7 @@ NEVER = {
         "pytorch_lightning",
         "hydra",
     ),
-    "data/shards/": ("highlight_lit.data.corpus", "highlight_lit.data.manifest", "highlight_lit.data.stores", "torch"),
+    "data/shards/": ("highlight_lit.data.corpus", "highlight_lit.data.stores", "torch"),
     "data/": ("highlight_lit.models", "highlight_lit.training", "highlight_lit.evaluation"),
     "untrusted/": ("hydra", "omegaconf", "highlight_lit.training", "highlight_lit.inference"),
     "methods/": ("highlight_lit.training", "highlight_lit.runs", "highlight_lit.inference", "pytorch_lightning"),
@@ -72,7 +72,7 @@ def test_imports_respect_the_walls(name: str) -> None:
 
 
 # Who may ask for labels of clips: what judges, what tells of a corpus, and what is supervised.
-LABELS = ("evaluation/", "data/corpus.py", "data/labels_file.py", "data/shards/", "data/importers/", "data/topics/counts.py", "methods/supervised/",
+LABELS = ("evaluation/", "data/corpus/corpus.py", "data/corpus/labels_file.py", "data/shards/", "data/importers/", "data/topics/counts.py", "methods/supervised/",
           "training/outcome.py")  # fmt: skip
 
 

@@ -26,7 +26,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from highlight_lit.config.run_identity import as_plain
-from highlight_lit.data.batches import Bags
+from highlight_lit.data.batch import Bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.data.synthetic import Plan, synthesize

@@ -19,8 +19,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.corpus import Corpus, write_corpus
-from highlight_lit.data.manifest import write_manifest
+from highlight_lit.data.corpus import Corpus, write_corpus, write_manifest
 from highlight_lit.data.sampling import Draw, EpochPlan
 from highlight_lit.data.shards import SHARD_BYTES
 from highlight_lit.data.shards.format import FORMAT, VERSION

@@ -27,9 +27,8 @@ from hydra import compose, initialize_config_dir
 from torch.profiler import DeviceType, ProfilerActivity, profile
 
 from highlight_lit.config.run_identity import as_plain
-from highlight_lit.data.batches import Bags
-from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.manifest import write_manifest
+from highlight_lit.data.batch import Bags
+from highlight_lit.data.corpus import Corpus, write_manifest
 from highlight_lit.data.shards import ShardWriter
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.files import write_json

@@ -15,7 +15,6 @@ from typing import ParamSpec, TypeVar
 
 from highlight_lit.errors import InputError
 from highlight_lit.files import output_name
-from highlight_lit.inference.score_command import MAX_CLIP_S, highlights_of, scores_of_features
 from highlight_lit.installation import need
 from highlight_lit.processes.children import begin_child, deaf
 from highlight_lit.text import a_few
@@ -61,7 +60,8 @@ def score(order: Order, out: Path) -> Scored:
     Raises:
         InputError: Other files than one video's, or what `score` and `reel` refuse.
     """
-    from highlight_lit.inference.detector import load_detector
+    from highlight_lit.inference.loading.load import load_detector
+    from highlight_lit.inference.video_scores import highlights_of, scores_of_features
     from highlight_lit.media.output.page import write_page
     from highlight_lit.media.output.scores_file import write_scores_csv, write_scores_json
 
@@ -96,6 +96,8 @@ _WEIGHTS = ("visual_weights", "audio_weights", "audio_pca")
 
 def _check(order: Order) -> Path | None:
     """The video that is to be scored; None: features are."""
+    from highlight_lit.inference.video_scores import MAX_CLIP_S
+
     names = sorted((file.name for file in order.files), reverse=True)
     if len(names) != 1 and names != PAIR:
         given = f"{len(names)} files ({a_few(names, 3)})" if names else "nothing was dropped"
@@ -116,7 +118,7 @@ def check_loads(checkpoint: str, trust: tuple[str, ...]) -> None:
     Raises:
         InputError: As `load_detector`.
     """
-    from highlight_lit.inference.detector import load_detector
+    from highlight_lit.inference.loading.load import load_detector
 
     load_detector(checkpoint, trust)
 

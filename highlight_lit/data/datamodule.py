@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from highlight_lit.data.audio_ablation import AUDIO_ABLATIONS, with_audio
-from highlight_lit.data.batches import BagLoader, Bags, Targets, VideoLoader
+from highlight_lit.data.batch import Bags, Targets
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.loaders import BagLoader, VideoLoader
 from highlight_lit.data.sampling import EpochPlan
 from highlight_lit.data.statistics import SCALES, scaled, statistics
 from highlight_lit.data.stores import Store

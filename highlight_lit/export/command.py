@@ -39,8 +39,8 @@ def run_export(args: argparse.Namespace) -> int:
             been written then.
     """
     from highlight_lit.files import not_an_input
-    from highlight_lit.inference.detector import load_detector
-    from highlight_lit.inference.hub import is_repository_name, push
+    from highlight_lit.inference.loading.hub import is_repository_name, push
+    from highlight_lit.inference.loading.load import load_detector
     from highlight_lit.runs.ledger import read_record
 
     if args.push_to_hub is not None and args.to != "safetensors":
@@ -58,7 +58,7 @@ def run_export(args: argparse.Namespace) -> int:
         raise InputError(f"{out}: a link; expected a new name, or --out")
     if args.to == "safetensors":
         from highlight_lit.export.card import card_of
-        from highlight_lit.inference.model_folder import write_model_folder
+        from highlight_lit.inference.loading.model_folder import write_model_folder
 
         tensors = detector.network.state_dict()
         write_model_folder(out, detector.parts, tensors, card_of(detector, record, args.push_to_hub))

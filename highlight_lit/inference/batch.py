@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from highlight_lit.data.batches import Bags, make_bags
+from highlight_lit.data.batch import Bags, make_bags
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
 

@@ -1,14 +1,25 @@
-"""The scores of one video, whatever they were made from."""
+"""The scores of one video, whatever they were made from, and the highlights that they mark."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.errors import InputError
+from highlight_lit.media.output.segments import Segment, choose_segments
+
+if TYPE_CHECKING:
+    from highlight_lit.inference.detector import Detector
+    from highlight_lit.inference.feature_files import VideoFeatures
+
+HIGHLIGHT_SHARE, HIGHLIGHT_S = 0.25, 30.0  # of a video, and seconds at most, where nobody says how many
+MAX_CLIP_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -94,3 +105,38 @@ def scores_in_corpus(corpus: Corpus, video: int, topic: str, logit: NDArray[np.f
     audio_mask = corpus.rows(video, "audio_mask").astype(bool) if "audio" in corpus.streams else silent
     span = corpus.rows(video, "span").astype(np.float64)
     return scores_of_clips(corpus.ids[video].decode(), topic, span, logit, audio_mask)
+
+
+def scores_of_features(
+    videos: Iterable[VideoFeatures], detector: Detector, clip_seconds: float
+) -> Iterator[VideoScores]:
+    """Score videos by their features.
+
+    Args:
+        videos: As `videos_of` finds them.
+        detector: Trained.
+        clip_seconds: Length of a clip, over 0 and at most `MAX_CLIP_S`.
+
+    Raises:
+        InputError: A file that cannot be read, or features that this detector does not take.
+    """
+    for video in videos:
+        where = f"--features {video.files[0][1]}"
+        rows = video.read(detector.streams)
+        try:
+            logits = detector.logits(rows.get("visual"), rows.get("audio"))
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+        start = clip_seconds * np.arange(len(logits))
+        audio_mask = np.full(len(logits), "audio" in rows)
+        span = np.stack([start, start + clip_seconds], axis=1)
+        yield scores_of_clips(video.name, detector.topic, span, logits, audio_mask)
+
+
+def highlights_of(
+    scores: VideoScores, seconds: float | None = None, shortest: float = 3.0, merge: float = 2.0
+) -> list[Segment]:
+    """The segments that are marked: `choose_segments` of so many seconds, or of a quarter of the video, 30 s at most."""
+    if seconds is None:
+        seconds = min(HIGHLIGHT_S, HIGHLIGHT_SHARE * scores.duration)
+    return choose_segments(scores.score, scores.span, seconds, shortest, merge, scores.logit)

@@ -80,7 +80,7 @@ def _segments(args: argparse.Namespace) -> list[Segment]:
         check_same_video(args.scores, read, args.video)
         span, score, logit = read.span, read.score, read.logit
     else:
-        from highlight_lit.inference.detector import load_detector
+        from highlight_lit.inference.loading.load import load_detector
 
         detector = load_detector(args.checkpoint, args.trust)
         scored = score_video(args.video, detector, args.visual_weights, args.audio_weights, args.audio_pca)

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from highlight_lit.config.overrides import prepared
-from highlight_lit.data.manifest import read_manifest
+from highlight_lit.data.corpus.manifest import read_manifest
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.launch import MULTIRUN, launch
 from highlight_lit.processes.signals import Signals

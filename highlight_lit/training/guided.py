@@ -86,7 +86,7 @@ def targets(
     """
     # Here, since `first_stage` tells what was done before without PyTorch.
     from highlight_lit import methods
-    from highlight_lit.inference.detector import load_detector
+    from highlight_lit.inference.loading.load import load_detector
     from highlight_lit.methods.recurrence.recurrence_change import ranks, standard
     from highlight_lit.methods.videos import Videos, view
     from highlight_lit.untrusted.checkpoint_file import NAME

@@ -17,7 +17,7 @@ from torchmetrics import Metric
 from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
 
 from highlight_lit.config.build import build
-from highlight_lit.data.batches import Bags
+from highlight_lit.data.batch import Bags
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
 from highlight_lit.inference.batch import whole_video_logits

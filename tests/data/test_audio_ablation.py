@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from highlight_lit.data.audio_ablation import AUDIO_ABLATIONS, AudioAblation, with_audio
-from highlight_lit.data.batches import whole_video
 from highlight_lit.data.corpus import Corpus, write_corpus
+from highlight_lit.data.loaders import whole_video
 from highlight_lit.data.sampling import Draw
 from highlight_lit.data.statistics import statistics
 from highlight_lit.data.stores.resident import ResidentStore

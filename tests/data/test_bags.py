@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from highlight_lit.data.batches import Bags
+from highlight_lit.data.batch import Bags
 from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.data.video import Stream, Video

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from highlight_lit.inference.detector import Detector, load_detector
+from highlight_lit.inference.detector import Detector
+from highlight_lit.inference.loading.load import load_detector
 from tests.security.made import checkpoint_for
 
 

@@ -18,7 +18,7 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.export.card import card_of
 from highlight_lit.inference.detector import Detector
-from highlight_lit.inference.model_folder import CARD, CONFIG, WEIGHTS, write_model_folder
+from highlight_lit.inference.loading.model_folder import CARD, CONFIG, WEIGHTS, write_model_folder
 
 safetensors_torch = pytest.importorskip(
     "safetensors.torch", reason="NO EXPORT TESTED: the extra export is not installed"

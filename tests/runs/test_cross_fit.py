@@ -17,8 +17,8 @@ from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.errors import InputError
-from highlight_lit.inference.detector import load_detector
 from highlight_lit.inference.evaluate import evaluate
+from highlight_lit.inference.loading.load import load_detector
 from highlight_lit.runs.cross_fit import put_together
 from highlight_lit.runs.ledger import records
 

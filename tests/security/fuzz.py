@@ -27,7 +27,7 @@ from rich.console import Console
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
-from highlight_lit.inference.detector import load_detector
+from highlight_lit.inference.loading.load import load_detector
 from highlight_lit.processes.signals import Signals
 from highlight_lit.runs.ledger import RECORD, read_note, read_record
 from highlight_lit.runs.run_line import run_line

@@ -11,9 +11,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.corpus import Corpus, write_manifest
 from highlight_lit.data.importers import ave, h5, tvsum
-from highlight_lit.data.manifest import write_manifest
 from highlight_lit.data.shards.verify import faults
 from highlight_lit.data.statistics import statistics
 from highlight_lit.errors import InputError

@@ -21,9 +21,9 @@ import pytest
 from highlight_lit.cli import main
 from highlight_lit.config.run_identity import as_plain
 from highlight_lit.data import synthetic
-from highlight_lit.data.corpus_faults import faults
+from highlight_lit.data.corpus.faults import faults
+from highlight_lit.data.corpus.manifest import FORMAT, MANIFEST
 from highlight_lit.data.importers import ave
-from highlight_lit.data.manifest import FORMAT, MANIFEST
 from highlight_lit.data.shards import Shard
 from highlight_lit.data.shards import verify as shards_verify
 from highlight_lit.errors import InputError

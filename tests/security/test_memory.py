@@ -17,10 +17,8 @@ import numpy as np
 import pytest
 import torch
 
-from highlight_lit.data import corpus
-from highlight_lit.data.batches import Bags
-from highlight_lit.data.corpus import Corpus, write_corpus
-from highlight_lit.data.manifest import write_manifest
+from highlight_lit.data.batch import Bags
+from highlight_lit.data.corpus import Corpus, write_corpus, write_manifest
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.inference import batch
@@ -126,7 +124,7 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
 
 LOAD = """
 from highlight_lit.errors import InputError
-from highlight_lit.inference.detector import load_detector
+from highlight_lit.inference.loading.load import load_detector
 try: load_detector(sys.argv[1])
 except InputError as error: print(error); sys.exit(2)
 """
@@ -204,7 +202,7 @@ def test_streams_of_a_file_stand_for_no_more_together_than_one_may(tmp_path: Pat
 def test_a_corpus_with_a_video_of_more_clips_than_one_may_have_is_refused(
     small_corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(corpus, "MAX_CLIPS", int(Corpus(small_corpus).clips.max()) - 1)
+    monkeypatch.setattr("highlight_lit.data.corpus.corpus.MAX_CLIPS", int(Corpus(small_corpus).clips.max()) - 1)
     with pytest.raises(InputError, match=r"video '.*': span: \d+ clips; expected at most \d+ a video"):
         Corpus(small_corpus)
 

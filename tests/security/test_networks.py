@@ -18,7 +18,7 @@ from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.topics.tags import MAX_LINE
 from highlight_lit.errors import InputError
-from highlight_lit.inference.detector import load_detector
+from highlight_lit.inference.loading.load import load_detector
 from highlight_lit.untrusted import networks as trust
 from tests.security.made import checkpoint_for
 

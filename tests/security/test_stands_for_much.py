@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from highlight_lit.data import corpus as corpora
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.corpus import corpus as corpora
 from highlight_lit.data.importers import h5, npy, npz
 from highlight_lit.data.importers.common import pca
 from highlight_lit.data.importers.formats import summary_group

@@ -16,7 +16,7 @@ import torch
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError, Interrupted
-from highlight_lit.inference.detector import load_detector
+from highlight_lit.inference.loading.load import load_detector
 from highlight_lit.methods.recurrence.recurrence_change import ranks, standard, teach
 from highlight_lit.methods.videos import view
 from highlight_lit.training.command import main as train

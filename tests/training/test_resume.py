@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from highlight_lit.cli import main
-from highlight_lit.data.batches import Bags
+from highlight_lit.data.batch import Bags
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.runs.ledger import records
 from highlight_lit.training.module import HighlightModule

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from highlight_lit.data.batches import Bags
+from highlight_lit.data.batch import Bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.scores import read_scores
-from highlight_lit.inference.detector import load_detector
+from highlight_lit.inference.loading.load import load_detector
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 from tests.real_processes import ended

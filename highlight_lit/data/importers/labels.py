@@ -1,6 +1,6 @@
 """Labels of one's own into a corpus that is there: `labels.csv`, whose rules `common.label_table` tells.
 
-They go into a file beside the shards, which are not touched: `data.labels_file` tells how.
+They go into a file beside the shards, which are not touched: `data.corpus.labels_file` tells how.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.corpus.labels_file import set_labels
 from highlight_lit.data.importers.common.label_table import labels_of, read_labels
 from highlight_lit.data.importers.common.report import Say
-from highlight_lit.data.labels_file import set_labels
 from highlight_lit.data.video import Labels
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few, say

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import torch
 
-from highlight_lit.data.batches import Bags
+from highlight_lit.data.batch import Bags
 from highlight_lit.data.sampling import Draw
 
 

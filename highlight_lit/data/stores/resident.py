@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from highlight_lit.data.batches import Bags, make_bags
+from highlight_lit.data.batch import Bags, make_bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.sampling import Draw
 from highlight_lit.data.stores.reading import Readers, Windows

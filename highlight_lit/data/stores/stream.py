@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from highlight_lit.data.batches import Bags, make_bags
+from highlight_lit.data.batch import Bags, make_bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.sampling import Draw
 from highlight_lit.data.stores.blocks import Block, Shapes

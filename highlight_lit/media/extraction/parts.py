@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.labels_file import LOCK
-from highlight_lit.data.manifest import MANIFEST, read_manifest, write_manifest
+from highlight_lit.data.corpus.labels_file import LOCK
+from highlight_lit.data.corpus.manifest import MANIFEST, read_manifest, write_manifest
 from highlight_lit.data.shards import SHARD_BYTES, Shard, ShardWriter
 from highlight_lit.data.video import SPLITS, Stream
 from highlight_lit.errors import InputError

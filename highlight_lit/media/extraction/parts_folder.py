@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from highlight_lit.data.manifest import MANIFEST, read_manifest
+from highlight_lit.data.corpus.manifest import MANIFEST, read_manifest
 from highlight_lit.errors import InputError
 from highlight_lit.files import remove_tree
 from highlight_lit.media.extraction.sources import SOURCES

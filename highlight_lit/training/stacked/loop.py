@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from highlight_lit.data.batches import Bags
+from highlight_lit.data.batch import Bags
 from highlight_lit.data.sampling import Draw
 from highlight_lit.data.stores.resident import ResidentStore
 from highlight_lit.errors import Interrupted

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from highlight_lit.data.batches import Bags
+from highlight_lit.data.batch import Bags
 from highlight_lit.training.module import HighlightModule, make_optimizer, objective
 
 # Optimizers that treat each number by itself: a step of stacked weights is a step of each member's.

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.corpus_faults import faults
+from highlight_lit.data.corpus.faults import faults
 from highlight_lit.data.importers import h5
 from highlight_lit.data.importers.common.label_table import MEASURES
 from highlight_lit.data.video import Labels

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus, write_corpus
-from highlight_lit.data.corpus_faults import faults
+from highlight_lit.data.corpus.faults import faults
 from highlight_lit.data.importers.common.label_table import labels_of, read_labels
 from highlight_lit.data.video import Labels, Stream, Video
 
@@ -229,7 +229,7 @@ import os, shutil, signal, sys
 from pathlib import Path
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.corpus_faults import faults
+from highlight_lit.data.corpus.faults import faults
 
 root, table = Path(sys.argv[1]), sys.argv[2]
 names = ("replace", "rename", "link", "unlink", "fsync", "open", "ftruncate", "truncate")

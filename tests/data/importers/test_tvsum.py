@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.corpus_faults import faults
+from highlight_lit.data.corpus.faults import faults
 from highlight_lit.data.importers import tvsum
 from highlight_lit.data.importers.formats.hdf5 import foreign_hdf5
 from highlight_lit.data.importers.formats.tvsum_table import rate_of_scores

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.corpus_faults import faults
+from highlight_lit.data.corpus.faults import faults
 from highlight_lit.errors import InputError
 
 

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from highlight_lit.data.corpus import Corpus, write_corpus
-from highlight_lit.data.manifest import write_manifest
+from highlight_lit.data.corpus import Corpus, write_corpus, write_manifest
 from highlight_lit.data.shards.writer import write_index
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.corpus_faults import faults
-from highlight_lit.data.manifest import MANIFEST, write_manifest
+from highlight_lit.data.corpus.faults import faults
+from highlight_lit.data.corpus.manifest import MANIFEST, write_manifest
 from highlight_lit.data.shards import Shard, ShardWriter, verify
 from highlight_lit.data.shards.format import PACKED
 from highlight_lit.data.shards.verify import guarded_faults

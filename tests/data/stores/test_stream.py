@@ -19,10 +19,10 @@ import pytest
 import torch
 
 from highlight_lit.data import statistics as statistics_module
-from highlight_lit.data.batches import BagLoader, Bags
-from highlight_lit.data.corpus import Corpus, write_corpus
+from highlight_lit.data.batch import Bags
+from highlight_lit.data.corpus import Corpus, write_corpus, write_manifest
 from highlight_lit.data.datamodule import HighlightData
-from highlight_lit.data.manifest import write_manifest
+from highlight_lit.data.loaders import BagLoader
 from highlight_lit.data.sampling import EpochPlan
 from highlight_lit.data.statistics import statistics
 from highlight_lit.data.stores import reading

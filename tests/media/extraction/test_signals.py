@@ -27,7 +27,7 @@ LAST = {"reel": "reel.mp4", "score": "walk.html"}  # what a verb writes last
 # `score` with a detector that needs no training.
 SCORE = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); from tests.media.output.test_scoring import detector\n"
-    "import highlight_lit.inference.detector as trained; trained.load_detector = lambda *_: detector()\n"
+    "import highlight_lit.inference.loading.load as trained; trained.load_detector = lambda *_: detector()\n"
     "from highlight_lit.cli import main; sys.exit(main(sys.argv[1:]))"
 )
 

@@ -140,7 +140,7 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, video, capsys, words, said
 @pytest.fixture
 def untrained(monkeypatch):
     """`score` with a detector that needs no checkpoint."""
-    monkeypatch.setattr("highlight_lit.inference.detector.load_detector", lambda *_: detector())
+    monkeypatch.setattr("highlight_lit.inference.loading.load.load_detector", lambda *_: detector())
 
 
 @pytest.mark.parametrize("name", ["v.html", "v.scores.json", "v.timeline.png"])

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from highlight_lit.config.build import build
 from highlight_lit.config.run_identity import as_plain
-from highlight_lit.data.batches import Bags
+from highlight_lit.data.batch import Bags
 from highlight_lit.data.sampling import own_pairs
 from highlight_lit.launch import CONFIG_DIR
 from highlight_lit.models.highlight_net import Detection

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from highlight_lit.config.run_identity import as_plain
-from highlight_lit.data.batches import Bags
+from highlight_lit.data.batch import Bags
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.launch import composed
 from highlight_lit.models.context import TemporalContext

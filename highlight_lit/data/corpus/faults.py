@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.manifest import read_manifest
+from highlight_lit.data.corpus.corpus import Corpus
+from highlight_lit.data.corpus.manifest import read_manifest
 from highlight_lit.data.shards.verify import guarded_faults
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few, say

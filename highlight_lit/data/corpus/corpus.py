@@ -1,25 +1,24 @@
-"""The corpus: a folder of shards and its manifest, opened as arrays over all its videos."""
+"""A corpus that is open for reading: arrays over all its videos."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.labels_file import LabelsFile
-from highlight_lit.data.manifest import MANIFEST, read_manifest, write_manifest
-from highlight_lit.data.shards import SHARD_BYTES, Shard, write_shards
+from highlight_lit.data.corpus.labels_file import LabelsFile
+from highlight_lit.data.corpus.manifest import MANIFEST, read_manifest
+from highlight_lit.data.shards import Shard
 from highlight_lit.data.topics.tags import plain_tag
 from highlight_lit.data.topics.weak_labels import RULES, training_set
-from highlight_lit.data.video import MAX_CLIPS, SPLITS, Labels, Stream, Video
+from highlight_lit.data.video import MAX_CLIPS, SPLITS, Labels
 from highlight_lit.errors import InputError
-from highlight_lit.files import remove_tree
 from highlight_lit.text import a_few, say
 
 MAX_COMPARED = 10_000  # topics with one that is not there, letter by letter: a second
@@ -227,46 +226,3 @@ def _tagged(shard: Shard, topic: str) -> NDArray[np.bool_]:
     hits = np.concatenate([[0], np.cumsum(np.isin(shard.column("tag_index"), code))])
     offsets = shard.column("tag_offsets")
     return np.asarray(hits[offsets[1:]] > hits[offsets[:-1]])
-
-
-def write_corpus(
-    root: Path,
-    videos: Iterable[Video],
-    streams: Mapping[str, Stream],
-    *,
-    name: str,
-    clip_seconds: float,
-    topics: Sequence[str] | None = None,
-    shard_bytes: int = SHARD_BYTES,
-    **facts: Any,
-) -> None:
-    """Write a whole corpus: all of it appears under `root`, or nothing does.
-
-    Args:
-        root: A folder that does not exist yet (or is empty).
-        videos: In the order they are to have; read one at a time.
-        streams: The streams every video has.
-        name: Of the corpus, in tables.
-        topics: Tags that are topics; None: every tag.
-        **facts: Further ones for the manifest, such as `benchmark` or `source`.
-        clip_seconds: Nominal length of a clip.
-        shard_bytes: A shard is closed when its features reach this size.
-
-    Raises:
-        InputError: `root` is not empty or cannot be written, or a video does not fit.
-    """
-    root = Path(root)
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise InputError(f"{root}: exists already; expected a new or empty folder")
-    partial = root.with_name(f".{root.name}.partial")
-    try:
-        remove_tree(partial)
-        partial.mkdir(parents=True)
-        write_shards(partial, videos, streams, clip_seconds, shard_bytes)
-        write_manifest(partial, name, topics, **facts)
-        Corpus(partial)
-        partial.replace(root)
-    except OSError as error:
-        raise InputError(f"{root}: cannot be written ({error.strerror or error})") from error
-    finally:
-        remove_tree(partial)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from highlight_lit.data.manifest import MANIFEST, read_manifest
+from highlight_lit.data.corpus.manifest import MANIFEST, read_manifest
 from highlight_lit.data.shards import Shard, ShardWriter
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.files import write_json

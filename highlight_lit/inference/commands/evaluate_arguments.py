@@ -45,7 +45,7 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_evaluate(options: argparse.Namespace) -> int:
-    """Judge, print the table, and write the files if a folder was named; see `evaluate_command.run`."""
-    from highlight_lit.inference.evaluate_command import run
+    """Judge, print the table, and write the files if a folder was named; see `evaluate.run`."""
+    from highlight_lit.inference.commands.evaluate import run
 
     return run(options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,13 +16,9 @@ from highlight_lit.untrusted.arguments import trust_argument
 
 if TYPE_CHECKING:
     from highlight_lit.inference.detector import Detector
-    from highlight_lit.inference.feature_files import VideoFeatures
     from highlight_lit.inference.video_scores import VideoScores
-    from highlight_lit.media.output.segments import Segment
 
-HIGHLIGHT_SHARE, HIGHLIGHT_S = 0.25, 30.0  # of a video, and seconds at most, where --seconds says nothing
 ALL = "scores.csv"  # of several videos or a corpus, as `train` and `evaluate` write theirs
-MAX_CLIP_S = 3600.0
 
 
 def score_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +60,7 @@ def run_score(args: argparse.Namespace) -> int:
     _check_options(args)
     if args.video:
         need_media()
-    from highlight_lit.inference.detector import load_detector
+    from highlight_lit.inference.loading.load import load_detector
 
     _check_videos(args)
     detector = load_detector(args.checkpoint, args.trust)
@@ -89,6 +85,8 @@ def _check_options(args: argparse.Namespace) -> None:
     if args.clip_seconds is not None:
         if args.features is None:
             raise InputError("--clip-seconds: of --features alone; leave it out")
+        from highlight_lit.inference.video_scores import MAX_CLIP_S
+
         if not 0 < args.clip_seconds <= MAX_CLIP_S:
             raise InputError(f"--clip-seconds {args.clip_seconds}: expected seconds, over 0 and at most {MAX_CLIP_S:g}")
     if not args.video and any((args.visual_weights, args.audio_weights, args.audio_pca)):
@@ -139,42 +137,13 @@ def _of_videos(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
 
 def _of_features(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
     from highlight_lit.inference.feature_files import videos_of
+    from highlight_lit.inference.video_scores import scores_of_features
 
     videos = videos_of(args.features, detector.streams)
     if args.clip_seconds is None:
         say("note: clips are taken as 1 s each; --clip-seconds says otherwise", file=sys.stderr)
     for scores in scores_of_features(videos, detector, args.clip_seconds or 1.0):
         yield _folder(args), scores.video, scores
-
-
-def scores_of_features(
-    videos: Iterable[VideoFeatures], detector: Detector, clip_seconds: float
-) -> Iterator[VideoScores]:
-    """Score videos by their features.
-
-    Args:
-        videos: As `videos_of` finds them.
-        detector: Trained.
-        clip_seconds: Length of a clip.
-
-    Raises:
-        InputError: A file that cannot be read, or features that this detector does not take.
-    """
-    import numpy as np
-
-    from highlight_lit.inference.video_scores import scores_of_clips
-
-    for video in videos:
-        where = f"--features {video.files[0][1]}"
-        rows = video.read(detector.streams)
-        try:
-            logits = detector.logits(rows.get("visual"), rows.get("audio"))
-        except InputError as error:
-            raise InputError(f"{where}: {error}") from error
-        start = clip_seconds * np.arange(len(logits))
-        audio_mask = np.full(len(logits), "audio" in rows)
-        span = np.stack([start, start + clip_seconds], axis=1)
-        yield scores_of_clips(video.name, detector.topic, span, logits, audio_mask)
 
 
 def _of_corpus(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
@@ -197,6 +166,7 @@ def _of_corpus(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
 
 def _write(args: argparse.Namespace, folder: Path, stem: str, scores: VideoScores) -> None:
     """Write the files of a video."""
+    from highlight_lit.inference.video_scores import highlights_of
     from highlight_lit.media.output.scores_file import write_scores_csv, write_scores_json
     from highlight_lit.media.output.timeline import draw_timeline
 
@@ -211,17 +181,6 @@ def _write(args: argparse.Namespace, folder: Path, stem: str, scores: VideoScore
         video = next((path for path in args.video if path.stem == stem and (args.out or path.parent) == folder), None)
         write_page(written[3], video, scores, highlights)
     say(*written)
-
-
-def highlights_of(
-    scores: VideoScores, seconds: float | None = None, shortest: float = 3.0, merge: float = 2.0
-) -> list[Segment]:
-    """The segments that are marked: `choose_segments` of so many seconds, or of a quarter of the video, 30 s at most."""
-    from highlight_lit.media.output.segments import choose_segments
-
-    if seconds is None:
-        seconds = min(HIGHLIGHT_S, HIGHLIGHT_SHARE * scores.duration)
-    return choose_segments(scores.score, scores.span, seconds, shortest, merge, scores.logit)
 
 
 def _write_all(path: Path, several: Sequence[VideoScores]) -> None:

@@ -1,4 +1,4 @@
-"""A writer that is killed leaves no corpus and no shard under a final name, or one that verifies; it can be run again."""
+"""A corpus is there whole or not at all: where a video is refused, and where its writer is killed, which can be run again."""
 
 from __future__ import annotations
 
@@ -11,14 +11,44 @@ from pathlib import Path
 
 import pytest
 
-from highlight_lit.data import corpus as corpus_module
-from highlight_lit.data.corpus_faults import faults
-from highlight_lit.data.shards import ShardWriter
+from highlight_lit.data.corpus import write_corpus
+from highlight_lit.data.corpus.faults import faults
+from highlight_lit.data.shards import Shard, ShardWriter
 from highlight_lit.data.synthetic import Plan, synthesize
+from highlight_lit.data.video import Stream, Video
+from highlight_lit.errors import InputError
 from tests.real_processes import exit_status, forked
 
 PLAN = Plan(topics=2, videos=6, rank=2, Dv=6, Da=4)
 VIDEOS = 12
+
+
+def write(root: Path, videos: list[Video], **options: int) -> None:
+    streams = {"visual": Stream(4), "audio": Stream(3)}
+    write_corpus(root, videos, streams, name="test", clip_seconds=1.0, **options)  # type: ignore[arg-type]
+
+
+def test_the_same_id_in_two_shards_is_refused_and_nothing_is_written(
+    tmp_path: Path, make_video: Callable[..., Video]
+) -> None:
+    with pytest.raises(InputError, match="video 'one': id: occurs twice"):
+        write(tmp_path / "c", [make_video(), make_video()], shard_bytes=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fault_in_the_last_video_leaves_nothing_half_written(
+    tmp_path: Path, make_video: Callable[..., Video]
+) -> None:
+    with pytest.raises(InputError):
+        write(tmp_path / "c", [make_video("a"), make_video("b", visual=None)], shard_bytes=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_something_in_it_is_not_written_over(tmp_path: Path, several: list[Video]) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(InputError, match="exists already"):
+        write(tmp_path, several)
+    assert (tmp_path / "mine.txt").read_text() == "precious"
 
 
 def killed_at(call: int, owner: object, name: str) -> Callable[[], None]:
@@ -48,7 +78,7 @@ def assert_whole_or_absent(root: Path) -> None:
         assert all(path.name.startswith(".") for path in root.parent.iterdir())
     shards = [path for path in root.parent.glob(".*.partial/*.h5") if not path.name.startswith(".")]
     for shard in shards:  # whole shards of a corpus that is not
-        assert len(list(corpus_module.Shard(shard))) == VIDEOS
+        assert len(list(Shard(shard))) == VIDEOS
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def read_manifest(root: Path, name: Path | str = MANIFEST) -> dict[str, Any]:
         _check_entry(f"{path}: shards[{number}]", entry)
     if len({entry["file"] for entry in shards}) < len(shards):
         raise InputError(f"{path}: shards: a file is listed twice")
-    if (labels := manifest.get("labels")) is not None:  # in place of those in the shards: `data.labels_file`
+    if (labels := manifest.get("labels")) is not None:  # in place of those in the shards: `data.corpus.labels_file`
         _check_entry(f"{path}: labels", labels)
     return manifest
 

@@ -14,7 +14,7 @@ import pytest
 
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.manifest import MANIFEST, read_manifest
+from highlight_lit.data.corpus.manifest import MANIFEST, read_manifest
 from highlight_lit.errors import InputError
 
 CASES = int(os.environ.get("HIGHLIGHT_LIT_FUZZ", "300"))
@@ -129,3 +129,20 @@ def test_verbs_end_with_one_line_and_status_2(corpus: Path, verb: str, capsys: p
     assert main([verb, str(corpus)]) == 2
     said = capsys.readouterr()
     assert f"{corpus / MANIFEST}: topics: expected a list of names" in said.out + said.err
+
+
+@pytest.mark.parametrize("file", ["../secret.h5", "/etc/passwd", "a/b.h5", "", ".hidden", 7])
+def test_a_manifest_cannot_name_a_file_outside_its_folder(sound: Path, file: object) -> None:
+    path = sound / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["shards"][0]["file"] = file
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="not a plain file name"):
+        Corpus(sound)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": "highlight-lit corpus", "version": 99}'])
+def test_a_damaged_manifest_is_refused_by_name(sound: Path, text: str) -> None:
+    (sound / "manifest.json").write_text(text)
+    with pytest.raises(InputError, match=r"manifest\.json"):
+        Corpus(sound)

@@ -1,4 +1,4 @@
-"""The corpus: whole or not there, its index, who is positive, and that training never reads a label."""
+"""A corpus that is opened: its index, who is positive, and that it holds what its manifest lists."""
 
 from __future__ import annotations
 
@@ -12,14 +12,10 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from highlight_lit.data.corpus import Corpus, write_corpus
-from highlight_lit.data.corpus_faults import faults
-from highlight_lit.data.manifest import write_manifest
+from highlight_lit.data.corpus import Corpus, write_corpus, write_manifest
+from highlight_lit.data.corpus.faults import faults
 from highlight_lit.data.stores.resident import ResidentStore
-from highlight_lit.data.topics.weak_labels import duration_rule, tag_rule, training_set
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
 from tests.data.shards.forge import forge_rows
@@ -31,17 +27,6 @@ MakeVideo = Callable[..., Video]
 def write(root: Path, videos: list[Video], **options: object) -> Corpus:
     write_corpus(root, videos, STREAMS, name="test", clip_seconds=1.0, **options)  # type: ignore[arg-type]
     return Corpus(root)
-
-
-@pytest.fixture
-def several(make_video: MakeVideo) -> list[Video]:
-    return [
-        make_video("short dog", 30, tags=("dog", "pet"), split="train"),
-        make_video("long dog", 90, split="train"),
-        make_video("long cat", 80, tags=("cat",), split="train"),
-        make_video("short cat", 20, tags=("cat",), split="val"),
-        make_video("val dog", 40, split="val"),
-    ]
 
 
 def test_many_shards_read_as_one_corpus(tmp_path: Path, several: list[Video]) -> None:
@@ -70,21 +55,6 @@ def test_the_duration_rule_takes_short_tagged_against_long_untagged(tmp_path: Pa
     assert corpus.evaluation_videos("dog").tolist() == [4]
 
 
-@given(st.lists(st.tuples(st.booleans(), st.floats(0.1, 1e4)), min_size=1))
-def test_no_video_is_both_positive_and_negative(videos: list[tuple[bool, float]]) -> None:
-    tagged, duration = np.array([t for t, _ in videos]), np.array([d for _, d in videos])
-    label = duration_rule(tagged, duration)
-    assert ((label == 1) == (tagged & (duration < 60))).all()
-    assert ((label == -1) == (~tagged & (duration > 60))).all()
-    assert (tag_rule(tagged, duration) == np.where(tagged, 1, -1)).all()
-
-
-def test_a_corpus_without_lists_trains_on_all_of_it() -> None:
-    assert training_set(np.array(["", ""]), "lists").all()
-    assert training_set(np.array(["train", "val"]), "lists").tolist() == [True, False]
-    assert training_set(np.array(["train", "val"]), "transductive").all()
-
-
 @pytest.mark.parametrize(
     ("topic", "rule", "says"),
     [
@@ -102,63 +72,6 @@ def test_a_topic_that_cannot_be_trained_is_refused(
 def test_a_topic_without_negatives_is_refused(tmp_path: Path, make_video: MakeVideo) -> None:
     with pytest.raises(InputError, match="topic=dog: no negative video"):
         write(tmp_path / "c", [make_video()]).weak_labels("dog", "tag", "lists")
-
-
-def test_the_same_id_in_two_shards_is_refused_and_nothing_is_written(tmp_path: Path, make_video: MakeVideo) -> None:
-    with pytest.raises(InputError, match="video 'one': id: occurs twice"):
-        write(tmp_path / "c", [make_video(), make_video()], shard_bytes=1)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_fault_in_the_last_video_leaves_nothing_half_written(tmp_path: Path, make_video: MakeVideo) -> None:
-    with pytest.raises(InputError):
-        write(tmp_path / "c", [make_video("a"), make_video("b", visual=None)], shard_bytes=1)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_with_something_in_it_is_not_written_over(tmp_path: Path, several: list[Video]) -> None:
-    (tmp_path / "mine.txt").write_text("precious")
-    with pytest.raises(InputError, match="exists already"):
-        write(tmp_path, several)
-    assert (tmp_path / "mine.txt").read_text() == "precious"
-
-
-@pytest.mark.parametrize("file", ["../secret.h5", "/etc/passwd", "a/b.h5", "", ".hidden", 7])
-def test_a_manifest_cannot_name_a_file_outside_its_folder(tmp_path: Path, several: list[Video], file: object) -> None:
-    write(tmp_path / "c", several)
-    path = tmp_path / "c" / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["shards"][0]["file"] = file
-    path.write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="not a plain file name"):
-        Corpus(tmp_path / "c")
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": "highlight-lit corpus", "version": 99}'])
-def test_a_damaged_manifest_is_refused_by_name(tmp_path: Path, several: list[Video], text: str) -> None:
-    write(tmp_path / "c", several)
-    (tmp_path / "c" / "manifest.json").write_text(text)
-    with pytest.raises(InputError, match=r"manifest\.json"):
-        Corpus(tmp_path / "c")
-
-
-def test_verify_finds_nothing_in_a_sound_corpus(tmp_path: Path, several: list[Video]) -> None:
-    write(tmp_path / "c", several)
-    assert list(faults(tmp_path / "c")) == []
-
-
-def test_verify_names_the_shard_and_the_video_that_a_flipped_bit_hit(tmp_path: Path, several: list[Video]) -> None:
-    write(tmp_path / "c", several)
-    path = tmp_path / "c" / "shard-00000.h5"
-    with h5py.File(path) as file:
-        at = file["visual"].id.get_offset()
-    data = bytearray(path.read_bytes())
-    data[at + 40] ^= 16
-    path.write_bytes(data)
-    found = list(faults(tmp_path / "c"))
-    assert found[0].startswith(f"{path}: video 'short dog' (row 0): visual: rows 0 to 31 are damaged")
-    with pytest.raises(InputError, match=r"shard-00000\.h5: visual: rows 0 to 31 are damaged"):
-        Corpus(tmp_path / "c").rows(0, "visual")
 
 
 def test_a_truncated_shard_is_refused_on_opening(tmp_path: Path, several: list[Video]) -> None:

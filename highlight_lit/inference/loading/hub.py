@@ -102,7 +102,7 @@ def fetch(repository: str) -> Path:
     need("export", f"{where} to look on the Hugging Face hub", "huggingface_hub")
     from huggingface_hub import snapshot_download
 
-    from highlight_lit.inference.model_folder import CARD, CONFIG, WEIGHTS
+    from highlight_lit.inference.loading.model_folder import CARD, CONFIG, WEIGHTS
 
     wanted: dict[str, Any] = {"allow_patterns": [CONFIG, WEIGHTS, CARD], "library_name": "highlight-lit",
                               "library_version": __version__}  # fmt: skip
@@ -130,7 +130,7 @@ def push(folder: Path, repository: str) -> str:
     need("export", "--push-to-hub", "huggingface_hub")
     from huggingface_hub import HfApi
 
-    from highlight_lit.inference.model_folder import CARD, CONFIG, WEIGHTS
+    from highlight_lit.inference.loading.model_folder import CARD, CONFIG, WEIGHTS
 
     api = HfApi(library_name="highlight-lit", library_version=__version__)
     try:

@@ -15,10 +15,11 @@ from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import OUTPUTS, Judgement, judge, judge_several, labelled_videos, write_judgement
 from highlight_lit.evaluation.key_shots import key_shots
 from highlight_lit.evaluation.scores import ClipScores, matched, read_scores, write_scores
-from highlight_lit.evaluation.tables import Judged, checkpoints_table, summaries_table, system_table
 from highlight_lit.files import not_an_input
-from highlight_lit.inference.detector import Detector, load_detector
+from highlight_lit.inference.commands.tables import Judged, checkpoints_table, summaries_table, system_table
+from highlight_lit.inference.detector import Detector
 from highlight_lit.inference.evaluate import judged_on, scores_of
+from highlight_lit.inference.loading.load import load_detector
 from highlight_lit.methods import score
 from highlight_lit.text import a_few, say, say_table
 
