@@ -18,9 +18,8 @@ from highlight_lit.config.schema import check
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.runs import ledger
+from highlight_lit.training.distributed.variables import several_processes
 from highlight_lit.training.guided import run_identity
-
-_CLUSTERS = ("WORLD_SIZE", "SLURM_NTASKS", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE")  # ranks must agree: `train` asks them
 
 
 def done_before(composed: DictConfig | Mapping[str, Any]) -> dict[str, Any] | None:
@@ -33,8 +32,8 @@ def done_before(composed: DictConfig | Mapping[str, Any]) -> dict[str, Any] | No
     config = as_plain(composed)
     trainer = config["trainer"]
     alone = trainer.get("devices") == 1 and trainer.get("num_nodes", 1) in (1, None)
-    if not alone or any(name in os.environ for name in _CLUSTERS):
-        return None
+    if not alone or several_processes():
+        return None  # ranks must agree: `train` asks them
     try:
         root = Path(config["data"]["root"])
         run_id = run_identity(config, _fingerprint(root, _state(root)))

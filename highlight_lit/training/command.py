@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -26,6 +25,7 @@ from highlight_lit.runs.done_before import done_before
 from highlight_lit.runs.names import cell_name, known_overrides
 from highlight_lit.runs.sweep import Sweep
 from highlight_lit.text import say
+from highlight_lit.training.distributed.variables import several_processes
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _check_sweep(arguments: Sequence[str]) -> None:
     """Refuse a `data.root` that all cells of a sweep share, before there are any, and what ranks cannot share."""
-    if "WORLD_SIZE" in os.environ or "SLURM_NTASKS" in os.environ:
+    if several_processes():
         from highlight_lit.training.distributed.cluster import started_externally
 
         if started_externally():

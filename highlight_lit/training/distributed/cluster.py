@@ -1,6 +1,6 @@
 """Where a run's processes are: this one alone, those of torchrun or a cluster, or others on this machine (`ranks`).
 
-What started several processes says so in variables, which Lightning's cluster environments read. Variables that are
+What started several processes says so in variables (`variables`), which Lightning's environments read. Those that are
 left over (RANK in a container, SLURM_NTASKS in a batch script without srun) count only where `trainer.devices` and
 `trainer.num_nodes` say the same. Rank 0 alone holds the run and writes; the others are told by it.
 """
@@ -22,10 +22,7 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from highlight_lit.errors import InputError
-
-# How many processes a node has: torchrun's, jsrun's, Open MPI's, MPICH's
-_LOCAL_SIZES = ("LOCAL_WORLD_SIZE", "JSM_NAMESPACE_LOCAL_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
-_CONTAINERS = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # set in each container of a PyTorchJob
+from highlight_lit.training.distributed.variables import CONTAINERS, LOCAL_SIZES
 
 
 def single_process() -> LightningEnvironment:
@@ -58,7 +55,7 @@ def detected(options: Mapping[str, Any]) -> ClusterEnvironment | None:
     asked = devices * nodes if isinstance(devices, int) else None
     kinds: list[Any] = [TorchElasticEnvironment, LSFEnvironment, MPIEnvironment, SLURMEnvironment]
     kind = next((kind for kind in kinds if kind.detect()), None)
-    if kind is None and os.environ.keys() >= _CONTAINERS:
+    if kind is None and os.environ.keys() >= CONTAINERS:
         kind = KubeflowEnvironment
     if kind is None:
         return None
@@ -89,7 +86,7 @@ def devices_and_nodes(place: ClusterEnvironment) -> dict[str, int]:
         nodes = int(os.environ.get("SLURM_NNODES", 1))
         local = ranks // nodes
     else:
-        local = next((int(os.environ[name]) for name in _LOCAL_SIZES if name in os.environ), ranks)
+        local = next((int(os.environ[name]) for name in LOCAL_SIZES if name in os.environ), ranks)
         local = 1 if isinstance(place, KubeflowEnvironment) else local  # a container is a node, and has one process
         nodes = ranks // local
     if local * nodes != ranks:
