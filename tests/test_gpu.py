@@ -118,7 +118,7 @@ def test_progress_is_read_a_look_late_and_whole() -> None:
         for step in (2 * epoch, 2 * epoch + 1):
             loss = torch.tensor(math.nan if step == 4 else float(step), device="cuda")
             progress.add(step, {"loss": loss}, 3)
-        progress.end_epoch(epoch, 2 * epoch + 1)
+        progress.end_epoch(epoch, 2 * epoch + 1, 0.1)
         assert len(progress.history) == epoch
         assert progress.bad_step is None
     progress.settle()

@@ -34,8 +34,8 @@ from highlight_lit.files import write_json
 from highlight_lit.launch import CONFIG_DIR
 from highlight_lit.runs.ledger import environment
 from highlight_lit.text import say
-from highlight_lit.training.compiled import compiled
 from highlight_lit.training.module import HighlightModule
+from highlight_lit.training.step.compiled import compiled
 from highlight_lit.training.train import make_data, make_module
 from highlight_lit.training.trainer import quiet_lightning
 

@@ -1,18 +1,14 @@
-"""The LightningModule: network, loss, optimizer, then the step."""
+"""The LightningModule: network, loss, optimizer, and what is logged of an epoch."""
 
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.loggers import Logger
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import Metric
 from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
 
@@ -21,14 +17,15 @@ from highlight_lit.data.batch import Bags
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
 from highlight_lit.inference.batch import whole_video_logits
-from highlight_lit.models.highlight_net import Detection, Embedding
+from highlight_lit.models.highlight_net import Embedding
 from highlight_lit.training.distributed.clip_logits import ClipLogits
 from highlight_lit.training.distributed.whole_batch import whole_batch
 from highlight_lit.training.from_python import default_nodes
-from highlight_lit.training.large_batch import detect
+from highlight_lit.training.optimizer import make_optimizer
 from highlight_lit.training.progress import Progress
+from highlight_lit.training.step.large_batch import detect
+from highlight_lit.training.step.objective import Objective, objective, seed_step, step_values
 
-Objective = Callable[[nn.Module, nn.Module, Bags], dict[str, Tensor]]
 _EPOCH: dict[str, Any] = {"on_step": False, "on_epoch": True, "logger": False}  # logged with the epoch's entry
 CHECK_EVERY = 50  # steps between two looks at whether the loss is still finite
 
@@ -166,7 +163,7 @@ class HighlightModule(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the means of the epochs that are over; on a GPU each an epoch late, so that no step waits for them."""
-        self.progress.end_epoch(self.current_epoch, self.global_step - 1, {**self._held_out, "lr": float(self._rate)})
+        self.progress.end_epoch(self.current_epoch, self.global_step - 1, self._rate, self._held_out)
         self._held_out = {}
         if any((getattr(each, "monitor", None) or "").startswith("train/") for each in self.trainer.callbacks):  # type: ignore[attr-defined]
             self.progress.settle()
@@ -209,63 +206,6 @@ class HighlightModule(pl.LightningModule):
         """Keep the clip logits of a whole video."""
         video, bags = batch
         self.clip_logits.update(video, whole_video_logits(self.network, bags))
-
-
-def seed_step(key: Sequence[int], device: torch.device) -> None:
-    """Seed every generator that a step on a device draws from, by some whole numbers."""
-    seed = int(np.random.SeedSequence(list(key)).generate_state(1)[0])
-    # Not by `torch.manual_seed`, which looks for devices of all kinds first, for a millisecond or two.
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(seed)
-    np.random.seed(seed)
-    random.seed(seed)
-
-
-def step_values(
-    loss: nn.Module, detection: Detection, label: Tensor, mask: Tensor, target: Tensor | None = None
-) -> dict[str, Tensor]:
-    """What a step gives and an epoch logs: the loss, its parts, and the share of bags told right.
-
-    A loss with `reads_target` gets a teacher's targets, and no labels are compared.
-    """
-    if getattr(loss, "reads_target", False):
-        values: dict[str, Tensor] = loss(detection, label, mask, target)
-        return values
-    right = ((detection.z_hat > 0) == (label > 0)).float().mean()
-    return {**loss(detection, label, mask), "bag_accuracy": right}
-
-
-def objective(network: nn.Module, loss: nn.Module, bags: Bags) -> dict[str, Tensor]:
-    """`step_values` of some bags, in one piece: what is compiled, and stacked."""
-    detection = network(bags.visual, bags.audio, bags.mask, bags.audio_mask)
-    return step_values(loss, detection, bags.label, bags.mask, bags.target)
-
-
-def make_optimizer(nodes: Mapping[str, Any], weights: Iterable[Tensor]) -> tuple[Any, Any]:
-    """An optimizer over some weights, and its schedule in epochs, None where there is none.
-
-    Args:
-        nodes: `algorithm` and `schedule`.
-        weights: What it is to change.
-
-    Raises:
-        InputError: A class does not exist, or does not take an argument or its value.
-    """
-    make = build({**nodes["algorithm"], "_partial_": True}, "optimizer.algorithm")
-    try:
-        optimizer = make(weights)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"optimizer.algorithm: {nodes['algorithm']['_target_']}: {error}") from error
-    if nodes["schedule"] is None:
-        return optimizer, None
-    schedule = build({**nodes["schedule"], "_partial_": True}, "optimizer.schedule")(optimizer)
-    if isinstance(schedule, ReduceLROnPlateau):
-        raise InputError(
-            f"optimizer.schedule: {nodes['schedule']['_target_']}: follows a measure, which a schedule is not told here; "
-            "expected one by epochs, such as torch.optim.lr_scheduler.CosineAnnealingLR"
-        )
-    return optimizer, schedule
 
 
 def log_epoch(loggers: Iterable[Logger], epoch: Mapping[str, float]) -> None:

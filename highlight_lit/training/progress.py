@@ -48,10 +48,18 @@ class Progress:
         bad = torch.where(values["loss"].detach().isfinite(), torch.inf, float(step))
         self._first_bad = bad if self._first_bad is None else torch.minimum(self._first_bad, bad)
 
-    def end_epoch(self, epoch: int, step: int, further: Mapping[str, float] | None = None) -> None:
-        """End an epoch whose last step was `step`; `further` goes into its entry of `history`."""
+    def end_epoch(self, epoch: int, step: int, rate: float, held_out: Mapping[str, float] | None = None) -> None:
+        """End an epoch, whose entry of `history`, which is logged, is this and the means of what `add` was given.
+
+        Args:
+            epoch, step: Its number, and that of its last step.
+            rate: Learning rate of that step.
+            held_out: Measures of the videos held out.
+        """
         names = [f"train/{name}" for name in self._names]
-        self._send(self._sums, _Epoch({"epoch": epoch, "step": step, **(further or {})}, names, self._bags))
+        self._send(
+            self._sums, _Epoch({"epoch": epoch, "step": step, **(held_out or {}), "lr": float(rate)}, names, self._bags)
+        )
         self._sums, self._bags = None, 0
 
     def loss(self) -> float | None:

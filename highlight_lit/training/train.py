@@ -25,13 +25,13 @@ from highlight_lit.runs.names import known_overrides
 from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
 from highlight_lit.training.callbacks.run_callbacks import make_callbacks
 from highlight_lit.training.checkpoint.resume import restoring, resumable
-from highlight_lit.training.compiled import compiled
 from highlight_lit.training.distributed import cluster
 from highlight_lit.training.distributed.ranks import Place, Ranks
 from highlight_lit.training.guided import check_teacher, first_stage, run_identity, targets
 from highlight_lit.training.machine import check_batch, check_machine, check_network
 from highlight_lit.training.module import HighlightModule, log_epoch
 from highlight_lit.training.outcome import evaluated, outcome_of
+from highlight_lit.training.step.compiled import compiled
 from highlight_lit.training.trainer import make_trainer
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 

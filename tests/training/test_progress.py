@@ -18,12 +18,12 @@ def test_an_epoch_is_the_mean_over_its_bags() -> None:
     progress = Progress()
     step(progress, 0, 1.0, 6)
     step(progress, 1, 4.0, 3)
-    progress.end_epoch(0, 1)
+    progress.end_epoch(0, 1, 0.2)
     step(progress, 2, 7.0, 6)
-    progress.end_epoch(1, 2)
+    progress.end_epoch(1, 2, 0.1)
     assert progress.history == [
-        {"epoch": 0, "step": 1, "train/loss": 2.0, "train/right": 0.5},
-        {"epoch": 1, "step": 2, "train/loss": 7.0, "train/right": 0.5},
+        {"epoch": 0, "step": 1, "lr": 0.2, "train/loss": 2.0, "train/right": 0.5},
+        {"epoch": 1, "step": 2, "lr": 0.1, "train/loss": 7.0, "train/right": 0.5},
     ]
 
 
@@ -44,5 +44,5 @@ def test_an_epoch_in_progress_goes_on_from_its_state() -> None:
         if number == 1:
             second.load_state_dict(first.state_dict())
     for progress in (unbroken, second):
-        progress.end_epoch(0, 3)
+        progress.end_epoch(0, 3, 0.1)
     assert second.history == unbroken.history

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from highlight_lit.models.highlight_net import Detection
-from highlight_lit.training.large_batch import join_pairs
+from highlight_lit.training.step.large_batch import join_pairs
 
 
 def whole_batch(

@@ -17,9 +17,10 @@ from highlight_lit.data.stores.resident import ResidentStore
 from highlight_lit.errors import Interrupted
 from highlight_lit.processes.signals import Signals
 from highlight_lit.training.checkpoint.member import save
-from highlight_lit.training.module import CHECK_EVERY, seed_step
+from highlight_lit.training.module import CHECK_EVERY
 from highlight_lit.training.stacked.cells import AUTOCAST, Trainee, store_key
 from highlight_lit.training.stacked.stack import Stack
+from highlight_lit.training.step.objective import seed_step
 
 
 class Group:
@@ -122,7 +123,7 @@ class Group:
                 progress = each.module.progress
                 progress.add(step, dict(zip(names, row, strict=True)), 2 * each.data.plan.pairs_of(step % each.batches))
                 if (step + 1) % each.batches == 0:
-                    progress.end_epoch(step // each.batches, step, {"lr": rates[at][place]})
+                    progress.end_epoch(step // each.batches, step, rates[at][place])
             each.module.progress.settle()
             each.done = self._done
             each.seconds += seconds

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from highlight_lit.data.batch import Bags
-from highlight_lit.training.module import HighlightModule, make_optimizer, objective
+from highlight_lit.training.module import HighlightModule
+from highlight_lit.training.optimizer import make_optimizer
+from highlight_lit.training.step.objective import objective
 
 # Optimizers that treat each number by itself: a step of stacked weights is a step of each member's.
 ELEMENTWISE = ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD")

@@ -17,8 +17,8 @@ from highlight_lit.data.batch import Bags
 from highlight_lit.data.sampling import own_pairs
 from highlight_lit.launch import CONFIG_DIR
 from highlight_lit.models.highlight_net import Detection
-from highlight_lit.training import large_batch
 from highlight_lit.training.distributed.whole_batch import whole_batch
+from highlight_lit.training.step import large_batch
 
 TAU, PAIRS = 9, 5
 

@@ -28,11 +28,12 @@ from highlight_lit.processes.signals import Signals
 from highlight_lit.runs.ledger import records
 from highlight_lit.training.checkpoint.atomic_io import AtomicCheckpointIO
 from highlight_lit.training.checkpoint.contents import LastContents
-from highlight_lit.training.module import make_optimizer, objective
+from highlight_lit.training.optimizer import make_optimizer
 from highlight_lit.training.progress import Progress
 from highlight_lit.training.stacked.cells import cell_of, why_alone
 from highlight_lit.training.stacked.stack import ELEMENTWISE, Member, Stack
 from highlight_lit.training.stacked.sweep import train_stacked
+from highlight_lit.training.step.objective import objective
 from highlight_lit.training.train import train
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 

@@ -6,7 +6,7 @@ import torch
 
 from highlight_lit.models.highlight_net import Detection
 from highlight_lit.models.losses import HingesL1
-from highlight_lit.training.module import step_values
+from highlight_lit.training.step.objective import step_values
 
 
 def test_bags_told_right_are_counted_beside_the_loss() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from highlight_lit.training.module import Objective, objective
+from highlight_lit.training.step.objective import Objective, objective
 
 # What they brought stands in experiments/results/gpu.md; what a version of torch does not know is left out.
 OPTIONS: dict[str, Any] = {
