@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from highlight_lit.data.corpus import Corpus
+    from highlight_lit.data.datamodule import HighlightDataModule
     from highlight_lit.inference.detector import Detector
     from highlight_lit.inference.evaluate import evaluate
     from highlight_lit.models.highlight_net import HighlightNet
-    from highlight_lit.training.from_python import HighlightDataModule
     from highlight_lit.training.module import HighlightModule
 
 __all__ = ["Corpus", "Detector", "HighlightDataModule", "HighlightModule", "HighlightNet", "evaluate"]
@@ -24,7 +24,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "Corpus": "data.corpus",
     "Detector": "inference.detector",
-    "HighlightDataModule": "training.from_python",
+    "HighlightDataModule": "data.datamodule",
     "HighlightModule": "training.module",
     "HighlightNet": "models.highlight_net",
     "evaluate": "inference.evaluate",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -202,6 +205,30 @@ class HighlightData(pl.LightningDataModule):
         return VideoLoader(
             self.corpus, self.corpus.evaluation_videos(self.topic, self.split)[rank::ranks], self.streams
         )
+
+
+class HighlightDataModule(HighlightData):
+    """Bags of a topic's positive and negative videos to train on, and the topic's videos to test: for a Trainer of one's own.
+
+    Args:
+        corpus: The corpus, or its folder.
+        topic: One of its topics.
+        streams: Those the network reads, of `visual` and `audio`; None: all that the corpus has.
+        further: As `HighlightData` takes them: `rule`, `training`, `tau`, `pairs`, `seed`, `validation`, ...
+
+    Attributes:
+        features: By stream, what its features are: what `HighlightModule` takes as `streams`.
+
+    Raises:
+        InputError: As `HighlightData`.
+    """
+
+    def __init__(
+        self, corpus: Corpus | Path | str, topic: str, streams: Sequence[str] | None = None, **further: Any
+    ) -> None:
+        opened = corpus if isinstance(corpus, Corpus) else Corpus(Path(corpus))
+        super().__init__(opened, topic, tuple(opened.streams) if streams is None else streams, **further)
+        self.features = {name: asdict(self.corpus.streams[name]) for name in self.streams}
 
 
 def resident_budget(device: torch.device) -> int:

@@ -13,6 +13,7 @@ from torchmetrics import Metric
 from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
 
 from highlight_lit.config.build import build
+from highlight_lit.config.defaults import default_nodes
 from highlight_lit.data.batch import Bags
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
@@ -20,7 +21,6 @@ from highlight_lit.inference.batch import whole_video_logits
 from highlight_lit.models.highlight_net import Embedding
 from highlight_lit.training.distributed.clip_logits import ClipLogits
 from highlight_lit.training.distributed.whole_batch import whole_batch
-from highlight_lit.training.from_python import default_nodes
 from highlight_lit.training.optimizer import make_optimizer
 from highlight_lit.training.progress import Progress
 from highlight_lit.training.step.large_batch import detect
