@@ -20,7 +20,7 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.data.stores.stream import StreamStore
 from highlight_lit.runs.ledger import records
-from highlight_lit.training.progress import Progress
+from highlight_lit.training.epoch_means import EpochMeans
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="NO GPU: nothing was tested on a CUDA device")
@@ -113,7 +113,7 @@ def test_it_learns_what_it_learns_on_a_cpu(quick_train: Train, tmp_path: Path) -
 
 
 def test_progress_is_read_a_look_late_and_whole() -> None:
-    progress = Progress()
+    progress = EpochMeans()
     for epoch in range(3):
         for step in (2 * epoch, 2 * epoch + 1):
             loss = torch.tensor(math.nan if step == 4 else float(step), device="cuda")

@@ -21,8 +21,8 @@ from highlight_lit.inference.batch import whole_video_logits
 from highlight_lit.models.highlight_net import Embedding
 from highlight_lit.training.distributed.clip_logits import ClipLogits
 from highlight_lit.training.distributed.whole_batch import whole_batch
+from highlight_lit.training.epoch_means import EpochMeans
 from highlight_lit.training.optimizer import make_optimizer
-from highlight_lit.training.progress import Progress
 from highlight_lit.training.step.large_batch import detect
 from highlight_lit.training.step.objective import Objective, objective, seed_step, step_values
 
@@ -73,7 +73,7 @@ class HighlightModule(pl.LightningModule):
         self.loss: nn.Module = build(loss, "loss")
         self.clip_logits = ClipLogits()
         self.objective: Objective = objective  # of this rank's bags alone; may be replaced by a compiled one
-        self.progress = Progress()
+        self.progress = EpochMeans()
         self.validation = nn.ModuleDict({"bag_accuracy": BinaryAccuracy(), "bag_auroc": BinaryAUROC()})
         self._held_out: dict[str, float] = {}
         self._logged = 0  # epochs

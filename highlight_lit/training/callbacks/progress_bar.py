@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 
-from highlight_lit.training.progress import Progress
+from highlight_lit.training.epoch_means import EpochMeans
 
 
 class ProgressBar(TQDMProgressBar):
@@ -25,7 +25,7 @@ class ProgressBar(TQDMProgressBar):
         """The loss beside what else is shown: of this epoch so far on a CPU, on a GPU of the one before."""
         shown = {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
         progress = getattr(pl_module, "progress", None)
-        loss = progress.loss() if isinstance(progress, Progress) else None
+        loss = progress.loss() if isinstance(progress, EpochMeans) else None
         return shown if loss is None else {"loss": f"{loss:.4f}", **shown}
 
     def init_test_tqdm(self) -> Tqdm:

@@ -31,7 +31,7 @@ LastContents = TypedDict(
         # What `HighlightModule` was made of, from which a `Detector` is built.
         "hparams_name": NotRequired[str],
         "hyper_parameters": NotRequired[dict[str, Any]],
-        # Means of the epochs that are over and sums of the one under way: `Progress.state_dict`.
+        # Means of the epochs that are over and sums of the one under way: `EpochMeans.state_dict`.
         "progress": dict[str, Any],
     },
 )

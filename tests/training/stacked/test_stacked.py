@@ -28,8 +28,8 @@ from highlight_lit.processes.signals import Signals
 from highlight_lit.runs.ledger import records
 from highlight_lit.training.checkpoint.atomic_io import AtomicCheckpointIO
 from highlight_lit.training.checkpoint.contents import LastContents
+from highlight_lit.training.epoch_means import EpochMeans
 from highlight_lit.training.optimizer import make_optimizer
-from highlight_lit.training.progress import Progress
 from highlight_lit.training.stacked.cells import cell_of, why_alone
 from highlight_lit.training.stacked.stack import ELEMENTWISE, Member, Stack
 from highlight_lit.training.stacked.sweep import train_stacked
@@ -65,15 +65,15 @@ def losses(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[float]]:
     """The loss at each step of what is trained, by what counts it."""
     found: dict[int, list[float]] = defaultdict(list)
     kept = []  # or another could get its id
-    add = Progress.add
+    add = EpochMeans.add
 
-    def noted(self: Progress, step: int, values: dict[str, Tensor], bags: int) -> None:
+    def noted(self: EpochMeans, step: int, values: dict[str, Tensor], bags: int) -> None:
         assert step == len(found[id(self)])
         kept.append(self)
         found[id(self)].append(float(values["loss"].detach()))
         add(self, step, values, bags)
 
-    monkeypatch.setattr(Progress, "add", noted)
+    monkeypatch.setattr(EpochMeans, "add", noted)
     return found
 
 

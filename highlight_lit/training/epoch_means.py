@@ -1,4 +1,4 @@
-"""The progress of a training: the means over each epoch's bags, and the first step whose loss is not finite."""
+"""The means over each epoch's bags, and the first step whose loss is not finite."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _Epoch(NamedTuple):
     bags: int
 
 
-class Progress:
+class EpochMeans:
     """Counts on the device, and looks at the counts a little later.
 
     Whoever reads a number from a GPU waits until all it was given before is done, and the GPU then waits for the next

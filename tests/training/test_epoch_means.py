@@ -7,15 +7,15 @@ import math
 import pytest
 import torch
 
-from highlight_lit.training.progress import Progress
+from highlight_lit.training.epoch_means import EpochMeans
 
 
-def step(progress: Progress, number: int, loss: float, bags: int) -> None:
+def step(progress: EpochMeans, number: int, loss: float, bags: int) -> None:
     progress.add(number, {"loss": torch.tensor(loss, requires_grad=True), "right": torch.tensor(0.5)}, bags)
 
 
 def test_an_epoch_is_the_mean_over_its_bags() -> None:
-    progress = Progress()
+    progress = EpochMeans()
     step(progress, 0, 1.0, 6)
     step(progress, 1, 4.0, 3)
     progress.end_epoch(0, 1, 0.2)
@@ -29,7 +29,7 @@ def test_an_epoch_is_the_mean_over_its_bags() -> None:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_the_first_loss_that_is_no_number_is_remembered(bad: float) -> None:
-    progress = Progress()
+    progress = EpochMeans()
     for number, loss in enumerate([1.0, bad, 2.0, bad]):
         step(progress, number, loss, 2)
         progress.look()
@@ -37,7 +37,7 @@ def test_the_first_loss_that_is_no_number_is_remembered(bad: float) -> None:
 
 
 def test_an_epoch_in_progress_goes_on_from_its_state() -> None:
-    unbroken, first, second = Progress(), Progress(), Progress()
+    unbroken, first, second = EpochMeans(), EpochMeans(), EpochMeans()
     for number in range(4):
         step(unbroken, number, 0.1 * number, 1 + number)
         step(first if number < 2 else second, number, 0.1 * number, 1 + number)
