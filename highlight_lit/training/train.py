@@ -28,7 +28,8 @@ from highlight_lit.training.checkpoint.resume import restoring, resumable
 from highlight_lit.training.distributed import cluster
 from highlight_lit.training.distributed.ranks import Place, Ranks
 from highlight_lit.training.guided import check_teacher, first_stage, run_identity, targets
-from highlight_lit.training.machine import check_batch, check_machine, check_network
+from highlight_lit.training.machine import check_machine
+from highlight_lit.training.memory import check_batch, check_network
 from highlight_lit.training.module import HighlightModule, log_epoch
 from highlight_lit.training.outcome import evaluated, outcome_of
 from highlight_lit.training.step.compiled import compiled

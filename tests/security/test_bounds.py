@@ -31,7 +31,7 @@ from highlight_lit.evaluation import scores
 from highlight_lit.files import read_json
 from highlight_lit.launch import composed
 from highlight_lit.processes.locks import locked
-from highlight_lit.training.machine import check_network
+from highlight_lit.training.memory import check_network
 from tests.security.test_sizes import ave_folder
 
 STREAMS = {"visual": {"width": 512}, "audio": {"width": 128}}
@@ -124,7 +124,7 @@ def test_chunks_that_are_what_they_say_are_read(tmp_path: Path) -> None:
 def test_a_network_is_compared_with_memory_before_it_is_made(
     words: list[str], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("highlight_lit.training.machine.memory", lambda: 24 << 30)
+    monkeypatch.setattr("highlight_lit.training.memory.memory", lambda: 24 << 30)
     config = as_plain(composed("config", ["topic=t", "data.root=.", *words]))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(InputError, match=f"model: .*{says} .* expected at most 26 GB"):
@@ -134,7 +134,7 @@ def test_a_network_is_compared_with_memory_before_it_is_made(
 
 @pytest.mark.parametrize("model", ["highlight_net", "lim", "mini_net"])
 def test_the_networks_there_are_pass(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("highlight_lit.training.machine.memory", lambda: 4 << 30)
+    monkeypatch.setattr("highlight_lit.training.memory.memory", lambda: 4 << 30)
     config = as_plain(composed("config", ["topic=t", "data.root=.", f"model={model}"]))
     check_network(config["model"], STREAMS, config["data"]["pairs"], config["tau"])
 

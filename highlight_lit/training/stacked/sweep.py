@@ -19,7 +19,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.processes.signals import Signals
 from highlight_lit.runs import ledger
 from highlight_lit.text import a_few, say
-from highlight_lit.training.machine import needs
+from highlight_lit.training.memory import needs
 from highlight_lit.training.stacked.cells import Cell, Trainee, cell_of, changes_buffers, device_of, why_alone
 from highlight_lit.training.stacked.loop import Group
 
