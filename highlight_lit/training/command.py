@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -110,7 +111,6 @@ def _cell(config: DictConfig) -> float | None:
                 Sweep.outcome = done
                 return None
             _say_begins(config, words)
-            from highlight_lit.training.outcome import value_of
             from highlight_lit.training.train import train
 
             with known_overrides(words):
@@ -118,7 +118,7 @@ def _cell(config: DictConfig) -> float | None:
             metric = config.optimized_metric
             if metric is None or Sweep.outcome["status"] != "done":
                 return None
-            Sweep.outcome["value"] = value_of(Sweep.outcome, metric)
+            Sweep.outcome["value"] = _value(Sweep.outcome, metric)
             return float(Sweep.outcome["value"])
     except Interrupted as stop:
         if not jobs.conducted_elsewhere():
@@ -135,3 +135,18 @@ def _cell(config: DictConfig) -> float | None:
         alone = HydraConfig.get().mode == RunMode.RUN
         Sweep.outcome = {"status": "failed", "error": described, "exception": error if alone else None}
     return None if config.get("optimized_metric") is None else math.nan
+
+
+def _value(record: Mapping[str, Any], measure: str) -> float:
+    """A measure of a run that is done, for a sweeper: of the epoch that was kept, or of its evaluation.
+
+    Raises:
+        InputError: The run has no such measure.
+    """
+    evaluation = record.get("evaluation", {"measures": {}})["measures"]
+    values = {**record["losses"], **{name: each["mean"] for name, each in evaluation.items()}}
+    if (kept := record.get("kept")) is not None:
+        values[kept["monitor"]] = kept["value"]
+    if measure not in values:
+        raise InputError(f"optimized_metric={measure}: no measure of the run; expected one of {', '.join(values)}")
+    return float(values[measure]) if values[measure] is not None else math.nan

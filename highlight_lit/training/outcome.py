@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import torch
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
-from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import judge, write_judgement
 from highlight_lit.evaluation.scores import ClipScores, write_scores
 from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
@@ -75,18 +73,3 @@ def _scores(trainer: pl.Trainer, module: HighlightModule, data: HighlightData) -
     logits = module.clip_logits.compute()
     corpus: Corpus = data.corpus
     return {corpus.ids[video].decode(): ClipScores(corpus.rows(video, "span"), z) for video, z in logits.items()}
-
-
-def value_of(record: dict[str, Any], measure: str) -> float:
-    """A measure of a run that is done, for a sweeper: of the epoch that was kept, or of its evaluation.
-
-    Raises:
-        InputError: The run has no such measure.
-    """
-    evaluation = record.get("evaluation", {"measures": {}})["measures"]
-    values = {**record["losses"], **{name: each["mean"] for name, each in evaluation.items()}}
-    if (kept := record.get("kept")) is not None:
-        values[kept["monitor"]] = kept["value"]
-    if measure not in values:
-        raise InputError(f"optimized_metric={measure}: no measure of the run; expected one of {', '.join(values)}")
-    return float(values[measure]) if values[measure] is not None else math.nan
