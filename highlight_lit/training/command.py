@@ -22,11 +22,11 @@ from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.launch import MULTIRUN, launch
 from highlight_lit.processes.signals import Signals
 from highlight_lit.runs import jobs
-from highlight_lit.runs.done_before import done_before
 from highlight_lit.runs.names import cell_name, known_overrides
 from highlight_lit.runs.sweep import Sweep
 from highlight_lit.text import say
 from highlight_lit.training.distributed.variables import several_processes
+from highlight_lit.training.done_before import done_before
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -33,8 +33,8 @@ from highlight_lit.runs.ledger import RECORD, read_note, read_record
 from highlight_lit.runs.run_line import run_line
 from highlight_lit.runs.sweep_table import heading, sweep_table
 from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
-from highlight_lit.training.checkpoint.member import restore
 from highlight_lit.training.checkpoint.resume import resumable
+from highlight_lit.training.stacked.member_checkpoint import restore
 from highlight_lit.training.train import make_module
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 from tests.security import fuzz_data, fuzz_hdf5

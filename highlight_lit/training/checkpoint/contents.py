@@ -1,9 +1,9 @@
 """What `last.ckpt` holds: the one list of its entries, of a run alone and of a cell that was trained in a stack.
 
-Lightning gathers those of a run alone, `member` those of a cell in a stack. Ours are `progress`, which `HighlightModule`
-keeps, and `time_spent`, which `LastCheckpoint` keeps; `resume` checks them all before a run goes on.
-A new entry is given and taken up by the module or a callback (`on_save_checkpoint`, `state_dict`) and by `member`; it is
-NotRequired, as checkpoints that were written before lack it.
+Lightning gathers those of a run alone, `stacked.member_checkpoint` those of a cell in a stack. Ours are `progress`, which
+`HighlightModule` keeps, and `time_spent`, which `LastCheckpoint` keeps; `resume` checks them all before a run goes on.
+A new entry is given and taken up by the module or a callback (`on_save_checkpoint`, `state_dict`) and by
+`member_checkpoint`; it is NotRequired, as checkpoints that were written before lack it.
 No state of a random generator is kept: each step is seeded by the run's seed and its own number.
 """
 

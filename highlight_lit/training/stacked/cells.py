@@ -21,12 +21,12 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.models.highlight_net import Embedding
 from highlight_lit.processes.signals import Signals
 from highlight_lit.runs import ledger
-from highlight_lit.runs.done_before import done_before
 from highlight_lit.runs.names import cell_name
 from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
 from highlight_lit.training.callbacks.run_callbacks import make_callbacks
-from highlight_lit.training.checkpoint.member import restore
 from highlight_lit.training.checkpoint.resume import resumable
+from highlight_lit.training.done_before import done_before
+from highlight_lit.training.stacked.member_checkpoint import restore
 from highlight_lit.training.stacked.stack import ELEMENTWISE, Member, numbers
 from highlight_lit.training.train import make_data, make_module
 from highlight_lit.training.trainer import make_trainer

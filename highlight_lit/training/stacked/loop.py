@@ -16,9 +16,9 @@ from highlight_lit.data.sampling import Draw
 from highlight_lit.data.stores.resident import ResidentStore
 from highlight_lit.errors import Interrupted
 from highlight_lit.processes.signals import Signals
-from highlight_lit.training.checkpoint.member import save
 from highlight_lit.training.module import CHECK_EVERY
 from highlight_lit.training.stacked.cells import AUTOCAST, Trainee, store_key
+from highlight_lit.training.stacked.member_checkpoint import save
 from highlight_lit.training.stacked.stack import Stack
 from highlight_lit.training.step.objective import seed_step
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from highlight_lit.runs.done_before import done_before
+from highlight_lit.training.done_before import done_before
 
 STARTED_BY = {
     "torchrun": {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": "1", "TORCHELASTIC_RUN_ID": "1"},

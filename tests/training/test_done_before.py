@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from highlight_lit.runs.names import cell_name, natural
-
 WITHOUT_TORCH = (
     "import sys\nfor name in ('torch', 'pytorch_lightning'): sys.modules[name] = None\n"
     "from highlight_lit.cli import main\nsys.exit(main(sys.argv[1:]))"
@@ -61,14 +59,3 @@ def test_a_terminal_is_told_what_begins_before_pytorch_is_loaded(small_corpus: P
     os.close(master)
     assert "PyTorch is being loaded" in said.splitlines()[0]
     assert verb == "evaluate" or ("topic01 av seed 0" in said and "rank=2" in said.splitlines()[0])
-
-
-def test_a_cells_name_says_what_differs() -> None:
-    run = {"topic": "dog", "modality": "av", "seed": 3}
-    told = ["data.root=/a", "topic=dog", "rank=2", "seed=3", "trainer.accelerator=cpu", "+model.k=1", "logger=none"]
-    assert cell_name(run, told) == "dog av seed 3 rank=2 +model.k=1"
-    assert cell_name(run) == "dog av seed 3"
-
-
-def test_numbers_in_names_sort_as_numbers() -> None:
-    assert sorted(["b10", "b9", "1e", "b", "²", "10", "9"], key=natural) == ["1e", "9", "10", "b", "b9", "b10", "²"]
