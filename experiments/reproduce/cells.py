@@ -25,7 +25,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import benchmark_of, labelled_videos
 from highlight_lit.launch import CONFIG_DIR
 from highlight_lit.runs.sweep_table import leaves
-from highlight_lit.training.guided import run_identity
+from highlight_lit.training.guided import identity_with_teacher
 
 from .references import method_config
 from .study import Profile, Study, System
@@ -153,7 +153,7 @@ def cells_of(
         for seed, topic, fold in itertools.product(range(profile.seeds), where.topics, folds):
             config = {**copy.deepcopy(composed), "seed": seed, "topic": topic}
             config["data"] |= {"root": str(where.corpus.root), "fold": fold}
-            named = identity if "method" in config else run_identity
+            named = identity if "method" in config else identity_with_teacher
             run_id = named(config, where.corpus.fingerprint)
             cells.append(Cell(run_id, study.name, system, study.called(system), config))
     return cells

@@ -19,7 +19,7 @@ class Detection(NamedTuple):
     Attributes:
         z: clip logits, by which clips are ranked, (B, tau); 0 at padded clips, which the reader must mask.
         z_hat: bag logits, (B,).
-        alpha: weights of the clips in their bag, (B, tau); 0 at padded clips.
+        alpha: weights of the clips in their bag, (B, tau); 0 at padded clips. LIM while training: logits h of pairs.
     """
 
     z: Tensor

@@ -19,7 +19,7 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.runs import ledger
 from highlight_lit.training.distributed.variables import several_processes
-from highlight_lit.training.guided import run_identity
+from highlight_lit.training.guided import identity_with_teacher
 
 
 def done_before(composed: DictConfig | Mapping[str, Any]) -> dict[str, Any] | None:
@@ -36,7 +36,7 @@ def done_before(composed: DictConfig | Mapping[str, Any]) -> dict[str, Any] | No
         return None  # ranks must agree: `train` asks them
     try:
         root = Path(config["data"]["root"])
-        run_id = run_identity(config, _fingerprint(root, _state(root)))
+        run_id = identity_with_teacher(config, _fingerprint(root, _state(root)))
     except (AttributeError, KeyError, TypeError, ValueError, InputError, OSError):
         return None  # what cannot be used is refused by `train`, which says more of it
     record = ledger.read_record(ledger.run_dir(Path(config["out"]), run_id))

@@ -68,7 +68,7 @@ def first_stage(config: Mapping[str, Any]) -> list[Config]:
     return [{**copy.deepcopy(run), "seed": seed} for seed in range(seeds)]
 
 
-def run_identity(config: Mapping[str, Any], corpus: str, ranks: int = 1) -> str:
+def identity_with_teacher(config: Mapping[str, Any], corpus: str, ranks: int = 1) -> str:
     """`identity` of a run, which with a first stage is another where that is."""
     first = [identity(run, corpus) for run in first_stage(config)]
     return identity({**config, "first_stage": first} if first else config, corpus, ranks)

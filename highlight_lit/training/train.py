@@ -27,7 +27,7 @@ from highlight_lit.training.callbacks.run_callbacks import make_callbacks
 from highlight_lit.training.checkpoint.resume import restoring, resumable
 from highlight_lit.training.distributed import cluster
 from highlight_lit.training.distributed.ranks import Place, Ranks
-from highlight_lit.training.guided import check_teacher, first_stage, run_identity, targets
+from highlight_lit.training.guided import check_teacher, first_stage, identity_with_teacher, targets
 from highlight_lit.training.machine import check_machine
 from highlight_lit.training.memory import check_batch, check_network
 from highlight_lit.training.module import HighlightModule, log_epoch
@@ -65,7 +65,7 @@ def train(composed: DictConfig | Config) -> dict[str, Any]:
         corpus = Corpus(Path(config["data"]["root"]))
         data = make_data(config, corpus)
         module = make_module(config, data.corpus)
-        run_id = run_identity(config, corpus.fingerprint, ranks=devices * nodes if _has_dropout(module) else 1)
+        run_id = identity_with_teacher(config, corpus.fingerprint, ranks=devices * nodes if _has_dropout(module) else 1)
         with cluster.process_group(place):
             if place is not None and place.global_rank() > 0:
                 return _followed(config, data, module, out, run_id, signals, place)

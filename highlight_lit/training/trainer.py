@@ -1,4 +1,4 @@
-"""The Lightning Trainer of a run, from its node."""
+"""Makes the Lightning Trainer of a run, of the node `trainer`, its callbacks and loggers, and where its processes are."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.runs.ledger import FORMAT, RECORD, VERSION, claimed, read_note, read_record, records
 from highlight_lit.runs.logging.loggers import opened
 from highlight_lit.runs.logging.tracking import wandb_logger
-from highlight_lit.training.guided import run_identity
+from highlight_lit.training.guided import identity_with_teacher
 from highlight_lit.training.train import train
 from tests.security.made import places
 
@@ -135,7 +135,7 @@ def test_a_folder_of_a_run_that_is_a_link_is_not_written_into(
     (tmp_path / "runs").symlink_to("results")  # named by the user: followed
     config = quick_plain(topic="dog", out=str(tmp_path / "runs"))
     config["data"]["root"] = str(tmp_path / "corpus")
-    run = tmp_path / "results" / run_identity(config, Corpus(tmp_path / "corpus").fingerprint)
+    run = tmp_path / "results" / identity_with_teacher(config, Corpus(tmp_path / "corpus").fingerprint)
     run.symlink_to(tmp_path / "elsewhere")
     if leads_to == "a folder":
         (tmp_path / "elsewhere").mkdir()

@@ -1,1 +1,1 @@
-"""The last checkpoint: what it holds (`contents`), how its file is written, how a run or a member of a stack goes on from it."""
+"""The last checkpoint: what it holds (`contents`), how its file is written (`atomic_io`), how a run goes on (`resume`)."""
