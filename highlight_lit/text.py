@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import re
 import shutil
 import sys
@@ -14,6 +15,7 @@ if TYPE_CHECKING:  # for tables alone
     from rich.table import Table
 
 COLUMNS = 120  # of a table that goes to a file or a pipe
+HOLE = "-"  # in a table, where there is no number
 MAX_LINE = 2000  # characters: a name or value of megabytes would bury the line that tells of it
 # Control characters, halves of surrogate pairs, ends of lines and paragraphs, and characters that reorder what stands
 # around them: a name could then read as another one.
@@ -111,6 +113,15 @@ def clock(seconds: float, _: object = None) -> str:
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def percent(value: float | None) -> str:
+    """A share in percent, with one decimal; `HOLE` for None and NaN.
+
+    >>> percent(0.5), percent(None), percent(float("nan"))
+    ('50.0', '-', '-')
+    """
+    return HOLE if value is None or math.isnan(value) else f"{100 * value:.1f}"
 
 
 def columns() -> int:
