@@ -21,8 +21,9 @@ from omegaconf import DictConfig
 from highlight_lit.config.compose_cache import CachedConfigLoader
 from highlight_lit.files import remove_other, remove_tree, write_json
 from highlight_lit.launch import SWEEP_FILE
+from highlight_lit.processes.alive import alive
 from highlight_lit.processes.signals import Signals
-from highlight_lit.runs.jobs import alive, conducted
+from highlight_lit.runs.ending_jobs import conducted
 from highlight_lit.runs.ledger import read_note
 from highlight_lit.runs.names import forget_words, share_words
 from highlight_lit.runs.run_line import run_line
