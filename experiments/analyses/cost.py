@@ -15,8 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json
+from highlight_lit.installation import environment
 from highlight_lit.models.fusion import FullTensorFusion, Fusion, LowRankFusion
-from highlight_lit.runs.ledger import environment
 from highlight_lit.untrusted.shapes import check_shape
 
 FILE = "cost.json"
