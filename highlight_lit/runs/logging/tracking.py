@@ -1,4 +1,4 @@
-"""The only file that knows W&B: one run a cell, closed with its exit code. Whatever W&B does, the run goes on.
+"""The only file that imports W&B: one run a cell, closed with its exit code. Whatever W&B does, the run goes on.
 
 W&B's own variables: WANDB_MODE and WANDB_DISABLED count where `logger.mode` is null, WANDB_PROJECT where
 `logger.project` is. A run's id, name and folder are its own, so WANDB_RUN_ID, WANDB_NAME, WANDB_RESUME and WANDB_DIR
@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import Logger
 
 from highlight_lit.errors import InputError
 from highlight_lit.files import remove_tree
-from highlight_lit.runs.logging import dashboard, privacy
+from highlight_lit.runs.logging import dashboard, wandb_privacy
 from highlight_lit.runs.logging.loggers import attempt
 from highlight_lit.runs.names import cell_name
 from highlight_lit.text import shown
@@ -90,7 +90,7 @@ def wandb_logger(
 
 def _begin(mode: str, options: Mapping[str, Any], folder: Path, run_id: str, config: Mapping[str, Any]) -> Any:
     """A run of W&B."""
-    further = privacy.settings(options["private"])
+    further = wandb_privacy.settings(options["private"])
     import wandb
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ def _begin(mode: str, options: Mapping[str, Any], folder: Path, run_id: str, con
         dir=folder,
         mode="offline" if mode == "offline" else "online",
         resume="allow" if mode == "online" else "never",
-        config=privacy.sent(config, options["private"]),
+        config=wandb_privacy.sent(config, options["private"]),
         settings=settings,
     )
     try:
