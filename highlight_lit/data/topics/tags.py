@@ -9,7 +9,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.text import shown
 
 MAX_TAGS = 10_000  # of a video
-MAX_LINE = 500  # characters of a title or a tag
+MAX_TAG = 500  # characters of a title or a tag
 
 
 def same_form(name: str) -> str:
@@ -24,12 +24,12 @@ def plain_line(text: str) -> str:
 
 
 def plain_tag(tag: str) -> str:
-    """A tag in lower case, NFC, on one line of at most `MAX_LINE` characters, with single blanks within.
+    """A tag in lower case, NFC, on one line of at most `MAX_TAG` characters, with single blanks within.
 
     >>> plain_tag(" Dog  Show\\n"), plain_tag("STRASSE") == plain_tag("straße")
     ('dog show', True)
     """
-    return same_form(plain_line(tag)[:MAX_LINE].casefold())
+    return same_form(plain_line(tag)[:MAX_TAG].casefold())
 
 
 def comma_note(tags: Iterable[Sequence[str]], table: object) -> str | None:

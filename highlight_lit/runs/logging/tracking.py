@@ -21,13 +21,13 @@ from highlight_lit.runs.logging import dashboard, wandb_privacy
 from highlight_lit.runs.logging.loggers import attempt
 from highlight_lit.runs.names import cell_name
 from highlight_lit.text import shown
-from highlight_lit.untrusted.checkpoint_file import NAME
+from highlight_lit.untrusted.checkpoint_file import LAST_CHECKPOINT
 
 PROJECT = "highlight-lit"
 # W&B's words for them, the old ones too.
 _MODES = {"online": "online", "run": "online", "offline": "offline", "dryrun": "offline", "disabled": "disabled"}
 _DATA_DIR = os.environ.get("WANDB_DATA_DIR")  # the user's
-MAX_TAG, MAX_NAME = 64, 128  # characters that W&B takes; of more it refuses the run
+_TAG, _NAME = 64, 128  # characters that W&B takes; of more it refuses the run
 # How long W&B may hold up a run: when it begins, when it ends, and in tries to send.
 _PATIENCE_S = {"init_timeout": 30, "finish_timeout": 60}
 
@@ -111,7 +111,7 @@ def _begin(mode: str, options: Mapping[str, Any], folder: Path, run_id: str, con
         wandb.init,
         project=options["project"] or os.environ.get("WANDB_PROJECT") or PROJECT,
         id=run_id,
-        name=_fitting(cell_name(config), MAX_NAME),
+        name=_fitting(cell_name(config), _NAME),
         group=options["group"],
         job_type="train",
         tags=_tags(config),
@@ -131,7 +131,7 @@ def _begin(mode: str, options: Mapping[str, Any], folder: Path, run_id: str, con
 def _tags(config: Mapping[str, Any]) -> list[str]:
     """What a run is found by; a topic is a name from a file."""
     given = (str(config[key]) for key in ("topic", "modality", "study") if config[key] is not None)
-    return list(dict.fromkeys(tag for text in given if (tag := _fitting(text, MAX_TAG))))
+    return list(dict.fromkeys(tag for text in given if (tag := _fitting(text, _TAG))))
 
 
 def _fitting(text: str, most: int) -> str:
@@ -180,7 +180,7 @@ def once(run: Any, private: bool = False, artifacts: bool = False) -> Logger:
                     run.log({f"curves/{name}": wandb.Image(figure)})
             if artifacts:
                 kept = wandb.Artifact(f"detector-{record['id']}", type="model")
-                kept.add_file(str(folder / record.get("kept", {}).get("checkpoint", NAME)))
+                kept.add_file(str(folder / record.get("kept", {}).get("checkpoint", LAST_CHECKPOINT)))
                 run.log_artifact(kept)
 
         def end_run(self, exit_code: int) -> None:
