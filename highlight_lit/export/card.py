@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from highlight_lit.inference.detector import Detector
+from highlight_lit.markup import in_markdown
 from highlight_lit.runs.record_schema import LEVELS
-from highlight_lit.text import in_markdown, one_line, percent
+from highlight_lit.text import one_line, percent
 
 
 def facts_of(detector: Detector, record: Mapping[str, Any] | None) -> dict[str, Any]:

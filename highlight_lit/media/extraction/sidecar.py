@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from highlight_lit.data.topics.tags import MAX_TAG, comma_note, plain_line, plain_tags, same_form
+from highlight_lit.data.topics.tags import MAX_TAG, comma_note, plain_tags
 from highlight_lit.data.video import MAX_SECONDS, SPLITS
 from highlight_lit.errors import InputError
 from highlight_lit.files import MAX_NAME_BYTES, cut_name, open_regular, read_json
 from highlight_lit.text import say
+from highlight_lit.unicode_forms import plain_line, same_form
 from highlight_lit.untrusted.csv_tables import read_table
 
 COLUMNS = ("video", "tags", "title", "duration", "split")

@@ -24,10 +24,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.topics.tags import same_form
 from highlight_lit.data.video import Labels
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few
+from highlight_lit.unicode_forms import same_form
 from highlight_lit.untrusted.csv_tables import read_table
 
 COLUMNS = ("video", "start", "end", "label")
