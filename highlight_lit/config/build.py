@@ -1,4 +1,4 @@
-"""A part of a run made from its node of the configuration: the class that `_target_` names, with the node's arguments."""
+"""A part of a run made from its node, the keys under its name: the class that `_target_` names, with the others as arguments."""
 
 from __future__ import annotations
 
