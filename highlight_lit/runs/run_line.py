@@ -11,7 +11,7 @@ from highlight_lit.runs.names import cell_name
 from highlight_lit.text import percent
 
 
-def run_line(record: dict[str, Any], words: Sequence[str] | None = None) -> str:
+def run_line(record: dict[str, Any], words: Sequence[str] | None) -> str:
     """A run in one line: its cell, its measure beside the levels, its time.
 
     Args:

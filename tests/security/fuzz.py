@@ -186,7 +186,7 @@ def _write(path: Path, made: object, draw: random.Random) -> None:
 
 
 def _show(record: dict[str, Any], beside: dict[str, Any]) -> None:
-    run_line(record)
+    run_line(record, ())
     for shown in ([record], [record, beside]):
         if any("evaluation" in each for each in shown):
             heading(shown)

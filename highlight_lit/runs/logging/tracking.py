@@ -140,7 +140,7 @@ def _fitting(text: str, most: int) -> str:
     return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
-def once(run: Any, private: bool = False, artifacts: bool = False) -> Logger:
+def once(run: Any, private: bool, artifacts: bool) -> Logger:
     """A logger that logs no step twice to a W&B run, though the process that logged it first was killed.
 
     Such a process may have logged epochs that came after its last checkpoint; its successor trains them again, to the
