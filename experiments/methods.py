@@ -29,10 +29,11 @@ from highlight_lit.evaluation.judge import benchmark_of, labelled_videos
 from highlight_lit.evaluation.report import or_none
 from highlight_lit.evaluation.scores import to_segments
 from highlight_lit.files import write_json, write_text
+from highlight_lit.installation import environment
 from highlight_lit.launch import CONFIG_DIR
+from highlight_lit.markup import in_markdown
 from highlight_lit.methods import METHODS, Method, find, videos_for
-from highlight_lit.runs.ledger import environment
-from highlight_lit.text import ArgumentParser, in_markdown, say
+from highlight_lit.text import ArgumentParser, say
 from highlight_lit.training.train import train
 
 # Networks of the trainer that belong in the table: title, and what to set.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from highlight_lit import __version__
 from highlight_lit.app.command import app_arguments, run_app
-from highlight_lit.data.corpus.faults import run_verify, verify_arguments
+from highlight_lit.data.corpus.verify_command import run_verify, verify_arguments
 from highlight_lit.data.importers.command import add_sources
 from highlight_lit.data.synthesize_command import run_synthesize, synthesize_arguments
 from highlight_lit.doctor import doctor_arguments, run_doctor

@@ -1,16 +1,18 @@
-"""How this code is installed: as a checkout or a wheel, and with which extras.
+"""How this code is installed: as a checkout or a wheel, with which extras, and beside which versions on which machine.
 
 A wheel has inside the package what a checkout has beside it.
 """
 
 from __future__ import annotations
 
+import platform
 import subprocess
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
+from highlight_lit import __version__
 from highlight_lit.errors import InputError
 
 PACKAGE = Path(__file__).parent
@@ -51,6 +53,21 @@ def commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
+
+
+def environment() -> dict[str, str]:
+    """Versions, commit and machine that a run was made with."""
+    import torch  # a record is read without it
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
+    return {
+        "highlight_lit": __version__,
+        "commit": commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": device,
+        "threads": str(torch.get_num_threads()),
+    }
 
 
 def need(extra: str, what: str, *modules: str) -> None:

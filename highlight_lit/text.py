@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import re
 import shutil
 import sys
@@ -14,6 +15,7 @@ if TYPE_CHECKING:  # for tables alone
     from rich.table import Table
 
 COLUMNS = 120  # of a table that goes to a file or a pipe
+HOLE = "-"  # in a table, where there is no number
 MAX_LINE = 2000  # characters: a name or value of megabytes would bury the line that tells of it
 # Control characters, halves of surrogate pairs, ends of lines and paragraphs, and characters that reorder what stands
 # around them: a name could then read as another one.
@@ -44,38 +46,6 @@ class ArgumentParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End with exit status 2."""
         super().error(one_line(message))
-
-
-# What stands for something else in a line of Markdown, as GitHub reads it too: emphasis, code, links, cells, mathematics,
-# tags, entities, and addresses of the web, which are links without a mark. An underscore within a word and a lone `<` or
-# `&` stand for themselves. An address of mail is a link whatever stands before its `@`.
-_MARKS = re.compile(
-    r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])|<(?=[A-Za-z/!?])|&(?=[#A-Za-z])|:(?=//)|(?<=www)\.", re.IGNORECASE
-)
-_TEX = {
-    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": r"\textbar{}", '"': "''",
-    "`": "{`}", "<": "$<$", ">": "$>$", "±": r"$\pm$", "–": "--", "τ": r"$\tau$", "β": r"$\beta$",
-    "²": "$^2$", "³": "$^3$", "[": "{[}", "]": "{]}", "*": "{*}",  # behind the \\ of the line above these are LaTeX's
-    **{c: f"\\{c}" for c in "&%$#_{}"},
-}  # fmt: skip
-
-
-def in_markdown(value: object) -> str:
-    r"""Text as it can stand in a line or a cell of Markdown: `shown`, and nothing in it a mark, a link or a tag.
-
-    >>> in_markdown("a|b <img> top5_map x < 3")
-    'a\\|b \\<img> top5_map x < 3'
-    """
-    return _MARKS.sub(r"\\\g<0>", shown(value))
-
-
-def in_latex(value: object) -> str:
-    r"""Text as it can stand in a line or a cell of LaTeX: `shown`, and nothing in it a command.
-
-    >>> in_latex("50 % of a_b")
-    '50 \\% of a\\_b'
-    """
-    return "".join(_TEX.get(c, c) for c in shown(value))
 
 
 def say(*lines: object, file: TextIO | None = None) -> None:
@@ -111,6 +81,15 @@ def clock(seconds: float, _: object = None) -> str:
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def percent(value: float | None) -> str:
+    """A share in percent, with one decimal; `HOLE` for None and NaN.
+
+    >>> percent(0.5), percent(None), percent(float("nan"))
+    ('50.0', '-', '-')
+    """
+    return HOLE if value is None or math.isnan(value) else f"{100 * value:.1f}"
 
 
 def columns() -> int:

@@ -92,7 +92,7 @@ def test_verbs_and_records_of_a_wheel_need_no_checkout(wheel: zipfile.ZipFile, u
         assert f"highlight-lit {verb}" in run(["-m", "highlight_lit", verb, "--help"], unpacked, tmp_path)
     code = (
         "import json, highlight_lit as h; from highlight_lit.installation import experiments; "
-        "from highlight_lit.runs.ledger import environment; study = experiments('reproduce.study'); "
+        "from highlight_lit.installation import environment; study = experiments('reproduce.study'); "
         "print(json.dumps([h.__file__, study.__file__, len(study.studies()), study.profile('quick').seeds, environment()]))"
     )
     package, study, studies, seeds, environment = json.loads(run(["-c", code], unpacked, tmp_path))

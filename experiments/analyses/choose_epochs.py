@@ -23,7 +23,7 @@ from highlight_lit.config.run_identity import as_plain
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.launch import CONFIG_DIR
 from highlight_lit.training.train import train
-from highlight_lit.untrusted.checkpoint_file import NAME, read_checkpoint
+from highlight_lit.untrusted.checkpoint_file import LAST_CHECKPOINT, read_checkpoint
 
 
 def main() -> int:
@@ -56,7 +56,7 @@ def held_out_curve(words: list[str]) -> dict[int, tuple[float, float]]:
         config: dict[str, Any] = as_plain(compose("config", words))
     with tempfile.TemporaryDirectory() as out:
         record = train({**config, "out": out})
-        history = read_checkpoint(Path(out) / record["id"] / NAME)["progress"]["history"]
+        history = read_checkpoint(Path(out) / record["id"] / LAST_CHECKPOINT)["progress"]["history"]
     looked = [entry for entry in history if "val/loss" in entry]
     return {entry["epoch"] + 1: (entry["val/loss"], entry["val/bag_accuracy"]) for entry in looked}
 

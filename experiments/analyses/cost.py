@@ -15,8 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json
+from highlight_lit.installation import environment
 from highlight_lit.models.fusion import FullTensorFusion, Fusion, LowRankFusion
-from highlight_lit.runs.ledger import environment
 from highlight_lit.untrusted.shapes import check_shape
 
 FILE = "cost.json"
@@ -24,6 +24,7 @@ CLIPS = 1920  # 32 bags of 60 clips
 WIDTHS = (16, 32, 64, 128)
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 PAPER_R, PAPER_D = 8, 128
+ROUNDS = 5  # of a time
 MAX_ROWS = 64  # of a measurement, drawn and ticked each
 QUANTITIES = {"operations": "multiply-adds", "parameters": "numbers", "memory": "bytes kept for the backward pass", "seconds": "seconds forward and back"}  # fmt: skip
 _COST = {"d": int, **dict.fromkeys(QUANTITIES, (int, float))}
@@ -88,10 +89,10 @@ def _cost(fusion: Fusion, d: int) -> dict[str, float]:
     return {"operations": operations, "parameters": parameters, "memory": kept, "seconds": _seconds(fusion, f_v, f_a)}
 
 
-def _seconds(fusion: Fusion, f_v: torch.Tensor, f_a: torch.Tensor, rounds: int = 5) -> float:
+def _seconds(fusion: Fusion, f_v: torch.Tensor, f_a: torch.Tensor) -> float:
     """Median of some rounds, after one that does not count."""
     took = []
-    for _ in range(rounds + 1):
+    for _ in range(ROUNDS + 1):
         started = time.perf_counter()
         fusion(f_v, f_a).sum().backward()
         took.append(time.perf_counter() - started)

@@ -14,6 +14,7 @@ from highlight_lit.models.pooling import NoisyOr, Pooling, SoftmaxGate
 
 Floats = NDArray[np.float64]
 VANISHED = 1e-3  # a gradient below this moves nothing
+CLIPS = 60  # in a bag
 
 
 def noisy_or(p_1: Floats, p_2: Floats) -> Floats:
@@ -35,34 +36,33 @@ def product_of_odds(p_1: Floats, p_2: Floats) -> Floats:
     return np.asarray(-odds / (1 + odds) / (p_1 * (1 - p_1)))
 
 
-def in_long_bag(p: Floats, clips: int = 60) -> dict[str, Floats]:
+def in_long_bag(p: Floats) -> dict[str, Floats]:
     """|dL/dz_1| in a positive bag whose clips all score p, by pooling, through the code that trains.
 
     Args:
         p: (n,) scores in (0, 1).
-        clips: In the bag.
 
     Returns:
         (n,) by name. The product of odds is the paper's bag with every alpha 1.
     """
     return {
-        "noisy-or": _reaching(NoisyOr(1), p, clips),
-        "softmax gate": _reaching(SoftmaxGate(1), p, clips),
-        "product of odds (every alpha 1)": 1 / (1 + (p / (1 - p)) ** clips),
+        "noisy-or": _reaching(NoisyOr(1), p),
+        "softmax gate": _reaching(SoftmaxGate(1), p),
+        "product of odds (every alpha 1)": 1 / (1 + (p / (1 - p)) ** CLIPS),
     }
 
 
-def _reaching(pooling: Pooling, p: Floats, clips: int) -> Floats:
+def _reaching(pooling: Pooling, p: Floats) -> Floats:
     """|dL/dz_1| by autograd, the clip states being their own logits."""
     pooling = pooling.double()
-    z = torch.logit(torch.from_numpy(p))[:, None].repeat(1, clips).requires_grad_()
+    z = torch.logit(torch.from_numpy(p))[:, None].repeat(1, CLIPS).requires_grad_()
     z_hat, _ = pooling(z.unsqueeze(-1), torch.ones_like(z, dtype=torch.bool), lambda c: c)
     torch.nn.functional.softplus(-z_hat).sum().backward()
     assert z.grad is not None
     return np.abs(z.grad[:, 0].numpy())
 
 
-def vanished(clips: int = 60) -> dict[str, float]:
-    """Share of p in (0, 1) at which the gradient on the whole bag's logits, clips times |dL/dz_1|, is below `VANISHED`."""
+def vanished() -> dict[str, float]:
+    """Share of p in (0, 1) at which the gradient on the whole bag's logits, `CLIPS` times |dL/dz_1|, is below `VANISHED`."""
     p = (np.arange(1000) + 0.5) / 1000
-    return {name: float((clips * gradient < VANISHED).mean()) for name, gradient in in_long_bag(p, clips).items()}
+    return {name: float((CLIPS * gradient < VANISHED).mean()) for name, gradient in in_long_bag(p).items()}

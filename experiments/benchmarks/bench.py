@@ -31,8 +31,8 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.files import write_json
+from highlight_lit.installation import environment
 from highlight_lit.launch import CONFIG_DIR
-from highlight_lit.runs.ledger import environment
 from highlight_lit.text import say
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.step.compiled import compiled

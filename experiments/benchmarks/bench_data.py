@@ -30,6 +30,8 @@ from highlight_lit.data.video import Stream, Video
 
 STREAMS = {"visual": Stream(512, "bench", "1"), "audio": Stream(128, "bench", "1")}
 CLIPS = {"short": 50, "long": 100}
+TAU = 60  # clips in a bag
+SHARDS = 10  # of an index
 WARM = 6  # batches
 CLIP_BYTES = 2 * (512 + 128) + 1
 
@@ -51,14 +53,14 @@ def write_large(root: Path, megabytes: int, shard_bytes: int = SHARD_BYTES) -> N
     write_corpus(root, videos(), STREAMS, name="large", clip_seconds=1.0, shard_bytes=shard_bytes)
 
 
-def write_bags(root: Path, videos: int, clips: int = 60) -> None:
+def write_bags(root: Path, videos: int) -> None:
     """A corpus of videos of random rows, all as long as a bag is, every second one of `topic01`."""
     random = np.random.default_rng(0)
-    span = np.stack([np.arange(clips), np.arange(1, clips + 1)], 1).astype(np.float64)
+    span = np.stack([np.arange(TAU), np.arange(1, TAU + 1)], 1).astype(np.float64)
 
     def video(number: int) -> Video:
-        rows = [random.standard_normal((clips, stream.width), np.float32) for stream in STREAMS.values()]
-        return Video(f"video-{number:07d}", float(clips), (("topic01", "other")[number % 2],), span, *rows)
+        rows = [random.standard_normal((TAU, stream.width), np.float32) for stream in STREAMS.values()]
+        return Video(f"video-{number:07d}", float(TAU), (("topic01", "other")[number % 2],), span, *rows)
 
     write_corpus(root, map(video, range(videos)), STREAMS, name="bags", clip_seconds=1.0)
 
@@ -78,7 +80,7 @@ def opening(root: Path, rounds: int) -> dict[str, float]:
     }
 
 
-def reading(root: Path, readers: int, rounds: int, pairs: int = 256) -> dict[str, float]:
+def reading(root: Path, readers: int, rounds: int) -> dict[str, float]:
     """Bytes a second of an epoch's windows: plain reads, the store's first epoch (checked), its next; and ratios.
 
     All three read the same windows, from files that the operating system holds in memory, by as many threads: the
@@ -88,7 +90,7 @@ def reading(root: Path, readers: int, rounds: int, pairs: int = 256) -> dict[str
     """
     corpus = Corpus(root)
     positive, negative = corpus.weak_labels("topic", "duration", "lists")
-    plan = EpochPlan(corpus.clips, positive, negative, tau=60, pairs=pairs, seed=0)
+    plan = EpochPlan(corpus.clips, positive, negative, tau=TAU, pairs=256, seed=0)
     draws = list(plan.draws(0))
     warm, draws = draws[:WARM], draws[WARM:]
     read_plainly, size = plain_reads(corpus, draws, plan.tau, readers)
@@ -201,7 +203,7 @@ def _stream(root: str) -> None:
     store = StreamStore(corpus, tuple(STREAMS))
     for name in STREAMS:
         moments(corpus, np.concatenate([positive, negative]), name)
-    plan = EpochPlan(corpus.clips, positive, negative, tau=60, pairs=64, seed=0)
+    plan = EpochPlan(corpus.clips, positive, negative, tau=TAU, pairs=64, seed=0)
     draws = itertools.chain.from_iterable(plan.draws(epoch) for epoch in itertools.count())
     batches = store.batches(draws, plan.tau)
     for _ in itertools.islice(batches, 40):
@@ -229,11 +231,11 @@ def index(root: Path, videos: int) -> dict[str, float]:
     return {"videos": videos, "seconds": seconds, "bytes a video": kept / videos, "peak bytes a video": peak / videos}
 
 
-def _write_index(root: Path, videos: int, shards: int = 10) -> None:
+def _write_index(root: Path, videos: int) -> None:
     """A corpus whose shards hold an index and one clip of one number a video, written column by column."""
     root.mkdir(parents=True)
-    share = videos // shards
-    for shard in range(shards):
+    share = videos // SHARDS
+    for shard in range(SHARDS):
         with h5py.File(root / f"shard-{shard:05d}.h5", "w", libver=("v110", "v110")) as file:
             file.attrs.update({"format": FORMAT, "version": VERSION, "clip_seconds": 1.0})
             write_packed(file, "visual", (share, 1), np.dtype("f2"), io.BytesIO(bytes(2 * share)))

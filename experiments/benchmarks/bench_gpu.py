@@ -32,8 +32,8 @@ from highlight_lit.data.corpus import Corpus, write_manifest
 from highlight_lit.data.shards import ShardWriter
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.files import write_json
+from highlight_lit.installation import environment
 from highlight_lit.launch import CONFIG_DIR
-from highlight_lit.runs.ledger import environment
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.step.compiled import compiled
 from highlight_lit.training.train import make_data, make_module, train

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+ROUNDS = 5  # of a time
 _PRODUCTS = {torch.ops.aten.mm: (0, 1), torch.ops.aten.addmm: (1, 2), torch.ops.aten.bmm: (0, 1), torch.ops.aten.baddbmm: (1, 2)}  # fmt: skip
 
 
@@ -83,10 +84,10 @@ def ceilings(device: torch.device, size: int, megabytes: int) -> Ceilings:
     return Ceilings(rates, 2 * source.numel() * 4 / seconds(lambda: target.copy_(source), device))
 
 
-def seconds(call: Callable[[], object], device: torch.device, calls: int = 10, rounds: int = 5) -> float:
-    """Of one call: the median over rounds of several calls in a row, after one round that does not count."""
+def seconds(call: Callable[[], object], device: torch.device, calls: int = 10) -> float:
+    """Of one call: the median over `ROUNDS` of several calls in a row, after one round that does not count."""
     measured = []
-    for _ in range(rounds + 1):
+    for _ in range(ROUNDS + 1):
         synchronize(device)
         began = time.perf_counter()
         for _ in range(calls):

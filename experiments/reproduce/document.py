@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from highlight_lit.text import in_latex, in_markdown, shown
+from highlight_lit.markup import in_latex, in_markdown
+from highlight_lit.text import shown
 
 _CODE = re.compile(r"`([^`]+)`")
 WORDS = 20  # characters; a longer cell is no number

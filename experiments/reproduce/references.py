@@ -12,6 +12,7 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.topics.folds import cross_fitted
 from highlight_lit.evaluation.judge import judge, write_judgement
 from highlight_lit.evaluation.scores import write_scores
+from highlight_lit.installation import environment
 from highlight_lit.runs import ledger
 
 Config = dict[str, Any]
@@ -63,7 +64,7 @@ def score(config: Config) -> Config:
             **{key: config[key] for key in ("study", "topic", "modality", "seed")},
             "config": config,
             "corpus": {"name": corpus.manifest["name"], "fingerprint": corpus.fingerprint},
-            "environment": ledger.environment(),
+            "environment": environment(),
             "status": "done", "seconds": time.perf_counter() - started, "epochs": 0, "steps": 0, "losses": {},
             "evaluation": judgement.to_dict(),
         }  # fmt: skip

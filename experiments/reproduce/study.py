@@ -172,14 +172,14 @@ class Profile:
     benchmarks: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def studies(folder: Path = HERE / "studies") -> list[Study]:
+def studies() -> list[Study]:
     """Every study, tables first.
 
     Raises:
         InputError: A file that is not one: names the file and the key.
     """
     order = {"table": 0, "figure": 1}
-    known = [_read(path, Study) for path in sorted(folder.glob("*.yaml"))]
+    known = [_read(path, Study) for path in sorted((HERE / "studies").glob("*.yaml"))]
     return sorted(known, key=lambda study: (order.get(study.name[:-1], 2), study.name))
 
 

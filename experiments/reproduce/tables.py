@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from highlight_lit.evaluation.intervals import Interval
+from highlight_lit.runs.record_schema import LEVELS
+from highlight_lit.text import HOLE, percent
 
 from ..analyses import cost
 from .claims import Finding, by_claim, verdict_of
@@ -18,25 +20,17 @@ from .document import Table
 from .numbers import Row, StudyResult
 from .study import paper_rows
 
-HOLE = "–"
-LEVELS = {"chance": "chance", "middle": "middle of the video", "annotators": "annotators"}
-
 
 def cell(interval: Interval | None) -> str:
     """Percent: the mean, with half the width of its 95 % interval where there are several seeds.
 
     >>> cell(Interval(0.5, 0.02, 0.45, 0.55, 3)), cell(None)
-    ('50.0 ± 5.0', '–')
+    ('50.0 ± 5.0', '-')
     """
     if interval is None:
         return HOLE
     half = "" if interval.n == 1 else f" ± {50 * (interval.high - interval.low):.1f}"
-    return f"{100 * interval.mean:.1f}{half}"
-
-
-def percent(value: float | None) -> str:
-    """Percent of a number in [0, 1]; a dash for none."""
-    return HOLE if value is None or math.isnan(value) else f"{100 * value:.1f}"
+    return percent(interval.mean) + half
 
 
 def heading(result: StudyResult) -> str:
@@ -76,9 +70,10 @@ def study_table(result: StudyResult) -> Table:
         for row, *beside_it in zip(result.rows, *extra.values(), strict=True)
     ]
     beside = []
-    for level, label in LEVELS.items():
+    for level in LEVELS:
         by_topic = result.level(level, measure)
         mean = float(np.mean([by_topic[t] for t in topics])) if set(topics) <= set(by_topic) else None
+        label = "middle of the video" if level == "middle" else level
         beside.append([label, percent(mean), *("" for _ in extra), *(percent(by_topic.get(t)) for t in topics)])
     columns = ["", "mean over topics", *extra, *topics]
     return Table(_named(result), caption(result), columns, [*rows, *beside], frozenset({len(rows) - 1}))

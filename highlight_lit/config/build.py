@@ -1,4 +1,4 @@
-"""A part of a run made from its node of the configuration: the class that `_target_` names, with the node's arguments."""
+"""A part of a run made from its node, the keys under its name: the class that `_target_` names, with the others as arguments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import hydra.utils
 
-from highlight_lit.config.own_classes import make_findable, targets
+from highlight_lit.config.own_classes import class_names, make_findable
 from highlight_lit.errors import InputError, first_line
 
 
@@ -48,7 +48,7 @@ def check_node(part: Mapping[str, Any], name: str) -> Mapping[str, inspect.Param
         InputError: There is no such class, or it has no argument of a name that the node gives.
     """
     target = str(part.get("_target_"))
-    for each in targets(part):
+    for each in class_names(part):
         make_findable(each)
     try:
         taken = inspect.signature(hydra.utils.get_object(target)).parameters

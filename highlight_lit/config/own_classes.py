@@ -28,13 +28,13 @@ def make_findable(name: str) -> None:
         importlib.invalidate_caches()
 
 
-def targets(part: Any) -> Iterator[str]:
+def class_names(part: Any) -> Iterator[str]:
     """Every `_target_` of a node and of the nodes in it."""
     if isinstance(part, Mapping):
         if isinstance(part.get("_target_"), str):
             yield part["_target_"]
         for value in part.values():
-            yield from targets(value)
+            yield from class_names(value)
     elif isinstance(part, list | tuple):
         for value in part:
-            yield from targets(value)
+            yield from class_names(value)

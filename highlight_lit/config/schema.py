@@ -54,10 +54,10 @@ _MODALITIES = {"av": ["visual", "audio"], "visual": ["visual"], "audio": ["audio
 MAX_TAU = 1 << 20  # clips in a bag
 MAX_PAIRS = 1 << 20  # in a batch
 MAX_EPOCHS = 10**6
-MAX_DRAWS = 10**5  # random rankings
+MAX_RANKINGS = 10**5  # random rankings
 MAX_READERS = 256  # threads
 MAX_DEVICES = 4096
-MAX_WHOLE = (1 << 31) - 1  # of the trainer's numbers of steps and batches
+MAX_BATCHES = (1 << 31) - 1  # of the trainer's numbers of steps and batches
 MAX_RANK = 1 << 20
 MAX_SEEDS = 100  # networks behind a teacher
 
@@ -93,7 +93,7 @@ TAKES: dict[str, Check] = {
     "data.readers": _whole(1, MAX_READERS),
     "evaluate.split": _one_of("test", "val", "all"),
     "evaluate.empty": _one_of("zero", "leave_out"),
-    "evaluate.draws": _whole(2, MAX_DRAWS),
+    "evaluate.draws": _whole(2, MAX_RANKINGS),
     "checkpoint.steps": _or_null(_whole(1)),
     "checkpoint.minutes": _or_null(_number(0)),
     "compile": _SWITCH,
@@ -166,8 +166,8 @@ def _check_trainer(node: Any) -> None:
         if node.get(key) == 0:
             raise InputError(f"trainer.{key}=0: trains nothing; expected more than 0")
     for key, value in node.items():
-        if isinstance(value, int) and abs(value) > MAX_WHOLE:
-            raise InputError(f"trainer.{key}={value}: expected at most {MAX_WHOLE:,}")
+        if isinstance(value, int) and abs(value) > MAX_BATCHES:
+            raise InputError(f"trainer.{key}={value}: expected at most {MAX_BATCHES:,}")
     devices = node.get("devices")
     if isinstance(devices, int) and devices > MAX_DEVICES:
         raise InputError(f"trainer.devices={devices}: expected at most {MAX_DEVICES}")

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.topics.tags import same_form
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.ranking import Floats
 from highlight_lit.files import atomic_write
 from highlight_lit.text import a_few
+from highlight_lit.unicode_forms import same_form
 from highlight_lit.untrusted.csv_tables import read_table
 
 COLUMNS = ("video", "start", "end", "score")

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from highlight_lit.inference.detector import Detector
-from highlight_lit.text import in_markdown, one_line
-
-LEVELS = ("chance", "middle", "annotators")
+from highlight_lit.markup import in_markdown
+from highlight_lit.runs.record_schema import LEVELS
+from highlight_lit.text import one_line, percent
 
 
 def facts_of(detector: Detector, record: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def _measures(detector: Detector, record: Mapping[str, Any]) -> str:
         for level in LEVELS:
             value = evaluation["levels"][level]["measures"][name]["topics"].get(topic)
             values.append(value["mean"] if isinstance(value, Mapping) else value)
-        cells = " | ".join("-" if value is None else f"{100 * value:.1f}" for value in values)
+        cells = " | ".join(map(percent, values))
         rows.append(f"| {_text(name)} | {cells} | {measure['n_videos']} |")
     return (
         "## What it reaches\n\nIn percent, beside chance, the middle of the video and what annotators reach against each other.\n\n"

@@ -38,7 +38,7 @@ def deaf() -> Iterator[None]:
     A terminal's Ctrl-C goes to all of them at once, and one that is still importing would print a traceback. Whoever
     starts them is told alone, and ends them. A process may open its ears to SIGTERM with `Signals`.
 
-    What is signalled meanwhile is handled on leaving, or within if another thread listens (see `jobs.conducted`).
+    What is signalled meanwhile is handled on leaving, or within if another thread listens (see `ending_jobs.conducted`).
     """
     for name in ("multiprocessing.resource_tracker", "joblib.externals.loky.backend.resource_tracker"):
         if (tracker := sys.modules.get(name)) is not None:

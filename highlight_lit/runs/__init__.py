@@ -1,1 +1,1 @@
-"""What runs leave and say: records, sweeps, summaries and loggers."""
+"""What runs leave and say: records, sweeps and their tables, and loggers."""

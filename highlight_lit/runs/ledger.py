@@ -1,18 +1,15 @@
-"""The ledger: one JSON record a run, under its identity. Tables are made from it alone."""
+"""The ledger: one JSON record a run, under its identity."""
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from highlight_lit import __version__
 from highlight_lit.config.run_identity import completed
 from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import read_json, write_json
-from highlight_lit.installation import commit
 from highlight_lit.processes.locks import locked
 from highlight_lit.runs.record_schema import check
 
@@ -87,22 +84,6 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return record
 
 
-def read_note(path: Path) -> dict[str, Any]:
-    """What a job of a sweep has noted of its run: its words, and the record, or the error alone.
-
-    Raises:
-        InputError: It is damaged.
-    """
-    note = read_json(path, "a note of a sweep")
-    if not isinstance(note, dict) or type(note.get("overrides")) is not str:
-        raise InputError(f"{path}: expected a note of a sweep")
-    if note.get("status") == "done":
-        check(note, path)
-    elif type(note.get("error")) is not str:
-        raise InputError(f"{path}: error: expected text")
-    return note
-
-
 def records(out: Path) -> Iterator[dict[str, Any]]:
     """Every record under a folder of results, in the order of their identities.
 
@@ -112,18 +93,3 @@ def records(out: Path) -> Iterator[dict[str, Any]]:
     for path in sorted(out.glob(f"*/{RECORD}")):
         if (record := read_record(path.parent)) is not None:
             yield record
-
-
-def environment() -> dict[str, str]:
-    """Versions, commit and machine that a run was made with."""
-    import torch  # a record is read without it
-
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
-    return {
-        "highlight_lit": __version__,
-        "commit": commit(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "device": device,
-        "threads": str(torch.get_num_threads()),
-    }

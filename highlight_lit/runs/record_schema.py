@@ -11,6 +11,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.text import shown
 from highlight_lit.untrusted.shapes import NUMBER, MappingOf, Shape, check_shape
 
+LEVELS = ("chance", "middle", "annotators")  # what stands beside a measure
 _SPREAD = {"mean": NUMBER, "std": NUMBER}
 _MEASURE = {
     "description": str, "mean": NUMBER, "n_videos": int, "topics": MappingOf(NUMBER), "videos": MappingOf(MappingOf(NUMBER)),

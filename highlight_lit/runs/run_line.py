@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from highlight_lit.runs.names import cell_name
+from highlight_lit.text import percent
 
 
-def run_line(record: dict[str, Any], words: Sequence[str] | None = None) -> str:
+def run_line(record: dict[str, Any], words: Sequence[str] | None) -> str:
     """A run in one line: its cell, its measure beside the levels, its time.
 
     Args:
@@ -46,8 +46,3 @@ def _next(record: dict[str, Any], where: str) -> str:
     """The command that gives scores."""
     root = record["config"].get("data", {}).get("root", "DIR")
     return shlex.join(["highlight-lit", "score", "--corpus", str(root), "--checkpoint", f"{where}/last.ckpt"])
-
-
-def percent(value: float | None) -> str:
-    """A share in percent, with one decimal; "-" where there is none."""
-    return "-" if value is None or math.isnan(value) else f"{100 * value:.1f}"

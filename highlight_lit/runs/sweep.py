@@ -19,12 +19,14 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from highlight_lit.config.compose_cache import CachedConfigLoader
-from highlight_lit.files import remove_other, remove_tree, write_json
+from highlight_lit.errors import InputError
+from highlight_lit.files import read_json, remove_other, remove_tree, write_json
 from highlight_lit.launch import SWEEP_FILE
+from highlight_lit.processes.alive import alive
 from highlight_lit.processes.signals import Signals
-from highlight_lit.runs.jobs import alive, conducted
-from highlight_lit.runs.ledger import read_note
+from highlight_lit.runs.ending_jobs import conducted
 from highlight_lit.runs.names import forget_words, share_words
+from highlight_lit.runs.record_schema import check
 from highlight_lit.runs.run_line import run_line
 from highlight_lit.runs.sweep_table import heading, sweep_table
 from highlight_lit.text import columns, say, say_table
@@ -126,3 +128,19 @@ class Sweep(Callback):
 
 def _read(notes: Path) -> list[dict[str, Any]]:
     return [read_note(path) for path in sorted(notes.glob("*.json"))]
+
+
+def read_note(path: Path) -> dict[str, Any]:
+    """What a job of a sweep has noted of its run: its words, and the record, or the error alone.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    note = read_json(path, "a note of a sweep")
+    if not isinstance(note, dict) or type(note.get("overrides")) is not str:
+        raise InputError(f"{path}: expected a note of a sweep")
+    if note.get("status") == "done":
+        check(note, path)
+    elif type(note.get("error")) is not str:
+        raise InputError(f"{path}: error: expected text")
+    return note

@@ -11,11 +11,10 @@ from rich.table import Table
 
 from highlight_lit.runs.cross_fit import put_together
 from highlight_lit.runs.names import natural
-from highlight_lit.runs.run_line import percent
-from highlight_lit.text import shown, width
+from highlight_lit.runs.record_schema import LEVELS
+from highlight_lit.text import HOLE, percent, shown, width
 
 Records = Sequence[dict[str, Any]]
-LEVELS = ("chance", "middle", "annotators")
 _SAY_MUCH = ("modality", "model._target_", "fusion._target_")  # other keys follow from these
 
 
@@ -183,7 +182,7 @@ def _order(record: dict[str, Any], varied: Sequence[str]) -> list[tuple[float, A
 
 def _seeds(values: list[float]) -> str:
     if not values:
-        return "-"
+        return HOLE
     from highlight_lit.evaluation.intervals import t_interval  # SciPy, which one line of a run does not need
 
     interval = t_interval(values)

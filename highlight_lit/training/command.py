@@ -21,7 +21,7 @@ from highlight_lit.data.corpus.manifest import read_manifest
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.launch import MULTIRUN, launch
 from highlight_lit.processes.signals import Signals
-from highlight_lit.runs import jobs
+from highlight_lit.runs import ending_jobs
 from highlight_lit.runs.names import cell_name, known_overrides
 from highlight_lit.runs.sweep import Sweep
 from highlight_lit.text import say
@@ -101,7 +101,7 @@ def _cell(config: DictConfig) -> float | None:
     What it raises is handed over beside it: Hydra would print a traceback of its own, and stop a sweep.
     """
     try:
-        with jobs.job():
+        with ending_jobs.job():
             from highlight_lit.config.settle import settle
 
             words = HydraConfig.get().overrides.task
@@ -121,7 +121,7 @@ def _cell(config: DictConfig) -> float | None:
             Sweep.outcome["value"] = _value(Sweep.outcome, metric)
             return float(Sweep.outcome["value"])
     except Interrupted as stop:
-        if not jobs.conducted_elsewhere():
+        if not ending_jobs.conducted_elsewhere():
             raise
         # Raised, it would end the others before they have saved.
         Sweep.outcome = {"status": "stopped", "error": str(stop)}

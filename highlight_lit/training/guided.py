@@ -89,7 +89,7 @@ def targets(
     from highlight_lit.inference.loading.load import load_detector
     from highlight_lit.methods.recurrence.recurrence_change import ranks, standard
     from highlight_lit.methods.videos import Videos, view
-    from highlight_lit.untrusted.checkpoint_file import NAME
+    from highlight_lit.untrusted.checkpoint_file import LAST_CHECKPOINT
 
     modality = "av" if "audio" in config["streams"] else "visual"
     options = {key: config["data"][key] for key in ("rule", "training")}
@@ -99,7 +99,7 @@ def targets(
     pupils = np.array([video for video in index if video is not None])
     # Not where a record says it was made: results may have been moved since.
     folders = [run_dir(Path(config["out"]), record["id"]) for record in first]
-    detectors = [load_detector(folder / NAME) for folder in folders]
+    detectors = [load_detector(folder / LAST_CHECKPOINT) for folder in folders]
     logits = [detector.score_corpus(corpus, pupils) for detector in detectors]
     by_video = {}
     for video, scores in zip(pupils.tolist(), taught, strict=True):

@@ -18,6 +18,7 @@ from highlight_lit.config.schema import check
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
+from highlight_lit.installation import environment
 from highlight_lit.processes.signals import Signals
 from highlight_lit.runs import ledger
 from highlight_lit.runs.logging.loggers import check_loggers, conclude, opened, start_anew
@@ -203,7 +204,7 @@ def _header(config: Config, data: HighlightData, run_id: str) -> dict[str, Any]:
         "config": config,
         "corpus": {"name": corpus.manifest["name"], "fingerprint": corpus.fingerprint},
         "training": counts,
-        "environment": ledger.environment(),
+        "environment": environment(),
     }
 
 

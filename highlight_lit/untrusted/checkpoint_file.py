@@ -8,7 +8,7 @@ from typing import Any
 from highlight_lit.errors import InputError
 from highlight_lit.untrusted.torch_files import read_tensors
 
-NAME = "last.ckpt"
+LAST_CHECKPOINT = "last.ckpt"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from highlight_lit.errors import InputError, first_line
 from highlight_lit.text import shown
 from highlight_lit.untrusted.plain_values import called, plain
 
-MAX_WHOLE = 1 << 24  # of a width, a rank or a number of steps
+MAX_ARGUMENT = 1 << 24  # of a width, a rank or a number of steps
 _TARGET, _PARTIAL = "_target_", "_partial_"
 _KEPT = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # kinds of numbers that weights may have
 
@@ -164,8 +164,8 @@ class _Part:
                 raise InputError(
                     f"{self.where}.{shown(key)}: no argument of {self.kind.__name__}; expected {', '.join(takes)}"
                 )
-            if type(value) is int and abs(value) > MAX_WHOLE:
-                raise InputError(f"{self.where}.{shown(key)}: {_called(value)}; expected at most {MAX_WHOLE}")
+            if type(value) is int and abs(value) > MAX_ARGUMENT:
+                raise InputError(f"{self.where}.{shown(key)}: {_called(value)}; expected at most {MAX_ARGUMENT}")
             if key in hints and not _fits(value, hints[key]):
                 raise InputError(f"{self.where}.{shown(key)}: {_called(value)}; expected {_named(hints[key])}")
 

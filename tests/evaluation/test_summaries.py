@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from highlight_lit.data.importers.formats.hdf5 import foreign_hdf5
+from highlight_lit.data.importers.formats.foreign_hdf5 import foreign_hdf5
 from highlight_lit.evaluation.summaries import SHARE, f1, knapsack, summary_f1, summary_of
 from highlight_lit.methods.representatives.kts import segments as kts
 

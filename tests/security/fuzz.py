@@ -29,8 +29,9 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.inference.loading.load import load_detector
 from highlight_lit.processes.signals import Signals
-from highlight_lit.runs.ledger import RECORD, read_note, read_record
+from highlight_lit.runs.ledger import RECORD, read_record
 from highlight_lit.runs.run_line import run_line
+from highlight_lit.runs.sweep import read_note
 from highlight_lit.runs.sweep_table import heading, sweep_table
 from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
 from highlight_lit.training.checkpoint.resume import resumable
@@ -185,7 +186,7 @@ def _write(path: Path, made: object, draw: random.Random) -> None:
 
 
 def _show(record: dict[str, Any], beside: dict[str, Any]) -> None:
-    run_line(record)
+    run_line(record, ())
     for shown in ([record], [record, beside]):
         if any("evaluation" in each for each in shown):
             heading(shown)

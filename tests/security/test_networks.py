@@ -16,7 +16,7 @@ import torch
 
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.topics.tags import MAX_LINE
+from highlight_lit.data.topics.tags import MAX_TAG
 from highlight_lit.errors import InputError
 from highlight_lit.inference.loading.load import load_detector
 from highlight_lit.untrusted import networks as trust
@@ -182,7 +182,7 @@ def test_what_a_trusted_package_raises_is_one_line(
 
 
 def test_the_longest_tag_is_a_topic_of_a_checkpoint_too(saved: Save) -> None:
-    topic = "é" * MAX_LINE
+    topic = "é" * MAX_TAG
     assert load_detector(saved(put(topic, "hyper_parameters", "topic"))).topic == topic
 
 
@@ -319,7 +319,7 @@ def test_a_network_is_compared_with_the_weights_before_it_takes_memory(
         return drawn(tensor, *given, **named)
 
     monkeypatch.setattr(torch.nn.init, "normal_", draw)
-    for keys, value in ((("fusion", "R"), 10**6), (("d",), 10**6), (("d",), trust.MAX_WHOLE)):
+    for keys, value in ((("fusion", "R"), 10**6), (("d",), 10**6), (("d",), trust.MAX_ARGUMENT)):
         with pytest.raises(InputError, match="do not fit|model"):
             load_detector(saved(put(value, *MODEL, *keys)))
     assert set(made) == {"meta"}

@@ -17,7 +17,7 @@ import scipy.io
 
 from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.importers import ave, cosum, h5, npy, npz, tvsum
-from highlight_lit.data.importers.formats import hdf5, tvsum_table
+from highlight_lit.data.importers.formats import foreign_hdf5, tvsum_table
 from highlight_lit.data.shards import ShardWriter, writer
 from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.errors import InputError
@@ -65,8 +65,8 @@ def test_numbers_that_many_groups_link_to_are_not_read_without_end(
             file[f"v{number}/features"] = file["v0/features"]
     h5.import_corpus(tmp_path / "a.h5", tmp_path / "c", tag="x", report=lambda line: None)
     for name in ("MAX_BYTES", "MIN_BYTES"):
-        monkeypatch.setattr(hdf5, name, 1 << 16)
-    monkeypatch.setattr(hdf5, "MAX_RATIO", 2)
+        monkeypatch.setattr(foreign_hdf5, name, 1 << 16)
+    monkeypatch.setattr(foreign_hdf5, "MAX_RATIO", 2)
     with pytest.raises(InputError, match="features: read again and again"):
         h5.import_corpus(tmp_path / "a.h5", tmp_path / "d", tag="x", report=lambda line: None)
     assert not (tmp_path / "d").exists()

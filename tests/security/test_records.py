@@ -15,9 +15,10 @@ from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
-from highlight_lit.runs.ledger import FORMAT, RECORD, VERSION, claimed, read_note, read_record, records
+from highlight_lit.runs.ledger import FORMAT, RECORD, VERSION, claimed, read_record, records
 from highlight_lit.runs.logging.loggers import opened
 from highlight_lit.runs.logging.tracking import wandb_logger
+from highlight_lit.runs.sweep import read_note
 from highlight_lit.training.guided import identity_with_teacher
 from highlight_lit.training.train import train
 from tests.security.made import places

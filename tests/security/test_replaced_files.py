@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from highlight_lit.cli import main
-from highlight_lit.data.importers.formats import arrays, hdf5
+from highlight_lit.data.importers.formats import arrays, foreign_hdf5
 from highlight_lit.data.shards import hdf5 as shards
 from highlight_lit.errors import InputError
 from highlight_lit.files import open_regular, sha256
@@ -29,8 +29,8 @@ def _hdf5(path: Path, value: float) -> None:
 
 
 def _rows_of_hdf5(path: Path) -> Any:
-    with hdf5.foreign_hdf5(path, "a file") as file:
-        return hdf5.numbers(hdf5.stored(file, "a", "a"), "a")
+    with foreign_hdf5.foreign_hdf5(path, "a file") as file:
+        return foreign_hdf5.numbers(foreign_hdf5.stored(file, "a", "a"), "a")
 
 
 def _rows_of_shard(path: Path) -> Any:
@@ -41,7 +41,7 @@ def _rows_of_shard(path: Path) -> Any:
     ("module", "write", "read", "name"),
     [
         (arrays, _array, lambda path: arrays.NpyRows(path, "here: visual")[:], "a.npy"),
-        (hdf5, _hdf5, _rows_of_hdf5, "a.h5"),
+        (foreign_hdf5, _hdf5, _rows_of_hdf5, "a.h5"),
         (shards, _hdf5, _rows_of_shard, "a.h5"),
     ],
 )

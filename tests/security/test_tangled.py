@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from highlight_lit.data.importers import h5
-from highlight_lit.data.importers.formats import hdf5
+from highlight_lit.data.importers.formats import foreign_hdf5
 from highlight_lit.errors import InputError
 
 LEVELS, CHILDREN = 9, 32
@@ -78,7 +78,7 @@ def test_names_are_counted_and_kept_in_the_files_order(tmp_path: Path, monkeypat
         for name in "cab":
             file[f"{name}/features"] = np.ones((2, 3), "f4")
     with h5py.File(tmp_path / "a.h5") as file:
-        assert hdf5.names(file, "a") == ["c", "a", "b"]
-    monkeypatch.setattr(hdf5, "MAX_NAMES", 2)
+        assert foreign_hdf5.names(file, "a") == ["c", "a", "b"]
+    monkeypatch.setattr(foreign_hdf5, "MAX_NAMES", 2)
     with pytest.raises(InputError, match=r"a\.h5: over 2 names"):
         h5.import_corpus(tmp_path / "a.h5", tmp_path / "c", tag="x", report=lambda line: None)

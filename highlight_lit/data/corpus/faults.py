@@ -1,8 +1,7 @@
-"""`highlight-lit verify`: check all of a corpus, byte by byte and row by row."""
+"""The faults of a corpus, found byte by byte and row by row."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,23 +13,6 @@ from highlight_lit.errors import InputError
 from highlight_lit.text import a_few, say
 
 MOST_FAULTS = 100  # that are printed
-
-
-def verify_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `verify`."""
-    parser.add_argument("corpus", type=Path)
-
-
-def run_verify(options: argparse.Namespace) -> int:
-    """Check a corpus and say that it is valid.
-
-    Raises:
-        InputError: It has faults; they were printed.
-    """
-    refuse_faults(options.corpus)
-    corpus = Corpus(options.corpus)
-    say(f"{options.corpus}: valid; {len(corpus)} videos, {int(corpus.clips.sum())} clips, {len(corpus.topics)} topics")
-    return 0
 
 
 def refuse_faults(root: Path) -> None:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from highlight_lit.data.importers.common.report import Say
 from highlight_lit.data.importers.common.values import safe_id, text
 from highlight_lit.data.importers.common.writing import add_dtype, checked, stored_dtype, write_and_report
-from highlight_lit.data.importers.formats.hdf5 import foreign_hdf5, numbers, stored
+from highlight_lit.data.importers.formats.foreign_hdf5 import foreign_hdf5, numbers, stored
 from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_text

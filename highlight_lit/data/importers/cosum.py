@@ -26,11 +26,11 @@ from highlight_lit.data.importers.common.frame_rates import add_fps, frame_rates
 from highlight_lit.data.importers.common.report import FirstOf, Say
 from highlight_lit.data.importers.common.values import safe_id, text
 from highlight_lit.data.importers.common.writing import write_and_report
-from highlight_lit.data.topics.tags import same_form
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import open_regular, read_text
 from highlight_lit.text import a_few, say
+from highlight_lit.unicode_forms import same_form
 
 PURPOSE = "CoSum's labels (.mat), without features"
 JUDGES = 3

@@ -34,7 +34,7 @@ from highlight_lit.data.importers.common.video_table import (
     without_partner,
 )
 from highlight_lit.data.importers.common.writing import add_dtype, checked, stored_dtype, write_and_report
-from highlight_lit.data.importers.formats.hdf5 import foreign_hdf5, has, inside, names, stored
+from highlight_lit.data.importers.formats.foreign_hdf5 import foreign_hdf5, has, inside, names, stored
 from highlight_lit.data.importers.formats.summary_group import clip_length, read_video
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError

@@ -22,7 +22,7 @@ from highlight_lit.data.importers.common.frame_rates import add_fps, frame_rates
 from highlight_lit.data.importers.common.report import FirstOf, Say
 from highlight_lit.data.importers.common.values import number, safe_id, text
 from highlight_lit.data.importers.common.writing import write_and_report
-from highlight_lit.data.importers.formats.hdf5 import MAX_BYTES, foreign_hdf5, inside, numbers, stored
+from highlight_lit.data.importers.formats.foreign_hdf5 import MAX_BYTES, foreign_hdf5, inside, numbers, stored
 from highlight_lit.data.importers.formats.tvsum_table import MAX_SCORES, SHOT_SECONDS, rate_of_scores, read_tsv
 from highlight_lit.data.shards.hdf5 import check_chunks
 from highlight_lit.data.video import Labels, Video

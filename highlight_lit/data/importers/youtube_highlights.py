@@ -22,11 +22,11 @@ from highlight_lit.data.importers.common.frame_rates import add_fps, frame_rates
 from highlight_lit.data.importers.common.report import Say
 from highlight_lit.data.importers.common.values import matrix, number, safe_id, text
 from highlight_lit.data.importers.common.writing import write_and_report
-from highlight_lit.data.topics.tags import same_form
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json
 from highlight_lit.text import a_few, say
+from highlight_lit.unicode_forms import same_form
 
 PURPOSE = "YouTube Highlights' official labels (json), without features"
 RATES = (30000 / 1001, 25.0, 24000 / 1001, 30.0, 24.0, 15.0)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from highlight_lit.data.shards.format import FORMAT, NAMES, POINTS_INTO, VERSION, wrong_value
 from highlight_lit.data.shards.hdf5 import HDF5, attribute, reading
 from highlight_lit.data.shards.rows import PackedRows
-from highlight_lit.data.topics.tags import MAX_LINE
+from highlight_lit.data.topics.tags import MAX_TAG
 from highlight_lit.data.video import SPLITS, STREAMS, Labels, Stream, Video
 from highlight_lit.errors import InputError
 
@@ -69,9 +69,9 @@ class Shard:
             expected = "rows of float16 or float32 of IEEE 754, little-endian"
             raise InputError(f"{self.path}: {name}: {dataset.dtype} of shape {dataset.shape}, expected {expected}")
         told = [attribute(dataset, key) for key in ("extractor", "version")]
-        if any(each is None or len(str(each)) > MAX_LINE for each in told):  # a checkpoint has them too
+        if any(each is None or len(str(each)) > MAX_TAG for each in told):  # a checkpoint has them too
             raise InputError(
-                f"{self.path}: {name}: extractor and version: expected texts of at most {MAX_LINE} characters"
+                f"{self.path}: {name}: extractor and version: expected texts of at most {MAX_TAG} characters"
             )
         return Stream(dataset.shape[1], str(told[0]), str(told[1]), str(dataset.dtype))
 

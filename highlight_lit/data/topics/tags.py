@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 
 from highlight_lit.errors import InputError
 from highlight_lit.text import shown
+from highlight_lit.unicode_forms import plain_line, same_form
 
 MAX_TAGS = 10_000  # of a video
-MAX_LINE = 500  # characters of a title or a tag
-
-
-def same_form(name: str) -> str:
-    """A name in the Unicode form in which names are compared (NFC): "é" is one character, however it was typed."""
-    return unicodedata.normalize("NFC", name)
-
-
-def plain_line(text: str) -> str:
-    """Text in one line that can be written as UTF-8: no control characters, no half of a surrogate pair."""
-    encodable = text.encode("utf-8", "replace").decode()
-    return " ".join("".join(c if c.isprintable() else " " for c in encodable).split())
+MAX_TAG = 500  # characters of a title or a tag
 
 
 def plain_tag(tag: str) -> str:
-    """A tag in lower case, NFC, on one line of at most `MAX_LINE` characters, with single blanks within.
+    """A tag in lower case, NFC, on one line of at most `MAX_TAG` characters, with single blanks within.
 
     >>> plain_tag(" Dog  Show\\n"), plain_tag("STRASSE") == plain_tag("straße")
     ('dog show', True)
     """
-    return same_form(plain_line(tag)[:MAX_LINE].casefold())
+    return same_form(plain_line(tag)[:MAX_TAG].casefold())
 
 
 def comma_note(tags: Iterable[Sequence[str]], table: object) -> str | None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from highlight_lit.config.schema import MAX_DRAWS
+from highlight_lit.config.schema import MAX_RANKINGS
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.importers.labels import relabelled
 from highlight_lit.data.topics.counts import topics_of
@@ -33,8 +33,8 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         InputError: A file or option that cannot be used.
     """
-    if not 2 <= options.draws <= MAX_DRAWS:
-        raise InputError(f"--draws {options.draws}: expected a whole number of at least 2 and at most {MAX_DRAWS:,}")
+    if not 2 <= options.draws <= MAX_RANKINGS:
+        raise InputError(f"--draws {options.draws}: expected a whole number of at least 2 and at most {MAX_RANKINGS:,}")
     if options.seed < 0:
         raise InputError(f"--seed {options.seed}: expected a whole number of at least 0")
     if options.out is not None:

@@ -12,7 +12,7 @@ from highlight_lit.evaluation.intervals import t_interval
 from highlight_lit.evaluation.judge import Judgement
 from highlight_lit.evaluation.key_shots import KeyShots
 from highlight_lit.evaluation.summaries import SHARE
-from highlight_lit.text import shown
+from highlight_lit.text import percent, shown
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def checkpoints_table(judged: Sequence[Judged], corpus: str, alike: bool) -> Tab
         of_topic = [checkpoint for checkpoint in judged if checkpoint.topic == topic]
         judgement = of_topic[0].judgement
         values = [checkpoint.judgement.report.value for checkpoint in of_topic]
-        lines = [(checkpoint.name, _percent(value)) for checkpoint, value in zip(of_topic, values, strict=True)]
+        lines = [(checkpoint.name, percent(value)) for checkpoint, value in zip(of_topic, values, strict=True)]
         if alike and len(values) > 1:
             interval = t_interval(values)
             lines.append((f"mean of {len(values)} (standard deviation)", _spread(interval.mean, interval.std)))
@@ -76,7 +76,7 @@ def checkpoints_table(judged: Sequence[Judged], corpus: str, alike: bool) -> Tab
     if alike and len(means) > 1:
         n = len(means)
         mean, variance, *levels = (sum(column) / n for column in zip(*means, strict=True))
-        _add(table, "mean over topics", "", [("mean", _percent(mean)), *_levels(levels, math.sqrt(variance / n))])
+        _add(table, "mean over topics", "", [("mean", percent(mean)), *_levels(levels, math.sqrt(variance / n))])
     return table
 
 
@@ -85,7 +85,7 @@ def summaries_table(summaries: KeyShots, corpus: str) -> Table:
     title = f"F1 of summaries of {100 * SHARE:.0f} % in percent on {corpus}"
     table = _table(title, "over annotators", ("videos", "system", "chance", "annotators"))
     for name, place in (("summary/f1-mean", 0), ("summary/f1-max", 1)):
-        row = (_percent(level[place]) for level in (summaries.system, summaries.chance, summaries.annotators))
+        row = (percent(level[place]) for level in (summaries.system, summaries.chance, summaries.annotators))
         table.add_row(name, str(len(summaries.videos)), *row)
     return table
 
@@ -106,17 +106,13 @@ def _add(table: Table, topic: str, videos: str, lines: Sequence[tuple[str, str]]
 
 def _levels(levels: Sequence[float], std: float) -> list[tuple[str, str]]:
     chance, middle, annotators = levels
-    return [("chance", _spread(chance, std)), ("middle", _percent(middle)), ("annotators", _percent(annotators))]
+    return [("chance", _spread(chance, std)), ("middle", percent(middle)), ("annotators", percent(annotators))]
 
 
 def _row(value: float, chance: object, beside: Sequence[float]) -> list[str]:
     mean, std = (getattr(chance, field) for field in ("mean", "std"))
-    return [_percent(value), _spread(mean, std), *map(_percent, beside)]
+    return [percent(value), _spread(mean, std), *map(percent, beside)]
 
 
 def _spread(mean: float, std: float) -> str:
-    return f"{_percent(mean)} ({_percent(std)})"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}"
+    return f"{percent(mean)} ({percent(std)})"

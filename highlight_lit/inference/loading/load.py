@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from highlight_lit.data.topics.folds import is_fold
-from highlight_lit.data.topics.tags import MAX_LINE
+from highlight_lit.data.topics.tags import MAX_TAG
 from highlight_lit.data.video import STREAMS, Stream
 from highlight_lit.errors import InputError
 from highlight_lit.files import plain_name
@@ -17,12 +17,12 @@ from highlight_lit.inference.loading.hub import fetch, is_repository
 from highlight_lit.inference.loading.model_folder import CONFIG, is_model_folder, read_model_folder
 from highlight_lit.runs.ledger import RECORD, read_record
 from highlight_lit.text import shown
-from highlight_lit.untrusted.checkpoint_file import NAME, read_checkpoint
+from highlight_lit.untrusted.checkpoint_file import LAST_CHECKPOINT, read_checkpoint
 from highlight_lit.untrusted.networks import check_trusted, restore
 from highlight_lit.untrusted.plain_values import plain
 
 MAX_WIDTH = 1 << 20  # of a clip's features
-MAX_NAME = MAX_LINE  # characters of a topic, which is a tag, or of an extractor and its version
+MAX_NAME = MAX_TAG  # characters of a topic, which is a tag, or of an extractor and its version
 NETWORK = "network."  # before the names of the network's weights; the loss may have weights of its own
 
 
@@ -64,7 +64,9 @@ def located(given: Path | str) -> Path:
     if is_model_folder(path):
         return path
     record = read_record(path) or {}
-    checkpoint = path / plain_name(record.get("kept", {}).get("checkpoint", NAME), f"{path / RECORD}: kept.checkpoint")
+    checkpoint = path / plain_name(
+        record.get("kept", {}).get("checkpoint", LAST_CHECKPOINT), f"{path / RECORD}: kept.checkpoint"
+    )
     if not checkpoint.exists():
         raise InputError(
             f"{path}: a folder without {CONFIG} and {checkpoint.name}; expected a checkpoint, a run's folder, or one that"

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from highlight_lit.data.topics.tags import same_form
 from highlight_lit.errors import InputError
 from highlight_lit.media.extraction.find_videos import SIDECAR, UNFINISHED, Listing, whole_name
 from highlight_lit.media.extraction.sidecar import Sidecar, TagRow, is_playlist, read_info_json
 from highlight_lit.text import a_few
+from highlight_lit.unicode_forms import same_form
 
 Parts = tuple[str, ...]
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from highlight_lit.data.topics.tags import MAX_LINE, comma_note, plain_line, plain_tags, same_form
+from highlight_lit.data.topics.tags import MAX_TAG, comma_note, plain_tags
 from highlight_lit.data.video import MAX_SECONDS, SPLITS
 from highlight_lit.errors import InputError
 from highlight_lit.files import MAX_NAME_BYTES, cut_name, open_regular, read_json
 from highlight_lit.text import say
+from highlight_lit.unicode_forms import plain_line, same_form
 from highlight_lit.untrusted.csv_tables import read_table
 
 COLUMNS = ("video", "tags", "title", "duration", "split")
@@ -70,7 +71,7 @@ def read_info_json(path: Path) -> Sidecar:
     name, title = _field(info, "id", str, path), _field(info, "title", str, path)
     seconds = None if duration is None else float(duration)
     return Sidecar(
-        plain_line(name or "")[:MAX_LINE], plain_tags(tags, str(path)), plain_line(title or "")[:MAX_LINE], seconds
+        plain_line(name or "")[:MAX_TAG], plain_tags(tags, str(path)), plain_line(title or "")[:MAX_TAG], seconds
     )
 
 
@@ -136,7 +137,7 @@ def _csv_row(cells: dict[str, str], where: str) -> Sidecar:
     if seconds is not None and not 0 <= seconds <= MAX_SECONDS:
         raise InputError(f"{where}: duration: {duration!r:.40} is not a number of seconds from 0 to {MAX_SECONDS:.0e}")
     return Sidecar(
-        "", plain_tags(cells["tags"].split(";"), where), plain_line(cells.get("title", ""))[:MAX_LINE], seconds, split
+        "", plain_tags(cells["tags"].split(";"), where), plain_line(cells.get("title", ""))[:MAX_TAG], seconds, split
     )
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from highlight_lit.data.topics.tags import same_form
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, write_json
+from highlight_lit.unicode_forms import same_form
 
 SOURCES = "sources.json"  # in the corpus' folder; one of the name of each part lies beside it
 

@@ -1,1 +1,1 @@
-"""The loggers of a run. `tracking` alone knows W&B, `privacy` says what it is told, `dashboard` what it shows."""
+"""The loggers of a run. `tracking` alone imports W&B, `wandb_privacy` says what it is told, `dashboard` what it shows."""

@@ -8,9 +8,9 @@ from typing import Any
 
 from highlight_lit.evaluation.scores import ClipScores, read_scores
 from highlight_lit.files import cut_name
+from highlight_lit.runs.record_schema import LEVELS
 from highlight_lit.text import shown
 
-LEVELS = ("chance", "middle", "annotators")
 COLUMNS = ("measure", "topic", "video", "value", "middle", "annotators")
 MAX_CURVES = 4  # videos
 MAX_NAME_BYTES = 160  # of a curve's name: loggers make a file's name of it, with words of their own behind it

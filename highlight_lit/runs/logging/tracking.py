@@ -1,4 +1,4 @@
-"""The only file that knows W&B: one run a cell, closed with its exit code. Whatever W&B does, the run goes on.
+"""The only file that imports W&B: one run a cell, closed with its exit code. Whatever W&B does, the run goes on.
 
 W&B's own variables: WANDB_MODE and WANDB_DISABLED count where `logger.mode` is null, WANDB_PROJECT where
 `logger.project` is. A run's id, name and folder are its own, so WANDB_RUN_ID, WANDB_NAME, WANDB_RESUME and WANDB_DIR
@@ -17,17 +17,17 @@ from pytorch_lightning.loggers import Logger
 
 from highlight_lit.errors import InputError
 from highlight_lit.files import remove_tree
-from highlight_lit.runs.logging import dashboard, privacy
+from highlight_lit.runs.logging import dashboard, wandb_privacy
 from highlight_lit.runs.logging.loggers import attempt
 from highlight_lit.runs.names import cell_name
 from highlight_lit.text import shown
-from highlight_lit.untrusted.checkpoint_file import NAME
+from highlight_lit.untrusted.checkpoint_file import LAST_CHECKPOINT
 
 PROJECT = "highlight-lit"
 # W&B's words for them, the old ones too.
 _MODES = {"online": "online", "run": "online", "offline": "offline", "dryrun": "offline", "disabled": "disabled"}
 _DATA_DIR = os.environ.get("WANDB_DATA_DIR")  # the user's
-MAX_TAG, MAX_NAME = 64, 128  # characters that W&B takes; of more it refuses the run
+_TAG, _NAME = 64, 128  # characters that W&B takes; of more it refuses the run
 # How long W&B may hold up a run: when it begins, when it ends, and in tries to send.
 _PATIENCE_S = {"init_timeout": 30, "finish_timeout": 60}
 
@@ -90,7 +90,7 @@ def wandb_logger(
 
 def _begin(mode: str, options: Mapping[str, Any], folder: Path, run_id: str, config: Mapping[str, Any]) -> Any:
     """A run of W&B."""
-    further = privacy.settings(options["private"])
+    further = wandb_privacy.settings(options["private"])
     import wandb
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -111,14 +111,14 @@ def _begin(mode: str, options: Mapping[str, Any], folder: Path, run_id: str, con
         wandb.init,
         project=options["project"] or os.environ.get("WANDB_PROJECT") or PROJECT,
         id=run_id,
-        name=_fitting(cell_name(config), MAX_NAME),
+        name=_fitting(cell_name(config), _NAME),
         group=options["group"],
         job_type="train",
         tags=_tags(config),
         dir=folder,
         mode="offline" if mode == "offline" else "online",
         resume="allow" if mode == "online" else "never",
-        config=privacy.sent(config, options["private"]),
+        config=wandb_privacy.sent(config, options["private"]),
         settings=settings,
     )
     try:
@@ -131,7 +131,7 @@ def _begin(mode: str, options: Mapping[str, Any], folder: Path, run_id: str, con
 def _tags(config: Mapping[str, Any]) -> list[str]:
     """What a run is found by; a topic is a name from a file."""
     given = (str(config[key]) for key in ("topic", "modality", "study") if config[key] is not None)
-    return list(dict.fromkeys(tag for text in given if (tag := _fitting(text, MAX_TAG))))
+    return list(dict.fromkeys(tag for text in given if (tag := _fitting(text, _TAG))))
 
 
 def _fitting(text: str, most: int) -> str:
@@ -140,7 +140,7 @@ def _fitting(text: str, most: int) -> str:
     return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
-def once(run: Any, private: bool = False, artifacts: bool = False) -> Logger:
+def once(run: Any, private: bool, artifacts: bool) -> Logger:
     """A logger that logs no step twice to a W&B run, though the process that logged it first was killed.
 
     Such a process may have logged epochs that came after its last checkpoint; its successor trains them again, to the
@@ -180,7 +180,7 @@ def once(run: Any, private: bool = False, artifacts: bool = False) -> Logger:
                     run.log({f"curves/{name}": wandb.Image(figure)})
             if artifacts:
                 kept = wandb.Artifact(f"detector-{record['id']}", type="model")
-                kept.add_file(str(folder / record.get("kept", {}).get("checkpoint", NAME)))
+                kept.add_file(str(folder / record.get("kept", {}).get("checkpoint", LAST_CHECKPOINT)))
                 run.log_artifact(kept)
 
         def end_run(self, exit_code: int) -> None:

@@ -16,7 +16,7 @@ from highlight_lit.config.build import build
 from highlight_lit.errors import InputError
 from highlight_lit.processes.signals import Signals
 from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
-from highlight_lit.untrusted.checkpoint_file import NAME
+from highlight_lit.untrusted.checkpoint_file import LAST_CHECKPOINT
 
 
 def make_callbacks(config: Mapping[str, Any], folder: Path, signals: Signals) -> list[pl.Callback]:
@@ -30,11 +30,11 @@ def make_callbacks(config: Mapping[str, Any], folder: Path, signals: Signals) ->
     Raises:
         InputError: A node that is none, or whose class does not take an argument or its value.
     """
-    given: dict[str, Any] = {"path": folder / NAME, "signals": signals, "dirpath": str(folder)}
+    given: dict[str, Any] = {"path": folder / LAST_CHECKPOINT, "signals": signals, "dirpath": str(folder)}
     nodes = {name: node for name, node in config["callbacks"].items() if node is not None}
     callbacks = [build(_node(node, name), f"callbacks.{name}", **given) for name, node in nodes.items()]
     if not any(isinstance(each, LastCheckpoint) for each in callbacks):
-        callbacks.append(LastCheckpoint(folder / NAME, signals, **config["checkpoint"]))
+        callbacks.append(LastCheckpoint(folder / LAST_CHECKPOINT, signals, **config["checkpoint"]))
     wanted = config["trainer"].get("enable_progress_bar") is not False
     # One that shows nothing is not made: tqdm would keep locks that a process which is killed leaves behind.
     callbacks = [

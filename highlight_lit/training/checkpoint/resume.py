@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 from highlight_lit.errors import InputError
 from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
 from highlight_lit.training.checkpoint.contents import NEEDED
-from highlight_lit.untrusted.checkpoint_file import NAME, read_checkpoint
+from highlight_lit.untrusted.checkpoint_file import LAST_CHECKPOINT, read_checkpoint
 from highlight_lit.untrusted.networks import check_tensors
 from highlight_lit.untrusted.plain_values import plain
 from highlight_lit.untrusted.shapes import check_shape
@@ -35,9 +35,9 @@ def resumable(folder: Path, module: pl.LightningModule, precision: str = "32-tru
     Raises:
         InputError: There is one and it cannot be used.
     """
-    for left in folder.glob(f".{NAME}.*.tmp"):
+    for left in folder.glob(f".{LAST_CHECKPOINT}.*.tmp"):
         left.unlink(missing_ok=True)
-    path = folder / NAME
+    path = folder / LAST_CHECKPOINT
     if not path.exists():
         return None
     try:

@@ -30,7 +30,7 @@ from highlight_lit.training.stacked.member_checkpoint import restore
 from highlight_lit.training.stacked.stack import ELEMENTWISE, Member, numbers
 from highlight_lit.training.train import make_data, make_module
 from highlight_lit.training.trainer import make_trainer
-from highlight_lit.untrusted.checkpoint_file import NAME, read_checkpoint
+from highlight_lit.untrusted.checkpoint_file import LAST_CHECKPOINT, read_checkpoint
 
 Config = dict[str, Any]
 # Arguments of the trainer that do not change what a step of training is.
@@ -170,7 +170,7 @@ class Trainee(Member):
     @property
     def path(self) -> Path:
         """Path of the cell's `last.ckpt`."""
-        return self.cell.folder / NAME
+        return self.cell.folder / LAST_CHECKPOINT
 
 
 def device_of(cell: Cell) -> torch.device:

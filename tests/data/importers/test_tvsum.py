@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.corpus.faults import faults
 from highlight_lit.data.importers import tvsum
-from highlight_lit.data.importers.formats.hdf5 import foreign_hdf5
+from highlight_lit.data.importers.formats.foreign_hdf5 import foreign_hdf5
 from highlight_lit.data.importers.formats.tvsum_table import rate_of_scores
 from highlight_lit.data.importers.tvsum import RATES, frame_rate, to_shots
 from highlight_lit.errors import InputError

@@ -79,7 +79,7 @@ def test_a_study_with_a_system_to_compare_with_shows_the_difference_and_its_inte
     study = replace(STUDY["table2"], against={"tau": "20"})
     table = tables.study_table(StudyResult(study, CORPUS, "f" * 64, [row("20", 0.5), row("60", 0.7)]))
     assert table.columns[2:4] == ["paper", "less tau = 20"]
-    assert table.rows[0][3] == "–"
+    assert table.rows[0][3] == "-"
     assert re.fullmatch(r"\+20\.\d \[\d+\.\d, \d+\.\d\]", table.rows[1][3])
     assert len({len(line) for line in (table.columns, *table.rows)}) == 1
     assert "less tau = 20: with its 95 % interval over videos" in table.caption
@@ -92,8 +92,8 @@ def test_a_hole_is_shown_as_one_and_a_seed_without_a_topic_does_not_count() -> N
     assert holed.mean("m") is None
     assert set(half.by_seed("m")) == {0, 2}
     table = tables.study_table(result(holed, half))
-    assert table.rows[0][1] == table.rows[0][3] == "–"
-    assert table.rows[0][4] != "–"
+    assert table.rows[0][1] == table.rows[0][3] == "-"
+    assert table.rows[0][4] != "-"
     assert "5 cells are missing" in table.caption
 
 

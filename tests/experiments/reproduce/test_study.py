@@ -91,10 +91,14 @@ def test_every_profile_names_keys_that_its_studies_have(name: str) -> None:
         ("words", "expected keys and values"),
     ],
 )
-def test_a_study_that_is_not_one_is_refused_by_file_and_key(tmp_path: Path, text: str, says: str) -> None:
-    (tmp_path / "mine.yaml").write_text(text)
+def test_a_study_that_is_not_one_is_refused_by_file_and_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, says: str
+) -> None:
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies/mine.yaml").write_text(text)
+    monkeypatch.setattr("experiments.reproduce.study.HERE", tmp_path)
     with pytest.raises(InputError, match="mine.yaml") as refused:
-        studies(tmp_path)
+        studies()
     assert says in str(refused.value)
 
 

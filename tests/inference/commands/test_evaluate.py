@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus, write_corpus
-from highlight_lit.data.video import Stream, Video
+from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.evaluation.scores import ClipScores, write_scores
 from highlight_lit.methods import METHODS
 from highlight_lit.methods.videos import Videos
@@ -156,6 +156,20 @@ def test_a_corpus_without_labels_is_named(copy: Path, scores: Path, capsys: pyte
     renamed(copy, topics=["nothing"])
     assert evaluate("--scores", scores, "--corpus", copy) == 2
     assert f"{copy}: no topic with a labelled video to evaluate on" in capsys.readouterr().err
+
+
+def test_a_measure_over_nothing_is_a_dash(
+    tmp_path: Path, make_video: Callable[..., Video], capsys: pytest.CaptureFixture[str]
+) -> None:
+    span = np.stack([np.arange(4), np.arange(1, 5)], 1).astype(np.float64)
+    none = Labels(span, np.zeros((4, 1), np.float32))
+    videos = [make_video(name, 4, labels=none, split="test") for name in ("one", "two")]
+    write_corpus(tmp_path / "c", videos, {"visual": Stream(4), "audio": Stream(3)}, name="c", clip_seconds=1.0)
+    write_scores(tmp_path / "s.csv", {video.id: ClipScores(span, span[:, 0]) for video in videos})
+    words = ("--scores", tmp_path / "s.csv", "--corpus", tmp_path / "c")
+    assert evaluate(*words, "--empty", "leave_out") == 0
+    out = capsys.readouterr().out
+    assert "- (-)" in out and "nan" not in out
 
 
 def test_the_scores_that_are_judged_are_not_written_over(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from highlight_lit.data.importers.common.report import Say
 from highlight_lit.data.importers.common.values import number
-from highlight_lit.data.topics.tags import same_form
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json
 from highlight_lit.text import a_few
+from highlight_lit.unicode_forms import same_form
 from highlight_lit.untrusted.csv_tables import read_table
 
 

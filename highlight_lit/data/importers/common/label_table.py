@@ -3,8 +3,8 @@
 What the labels are is told by their values:
 
 - *highlights*: all of them 0 or 1. Where all annotators of a video list the same segments and one is labelled 0, these are
-  its labelled segments. Elsewhere what is labelled 1 is a highlight and all else is none: the video is cut into cells of a
-  second, and a cell is an annotator's highlight where at least half of it is covered, or a listed highlight has its middle.
+  its labelled segments. Elsewhere what is labelled 1 is a highlight and all else is none: the video is cut into units of a
+  second, and a unit is an annotator's highlight where at least half of it is covered, or a listed highlight has its middle.
 - *importance*: any other numbers. The segments are those that are listed; all annotators of a video rate the same ones.
 
 Rules for rows: a number that is not finite, a start below 0, an end not after its start, a label that float32 cannot hold,
@@ -24,16 +24,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.topics.tags import same_form
 from highlight_lit.data.video import Labels
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few
+from highlight_lit.unicode_forms import same_form
 from highlight_lit.untrusted.csv_tables import read_table
 
 COLUMNS = ("video", "start", "end", "label")
 MEASURES = {"highlights": "youtube/trapezoid", "importance": "top5/mininet"}
 """By what labels of each kind are judged: the benchmark of that name in `evaluation.benchmarks`."""
-CELL_SECONDS = 1.0
+UNIT_SECONDS = 1.0
 TOLERANCE_S = 2.0  # by which a segment may end after its video: durations in whole seconds
 MAX_LABEL = float(np.finfo(np.float32).max)
 MAX_ROWS = 2_000_000
@@ -152,17 +152,17 @@ class _Counts:
     """How often each rule changed something."""
 
     def __init__(self) -> None:
-        self.cut = self.overlapping = self.cells = 0
+        self.cut = self.overlapping = self.units = 0
 
     def tell(self, path: Path, report: Callable[[str], None]) -> None:
         if self.cut:
             report(f"{path}: {self.cut} labels end up to {TOLERANCE_S:g} s after their video and are cut to its end")
         if self.overlapping:
             report(f"{path}: {self.overlapping} labels overlap another of their annotator, and stay as they are")
-        if self.cells:
+        if self.units:
             report(
-                f"{path}: {self.cells} videos have highlights listed alone, or other segments of each annotator: all else is "
-                f"none, in cells of {CELL_SECONDS:g} s"
+                f"{path}: {self.units} videos have highlights listed alone, or other segments of each annotator: all else is "
+                f"none, in units of {UNIT_SECONDS:g} s"
             )
 
 
@@ -197,25 +197,25 @@ def _labels(kind: str, rated: Mapping[str, LabelRows], duration: float, where: s
     score = np.column_stack([first[:, 2], *(rows[:, 2] for rows in others)]) if not alike else None
     if score is not None and (kind == "importance" or (score == 0).any()):
         return Labels(first[:, :2], score.astype(np.float32))
-    counts.cells += 1
-    return _cells(rated, duration, where)
+    counts.units += 1
+    return _units(rated, duration, where)
 
 
-def _cells(rated: Mapping[str, LabelRows], duration: float, where: str) -> Labels:
-    """Highlights laid over cells."""
-    if duration / CELL_SECONDS * len(rated) > MAX_SCORES:
+def _units(rated: Mapping[str, LabelRows], duration: float, where: str) -> Labels:
+    """Highlights laid over units."""
+    if duration / UNIT_SECONDS * len(rated) > MAX_SCORES:
         raise InputError(f"{where}: {duration:.0f} s and {len(rated)} annotators: over {MAX_SCORES} labels of a second")
-    start = CELL_SECONDS * np.arange(math.ceil(duration / CELL_SECONDS))
-    span = np.stack([start, np.minimum(start + CELL_SECONDS, duration)], axis=1)
+    start = UNIT_SECONDS * np.arange(math.ceil(duration / UNIT_SECONDS))
+    span = np.stack([start, np.minimum(start + UNIT_SECONDS, duration)], axis=1)
     score = np.zeros((len(span), len(rated)), np.float32)
     for column, rows in enumerate(rated.values()):
         covered, upto = np.zeros(len(span)), 0.0
         for begin, end, label in rows:
             if label == 1:
-                cells = slice(int(begin // CELL_SECONDS), math.ceil(end / CELL_SECONDS))
-                overlap = np.minimum(span[cells, 1], end) - np.maximum(span[cells, 0], max(begin, upto))
-                covered[cells] += np.maximum(overlap, 0)
+                units = slice(int(begin // UNIT_SECONDS), math.ceil(end / UNIT_SECONDS))
+                overlap = np.minimum(span[units, 1], end) - np.maximum(span[units, 0], max(begin, upto))
+                covered[units] += np.maximum(overlap, 0)
                 upto = max(upto, end)
-                score[min(int((begin + end) / 2 // CELL_SECONDS), len(span) - 1), column] = 1
+                score[min(int((begin + end) / 2 // UNIT_SECONDS), len(span) - 1), column] = 1
         score[covered >= np.ptp(span, axis=1) / 2, column] = 1
     return Labels(span, score)

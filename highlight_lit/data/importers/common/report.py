@@ -54,7 +54,7 @@ class Tally:
             self.tags.update(video.tags)
             yield video
 
-    def line(self, out: Path, topics: Iterable[str] | None = None) -> str:
+    def line(self, out: Path, topics: Iterable[str] | None) -> str:
         """The counts in one line. Every tag counts as a topic if `topics` is None."""
         names = sorted(self.tags if topics is None else topics)
         topic = f"{len(names)} topics ({a_few(names, 12)})" if names else "no tags, so no topic to train"

@@ -7,10 +7,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.topics.tags import same_form
 from highlight_lit.errors import InputError
 from highlight_lit.files import MAX_NAME_BYTES
 from highlight_lit.text import shown
+from highlight_lit.unicode_forms import same_form
 
 
 def safe_id(name: object, where: str) -> str:

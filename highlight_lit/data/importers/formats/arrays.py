@@ -14,9 +14,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.topics.tags import same_form
 from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import check_packed, open_regular, stored_bytes
+from highlight_lit.unicode_forms import same_form
 
 MAX_ARRAY_BYTES = 1 << 30  # of a video's features: twelve hours of 6,000 float32 a second
 MAX_HEADER_BYTES = 1 << 16  # of an array: numpy reads all of it before it refuses more than 10,000

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.importers.common.label_table import MAX_SCORES
 from highlight_lit.data.importers.common.report import Say
-from highlight_lit.data.importers.formats.hdf5 import has, inside, numbers, stored
-from highlight_lit.data.topics.tags import MAX_LINE, plain_line
+from highlight_lit.data.importers.formats.foreign_hdf5 import has, inside, numbers, stored
+from highlight_lit.data.topics.tags import MAX_TAG
 from highlight_lit.data.video import MAX_CLIPS, Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few
+from highlight_lit.unicode_forms import plain_line
 
 TOLERATED_ROWS = 2  # by which a video's arrays may differ
 MAX_FRAMES = 1 << 40
@@ -24,7 +25,7 @@ MAX_FEATURES = 1 << 26  # numbers of a video's features, which take four bytes e
 MAX_SUMMARY = 1 << 27  # numbers of all annotators' summaries of a video: 50 of a day at 30 frames a second
 MAX_LISTED = 1 << 23  # frames of a summary: one annotator's are 8 bytes each once they are counted
 MAX_ANNOTATORS = 1000  # of a video: the labels of all get as many columns as that of the most
-MAX_TITLE = 4 * MAX_LINE  # bytes
+MAX_TITLE = 4 * MAX_TAG  # bytes
 
 
 def clip_length(where: str, group: h5py.Group, row: Video, rate: float, clip_seconds: float) -> float:
@@ -137,4 +138,4 @@ def _title(group: h5py.Group) -> str:
     ):
         return ""
     value = title[()] if title.dtype.kind in "SO" else b""
-    return plain_line(value[:MAX_TITLE].decode("utf-8", "replace"))[:MAX_LINE] if isinstance(value, bytes) else ""
+    return plain_line(value[:MAX_TITLE].decode("utf-8", "replace"))[:MAX_TAG] if isinstance(value, bytes) else ""

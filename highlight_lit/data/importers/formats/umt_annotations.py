@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from highlight_lit.data.importers.common.values import matrix, number, safe_id, text
-from highlight_lit.data.topics.tags import same_form
 from highlight_lit.data.video import SPLITS, Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json
 from highlight_lit.text import a_few
+from highlight_lit.unicode_forms import same_form
 
 SHOT_SECONDS = 2.0
 

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from highlight_lit.errors import Interrupted
+from highlight_lit.processes.alive import alive
 from highlight_lit.processes.children import deaf
 from highlight_lit.processes.signals import STOPS, Signals
 
@@ -143,14 +144,3 @@ def _goes_on(beacon: Path) -> bool:
 def _owner_is_alive(beacon: Path) -> bool:
     machine, process = _owner(beacon)
     return machine != socket.gethostname() or alive(process)
-
-
-def alive(process: int) -> bool:
-    """Whether a process of this machine still is."""
-    try:
-        os.kill(process, 0)
-    except OSError as error:
-        return isinstance(error, PermissionError)
-    except OverflowError:  # of a folder's name, which anybody may have made
-        return False
-    return True
