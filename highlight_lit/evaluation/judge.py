@@ -129,7 +129,7 @@ def judge_several(
                 f"{where}: video {missing[0]!r} is missing{more} of {len(videos)} labelled videos; expected scores of all"
                 f"{_whole_topics(videos, set(missing))}"
             )
-        segments = {v.id: to_segments(scores[v.id].span, scores[v.id].score, v.span) for v in videos}
+        segments = {v.id: to_segments(scores[v.id].span, scores[v.id].ranking, v.span) for v in videos}
         judged.append(Judgement(evaluate(benchmark, videos, segments, empty), chance, middle, annotators))
     return judged
 

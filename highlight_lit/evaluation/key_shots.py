@@ -84,7 +84,7 @@ def _judged(
     chance = [_f1(summary_of(random_scores, segments), theirs) for random_scores in drawn]
     alone = len(theirs) == 1
     others = [_f1(own, theirs if alone else np.delete(theirs, at, axis=0)) for at, own in enumerate(theirs)]
-    system = _f1(summary_of(_scaled(to_segments(scores.span, scores.score, grid)), segments), theirs)
+    system = _f1(summary_of(_scaled(to_segments(scores.span, scores.ranking, grid)), segments), theirs)
     mean, best = np.mean(chance, axis=0)
     return system, SummaryF1(float(mean), float(best)), SummaryF1(*np.mean(others, axis=0).tolist())
 

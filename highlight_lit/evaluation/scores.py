@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.topics.tags import same_form
@@ -21,7 +22,7 @@ from highlight_lit.files import atomic_write
 from highlight_lit.text import a_few
 from highlight_lit.untrusted.csv_tables import read_table
 
-COLUMNS = ("video", "start", "end", "score")
+COLUMNS, LOGIT = ("video", "start", "end", "score"), "logit"
 MAX_VIDEOS = 100_000  # of a csv: each is a few arrays
 MAX_ROWS = 2_000_000  # of a csv
 MAX_WHOLE = 1 << 25  # clips times segments: beyond, a segment is compared with the clips near it alone, for time
@@ -30,38 +31,54 @@ TOLERANCE_S = 2.0  # by which clips may run past a video: lengths in whole secon
 
 @dataclass(frozen=True)
 class ClipScores:
-    """A system's scores of one video: `span` (T_n, 2) in seconds, `score` (T_n,); higher is more of a highlight.
+    """A system's scores of one video: higher is more of a highlight.
 
-    Scores rank the clips of a video, on any scale: a network's are its logits z.
+    Attributes:
+        span: (T_n, 2) seconds.
+        score: (T_n,) a network's p in [0, 1]; another system's, on any scale.
+        logit: (T_n,) a network's z, which ranks clips where p ties; None of a system without.
     """
 
     span: NDArray[np.float64]
     score: NDArray[np.float64]
+    logit: NDArray[np.float64] | None = None
+
+    @classmethod
+    def of_logits(cls, span: NDArray[np.float64], logit: NDArray[np.float64]) -> ClipScores:
+        """Scores of a network, from its logits (T_n,)."""
+        return cls(span, expit(logit), logit)
+
+    @property
+    def ranking(self) -> NDArray[np.float64]:
+        """(T_n,) what clips are ranked by: the logit where there is one, else the score."""
+        return self.score if self.logit is None else self.logit
 
 
 def read_scores(path: Path) -> dict[str, ClipScores]:
-    """Scores of any system from a csv with the columns video, start, end (seconds) and score; others are left out.
+    """Scores of any system from a csv with the columns video, start, end (seconds), score and perhaps logit; others are left out.
 
     Raises:
         InputError: The file cannot be read, lacks a column, or holds something else than numbers; names the line.
     """
     clips: dict[str, array[float]] = {}
-    for line, row in read_table(path, COLUMNS, None, rows=MAX_ROWS):
+    width = 3
+    for line, row in read_table(path, COLUMNS, (LOGIT,), rows=MAX_ROWS, others=True):
+        width = len(row) - 1
         if row["video"] not in clips and len(clips) == MAX_VIDEOS:
             raise InputError(f"{path}: over {MAX_VIDEOS} videos, the most that are read of it; part the file")
         clips.setdefault(row["video"], array("d")).extend(_clip(path, line, row))
     if not clips:
         raise InputError(f"{path}: no score; expected a line for each clip")
-    return {video: _in_order(np.frombuffer(rows).reshape(-1, 3)) for video, rows in clips.items()}
+    return {video: _in_order(np.frombuffer(rows).reshape(-1, width)) for video, rows in clips.items()}
 
 
 def _in_order(rows: NDArray[np.float64]) -> ClipScores:
     rows = rows[np.lexsort(rows.T[::-1])]
-    return ClipScores(rows[:, :2], rows[:, 2])
+    return ClipScores(rows[:, :2], rows[:, 2], rows[:, 3] if rows.shape[1] > 3 else None)
 
 
 def _clip(path: Path, line: int, row: Mapping[str, str]) -> tuple[float, ...]:
-    values = tuple(_number(row[name]) for name in COLUMNS[1:])
+    values = tuple(_number(row[name]) for name in (*COLUMNS[1:], LOGIT) if name in row)
     if not all(map(math.isfinite, values)) or not 0 <= values[0] < values[1]:
         raise InputError(
             f"{path}: line {line}: expected finite numbers with 0 <= start < end, found {list(row.values())}"
@@ -77,13 +94,14 @@ def _number(text: str) -> float:
 
 
 def write_scores(path: Path, scores: Mapping[str, ClipScores]) -> None:
-    """Write scores as the csv that `read_scores` reads."""
+    """Write scores as the csv that `read_scores` reads, with the column logit if all have it."""
+    logits = all(clips.logit is not None for clips in scores.values())
     rows = (
-        (video, f"{start:.3f}", f"{end:.3f}", repr(float(score)))
+        (video, f"{start:.3f}", f"{end:.3f}", *(repr(float(number)) for number in numbers))
         for video, clips in scores.items()
-        for (start, end), score in zip(clips.span, clips.score, strict=True)
+        for (start, end), *numbers in zip(clips.span, clips.score, *([clips.ranking] if logits else []), strict=True)
     )
-    write_csv(path, COLUMNS, rows)
+    write_csv(path, (*COLUMNS, LOGIT) if logits else COLUMNS, rows)
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -74,7 +74,9 @@ def _scores(trainer: pl.Trainer, module: HighlightModule, data: HighlightData) -
         trainer.test(module, data, verbose=False)
     logits = module.clip_logits.compute()
     corpus: Corpus = data.corpus
-    return {corpus.ids[video].decode(): ClipScores(corpus.rows(video, "span"), z) for video, z in logits.items()}
+    return {
+        corpus.ids[video].decode(): ClipScores.of_logits(corpus.rows(video, "span"), z) for video, z in logits.items()
+    }
 
 
 def value_of(record: dict[str, Any], measure: str) -> float:

@@ -42,7 +42,7 @@ def trained_and_judged(root: Path, out: Path, *overrides: str) -> dict[str, np.n
         str(out / "e"),
     ]
     assert main(judged) == 0
-    return {name: of.score for name, of in read_scores(out / "e" / "scores.csv").items()}
+    return {name: of.ranking for name, of in read_scores(out / "e" / "scores.csv").items()}
 
 
 @pytest.mark.parametrize("kind", ["one clip", "identical clips", "zeros", "all zeros", "one training video"])

@@ -152,11 +152,11 @@ def scores(folder: Path) -> Case:
     names = [name.decode() for name in corpus.ids[:2]]
 
     def case(draw: random.Random) -> None:
-        rows = [[name, str(clip), str(clip + 1), str(clip / 3)] for name in names for clip in range(3)]
-        path.write_bytes(table(draw, ["video", "start", "end", "score"], rows))
+        rows = [[name, str(clip), str(clip + 1), str(clip / 3), str(clip)] for name in names for clip in range(3)]
+        path.write_bytes(table(draw, ["video", "start", "end", "score", "logit"], rows))
         for of in matched(read_scores(path), corpus, "s.csv", lambda line: None).values():
             assert np.isfinite(of.span).all()
-            assert np.isfinite(of.score).all()
+            assert np.isfinite(of.ranking).all()
 
     return case
 

@@ -184,8 +184,8 @@ def test_a_detector_scores_as_the_run_did_and_refuses_other_features(
         video = corpus.index(name)
         assert video is not None
         rows = corpus.rows(video, "visual"), corpus.rows(video, "audio")
-        np.testing.assert_allclose(detector.logits(*rows), scores.score, rtol=0, atol=apart)
-        np.testing.assert_allclose(detector.score(*rows), 1 / (1 + np.exp(-scores.score)), rtol=0, atol=apart)
+        np.testing.assert_allclose(detector.logits(*rows), scores.logit, rtol=0, atol=apart)
+        np.testing.assert_allclose(detector.score(*rows), scores.score, rtol=0, atol=apart)
     synthesize(tmp_path / "wide", Plan(topics=2, videos=4, rank=2, Dv=13, Da=8))
     with pytest.raises(InputError, match="visual: width 13, but .* was trained on 12"):
         detector.score_corpus(Corpus(tmp_path / "wide"), np.array([0]))

@@ -184,8 +184,11 @@ def _write(args: argparse.Namespace, folder: Path, stem: str, scores: VideoScore
 
 
 def _write_all(path: Path, several: Sequence[VideoScores]) -> None:
-    """Write the logits of all videos to one csv, which `evaluate --scores` and `reel --scores` read."""
+    """Write the scores of all videos to one csv, which `evaluate --scores` and `reel --scores` read."""
     from highlight_lit.evaluation.scores import ClipScores, write_scores
 
-    write_scores(path, {each.video: ClipScores(each.span, each.logit.astype("float64")) for each in several})
+    write_scores(
+        path,
+        {each.video: ClipScores(each.span, each.score.astype(float), each.logit.astype(float)) for each in several},
+    )
     say(path)

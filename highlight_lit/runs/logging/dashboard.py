@@ -60,7 +60,7 @@ def _curve(name: str, scores: ClipScores) -> Any:
 
     figure = Figure(figsize=(7, 2), layout="constrained")
     axes = figure.subplots()
-    axes.stairs(scores.score, [*scores.span[:, 0], scores.span[-1, 1]], baseline=None, color="#2563eb")
+    axes.stairs(scores.ranking, [*scores.span[:, 0], scores.span[-1, 1]], baseline=None, color="#2563eb")
     axes.set(xlabel="seconds", ylabel="logit", xlim=(scores.span[0, 0], scores.span[-1, 1]))
     axes.set_title(shown(name), loc="left", fontsize=9, parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)

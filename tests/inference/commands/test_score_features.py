@@ -89,7 +89,7 @@ def test_a_video_of_a_corpus_has_the_csv_that_is_judged_too(
     words = ["--corpus", str(small_corpus), "--videos", name, "--checkpoint", checkpoint, "--out", str(tmp_path)]
     assert main(["score", *words]) == 0
     rows = (tmp_path / "scores.csv").read_text().splitlines()
-    assert rows[0] == "video,start,end,score"
+    assert rows[0] == "video,start,end,score,logit"
     assert [row.partition(",")[0] for row in rows[1:]] == [name] * int(corpus.clips[0])
 
 

@@ -71,6 +71,13 @@ def test_one_video_of_what_train_and_evaluate_write_is_read(tmp_path):
     assert read_scores(path, VIDEO).video == "only"
 
 
+def test_chapters_of_what_train_and_evaluate_write_name_p(tmp_path, walk):
+    span, z = scores_of(6).span, np.array([-9.0, 7.31, 7.31, 7.31, -9, -9])
+    write_scores(tmp_path / "s.csv", {"walk": ClipScores.of_logits(span, z)})
+    assert reel(walk, "--scores", tmp_path / "s.csv", "--seconds", 3, "--chapters", "--out", tmp_path / "c.vtt") == 0
+    assert "Highlight 1 (1.00)" in (tmp_path / "c.vtt").read_text()
+
+
 def test_rows_of_a_csv_may_stand_in_any_order_and_with_a_byte_order_mark(tmp_path):
     (tmp_path / "s.csv").write_text("score,end,start\n3,3,2\n1,1,0\n2,2,1\n", encoding="utf-8-sig")
     assert read_scores(tmp_path / "s.csv", VIDEO).score.tolist() == [1, 2, 3]

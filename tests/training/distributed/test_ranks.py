@@ -64,7 +64,7 @@ def assert_as_on_one(one: Path, two: Path) -> None:
     scores, others = (read_scores(out / record["id"] / "scores.csv") for out in (two, one))
     assert scores.keys() == others.keys()
     for video, found in scores.items():
-        assert found.score == pytest.approx(others[video].score, abs=1e-6)
+        assert found.logit == pytest.approx(others[video].logit, abs=1e-6)
 
 
 def test_stopped_and_resumed_on_two_ranks_it_ends_as_on_one(
