@@ -16,7 +16,7 @@ import scipy.special
 
 from highlight_lit import cli
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.evaluation.scores import read_scores
+from highlight_lit.evaluation.scores_csv import read_scores
 from highlight_lit.runs.ledger import records
 from highlight_lit.text import ArgumentParser
 

@@ -27,7 +27,7 @@ from highlight_lit.evaluation.benchmarks import evaluate
 from highlight_lit.evaluation.intervals import t_interval
 from highlight_lit.evaluation.judge import benchmark_of, labelled_videos
 from highlight_lit.evaluation.report import or_none
-from highlight_lit.evaluation.scores import to_segments
+from highlight_lit.evaluation.to_segments import to_segments
 from highlight_lit.files import write_json, write_text
 from highlight_lit.launch import CONFIG_DIR
 from highlight_lit.methods import METHODS, Method, find, videos_for

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.intervals import Interval
-from highlight_lit.evaluation.scores import read_scores
+from highlight_lit.evaluation.scores_csv import read_scores
 from highlight_lit.files import cut_name, write_text
 from highlight_lit.text import ArgumentParser, say, shown
 

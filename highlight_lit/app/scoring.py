@@ -63,7 +63,7 @@ def score(order: Order, out: Path) -> Scored:
     from highlight_lit.inference.loading.load import load_detector
     from highlight_lit.inference.video_scores import highlights_of, scores_of_features
     from highlight_lit.media.output.page import write_page
-    from highlight_lit.media.output.scores_file import write_scores_csv, write_scores_json
+    from highlight_lit.media.output.scores_writing import write_scores_csv, write_scores_json
 
     video = _check(order)
     detector = load_detector(order.checkpoint, order.trust)

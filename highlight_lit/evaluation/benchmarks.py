@@ -226,7 +226,7 @@ def evaluate(
     Args:
         benchmark: the protocol.
         videos: those to count, of one topic or several.
-        segment_scores: by video id, (S,) scores of its segments (see `scores.to_segments`); others are ignored.
+        segment_scores: by video id, (S,) scores of its segments (see `to_segments`); others are ignored.
         empty: what a labelling without a positive counts for; the benchmark's own rule if None.
 
     Raises:

@@ -14,7 +14,9 @@ from highlight_lit.errors import InputError
 from highlight_lit.evaluation import levels
 from highlight_lit.evaluation.benchmarks import Benchmark, LabelledVideo, evaluate, for_labels
 from highlight_lit.evaluation.report import Empty, Report
-from highlight_lit.evaluation.scores import ClipScores, to_segments, write_csv
+from highlight_lit.evaluation.scores import ClipScores
+from highlight_lit.evaluation.scores_csv import write_csv
+from highlight_lit.evaluation.to_segments import to_segments
 from highlight_lit.files import write_json
 
 OUTPUTS = ("evaluation.json", "evaluation.csv")  # of `write_judgement`

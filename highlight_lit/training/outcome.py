@@ -14,7 +14,8 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import judge, write_judgement
-from highlight_lit.evaluation.scores import ClipScores, write_scores
+from highlight_lit.evaluation.scores import ClipScores
+from highlight_lit.evaluation.scores_csv import write_scores
 from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
 from highlight_lit.training.callbacks.run_callbacks import best_checkpoint
 from highlight_lit.training.module import HighlightModule

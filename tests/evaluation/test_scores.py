@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation import scores as scores_module
-from highlight_lit.evaluation.scores import ClipScores, matched, read_scores, to_segments, write_scores
+from highlight_lit.evaluation import to_segments as to_segments_module
+from highlight_lit.evaluation.scores import ClipScores, matched
+from highlight_lit.evaluation.scores_csv import read_scores, write_scores
+from highlight_lit.evaluation.to_segments import to_segments
 from tests.tolerance import FUNCTION, assert_near, rounding
 
 HEADER = "video,start,end,score\n"
@@ -214,7 +216,7 @@ def test_segments_of_hours_are_compared_with_the_clips_near_them_alone_to_the_sa
     scores = [random.uniform(-3, 3) for _ in clips]  # type: ignore[attr-defined]
     whole = to_segments(clips, scores, segments)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scores_module, "MAX_WHOLE", 0)
+        patch.setattr(to_segments_module, "MAX_OVERLAPS", 0)
         near = np.concatenate([to_segments(clips, scores, [each]) for each in segments])
         assert_near(to_segments(clips, scores, segments), whole, 3 * len(clips), FUNCTION, scale=6.0)
     assert_near(near, whole, 3 * len(clips), FUNCTION, scale=6.0)

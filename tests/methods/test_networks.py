@@ -13,7 +13,7 @@ from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.scores import read_scores
+from highlight_lit.evaluation.scores_csv import read_scores
 from highlight_lit.training.command import main as train
 
 NETWORKS = ["lim", "mini_net", "highlight_net"]

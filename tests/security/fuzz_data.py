@@ -21,7 +21,8 @@ from highlight_lit.data.importers.common.video_table import video_rows
 from highlight_lit.data.importers.labels import import_corpus as import_labels
 from highlight_lit.data.topics.counts import topics_of
 from highlight_lit.data.video import Stream
-from highlight_lit.evaluation.scores import matched, read_scores
+from highlight_lit.evaluation.scores import matched
+from highlight_lit.evaluation.scores_csv import read_scores
 from highlight_lit.inference.feature_files import videos_of
 from highlight_lit.media.extraction.sidecar import read_csv, read_info_json
 

@@ -16,7 +16,7 @@ import torch
 from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.scores import read_scores
+from highlight_lit.evaluation.scores_csv import read_scores
 from highlight_lit.inference.loading.load import load_detector
 from highlight_lit.runs.ledger import records
 from highlight_lit.training.module import HighlightModule

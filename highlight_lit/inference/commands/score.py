@@ -167,7 +167,7 @@ def _of_corpus(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
 def _write(args: argparse.Namespace, folder: Path, stem: str, scores: VideoScores) -> None:
     """Write the files of a video."""
     from highlight_lit.inference.video_scores import highlights_of
-    from highlight_lit.media.output.scores_file import write_scores_csv, write_scores_json
+    from highlight_lit.media.output.scores_writing import write_scores_csv, write_scores_json
     from highlight_lit.media.output.timeline import draw_timeline
 
     written = _names(args, folder, stem)
@@ -185,7 +185,8 @@ def _write(args: argparse.Namespace, folder: Path, stem: str, scores: VideoScore
 
 def _write_all(path: Path, several: Sequence[VideoScores]) -> None:
     """Write the scores of all videos to one csv, which `evaluate --scores` and `reel --scores` read."""
-    from highlight_lit.evaluation.scores import ClipScores, write_scores
+    from highlight_lit.evaluation.scores import ClipScores
+    from highlight_lit.evaluation.scores_csv import write_scores
 
     write_scores(
         path,

@@ -18,7 +18,7 @@ import numpy as np
 
 from highlight_lit.files import open_regular, same_file, write_text
 from highlight_lit.inference.video_scores import VideoScores
-from highlight_lit.media.output.scores_file import facts
+from highlight_lit.media.output.scores_writing import facts
 from highlight_lit.media.output.segments import Segment
 
 # What every browser plays goes in as it is, if it is not too large; anything else is encoded again, within the size.

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from highlight_lit.evaluation.scores import ClipScores, read_scores
+from highlight_lit.evaluation.scores import ClipScores
+from highlight_lit.evaluation.scores_csv import read_scores
 from highlight_lit.files import cut_name
 from highlight_lit.text import shown
 

@@ -17,7 +17,7 @@ from highlight_lit.data.batch import Bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError, Interrupted
-from highlight_lit.evaluation.scores import read_scores
+from highlight_lit.evaluation.scores_csv import read_scores
 from highlight_lit.runs.ledger import records
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
