@@ -63,7 +63,7 @@ def score_video(
         span=features.span,
         score=expit(logit).astype(np.float32),
         logit=logit.astype(np.float32),
-        level=features.level,
+        loudness=features.loudness,
         audio_mask=audio_mask,
     )
 

@@ -34,7 +34,7 @@ class VideoScores:
         span: (T_n, 2) seconds.
         score: (T_n,) p in [0, 1].
         logit: (T_n,) z, whose sigmoid p is: it still tells clips apart where p is 1 to the last digit.
-        level: (T_n, n) loudness in dB relative to full scale, n times a clip; n is 0 where no audio was decoded.
+        loudness: (T_n, n) dB relative to full scale, n times a clip; n is 0 where no audio was decoded.
         audio_mask: (T_n,) whether a clip has audio.
     """
 
@@ -46,7 +46,7 @@ class VideoScores:
     span: NDArray[np.float64]
     score: NDArray[np.float32]
     logit: NDArray[np.float32]
-    level: NDArray[np.float32]
+    loudness: NDArray[np.float32]
     audio_mask: NDArray[np.bool_]
 
     @property
@@ -94,7 +94,7 @@ def scores_of_clips(
         span=span,
         score=expit(logit).astype(np.float32),
         logit=logit.astype(np.float32),
-        level=np.zeros((len(logit), 0), np.float32),
+        loudness=np.zeros((len(logit), 0), np.float32),
         audio_mask=audio_mask,
     )
 

@@ -45,7 +45,7 @@ def write_page(path: Path, video: Path | None, scores: VideoScores, highlights: 
         "spans": np.round(scores.span, 3).tolist(),
         "curve": np.round(scores.within, 4).tolist(),
         "scores": np.round(scores.score.astype(float), 6).tolist(),
-        "levels": np.round(scores.level.ravel().astype(float), 1).tolist(),
+        "levels": np.round(scores.loudness.ravel().astype(float), 1).tolist(),
         "kind": kind,
     }
     for highlight, segment in zip(data["highlights"], highlights, strict=True):

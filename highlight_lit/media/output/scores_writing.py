@@ -25,10 +25,10 @@ def write_scores_json(path: Path, scores: VideoScores, highlights: Sequence[Segm
             "score": round(float(p), 6),
             LOGIT: round(float(z), 4),
             "audio_mask": bool(audio_mask),
-            "level_db": [round(float(level), 1) for level in levels],
+            "level_db": [round(float(each), 1) for each in loudness],
         }
-        for (start, end), p, z, audio_mask, levels in zip(
-            scores.span, scores.score, scores.logit, scores.audio_mask, scores.level, strict=True
+        for (start, end), p, z, audio_mask, loudness in zip(
+            scores.span, scores.score, scores.logit, scores.audio_mask, scores.loudness, strict=True
         )
     ]
     write_json(path, {"format": FORMAT, "version": VERSION, **facts(scores, highlights), "clips": clips})

@@ -76,7 +76,7 @@ def test_features_of_mono_stereo_and_surround_are_the_same(tmp_path, made, layou
     spread = mono.audio.std(0).mean()
     assert spread > 0.01
     np.testing.assert_allclose(other.audio, mono.audio, rtol=0, atol=1e-3 * spread)
-    np.testing.assert_allclose(other.level, mono.level, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(other.loudness, mono.loudness, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize(("layout", "options"), [("stereo", FLOAT), ("5.1", FLOAT), ("8 channels", UNKNOWN)])
