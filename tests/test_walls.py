@@ -19,7 +19,7 @@ ONLY = {
     "xxhash": ("data/shards/",),
     "pytorch_lightning": ("data/datamodule.py", "training/", "runs/logging/"),
     "av": ("media/",),
-    "huggingface_hub": ("inference/loading/hub.py",),
+    "huggingface_hub": ("hub.py",),
     "safetensors": ("inference/loading/model_folder.py", "untrusted/safetensors_files.py"),
     "onnxruntime": ("export/",),
     "torchvision": ("media/extractors/of_torchvision.py",),

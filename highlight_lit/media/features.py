@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
 from highlight_lit.media.extractors import AudioExtractor, VisualExtractor
+from highlight_lit.media.io.audio_clips import RATE, AudioClip, AudioClips
 from highlight_lit.media.io.bounds import SILENCE_DB
-from highlight_lit.media.io.clips import RATE, AudioClip, AudioClips, FrameClips, clip_count, clip_spans
+from highlight_lit.media.io.clips import FrameClips, clip_count, clip_spans
 from highlight_lit.media.io.decode import Source
 
 LOUDNESS_A_CLIP = 8

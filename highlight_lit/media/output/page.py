@@ -50,7 +50,7 @@ def write_page(path: Path, video: Path | None, scores: VideoScores, highlights: 
     }
     for highlight, segment in zip(data["highlights"], highlights, strict=True):
         highlight["within"] = round(scores.mean_within(segment.start, segment.end), 4)
-    template = files("highlight_lit.media").joinpath("page.html").read_text(encoding="utf-8")
+    template = files("highlight_lit.media.output").joinpath("page.html").read_text(encoding="utf-8")
     script = template.split("<script>")[1].split("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     # Each placeholder occurs once and is filled in one pass: no text can bring another.

@@ -15,7 +15,7 @@ from highlight_lit.media.extractors import audio_extractor, visual_extractor
 from highlight_lit.media.extractors.log_mel import log_mel
 from highlight_lit.media.features import ExtractedFeatures, extract_features
 from highlight_lit.media.io.audio import Resampled, mixing_weights
-from highlight_lit.media.io.clips import RATE, AudioClips
+from highlight_lit.media.io.audio_clips import RATE, AudioClips
 from highlight_lit.media.io.decode import Source
 from highlight_lit.media.output.reel import cut_reel
 from highlight_lit.media.output.segments import Segment

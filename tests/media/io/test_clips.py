@@ -17,7 +17,8 @@ import av
 from highlight_lit.errors import InputError
 from highlight_lit.media.extractors import audio_extractor, visual_extractor
 from highlight_lit.media.features import ExtractedFeatures, extract_features
-from highlight_lit.media.io.clips import RATE, AudioClip, AudioClips, FrameClips, Frames, Hold
+from highlight_lit.media.io.audio_clips import RATE, AudioClip, AudioClips
+from highlight_lit.media.io.clips import FrameClips, Frames, Hold
 from highlight_lit.media.io.decode import Source
 
 SMALL = Frames(8, 16)
