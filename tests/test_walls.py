@@ -43,6 +43,7 @@ NEVER = {
     "training/": ("highlight_lit.methods.supervised",),
     "inference/": ("highlight_lit.methods.supervised",),
     "methods/recurrence/": ("highlight_lit.methods.supervised",),
+    "media/output/": ("highlight_lit.inference",),
     "media/": ("highlight_lit.training", "highlight_lit.runs", "pytorch_lightning"),
     "evaluation/": ("highlight_lit.models", "highlight_lit.training", "torch", "pytorch_lightning"),
 }

@@ -23,7 +23,7 @@ from highlight_lit.installation import need_media
 from highlight_lit.text import a_few
 
 if TYPE_CHECKING:
-    from highlight_lit.inference.video_scores import VideoScores
+    from highlight_lit.media.output.video_scores import VideoScores
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from highlight_lit.files import open_regular, same_file, write_text
-from highlight_lit.inference.video_scores import VideoScores
 from highlight_lit.media.output.scores_writing import facts
 from highlight_lit.media.output.segments import Segment
+from highlight_lit.media.output.video_scores import VideoScores
 
 # What every browser plays goes in as it is, if it is not too large; anything else is encoded again, within the size.
 _AS_IT_IS = {"mp4": ({"h264"}, {"aac", "mp3float", "mp3"}), "webm": ({"vp8", "vp9"}, {"opus", "libopus", "vorbis"})}

@@ -8,8 +8,8 @@ from typing import Any
 
 from highlight_lit.evaluation.scores_csv import LOGIT, write_csv
 from highlight_lit.files import write_json
-from highlight_lit.inference.video_scores import VideoScores
 from highlight_lit.media.output.segments import Segment
+from highlight_lit.media.output.video_scores import VideoScores
 
 FORMAT = "highlight-lit scores"
 VERSION = 1

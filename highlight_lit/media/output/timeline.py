@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from highlight_lit.files import atomic_write
-from highlight_lit.inference.video_scores import VideoScores
 from highlight_lit.media.io.bounds import SILENCE_DB
 from highlight_lit.media.output.segments import Segment
+from highlight_lit.media.output.video_scores import VideoScores
 from highlight_lit.text import clock, shown
 
 _TITLE_WIDTH, _TOPIC_WIDTH = 84, 24  # columns

@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 pytest.importorskip("av")
-from highlight_lit.inference.video_scores import VideoScores
 from highlight_lit.media.io import decode
 from highlight_lit.media.output.page import write_page
 from highlight_lit.media.output.segments import Segment, choose_segments
 from highlight_lit.media.output.timeline import draw_timeline
+from highlight_lit.media.output.video_scores import VideoScores
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NEEDS_BROWSER = pytest.mark.skipif(

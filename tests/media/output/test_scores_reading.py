@@ -16,13 +16,13 @@ from highlight_lit.cli import main
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.scores import ClipScores
 from highlight_lit.evaluation.scores_csv import write_scores
-from highlight_lit.inference.video_scores import VideoScores
 from highlight_lit.media.io import decode
 from highlight_lit.media.io.bounds import MAX_SECONDS
 from highlight_lit.media.output import scores_reading
 from highlight_lit.media.output.scores_reading import check_same_video, read_video_scores
 from highlight_lit.media.output.scores_writing import write_scores_csv, write_scores_json
 from highlight_lit.media.output.segments import Segment
+from highlight_lit.media.output.video_scores import VideoScores
 
 VIDEO = Path("walk.mp4")
 CLIP = {"start": 0, "end": 1, "score": 0.5}
