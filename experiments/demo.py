@@ -16,7 +16,7 @@ import scipy.special
 
 from highlight_lit import cli
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.evaluation.scores import read_scores
+from highlight_lit.evaluation.scores_csv import read_scores
 from highlight_lit.runs.ledger import records
 from highlight_lit.text import ArgumentParser
 
@@ -84,7 +84,7 @@ def draw(corpus_dir: Path, runs: Path, figure: Path) -> None:
     curves = []
     for record in sorted(records(runs), key=lambda record: list(SYSTEMS).index(record["modality"])):
         scores = read_scores(runs / record["id"] / "scores.csv")[name]
-        curves.append((SYSTEMS[record["modality"]], scores.span, scipy.special.expit(scores.score)))
+        curves.append((SYSTEMS[record["modality"]], scores.span, scipy.special.expit(scores.ranking)))
     true = labels.span[labels.score[:, 0] > 0]
     border = np.flatnonzero(true[1:, 0] > true[:-1, 1]) + 1
     runs_of = [(part[0, 0], part[-1, 1]) for part in np.split(true, border)]

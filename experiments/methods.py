@@ -23,11 +23,11 @@ from highlight_lit.config.run_identity import as_plain
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation import levels
-from highlight_lit.evaluation.benchmarks import evaluate
+from highlight_lit.evaluation.benchmarks import measured
 from highlight_lit.evaluation.intervals import t_interval
 from highlight_lit.evaluation.judge import benchmark_of, labelled_videos
 from highlight_lit.evaluation.report import or_none
-from highlight_lit.evaluation.scores import to_segments
+from highlight_lit.evaluation.to_segments import to_segments
 from highlight_lit.files import write_json, write_text
 from highlight_lit.installation import environment
 from highlight_lit.launch import CONFIG_DIR
@@ -96,7 +96,7 @@ class MethodsTable:
                 clips = {v.id: (v.span, clip_scores) for v, clip_scores in zip(videos.evaluation, scores, strict=True)}
                 labelled = [video for video in self.videos if video.topic == topic]
                 segments = {v.id: to_segments(*clips[v.id], v.span) for v in labelled}
-                for name, of_measure in evaluate(self.benchmark, labelled, segments).measures.items():
+                for name, of_measure in measured(self.benchmark, labelled, segments).measures.items():
                     values.setdefault(name, {})[topic] = or_none(of_measure.topics[topic])
         self._add(method.name, method.title, method.supervision, seeds, time.process_time() - started)
 

@@ -19,7 +19,7 @@ ONLY = {
     "xxhash": ("data/shards/",),
     "pytorch_lightning": ("data/datamodule.py", "training/", "runs/logging/"),
     "av": ("media/",),
-    "huggingface_hub": ("inference/loading/hub.py",),
+    "huggingface_hub": ("hub.py",),
     "safetensors": ("inference/loading/model_folder.py", "untrusted/safetensors_files.py"),
     "onnxruntime": ("export/",),
     "torchvision": ("media/extractors/of_torchvision.py",),
@@ -43,6 +43,7 @@ NEVER = {
     "training/": ("highlight_lit.methods.supervised",),
     "inference/": ("highlight_lit.methods.supervised",),
     "methods/recurrence/": ("highlight_lit.methods.supervised",),
+    "media/output/": ("highlight_lit.inference",),
     "media/": ("highlight_lit.training", "highlight_lit.runs", "pytorch_lightning"),
     "evaluation/": ("highlight_lit.models", "highlight_lit.training", "torch", "pytorch_lightning"),
 }

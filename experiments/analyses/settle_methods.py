@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.benchmarks import LabelledVideo, for_labels
-from highlight_lit.evaluation.scores import to_segments
+from highlight_lit.evaluation.to_segments import to_segments
 from highlight_lit.files import write_text
 from highlight_lit.methods import find
 from highlight_lit.methods.numerics import TINY, Floats, Rows, unit

@@ -11,7 +11,7 @@ from highlight_lit.config.run_identity import identity
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.topics.folds import cross_fitted
 from highlight_lit.evaluation.judge import judge, write_judgement
-from highlight_lit.evaluation.scores import write_scores
+from highlight_lit.evaluation.scores_csv import write_scores
 from highlight_lit.installation import environment
 from highlight_lit.runs import ledger
 

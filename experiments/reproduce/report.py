@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.intervals import Interval
-from highlight_lit.evaluation.scores import read_scores
+from highlight_lit.evaluation.scores_csv import read_scores
 from highlight_lit.files import cut_name, write_text
 from highlight_lit.text import ArgumentParser, say, shown
 
@@ -228,7 +228,7 @@ def _examples(study: Study, numbers: Sequence[StudyResult], out: Path, folder: P
                 key = (example["topic"], 0)
                 if row.system["modality"] == "av" and key in row.records:
                     scores = read_scores(out / "runs" / row.ids[key][0] / "scores.csv")[example["video"]]
-                    curves.append((row.label, scores.span, _scaled(scores.score)))
+                    curves.append((row.label, scores.span, _scaled(scores.ranking)))
             if not curves:
                 continue
             name = f"{study.name}-{result.corpus['benchmark']}-{example['topic']}"

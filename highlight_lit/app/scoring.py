@@ -61,9 +61,10 @@ def score(order: Order, out: Path) -> Scored:
         InputError: Other files than one video's, or what `score` and `reel` refuse.
     """
     from highlight_lit.inference.loading.load import load_detector
-    from highlight_lit.inference.video_scores import highlights_of, scores_of_features
+    from highlight_lit.inference.stored_features import scores_of_features
     from highlight_lit.media.output.page import write_page
-    from highlight_lit.media.output.scores_file import write_scores_csv, write_scores_json
+    from highlight_lit.media.output.scores_writing import write_scores_csv, write_scores_json
+    from highlight_lit.media.output.video_scores import highlights_of
 
     video = _check(order)
     detector = load_detector(order.checkpoint, order.trust)
@@ -96,7 +97,7 @@ _WEIGHTS = ("visual_weights", "audio_weights", "audio_pca")
 
 def _check(order: Order) -> Path | None:
     """The video that is to be scored; None: features are."""
-    from highlight_lit.inference.video_scores import MAX_CLIP_S
+    from highlight_lit.inference.stored_features import MAX_CLIP_S
 
     names = sorted((file.name for file in order.files), reverse=True)
     if len(names) != 1 and names != PAIR:

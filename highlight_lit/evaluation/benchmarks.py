@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.label_rules import above_median, agreed, both_kinds, matched, top_half
+from highlight_lit.evaluation.label_rules import above_median, agreed, both_kinds, match_labels, top_half
 from highlight_lit.evaluation.ranking import AP5, STEP, TOP5, TRAPEZOID, Bools, Floats, Precision
 from highlight_lit.evaluation.report import Empty, MeasureReport, Report, mean_present
 
@@ -120,8 +120,8 @@ class Benchmark:
 YOUTUBE_HIGHLIGHTS = Benchmark(
     "youtube-highlights",
     (
-        Measure("youtube/trapezoid", "clips with match > 0, whole video, trapezoid AP", matched, TRAPEZOID),
-        Measure("youtube/step", "clips with match > 0, whole video, step AP", matched, STEP),
+        Measure("youtube/trapezoid", "clips with match > 0, whole video, trapezoid AP", match_labels, TRAPEZOID),
+        Measure("youtube/step", "clips with match > 0, whole video, step AP", match_labels, STEP),
     ),
 )
 TVSUM = Benchmark(
@@ -215,7 +215,7 @@ def _scores_of(video: LabelledVideo, segment_scores: Mapping[str, NDArray[Any]])
     return scores
 
 
-def evaluate(
+def measured(
     benchmark: Benchmark,
     videos: Sequence[LabelledVideo],
     segment_scores: Mapping[str, NDArray[Any]],
@@ -226,7 +226,7 @@ def evaluate(
     Args:
         benchmark: the protocol.
         videos: those to count, of one topic or several.
-        segment_scores: by video id, (S,) scores of its segments (see `scores.to_segments`); others are ignored.
+        segment_scores: by video id, (S,) scores of its segments (see `to_segments`); others are ignored.
         empty: what a labelling without a positive counts for; the benchmark's own rule if None.
 
     Raises:

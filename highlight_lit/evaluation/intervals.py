@@ -13,6 +13,9 @@ from scipy import special  # type: ignore[import-untyped,unused-ignore]
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.ranking import Floats
 
+CONFIDENCE = 0.95  # of every interval
+DRAWS = 10_000  # bootstrap samples
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -25,12 +28,11 @@ class Interval:
     n: int
 
 
-def t_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
+def t_interval(values: ArrayLike) -> Interval:
     """Student's interval of a mean over seeds: mean -/+ t_{n-1} std / sqrt(n).
 
     Args:
         values: (n,) one number a seed, n >= 1. A single one has neither spread nor bounds: they are NaN.
-        confidence: of the interval, in (0, 1).
 
     Raises:
         InputError: no value, or one that is not finite.
@@ -45,7 +47,7 @@ def t_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     if len(x) == 1:
         return Interval(mean, math.nan, math.nan, math.nan, 1)
     std = float(x.std(ddof=1))
-    half = float(special.stdtrit(len(x) - 1, (1 + confidence) / 2)) * std / math.sqrt(len(x))
+    half = float(special.stdtrit(len(x) - 1, (1 + CONFIDENCE) / 2)) * std / math.sqrt(len(x))
     return Interval(mean, std, mean - half, mean + half, len(x))
 
 
@@ -60,29 +62,19 @@ class Difference:
     videos: int
 
 
-def paired_bootstrap(
-    ours: ArrayLike,
-    theirs: ArrayLike,
-    topics: Sequence[str],
-    draws: int = 10_000,
-    seed: int = 0,
-    confidence: float = 0.95,
-) -> Difference:
+def paired_bootstrap(ours: ArrayLike, theirs: ArrayLike, topics: Sequence[str]) -> Difference:
     """Whether two rankings of the same videos differ.
 
     Videos are drawn with replacement within each topic. Topics with a single video have no spread of their
     own (TVSum's validation lists are all such): they are drawn from together, as one stratum that weighs as
     much as its topics; a lone one stays as it is. The p value is twice the smaller share of drawn differences
     on either side of 0, with one added to each count (Davison and Hinkley 1997), so it is never below 2 /
-    (draws + 1).
+    (DRAWS + 1).
 
     Args:
         ours: (n,) one measure's value for each video.
         theirs: (n,) the other's for the same videos; a video left out (NaN) in both is ignored.
         topics: (n) the topic of each video.
-        draws: bootstrap samples.
-        seed: of the samples.
-        confidence: of the percentile interval, in (0, 1).
 
     Raises:
         InputError: lengths differ, a video counts in one only, or fewer than two videos count.
@@ -95,18 +87,18 @@ def paired_bootstrap(
     counted = ~np.isnan(a)
     if counted.sum() < 2:
         raise InputError(f"a paired test needs two videos or more, not {int(counted.sum())}")
-    rng = np.random.default_rng(seed)
-    observed, drawn = 0.0, np.zeros(draws)
+    rng = np.random.default_rng(0)
+    observed, drawn = 0.0, np.zeros(DRAWS)
     for difference, weight in _strata((a - b)[counted], names[counted]):
         observed += weight * float(difference.mean())
-        sample = rng.integers(len(difference), size=(draws, len(difference)))
+        sample = rng.integers(len(difference), size=(DRAWS, len(difference)))
         drawn += weight * difference[sample].mean(axis=1)
-    tail = (1 - confidence) / 2
+    tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
     # A drawn difference of 0 but for rounding counts on both sides.
     slack = 1e-12 * float(np.abs(a - b)[counted].max())
     smaller = min(np.sum(drawn <= slack), np.sum(drawn >= -slack))
-    p = min(1.0, 2 * (int(smaller) + 1) / (draws + 1))
+    p = min(1.0, 2 * (int(smaller) + 1) / (DRAWS + 1))
     return Difference(observed, float(low), float(high), p, int(counted.sum()))
 
 

@@ -12,9 +12,11 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.video import MAX_SEGMENTS
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation import levels
-from highlight_lit.evaluation.benchmarks import Benchmark, LabelledVideo, evaluate, for_labels
+from highlight_lit.evaluation.benchmarks import Benchmark, LabelledVideo, for_labels, measured
 from highlight_lit.evaluation.report import Empty, Report
-from highlight_lit.evaluation.scores import ClipScores, to_segments, write_csv
+from highlight_lit.evaluation.scores import ClipScores
+from highlight_lit.evaluation.scores_csv import write_csv
+from highlight_lit.evaluation.to_segments import to_segments
 from highlight_lit.files import write_json
 
 OUTPUTS = ("evaluation.json", "evaluation.csv")  # of `write_judgement`
@@ -129,8 +131,8 @@ def judge_several(
                 f"{where}: video {missing[0]!r} is missing{more} of {len(videos)} labelled videos; expected scores of all"
                 f"{_whole_topics(videos, set(missing))}"
             )
-        segments = {v.id: to_segments(scores[v.id].span, scores[v.id].score, v.span) for v in videos}
-        judged.append(Judgement(evaluate(benchmark, videos, segments, empty), chance, middle, annotators))
+        segments = {v.id: to_segments(scores[v.id].span, scores[v.id].ranking, v.span) for v in videos}
+        judged.append(Judgement(measured(benchmark, videos, segments, empty), chance, middle, annotators))
     return judged
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from highlight_lit.evaluation.ranking import Bools
 
 
-def matched(score: NDArray[np.floating[Any]]) -> Bools:
+def match_labels(score: NDArray[np.floating[Any]]) -> Bools:
     """YouTube Highlights: of the match labels -1, 0 and 1, only 1 is positive. (S, A) to (S, A)."""
     return np.asarray(score > 0)
 

@@ -1,4 +1,4 @@
-"""What needs no model: chance, the middle of the video, and the annotators themselves.
+"""Levels: what a measure gives without a model, by chance, the middle of the video, or the annotators themselves.
 
 Measured on the public labels, in points:
 
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.benchmarks import Benchmark, LabelledVideo, Measure, evaluate, grouped, over_labellings
+from highlight_lit.evaluation.benchmarks import Benchmark, LabelledVideo, Measure, grouped, measured, over_labellings
 from highlight_lit.evaluation.ranking import Bools, Floats, Integers
 from highlight_lit.evaluation.report import Empty, Report, mean_present, or_none
 
@@ -148,9 +148,9 @@ def middle(benchmark: Benchmark, videos: Sequence[LabelledVideo], empty: Empty |
     so that two segments on either side tie in spite of rounding.
     """
     scores = {v.id: -np.round(np.abs(v.span.mean(axis=1) - v.duration / 2), 6) for v in videos}
-    return evaluate(benchmark, videos, scores, empty)
+    return measured(benchmark, videos, scores, empty)
 
 
 def annotators(benchmark: Benchmark, videos: Sequence[LabelledVideo], empty: Empty | None = None) -> Report:
     """Ranking by the mean of the annotators' scores: the ceiling. One annotator ranks perfectly."""
-    return evaluate(benchmark, videos, {v.id: v.score.mean(axis=1, dtype=np.float64) for v in videos}, empty)
+    return measured(benchmark, videos, {v.id: v.score.mean(axis=1, dtype=np.float64) for v in videos}, empty)

@@ -39,7 +39,7 @@ def run_export(args: argparse.Namespace) -> int:
             been written then.
     """
     from highlight_lit.files import not_an_input
-    from highlight_lit.inference.loading.hub import is_repository_name, push
+    from highlight_lit.hub import is_repository_name, push
     from highlight_lit.inference.loading.load import load_detector
     from highlight_lit.runs.ledger import read_record
 

@@ -18,12 +18,12 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.loaders import VideoLoader
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError, first_line
-from highlight_lit.inference.batch import Rows, bag_of_rows, whole_video_logits
+from highlight_lit.inference.whole_video import Rows, bag_of_rows, whole_video_logits
 from highlight_lit.installation import need_media
 from highlight_lit.text import a_few
 
 if TYPE_CHECKING:
-    from highlight_lit.inference.video_scores import VideoScores
+    from highlight_lit.media.output.video_scores import VideoScores
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,6 @@ def scores_of(
     names = [video.id for video in labelled_videos(corpus, topics or [detector.topic], split)]
     indices = [index for name in dict.fromkeys(names) if (index := corpus.index(name)) is not None]
     return {
-        corpus.ids[video].decode(): ClipScores(corpus.rows(video, "span"), z)
+        corpus.ids[video].decode(): ClipScores.of_logits(corpus.rows(video, "span"), z)
         for video, z in detector.score_corpus(corpus, np.array(indices)).items()
     }

@@ -10,7 +10,6 @@ from scipy.special import expit
 
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
-from highlight_lit.inference.video_scores import VideoScores
 from highlight_lit.media.extraction.matching import sidecar_of
 from highlight_lit.media.extraction.sidecar import Sidecar
 from highlight_lit.media.extractors import (
@@ -24,6 +23,7 @@ from highlight_lit.media.extractors import (
 )
 from highlight_lit.media.extractors.library import PREFIXES, is_plain
 from highlight_lit.media.features import extract_features
+from highlight_lit.media.output.video_scores import VideoScores
 
 if TYPE_CHECKING:
     from highlight_lit.inference.detector import Detector
@@ -63,7 +63,7 @@ def score_video(
         span=features.span,
         score=expit(logit).astype(np.float32),
         logit=logit.astype(np.float32),
-        level=features.level,
+        loudness=features.loudness,
         audio_mask=audio_mask,
     )
 

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
 from highlight_lit.media.extractors import AudioExtractor, VisualExtractor
+from highlight_lit.media.io.audio_clips import RATE, AudioClip, AudioClips
 from highlight_lit.media.io.bounds import SILENCE_DB
-from highlight_lit.media.io.clips import RATE, AudioClip, AudioClips, FrameClips, clip_count, clip_spans
+from highlight_lit.media.io.clips import FrameClips, clip_count, clip_spans
 from highlight_lit.media.io.decode import Source
 
-LEVELS_A_CLIP = 8
-_SILENT = np.full(LEVELS_A_CLIP, SILENCE_DB, np.float32)
+LOUDNESS_A_CLIP = 8
+_SILENT = np.full(LOUDNESS_A_CLIP, SILENCE_DB, np.float32)
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class ExtractedFeatures:
         visual: (T_n, Dv), None if no visual extractor was asked for.
         audio: (T_n, Da), zeros where there is no audio; None for a video without any, or if none was asked for.
         audio_mask: (T_n,) whether at least half of the clip has audio; None for a video without any.
-        level: (T_n, LEVELS_A_CLIP) loudness in dB relative to full scale, at least `SILENCE_DB`.
+        loudness: (T_n, LOUDNESS_A_CLIP) dB relative to full scale, at least `SILENCE_DB`.
         damaged: Packets left out because they could not be decoded.
     """
 
@@ -40,7 +41,7 @@ class ExtractedFeatures:
     visual: NDArray[np.float32] | None
     audio: NDArray[np.float32] | None
     audio_mask: NDArray[np.bool_] | None
-    level: NDArray[np.float32]
+    loudness: NDArray[np.float32]
     damaged: int = 0
 
 
@@ -73,35 +74,35 @@ class _AudioRows:
     def __init__(self, extractor: AudioExtractor | None) -> None:
         self._rows = None if extractor is None else _Rows(extractor, extractor.batch)
         self._clips: list[tuple[int, int]] = []
-        self._level: list[NDArray[np.float32]] = []
+        self._loudness: list[NDArray[np.float32]] = []
 
     def add(self, clip: AudioClip) -> None:
         self._clips.append((clip.index, clip.covered))
         if self._rows is not None:
             self._rows.add(clip.samples)
-        power = np.square(clip.samples.reshape(LEVELS_A_CLIP, -1)).mean(1)
-        self._level.append(np.maximum(SILENCE_DB, 10 * np.log10(power + 1e-10)).astype(np.float32))
+        power = np.square(clip.samples.reshape(LOUDNESS_A_CLIP, -1)).mean(1)
+        self._loudness.append(np.maximum(SILENCE_DB, 10 * np.log10(power + 1e-10)).astype(np.float32))
 
     def all(
         self, span: NDArray[np.float64]
     ) -> tuple[NDArray[np.float32] | None, NDArray[np.bool_] | None, NDArray[np.float32]]:
-        """Audio rows, audio_mask and level of all T_n clips."""
-        level = np.tile(_SILENT, (len(span), 1))
+        """Audio rows, audio_mask and loudness of all T_n clips."""
+        loudness = np.tile(_SILENT, (len(span), 1))
         audio_mask = np.zeros(len(span), bool)
         kept = [row for row, (clip, _) in enumerate(self._clips) if clip < len(span)]
         if not kept:
-            return None, None, level
+            return None, None, loudness
         index = np.array([self._clips[row][0] for row in kept])
         covered = np.array([self._clips[row][1] for row in kept])
-        level[index] = np.stack(self._level)[kept]
+        loudness[index] = np.stack(self._loudness)[kept]
         audio_mask[index] = covered >= 0.5 * RATE * (span[index, 1] - span[index, 0])
         if self._rows is None:
-            return None, audio_mask, level
+            return None, audio_mask, loudness
         rows = self._rows.all()
         audio = np.zeros((len(span), rows.shape[1]), np.float32)
         audio[index] = rows[kept]
         audio[~audio_mask] = 0
-        return audio, audio_mask, level
+        return audio, audio_mask, loudness
 
 
 def extract_features(
@@ -141,9 +142,9 @@ def extract_features(
             for clip in frames.finish(end):
                 rows.add(clip)
         span = clip_spans(end)
-        audio_rows, audio_mask, level = collected.all(span)
+        audio_rows, audio_mask, loudness = collected.all(span)
         visual_rows = None if rows is None else rows.all()[: clip_count(end)]
-        return ExtractedFeatures(end, span, visual_rows, audio_rows, audio_mask, level, source.damaged)
+        return ExtractedFeatures(end, span, visual_rows, audio_rows, audio_mask, loudness, source.damaged)
 
 
 def _check_whole(source: Source, end: float, shown: int) -> None:

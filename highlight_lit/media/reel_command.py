@@ -71,12 +71,12 @@ def _inputs(args: argparse.Namespace) -> list[Path | None]:
 def _segments(args: argparse.Namespace) -> list[Segment]:
     """The segments of the reel, with their ends moved to shot changes nearby."""
     from highlight_lit.inference.raw_video import score_video
-    from highlight_lit.media.output.scores_file import check_same_video, read_scores
+    from highlight_lit.media.output.scores_reading import check_same_video, read_video_scores
     from highlight_lit.media.output.segments import choose_segments
     from highlight_lit.media.output.snapping import at_shots
 
     if args.scores is not None:
-        read = read_scores(args.scores, args.video, args.video_id)
+        read = read_video_scores(args.scores, args.video, args.video_id)
         check_same_video(args.scores, read, args.video)
         span, score, logit = read.span, read.score, read.logit
     else:

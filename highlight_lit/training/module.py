@@ -17,7 +17,7 @@ from highlight_lit.config.defaults import default_nodes
 from highlight_lit.data.batch import Bags
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
-from highlight_lit.inference.batch import whole_video_logits
+from highlight_lit.inference.whole_video import whole_video_logits
 from highlight_lit.models.highlight_net import Embedding
 from highlight_lit.training.distributed.clip_logits import ClipLogits
 from highlight_lit.training.distributed.whole_batch import whole_batch

@@ -12,7 +12,8 @@ import torch
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.evaluation.judge import judge, write_judgement
-from highlight_lit.evaluation.scores import ClipScores, write_scores
+from highlight_lit.evaluation.scores import ClipScores
+from highlight_lit.evaluation.scores_csv import write_scores
 from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
 from highlight_lit.training.callbacks.run_callbacks import best_checkpoint
 from highlight_lit.training.module import HighlightModule
@@ -72,4 +73,6 @@ def _scores(trainer: pl.Trainer, module: HighlightModule, data: HighlightData) -
         trainer.test(module, data, verbose=False)
     logits = module.clip_logits.compute()
     corpus: Corpus = data.corpus
-    return {corpus.ids[video].decode(): ClipScores(corpus.rows(video, "span"), z) for video, z in logits.items()}
+    return {
+        corpus.ids[video].decode(): ClipScores.of_logits(corpus.rows(video, "span"), z) for video, z in logits.items()
+    }

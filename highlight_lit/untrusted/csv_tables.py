@@ -21,18 +21,20 @@ MAX_LINE_CHARACTERS = 1 << 20  # of a table: of a line, and of a row that quotes
 def read_table(
     path: Path,
     required: Sequence[str],
-    optional: Sequence[str] | None = (),
+    optional: Sequence[str] = (),
     most: int = MAX_TABLE_BYTES,
     rows: int = MAX_ROWS,
+    others: bool = False,
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield line number and fields of each row of a csv file with a header.
 
     Args:
         path: The file; cells are separated by commas, blanks around them are left out, empty lines too.
         required: Columns that must be there.
-        optional: Columns that may be there; None: any others, which are left out.
+        optional: Columns that may be there.
         most: Bytes that are read at most.
         rows: Rows that are read at most.
+        others: Whether any other columns may be there, which are left out.
 
     Raises:
         InputError: As `read_text`; or it has over `rows` or a line of over `MAX_LINE_CHARACTERS`, or a column is missing,
@@ -42,7 +44,7 @@ def read_table(
     with open_regular(path, what) as file:
         lines = _Lines(path, what, file, most)
         try:
-            yield from _rows(path, lines, required, optional, rows)
+            yield from _rows(path, lines, required, optional, rows, others)
         except UnicodeDecodeError as error:
             raise InputError(
                 f"{path}: not UTF-8 text ({error.reason}, after line {lines.count}); expected {what}"
@@ -76,16 +78,16 @@ class _Lines:
 
 
 def _rows(
-    path: Path, lines: _Lines, required: Sequence[str], optional: Sequence[str] | None, most: int
+    path: Path, lines: _Lines, required: Sequence[str], optional: Sequence[str], most: int, others: bool
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and fields of each row, the header checked."""
     reader = csv.reader(lines, strict=True)
     header, count = [name.strip() for name in next(reader, [])], 0
-    known = {*required, *(header if optional is None else optional)}
-    if not set(required) <= set(header) <= known or len(set(header)) < len(header):
+    known = {*required, *optional}
+    if not set(required) <= set(header) <= (set(header) if others else known) or len(set(header)) < len(header):
         maybe = f" and perhaps {', '.join(optional)}" if optional else ""
         raise InputError(f"{path}: columns {a_few(header, 12)}: expected {', '.join(required)}{maybe}{_part(header)}")
-    places = [(name, place) for place, name in enumerate(header) if optional is not None or name in required]
+    places = [(name, place) for place, name in enumerate(header) if name in known]
     lines.of_row = 0
     for row in reader:
         lines.of_row = 0

@@ -15,9 +15,9 @@ from highlight_lit.evaluation.benchmarks import (
     LabelledVideo,
     above_median,
     agreed,
-    evaluate,
     for_labels,
-    matched,
+    match_labels,
+    measured,
     top_half,
 )
 from highlight_lit.evaluation.ranking import Floats
@@ -32,7 +32,7 @@ def video(id: str, *columns: list[float], topic: str = "dog", seconds: float = 2
 
 
 def test_only_a_match_of_1_is_a_highlight() -> None:
-    assert matched(np.array([[-1.0], [0.0], [1.0]]))[:, 0].tolist() == [False, False, True]
+    assert match_labels(np.array([[-1.0], [0.0], [1.0]]))[:, 0].tolist() == [False, False, True]
 
 
 def test_the_top_half_has_exactly_half_the_shots_and_takes_the_earlier_of_equal_ones() -> None:
@@ -58,7 +58,7 @@ def test_two_annotators_agree_on_a_cosum_highlight() -> None:
 def test_topics_count_the_same_whatever_their_number_of_videos() -> None:
     videos = [video("a", [1, -1]), video("b", [1, -1]), video("c", [1, -1], topic="surfing")]
     good, bad = np.array([1.0, 0.0]), np.array([0.0, 1.0])  # AP 1 and (0 + 1/2) / 2
-    report = evaluate(YOUTUBE_HIGHLIGHTS, videos, {"a": good, "b": bad, "c": good})
+    report = measured(YOUTUBE_HIGHLIGHTS, videos, {"a": good, "b": bad, "c": good})
     trapezoid = report.measures["youtube/trapezoid"]
     assert trapezoid.videos == {"dog": {"a": 1.0, "b": 0.25}, "surfing": {"c": 1.0}}
     assert trapezoid.topics == {"dog": 0.625, "surfing": 1.0}
@@ -69,8 +69,8 @@ def test_topics_count_the_same_whatever_their_number_of_videos() -> None:
 def test_a_video_without_a_highlight_counts_zero_or_is_left_out_and_is_counted() -> None:
     videos = [video("a", [1, -1]), video("none", [0, -1]), video("c", [-1, -1], topic="surfing")]
     scores = {v.id: np.array([1.0, 0.0]) for v in videos}
-    zero = evaluate(YOUTUBE_HIGHLIGHTS, videos, scores)
-    left_out = evaluate(YOUTUBE_HIGHLIGHTS, videos, scores, empty="leave_out")
+    zero = measured(YOUTUBE_HIGHLIGHTS, videos, scores)
+    left_out = measured(YOUTUBE_HIGHLIGHTS, videos, scores, empty="leave_out")
     assert zero.measures["youtube/trapezoid"].topics == {"dog": 0.5, "surfing": 0.0}
     assert zero.value == 0.25
     assert left_out.value == left_out.measures["youtube/trapezoid"].topics["dog"] == 1.0
@@ -82,21 +82,21 @@ def test_a_video_without_a_highlight_counts_zero_or_is_left_out_and_is_counted()
 def test_an_annotator_without_a_highlight_counts_zero_or_is_left_out_of_the_videos_mean() -> None:
     videos = [video("a", [1, 1, 1, 1], [1, 5, 1, 1])]
     scores = {"a": np.array([0.0, 1.0, 0.0, 0.0])}
-    assert evaluate(TVSUM, videos, scores).measures["top5/umt"].value == 0.5
-    report = evaluate(TVSUM, videos, scores, "leave_out").measures["top5/umt"]
+    assert measured(TVSUM, videos, scores).measures["top5/umt"].value == 0.5
+    report = measured(TVSUM, videos, scores, "leave_out").measures["top5/umt"]
     assert (report.value, report.labellings, report.without_positive) == (1.0, 2, 1)
 
 
 def test_every_measure_of_tvsum_and_cosum_has_its_own_reading() -> None:
     shots = video("a", [5, 4, 1, 1, 1, 1, 1, 1], topic="VT")
     reversed_order = {"a": np.arange(8.0)}
-    tvsum = evaluate(TVSUM, [shots], reversed_order)
+    tvsum = measured(TVSUM, [shots], reversed_order)
     # The top half is shots 0..3, shot 3 is ranked fifth; above the median are 0 and 1 alone.
     assert_near(tvsum.measures["top5/mininet"].value, (0 + 1 / 5) / 2, 5, FUNCTION)
     assert tvsum.measures["top5/umt"].value == 0.0
     assert_near(tvsum.measures["ap5"].value, 1 / 5 / 4, 5, FUNCTION)
     chosen = video("a", [1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 1], topic="surfing")
-    cosum = evaluate(COSUM, [chosen], {"a": np.array([4.0, 3, 2, 1])})
+    cosum = measured(COSUM, [chosen], {"a": np.array([4.0, 3, 2, 1])})
     assert cosum.measures["cosum/step"].value == cosum.measures["cosum/ap5"].value == 0.5
     assert_near(cosum.value, ((0 + 1 / 2) / 2 + (1 / 3 + 2 / 4) / 2) / 2, 5, FUNCTION)
 
@@ -104,7 +104,7 @@ def test_every_measure_of_tvsum_and_cosum_has_its_own_reading() -> None:
 def test_the_report_is_plain_json_and_csv_with_none_for_what_is_left_out() -> None:
     videos = [video("a", [1, -1]), video("none", [0, -1])]
     scores = {v.id: np.array([1.0, 0.0]) for v in videos}
-    report = evaluate(YOUTUBE_HIGHLIGHTS, videos, scores, "leave_out")
+    report = measured(YOUTUBE_HIGHLIGHTS, videos, scores, "leave_out")
     loaded = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     measure = loaded["measures"][loaded["primary"]]
     assert measure["videos"] == {"dog": {"a": 1.0, "none": None}}
@@ -126,14 +126,14 @@ def test_the_report_is_plain_json_and_csv_with_none_for_what_is_left_out() -> No
 )
 def test_scores_that_do_not_fit_are_refused_by_name(scores: dict[str, Floats], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        evaluate(YOUTUBE_HIGHLIGHTS, [video("a", [1, -1])], scores)
+        measured(YOUTUBE_HIGHLIGHTS, [video("a", [1, -1])], scores)
 
 
 def test_no_video_and_one_video_twice_are_refused() -> None:
     with pytest.raises(InputError, match="no labelled video"):
-        evaluate(YOUTUBE_HIGHLIGHTS, [], {})
+        measured(YOUTUBE_HIGHLIGHTS, [], {})
     with pytest.raises(InputError, match="video a: 2 times in topic dog"):
-        evaluate(YOUTUBE_HIGHLIGHTS, [video("a", [1])] * 2, {"a": np.zeros(1)})
+        measured(YOUTUBE_HIGHLIGHTS, [video("a", [1])] * 2, {"a": np.zeros(1)})
 
 
 @pytest.mark.parametrize(

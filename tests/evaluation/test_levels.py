@@ -16,7 +16,7 @@ from highlight_lit.evaluation.benchmarks import (
     TVSUM,
     YOUTUBE_HIGHLIGHTS,
     LabelledVideo,
-    evaluate,
+    measured,
 )
 from highlight_lit.evaluation.levels import annotators, chance, middle
 from tests.tolerance import FUNCTION, assert_near, rounding
@@ -36,7 +36,7 @@ def random_video(id: str, topic: str = "dog", segments: int = 12, judges: int = 
 def test_chance_is_what_random_scores_reach_on_average(benchmark: Any) -> None:
     videos = [random_video("1"), random_video("2", segments=4), random_video("3", topic="surfing")]
     rng = np.random.default_rng(0)
-    reports = [evaluate(benchmark, videos, {v.id: rng.random(len(v.span)) for v in videos}) for _ in range(400)]
+    reports = [measured(benchmark, videos, {v.id: rng.random(len(v.span)) for v in videos}) for _ in range(400)]
     level = chance(benchmark, videos, draws=2000)
     exact = rounding(400, 12)  # where every order has the same value
     for name, measure in level.measures.items():

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation import scores as scores_module
-from highlight_lit.evaluation.scores import ClipScores, matched, read_scores, to_segments, write_scores
+from highlight_lit.evaluation import to_segments as to_segments_module
+from highlight_lit.evaluation.scores import ClipScores, matched
+from highlight_lit.evaluation.scores_csv import read_scores, write_scores
+from highlight_lit.evaluation.to_segments import to_segments
 from tests.tolerance import FUNCTION, assert_near, rounding
 
 HEADER = "video,start,end,score\n"
@@ -70,6 +72,7 @@ def test_a_table_of_any_editor_is_read(tmp_path: Path, encoding: str, newline: s
         (HEADER + "a,-1,1,0\n", "line 2: expected finite numbers with 0 <= start < end"),
         (HEADER + "a,0,1\n", "line 2: 3 fields, expected 4"),
         (HEADER + "a,0,1,high\n", "line 2: expected finite numbers"),
+        ("video,start,end,score,logit\na,0,1,1,\n", "line 2: expected finite numbers"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_refused_by_line(tmp_path: Path, text: str, says: str) -> None:
@@ -97,6 +100,26 @@ def test_scores_of_any_size_keep_their_order(tmp_path: Path, scale: float) -> No
     if scale >= 1:
         assert segments[3] < segments[1] < segments[0]
     assert np.abs(segments).max() <= scale
+
+
+def test_a_network_is_written_with_its_logits_which_rank_where_p_ties(tmp_path: Path) -> None:
+    z = np.array([40.0, 50.0])
+    write_scores(tmp_path / "s.csv", {"a": ClipScores.of_logits(clips(1, 2).span, z)})
+    assert (tmp_path / "s.csv").read_text().splitlines() == [
+        "video,start,end,score,logit",
+        "a,0.000,1.000,1.0,40.0",
+        "a,1.000,2.000,1.0,50.0",
+    ]
+    found = read_scores(tmp_path / "s.csv")["a"]
+    assert (found.score.tolist(), found.ranking.tolist()) == ([1, 1], [40, 50])
+
+
+def test_another_system_is_written_and_ranked_by_its_scores(tmp_path: Path) -> None:
+    write_scores(tmp_path / "s.csv", {"a": clips(1, 2)})
+    assert (tmp_path / "s.csv").read_text().splitlines()[0] == "video,start,end,score"
+    found = read_scores(tmp_path / "s.csv")["a"]
+    assert found.logit is None
+    assert found.ranking.tolist() == [0, 1]
 
 
 def test_ids_are_those_of_the_corpus_in_any_unicode_form(labelled: Corpus) -> None:
@@ -193,7 +216,7 @@ def test_segments_of_hours_are_compared_with_the_clips_near_them_alone_to_the_sa
     scores = [random.uniform(-3, 3) for _ in clips]  # type: ignore[attr-defined]
     whole = to_segments(clips, scores, segments)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scores_module, "MAX_WHOLE", 0)
+        patch.setattr(to_segments_module, "MAX_OVERLAPS", 0)
         near = np.concatenate([to_segments(clips, scores, [each]) for each in segments])
         assert_near(to_segments(clips, scores, segments), whole, 3 * len(clips), FUNCTION, scale=6.0)
     assert_near(near, whole, 3 * len(clips), FUNCTION, scale=6.0)

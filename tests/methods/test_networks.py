@@ -13,7 +13,7 @@ from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.scores import read_scores
+from highlight_lit.evaluation.scores_csv import read_scores
 from highlight_lit.training.command import main as train
 
 NETWORKS = ["lim", "mini_net", "highlight_net"]
@@ -42,7 +42,7 @@ def trained_and_judged(root: Path, out: Path, *overrides: str) -> dict[str, np.n
         str(out / "e"),
     ]
     assert main(judged) == 0
-    return {name: of.score for name, of in read_scores(out / "e" / "scores.csv").items()}
+    return {name: of.ranking for name, of in read_scores(out / "e" / "scores.csv").items()}
 
 
 @pytest.mark.parametrize("kind", ["one clip", "identical clips", "zeros", "all zeros", "one training video"])

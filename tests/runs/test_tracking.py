@@ -17,7 +17,8 @@ import wandb
 from wandb.proto import wandb_internal_pb2 as protocol
 
 from highlight_lit import __version__
-from highlight_lit.evaluation.scores import ClipScores, write_scores
+from highlight_lit.evaluation.scores import ClipScores
+from highlight_lit.evaluation.scores_csv import write_scores
 from highlight_lit.runs.logging.tracking import once, wandb_logger
 from highlight_lit.text import shown
 

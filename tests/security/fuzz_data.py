@@ -21,7 +21,8 @@ from highlight_lit.data.importers.common.video_table import video_rows
 from highlight_lit.data.importers.labels import import_corpus as import_labels
 from highlight_lit.data.topics.counts import topics_of
 from highlight_lit.data.video import Stream
-from highlight_lit.evaluation.scores import matched, read_scores
+from highlight_lit.evaluation.scores import matched
+from highlight_lit.evaluation.scores_csv import read_scores
 from highlight_lit.inference.feature_files import videos_of
 from highlight_lit.media.extraction.sidecar import read_csv, read_info_json
 
@@ -152,11 +153,11 @@ def scores(folder: Path) -> Case:
     names = [name.decode() for name in corpus.ids[:2]]
 
     def case(draw: random.Random) -> None:
-        rows = [[name, str(clip), str(clip + 1), str(clip / 3)] for name in names for clip in range(3)]
-        path.write_bytes(table(draw, ["video", "start", "end", "score"], rows))
+        rows = [[name, str(clip), str(clip + 1), str(clip / 3), str(clip)] for name in names for clip in range(3)]
+        path.write_bytes(table(draw, ["video", "start", "end", "score", "logit"], rows))
         for of in matched(read_scores(path), corpus, "s.csv", lambda line: None).values():
             assert np.isfinite(of.span).all()
-            assert np.isfinite(of.score).all()
+            assert np.isfinite(of.ranking).all()
 
     return case
 

@@ -27,7 +27,8 @@ from highlight_lit.data.importers import ave
 from highlight_lit.data.shards import Shard
 from highlight_lit.data.shards import verify as shards_verify
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation import scores
+from highlight_lit.evaluation import scores_csv
+from highlight_lit.evaluation.scores import ClipScores
 from highlight_lit.files import read_json
 from highlight_lit.launch import composed
 from highlight_lit.processes.locks import locked
@@ -204,12 +205,12 @@ def test_a_large_csv_of_scores_takes_little_memory(tmp_path: Path, line: str, co
     common = """
 from pathlib import Path
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation import scores
-from highlight_lit.media.output import scores_file
+from highlight_lit.evaluation import scores_csv
+from highlight_lit.media.output import scores_reading
 """
     read = f"""
-for read in (lambda: scores.read_scores(Path({str(path)!r})),
-             lambda: scores_file.read_scores(Path({str(path)!r}), Path("v1.mp4"), "v1")):
+for read in (lambda: scores_csv.read_scores(Path({str(path)!r})),
+             lambda: scores_reading.read_video_scores(Path({str(path)!r}), Path("v1.mp4"), "v1")):
     try:
         read()
     except InputError as error:
@@ -221,16 +222,16 @@ for read in (lambda: scores.read_scores(Path({str(path)!r})),
 def test_rows_and_lines_of_a_table_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "s.csv"
     path.write_text("video,start,end,score\n" + "v,0,1,1\n" * 20)
-    monkeypatch.setattr(scores, "MAX_ROWS", 19)
+    monkeypatch.setattr(scores_csv, "MAX_ROWS", 19)
     with pytest.raises(InputError, match=r"s\.csv: over 19 rows"):
-        scores.read_scores(path)
+        scores_csv.read_scores(path)
     path.write_text("video,start,end,score\n" + "v" * 3_000_000)
     with pytest.raises(InputError, match=r"s\.csv: line 2: over 1048576 characters"):
-        scores.read_scores(path)
+        scores_csv.read_scores(path)
     with open(path, "wb") as file:
         file.truncate(1 << 40)
     with pytest.raises(InputError, match=r"s\.csv: over 256 MiB"):
-        scores.read_scores(path)
+        scores_csv.read_scores(path)
 
 
 @pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', '[{"b": {"c": 1, "d": 2, "c": 1}}]'])
@@ -278,11 +279,9 @@ def test_a_folder_to_write_to_that_is_none_is_one_line(
 
 def test_ids_that_spreadsheets_compute_stay_what_they_are_and_the_manual_says_so(tmp_path: Path) -> None:
     path = tmp_path / "s.csv"
-    given = {
-        name: scores.ClipScores(np.array([[0.0, 1.0]]), np.array([0.5])) for name in ("=1+1", "+a", "-b", "@c", "-_x0")
-    }
-    scores.write_scores(path, given)
-    assert list(scores.read_scores(path)) == list(given)
+    given = {name: ClipScores(np.array([[0.0, 1.0]]), np.array([0.5])) for name in ("=1+1", "+a", "-b", "@c", "-_x0")}
+    scores_csv.write_scores(path, given)
+    assert list(scores_csv.read_scores(path)) == list(given)
     manual = Path(__file__).parents[2] / "docs/pages/guides/videos.md"
     assert "import such a column into a spreadsheet as text" in manual.read_text(encoding="utf-8")
 

@@ -21,8 +21,8 @@ from highlight_lit.data.batch import Bags
 from highlight_lit.data.corpus import Corpus, write_corpus, write_manifest
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
-from highlight_lit.inference import batch
-from highlight_lit.inference.batch import whole_video_logits
+from highlight_lit.inference import whole_video
+from highlight_lit.inference.whole_video import whole_video_logits
 from highlight_lit.models.context import TemporalContext
 from highlight_lit.models.fusion import Fusion, LowRankFusion
 from highlight_lit.models.highlight_net import HighlightNet
@@ -217,9 +217,9 @@ def test_a_long_video_is_scored_in_windows_as_it_is_whole(network: str, monkeypa
                 torch.rand(1, clips) < 0.7, torch.zeros(1))  # fmt: skip
     with torch.no_grad():
         whole = whole_video_logits(made, bags)
-        monkeypatch.setattr(batch, "WINDOW", 16)
+        monkeypatch.setattr(whole_video, "WINDOW", 16)
         torch.testing.assert_close(whole_video_logits(made, bags), whole)
-        monkeypatch.setattr(batch, "MAX_WHOLE", clips - 1)
+        monkeypatch.setattr(whole_video, "MAX_AT_ONCE", clips - 1)
         if network in ("global", "fusion over time"):
             with pytest.raises(InputError, match="a video of 50 clips; expected at most 49"):
                 whole_video_logits(made, bags)
@@ -232,8 +232,8 @@ def test_a_wide_network_goes_through_fewer_clips_at_once(
     T: int, global_state: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fusion of high rank takes few bytes of a file and many of each clip."""
-    monkeypatch.setattr(batch, "WINDOW", 256)
-    monkeypatch.setattr(batch, "MAX_WHOLE", 1024)
+    monkeypatch.setattr(whole_video, "WINDOW", 256)
+    monkeypatch.setattr(whole_video, "MAX_AT_ONCE", 1024)
     torch.manual_seed(0)
     made = _net(partial(LowRankFusion, R=1024), T=T, global_state=global_state).eval()
     lengths: list[int] = []

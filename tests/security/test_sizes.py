@@ -24,7 +24,7 @@ from highlight_lit.data.video import Labels, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation import levels
 from highlight_lit.evaluation.benchmarks import BENCHMARKS, LabelledVideo
-from highlight_lit.evaluation.scores import read_scores
+from highlight_lit.evaluation.scores_csv import read_scores
 from highlight_lit.files import reading
 from highlight_lit.text import MAX_LINE, a_few, say, say_table
 from highlight_lit.untrusted import csv_tables

@@ -23,7 +23,7 @@ from highlight_lit.data.importers.formats.npz_rows import NpzRows
 from highlight_lit.data.shards import Shard
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation import scores
+from highlight_lit.evaluation import scores_csv
 from highlight_lit.inference.feature_files import videos_of
 from highlight_lit.untrusted.safetensors_files import read_safetensors
 from highlight_lit.untrusted.torch_files import read_tensors
@@ -132,9 +132,9 @@ def test_a_pca_of_very_wide_features_is_refused() -> None:
 def test_a_row_of_a_table_that_goes_on_over_lines_is_bounded(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text('video,start,end,score\n"a\n' + '","a\n' * 300_000 + '"\n')
     with pytest.raises(InputError, match="line 209717: over 1048576 characters"):
-        scores.read_scores(tmp_path / "s.csv")
+        scores_csv.read_scores(tmp_path / "s.csv")
     (tmp_path / "s.csv").write_text("video,start,end,score\n" + "v,0,1,1\n" * 200_000)
-    assert len(scores.read_scores(tmp_path / "s.csv")["v"].score) == 200_000
+    assert len(scores_csv.read_scores(tmp_path / "s.csv")["v"].score) == 200_000
 
 
 @pytest.mark.parametrize("seconds", [1.1e9, 1e308])

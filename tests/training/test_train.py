@@ -16,7 +16,7 @@ import torch
 from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.scores import read_scores
+from highlight_lit.evaluation.scores_csv import read_scores
 from highlight_lit.inference.loading.load import load_detector
 from highlight_lit.runs.ledger import records
 from highlight_lit.training.module import HighlightModule
@@ -184,8 +184,8 @@ def test_a_detector_scores_as_the_run_did_and_refuses_other_features(
         video = corpus.index(name)
         assert video is not None
         rows = corpus.rows(video, "visual"), corpus.rows(video, "audio")
-        np.testing.assert_allclose(detector.logits(*rows), scores.score, rtol=0, atol=apart)
-        np.testing.assert_allclose(detector.score(*rows), 1 / (1 + np.exp(-scores.score)), rtol=0, atol=apart)
+        np.testing.assert_allclose(detector.logits(*rows), scores.logit, rtol=0, atol=apart)
+        np.testing.assert_allclose(detector.score(*rows), scores.score, rtol=0, atol=apart)
     synthesize(tmp_path / "wide", Plan(topics=2, videos=4, rank=2, Dv=13, Da=8))
     with pytest.raises(InputError, match="visual: width 13, but .* was trained on 12"):
         detector.score_corpus(Corpus(tmp_path / "wide"), np.array([0]))

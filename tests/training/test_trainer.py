@@ -14,7 +14,7 @@ from highlight_lit.data.batch import Bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.scores import read_scores
+from highlight_lit.evaluation.scores_csv import read_scores
 from highlight_lit.inference.loading.load import load_detector
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
@@ -118,7 +118,7 @@ def assert_scored_with(checkpoint: Path, folder: Path, corpus: Path) -> None:
         video = videos.index(name)
         assert video is not None
         z = detector.logits(videos.rows(video, "visual"), videos.rows(video, "audio"))
-        assert z == pytest.approx(scores.score, abs=1e-4)
+        assert z == pytest.approx(scores.logit, abs=1e-4)
 
 
 def test_averaged_weights_are_those_that_are_kept_and_evaluated(trained: Any, small_corpus: Path) -> None:

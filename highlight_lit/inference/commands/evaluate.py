@@ -13,8 +13,9 @@ from highlight_lit.data.importers.labels import relabelled
 from highlight_lit.data.topics.counts import topics_of
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import OUTPUTS, Judgement, judge, judge_several, labelled_videos, write_judgement
-from highlight_lit.evaluation.key_shots import key_shots
-from highlight_lit.evaluation.scores import ClipScores, matched, read_scores, write_scores
+from highlight_lit.evaluation.scores import ClipScores, matched
+from highlight_lit.evaluation.scores_csv import read_scores, write_scores
+from highlight_lit.evaluation.summary.judge import judge_summaries
 from highlight_lit.files import not_an_input
 from highlight_lit.inference.commands.tables import Judged, checkpoints_table, summaries_table, system_table
 from highlight_lit.inference.detector import Detector
@@ -65,7 +66,7 @@ def _show(
     say_table(system_table(judgement, name))
     if options.summary:
         videos = labelled_videos(corpus, topics, options.split or "test")
-        say_table(summaries_table(key_shots(corpus, videos, scores, options.draws), name))
+        say_table(summaries_table(judge_summaries(corpus, videos, scores, options.draws), name))
     if options.out is not None:
         _write(options.out, judgement, scores)
 

@@ -18,7 +18,9 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
         help="one or more, each judged on its own topic; several of a topic beside each other",
     )  # fmt: skip
     judged.add_argument("--method", help=f"a method to compare with: {', '.join(METHODS)}")
-    judged.add_argument("--scores", type=Path, help="csv with the columns video, start, end (seconds), score")
+    judged.add_argument(
+        "--scores", type=Path, help="csv with the columns video, start, end (seconds), score; perhaps logit"
+    )
     parser.add_argument("--corpus", type=Path, metavar="DIR", required=True)
     parser.add_argument(
         "--labels", type=Path, metavar="CSV", help="video,start,end,label: judge by these, not by those of the corpus"

@@ -16,7 +16,7 @@ from highlight_lit.untrusted.arguments import trust_argument
 
 if TYPE_CHECKING:
     from highlight_lit.inference.detector import Detector
-    from highlight_lit.inference.video_scores import VideoScores
+    from highlight_lit.media.output.video_scores import VideoScores
 
 ALL = "scores.csv"  # of several videos or a corpus, as `train` and `evaluate` write theirs
 
@@ -85,7 +85,7 @@ def _check_options(args: argparse.Namespace) -> None:
     if args.clip_seconds is not None:
         if args.features is None:
             raise InputError("--clip-seconds: of --features alone; leave it out")
-        from highlight_lit.inference.video_scores import MAX_CLIP_S
+        from highlight_lit.inference.stored_features import MAX_CLIP_S
 
         if not 0 < args.clip_seconds <= MAX_CLIP_S:
             raise InputError(f"--clip-seconds {args.clip_seconds}: expected seconds, over 0 and at most {MAX_CLIP_S:g}")
@@ -137,7 +137,7 @@ def _of_videos(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
 
 def _of_features(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
     from highlight_lit.inference.feature_files import videos_of
-    from highlight_lit.inference.video_scores import scores_of_features
+    from highlight_lit.inference.stored_features import scores_of_features
 
     videos = videos_of(args.features, detector.streams)
     if args.clip_seconds is None:
@@ -150,7 +150,7 @@ def _of_corpus(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
     import numpy as np
 
     from highlight_lit.data.corpus import Corpus
-    from highlight_lit.inference.video_scores import scores_in_corpus
+    from highlight_lit.inference.stored_features import scores_in_corpus
 
     corpus = Corpus(args.corpus)
     detector.check(corpus.streams, str(args.corpus))
@@ -166,9 +166,9 @@ def _of_corpus(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
 
 def _write(args: argparse.Namespace, folder: Path, stem: str, scores: VideoScores) -> None:
     """Write the files of a video."""
-    from highlight_lit.inference.video_scores import highlights_of
-    from highlight_lit.media.output.scores_file import write_scores_csv, write_scores_json
+    from highlight_lit.media.output.scores_writing import write_scores_csv, write_scores_json
     from highlight_lit.media.output.timeline import draw_timeline
+    from highlight_lit.media.output.video_scores import highlights_of
 
     written = _names(args, folder, stem)
     highlights = highlights_of(scores, args.seconds, args.shortest, args.merge)
@@ -184,8 +184,12 @@ def _write(args: argparse.Namespace, folder: Path, stem: str, scores: VideoScore
 
 
 def _write_all(path: Path, several: Sequence[VideoScores]) -> None:
-    """Write the logits of all videos to one csv, which `evaluate --scores` and `reel --scores` read."""
-    from highlight_lit.evaluation.scores import ClipScores, write_scores
+    """Write the scores of all videos to one csv, which `evaluate --scores` and `reel --scores` read."""
+    from highlight_lit.evaluation.scores import ClipScores
+    from highlight_lit.evaluation.scores_csv import write_scores
 
-    write_scores(path, {each.video: ClipScores(each.span, each.logit.astype("float64")) for each in several})
+    write_scores(
+        path,
+        {each.video: ClipScores(each.span, each.score.astype(float), each.logit.astype(float)) for each in several},
+    )
     say(path)

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from highlight_lit.evaluation.intervals import t_interval
 from highlight_lit.evaluation.judge import Judgement
-from highlight_lit.evaluation.key_shots import KeyShots
-from highlight_lit.evaluation.summaries import SHARE
+from highlight_lit.evaluation.summary.f1 import SHARE
+from highlight_lit.evaluation.summary.judge import SummaryJudgement
 from highlight_lit.text import percent, shown
 
 
@@ -80,7 +80,7 @@ def checkpoints_table(judged: Sequence[Judged], corpus: str, alike: bool) -> Tab
     return table
 
 
-def summaries_table(summaries: KeyShots, corpus: str) -> Table:
+def summaries_table(summaries: SummaryJudgement, corpus: str) -> Table:
     """A system as a summarizer, beside chance and each annotator against the others."""
     title = f"F1 of summaries of {100 * SHARE:.0f} % in percent on {corpus}"
     table = _table(title, "over annotators", ("videos", "system", "chance", "annotators"))

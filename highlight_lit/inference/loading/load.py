@@ -12,8 +12,8 @@ from highlight_lit.data.topics.tags import MAX_TAG
 from highlight_lit.data.video import STREAMS, Stream
 from highlight_lit.errors import InputError
 from highlight_lit.files import plain_name
+from highlight_lit.hub import fetch, is_repository
 from highlight_lit.inference.detector import Detector
-from highlight_lit.inference.loading.hub import fetch, is_repository
 from highlight_lit.inference.loading.model_folder import CONFIG, is_model_folder, read_model_folder
 from highlight_lit.runs.ledger import RECORD, read_record
 from highlight_lit.text import shown

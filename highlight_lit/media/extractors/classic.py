@@ -17,7 +17,7 @@ from highlight_lit.media.io.clips import Frames
 
 GRID = 4
 ORIENTATIONS = 8
-LEVELS = 4
+COLOUR_LEVELS = 4
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -58,8 +58,10 @@ class ClassicVisual:
 def _colours(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Square roots of the shares of 4 x 4 x 4 colours, (n, 64)."""
     red, green, blue = (frames[..., channel] >> 6 for channel in range(3))
-    codes = (red << 4 | green << 2 | blue) + np.arange(0, len(frames) * LEVELS**3, LEVELS**3)[:, None, None]
-    counts = np.bincount(codes.ravel(), minlength=len(codes) * LEVELS**3)
+    codes = (red << 4 | green << 2 | blue) + np.arange(0, len(frames) * COLOUR_LEVELS**3, COLOUR_LEVELS**3)[
+        :, None, None
+    ]
+    counts = np.bincount(codes.ravel(), minlength=len(codes) * COLOUR_LEVELS**3)
     return np.asarray(np.sqrt(counts.reshape(len(codes), -1) / codes[0].size), np.float32)
 
 

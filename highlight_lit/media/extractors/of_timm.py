@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
-from highlight_lit.inference.loading.hub import cached_file, is_reachable
+from highlight_lit.hub import cached_file, is_reachable
 from highlight_lit.media.extractors.library import fetching, fill_from, imported, unknown, version_of
 from highlight_lit.media.extractors.weights import device
 from highlight_lit.media.io.clips import Frames

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
-from highlight_lit.inference.loading.hub import check_size, is_reachable
+from highlight_lit.hub import check_size, is_reachable
 from highlight_lit.media.extractors.library import fetching, imported, version_of
 from highlight_lit.media.extractors.log_mel import RATE
 from highlight_lit.media.extractors.weights import device

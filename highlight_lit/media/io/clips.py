@@ -1,9 +1,8 @@
 """One-second clips by timestamps: clip s is what is shown and heard from s to s + 1 seconds.
 
 Frames are taken at fixed instants, each the frame on display then, or as consecutive ones around the middle of the
-clip: every clip has the same number of them whatever the frame rate and however it varies. Audio is put at the sample
-its timestamp names, resampled to 16 kHz, the mean of its channels. Both hold a few seconds at a time, however long the
-video.
+clip: every clip has the same number of them whatever the frame rate and however it varies. A few seconds are held at a
+time, however long the video.
 """
 
 from __future__ import annotations
@@ -19,10 +18,8 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from highlight_lit.media.io.audio import Resampled
 from highlight_lit.media.io.decode import Piece
 
-RATE = 16_000
 _ROUNDING = 1e-3  # containers round times to milliseconds
 Frame = TypeVar("Frame")
 
@@ -174,51 +171,3 @@ class FrameClips:
 def upright(pixels: NDArray[np.uint8], frame: av.VideoFrame) -> NDArray[np.uint8]:
     """Turn pixels (height, width, ...) as the frame's rotation flag says, in quarters of a turn."""
     return np.rot90(pixels, round(frame.rotation / 90)) if frame.rotation else pixels
-
-
-@dataclass(frozen=True)
-class AudioClip:
-    """A clip's audio: its index, (16000,) samples in -1..1 at 16 kHz, and how many of them the file has."""
-
-    index: int
-    samples: NDArray[np.float64]
-    covered: int
-
-
-class AudioClips:
-    """Collects the audio of clip after clip."""
-
-    def __init__(self) -> None:
-        self._resampled = Resampled(RATE, 1, RATE)
-        self._open: dict[int, tuple[NDArray[np.float64], int]] = {}
-        self._closed = 0
-
-    def push(self, piece: Piece) -> Iterator[AudioClip]:
-        """Add a frame; yield each clip that can get no more audio."""
-        for position, samples in self._resampled.push(piece):
-            self._put(position, samples[0])
-            yield from self._close(position // RATE - 1)
-
-    def finish(self) -> Iterator[AudioClip]:
-        """Yield the clips that are left."""
-        for position, samples in self._resampled.finish():
-            self._put(position, samples[0])
-        yield from self._close(max(self._open, default=-1) + 1)
-
-    def _put(self, position: int, samples: NDArray[np.float64]) -> None:
-        if position < 0:
-            samples, position = samples[-position:], 0
-        while len(samples):
-            clip, offset = divmod(position, RATE)
-            part = samples[: RATE - offset]
-            if clip >= self._closed:
-                wave, covered = self._open.get(clip) or (np.zeros(RATE), 0)
-                wave[offset : offset + len(part)] = part
-                self._open[clip] = (wave, min(RATE, covered + len(part)))
-            samples, position = samples[len(part) :], position + len(part)
-
-    def _close(self, stop: int) -> Iterator[AudioClip]:
-        for clip in sorted(clip for clip in self._open if clip < stop):
-            wave, covered = self._open.pop(clip)
-            yield AudioClip(clip, wave, covered)
-        self._closed = max(self._closed, stop)

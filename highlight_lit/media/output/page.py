@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from highlight_lit.files import open_regular, same_file, write_text
-from highlight_lit.inference.video_scores import VideoScores
-from highlight_lit.media.output.scores_file import facts
+from highlight_lit.media.output.scores_writing import facts
 from highlight_lit.media.output.segments import Segment
+from highlight_lit.media.output.video_scores import VideoScores
 
 # What every browser plays goes in as it is, if it is not too large; anything else is encoded again, within the size.
 _AS_IT_IS = {"mp4": ({"h264"}, {"aac", "mp3float", "mp3"}), "webm": ({"vp8", "vp9"}, {"opus", "libopus", "vorbis"})}
@@ -45,12 +45,12 @@ def write_page(path: Path, video: Path | None, scores: VideoScores, highlights: 
         "spans": np.round(scores.span, 3).tolist(),
         "curve": np.round(scores.within, 4).tolist(),
         "scores": np.round(scores.score.astype(float), 6).tolist(),
-        "levels": np.round(scores.level.ravel().astype(float), 1).tolist(),
+        "levels": np.round(scores.loudness.ravel().astype(float), 1).tolist(),
         "kind": kind,
     }
     for highlight, segment in zip(data["highlights"], highlights, strict=True):
         highlight["within"] = round(scores.mean_within(segment.start, segment.end), 4)
-    template = files("highlight_lit.media").joinpath("page.html").read_text(encoding="utf-8")
+    template = files("highlight_lit.media.output").joinpath("page.html").read_text(encoding="utf-8")
     script = template.split("<script>")[1].split("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     # Each placeholder occurs once and is filled in one pass: no text can bring another.

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from highlight_lit.files import atomic_write
-from highlight_lit.inference.video_scores import VideoScores
 from highlight_lit.media.io.bounds import SILENCE_DB
 from highlight_lit.media.output.segments import Segment
+from highlight_lit.media.output.video_scores import VideoScores
 from highlight_lit.text import clock, shown
 
 _TITLE_WIDTH, _TOPIC_WIDTH = 84, 24  # columns
@@ -36,10 +36,10 @@ def _fitting(text: str, width: int) -> str:
 
 
 def draw_timeline(path: Path, scores: VideoScores, highlights: Sequence[Segment]) -> None:
-    """Write the timeline as a PNG of 1600 by 560 pixels; without a row for the audio's level where none is known."""
+    """Write the timeline as a PNG of 1600 by 560 pixels; without a row for the audio's loudness where none is known."""
     with matplotlib.rc_context({"font.size": 10, "text.parse_math": False, "axes.edgecolor": _QUIET}):
         figure = Figure(figsize=(10, 3.5), dpi=160, layout="constrained")
-        rows = 2 if scores.level.shape[1] else 1
+        rows = 2 if scores.loudness.shape[1] else 1
         panels = figure.subplots(rows, 1, sharex=True, squeeze=False, height_ratios=(3, 1)[:rows])[:, 0]
         curve = panels[0]
         at = np.concatenate([scores.span[:1, 0], scores.span.mean(1), scores.span[-1:, 1]])
@@ -53,9 +53,9 @@ def draw_timeline(path: Path, scores: VideoScores, highlights: Sequence[Segment]
         curve.set(ylim=(0, 1.02), ylabel="score", yticks=(0, 0.5, 1), yticklabels=("lowest", "", "highest"))
         curve.legend(loc="lower right", frameon=False, ncols=2, bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
         if rows == 2:
-            level = np.append(scores.level.ravel(), scores.level[-1, -1])
-            since = np.linspace(0, len(scores.span), len(level))
-            panels[1].fill_between(since, SILENCE_DB, level, color=_AUDIO, linewidth=0, step="post")
+            loudness = np.append(scores.loudness.ravel(), scores.loudness[-1, -1])
+            since = np.linspace(0, len(scores.span), len(loudness))
+            panels[1].fill_between(since, SILENCE_DB, loudness, color=_AUDIO, linewidth=0, step="post")
             panels[1].set(ylim=(-60, 0), yticks=(-60, -30, 0), ylabel="audio, dB")
         panels[-1].set(xlim=(0, max(scores.duration, 0.1)))
         panels[-1].xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 3, 6, 10]))

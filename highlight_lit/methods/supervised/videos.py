@@ -9,7 +9,7 @@ import numpy as np
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.scores import to_segments
+from highlight_lit.evaluation.to_segments import to_segments
 from highlight_lit.methods.numerics import Floats
 from highlight_lit.methods.videos import Clips, Videos
 

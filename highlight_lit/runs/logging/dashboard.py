@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from highlight_lit.evaluation.scores import ClipScores, read_scores
+from highlight_lit.evaluation.scores import ClipScores
+from highlight_lit.evaluation.scores_csv import read_scores
 from highlight_lit.files import cut_name
 from highlight_lit.runs.record_schema import LEVELS
 from highlight_lit.text import shown
@@ -60,7 +61,7 @@ def _curve(name: str, scores: ClipScores) -> Any:
 
     figure = Figure(figsize=(7, 2), layout="constrained")
     axes = figure.subplots()
-    axes.stairs(scores.score, [*scores.span[:, 0], scores.span[-1, 1]], baseline=None, color="#2563eb")
+    axes.stairs(scores.ranking, [*scores.span[:, 0], scores.span[-1, 1]], baseline=None, color="#2563eb")
     axes.set(xlabel="seconds", ylabel="logit", xlim=(scores.span[0, 0], scores.span[-1, 1]))
     axes.set_title(shown(name), loc="left", fontsize=9, parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.video import Labels, Stream, Video
-from highlight_lit.evaluation.scores import ClipScores, write_scores
+from highlight_lit.evaluation.scores import ClipScores
+from highlight_lit.evaluation.scores_csv import write_scores
 from highlight_lit.methods import METHODS
 from highlight_lit.methods.videos import Videos
 from highlight_lit.runs.ledger import records

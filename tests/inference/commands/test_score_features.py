@@ -12,7 +12,7 @@ import pytest
 
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.media.output.scores_file import read_scores
+from highlight_lit.media.output.scores_reading import read_video_scores
 from tests.real_processes import python
 
 
@@ -67,7 +67,7 @@ def test_features_in_any_form_score_as_their_corpus_does(
 @pytest.mark.parametrize("name", ["scores.csv", "{}.scores.csv", "{}.scores.json"])
 def test_what_is_written_of_a_corpus_is_read_by_reel(scored: Path, corpus: Corpus, name: str) -> None:
     video = corpus.ids[3].decode()
-    read = read_scores(scored / name.format(video), Path(f"{video}.mp4"))
+    read = read_video_scores(scored / name.format(video), Path(f"{video}.mp4"))
     assert len(read.span) == corpus.clips[3]
 
 
@@ -89,7 +89,7 @@ def test_a_video_of_a_corpus_has_the_csv_that_is_judged_too(
     words = ["--corpus", str(small_corpus), "--videos", name, "--checkpoint", checkpoint, "--out", str(tmp_path)]
     assert main(["score", *words]) == 0
     rows = (tmp_path / "scores.csv").read_text().splitlines()
-    assert rows[0] == "video,start,end,score"
+    assert rows[0] == "video,start,end,score,logit"
     assert [row.partition(",")[0] for row in rows[1:]] == [name] * int(corpus.clips[0])
 
 

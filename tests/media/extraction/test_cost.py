@@ -19,7 +19,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from highlight_lit.media.extractors import audio_extractor, visual_extractor
 from highlight_lit.media.features import extract_features
-from highlight_lit.media.io.clips import RATE
+from highlight_lit.media.io.audio_clips import RATE
 
 
 def decode(path: Path) -> None:

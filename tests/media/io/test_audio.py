@@ -15,7 +15,7 @@ from highlight_lit.media.extractors import audio_extractor, visual_extractor
 from highlight_lit.media.extractors.log_mel import log_mel
 from highlight_lit.media.features import ExtractedFeatures, extract_features
 from highlight_lit.media.io.audio import Resampled, mixing_weights
-from highlight_lit.media.io.clips import RATE, AudioClips
+from highlight_lit.media.io.audio_clips import RATE, AudioClips
 from highlight_lit.media.io.decode import Source
 from highlight_lit.media.output.reel import cut_reel
 from highlight_lit.media.output.segments import Segment
@@ -76,7 +76,7 @@ def test_features_of_mono_stereo_and_surround_are_the_same(tmp_path, made, layou
     spread = mono.audio.std(0).mean()
     assert spread > 0.01
     np.testing.assert_allclose(other.audio, mono.audio, rtol=0, atol=1e-3 * spread)
-    np.testing.assert_allclose(other.level, mono.level, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(other.loudness, mono.loudness, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize(("layout", "options"), [("stereo", FLOAT), ("5.1", FLOAT), ("8 channels", UNKNOWN)])

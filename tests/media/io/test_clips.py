@@ -17,7 +17,8 @@ import av
 from highlight_lit.errors import InputError
 from highlight_lit.media.extractors import audio_extractor, visual_extractor
 from highlight_lit.media.features import ExtractedFeatures, extract_features
-from highlight_lit.media.io.clips import RATE, AudioClip, AudioClips, FrameClips, Frames, Hold
+from highlight_lit.media.io.audio_clips import RATE, AudioClip, AudioClips
+from highlight_lit.media.io.clips import FrameClips, Frames, Hold
 from highlight_lit.media.io.decode import Source
 
 SMALL = Frames(8, 16)
@@ -173,7 +174,7 @@ def test_a_video_shorter_than_a_second_is_one_clip_that_ends_with_it(tmp_path, m
 
 def test_loudness_is_in_decibels_of_full_scale(tmp_path, made):
     path = made.write_video(tmp_path / "tone.mkv", 2, format="matroska", audio_codec="pcm_f32le")
-    np.testing.assert_allclose(classic(path).level, 20 * np.log10(0.3 / np.sqrt(2)), atol=0.1)
+    np.testing.assert_allclose(classic(path).loudness, 20 * np.log10(0.3 / np.sqrt(2)), atol=0.1)
 
 
 def test_of_several_streams_one_picture_and_one_sound_are_taken(shared_data):

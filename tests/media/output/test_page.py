@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 pytest.importorskip("av")
-from highlight_lit.inference.video_scores import VideoScores
 from highlight_lit.media.io import decode
 from highlight_lit.media.output.page import write_page
 from highlight_lit.media.output.segments import Segment, choose_segments
 from highlight_lit.media.output.timeline import draw_timeline
+from highlight_lit.media.output.video_scores import VideoScores
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NEEDS_BROWSER = pytest.mark.skipif(
@@ -234,7 +234,7 @@ def test_a_curve_whose_p_is_1_everywhere_can_be_read_and_p_stands_at_the_pointer
 
 @NEEDS_BROWSER
 def test_without_a_video_the_curve_stands_alone_and_a_click_moves_its_cursor(browser, tmp_path):
-    scores = dataclasses.replace(scored(Path("walk"), 12), level=np.zeros((12, 0), np.float32))
+    scores = dataclasses.replace(scored(Path("walk"), 12), loudness=np.zeros((12, 0), np.float32))
     write_page(tmp_path / "page.html", None, scores, [Segment(2, 5, 0.9)])
     browser.events.clear()
     browser.ask("Page.navigate", url=(tmp_path / "page.html").as_uri())

@@ -19,7 +19,7 @@ from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
 from highlight_lit.inference.detector import Detector
 from highlight_lit.inference.raw_video import score_video
-from highlight_lit.media.output.scores_file import write_scores_csv, write_scores_json
+from highlight_lit.media.output.scores_writing import write_scores_csv, write_scores_json
 from highlight_lit.media.output.segments import Segment
 from tests.tolerance import FUNCTION, rounding
 

@@ -17,7 +17,7 @@ from highlight_lit.data.batch import Bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.errors import InputError, Interrupted
-from highlight_lit.evaluation.scores import read_scores
+from highlight_lit.evaluation.scores_csv import read_scores
 from highlight_lit.runs.ledger import records
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
@@ -64,7 +64,7 @@ def assert_as_on_one(one: Path, two: Path) -> None:
     scores, others = (read_scores(out / record["id"] / "scores.csv") for out in (two, one))
     assert scores.keys() == others.keys()
     for video, found in scores.items():
-        assert found.score == pytest.approx(others[video].score, abs=1e-6)
+        assert found.logit == pytest.approx(others[video].logit, abs=1e-6)
 
 
 def test_stopped_and_resumed_on_two_ranks_it_ends_as_on_one(

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from highlight_lit.errors import InputError
+from highlight_lit.hub import is_reachable
 from highlight_lit.inference.detector import Detector
-from highlight_lit.inference.loading.hub import is_reachable
 from highlight_lit.inference.loading.model_folder import WEIGHTS
 
 pytest.importorskip("huggingface_hub", reason="NO HUB TESTED: the extra export is not installed")

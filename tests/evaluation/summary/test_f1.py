@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from highlight_lit.data.importers.formats.foreign_hdf5 import foreign_hdf5
-from highlight_lit.evaluation.summaries import SHARE, f1, knapsack, summary_f1, summary_of
+from highlight_lit.evaluation.summary.f1 import SHARE, f1, knapsack, summary_f1, summary_of
 from highlight_lit.methods.representatives.kts import segments as kts
 
 items = st.lists(st.tuples(st.floats(0, 10), st.integers(1, 9)), max_size=9)
@@ -74,7 +74,7 @@ def test_mean_and_best_are_those_of_the_annotators_and_a_summary_of_oneself_is_p
     rng, segments = np.random.default_rng(seed), bounds(parts)
     scores, theirs = rng.random(sum(parts)), rng.random((3, sum(parts))) < 0.3
     own = summary_of(scores, segments, 0.5)
-    found = summary_f1(scores, segments, [*theirs, own], 0.5)
+    found = summary_f1(own, [*theirs, own])
     each = f1(own, [*theirs, own])
     assert found == (each.mean(), each.max())
     assert found.best == (1.0 if own.any() else 0.0)
@@ -155,7 +155,9 @@ def test_what_annotators_and_chance_reach_on_tvsum(
         others = [f1(own, np.delete(theirs, place, axis=0)) for place, own in enumerate(theirs)]
         found.append((np.mean([of.mean() for of in others]), np.mean([of.max() for of in others])))
         random.append(
-            summary_f1(np.repeat(rng.random(-(-scores.shape[1] // 15)), 15)[: scores.shape[1]], segments, theirs)
+            summary_f1(
+                summary_of(np.repeat(rng.random(-(-scores.shape[1] // 15)), 15)[: scores.shape[1]], segments), theirs
+            )
         )
     assert 100 * np.mean(found, axis=0) == pytest.approx(annotators, abs=0.5)
     assert 100 * np.mean(random, axis=0) == pytest.approx(chance, abs=3)

@@ -14,9 +14,9 @@ from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.data.importers import umt
 from highlight_lit.data.video import Labels, Stream, Video
-from highlight_lit.evaluation import key_shots
 from highlight_lit.evaluation.judge import labelled_videos
 from highlight_lit.evaluation.scores import ClipScores
+from highlight_lit.evaluation.summary import judge
 
 
 @pytest.fixture
@@ -48,14 +48,14 @@ def scored(corpus: Corpus, **chosen: list[int]) -> dict[str, ClipScores]:
 
 def test_a_summary_is_worth_what_it_shares_with_each_annotators(corpus: Corpus) -> None:
     videos = labelled_videos(corpus, ["surf"])
-    found = key_shots.key_shots(corpus, videos, scored(corpus, a=[4, 5, 10, 11, 30, 31], b=[2, 3]))
+    found = judge.judge_summaries(corpus, videos, scored(corpus, a=[4, 5, 10, 11, 30, 31], b=[2, 3]))
     assert found.videos["b"] == (1, 1)
     assert found.videos["a"] == pytest.approx(((1 + 2 * 2 / 8) / 2, 1))
     assert found.system == pytest.approx((np.mean([0.75, 1]), 1))
     assert found.annotators == pytest.approx(
         (np.mean([0.5, 1]), np.mean([0.5, 1]))
     )  # each against the others; b has one
-    wrong = key_shots.key_shots(corpus, videos, scored(corpus, a=[0, 1], b=[0, 1]))
+    wrong = judge.judge_summaries(corpus, videos, scored(corpus, a=[0, 1], b=[0, 1]))
     assert wrong.system == (0, 0)
     assert 0 < found.chance.mean < 0.6
     assert found.chance == wrong.chance
@@ -80,12 +80,12 @@ def test_what_has_no_visual_features_or_lasts_for_ever_is_refused(
 ) -> None:
     videos, scores = labelled_videos(corpus, ["surf"]), scored(corpus, a=[1], b=[1])
     with monkeypatch.context() as patch:
-        patch.setattr(key_shots, "MAX_UNITS", 50)
+        patch.setattr(judge, "MAX_UNITS", 50)
         with pytest.raises(ValueError, match="video 'a': lasts 40 s, over 25 s"):
-            key_shots.key_shots(corpus, videos, scores)
+            judge.judge_summaries(corpus, videos, scores)
     corpus.streams = {}
     with pytest.raises(ValueError, match="no visual features; --summary needs them"):
-        key_shots.key_shots(corpus, videos, scores)
+        judge.judge_summaries(corpus, videos, scores)
 
 
 def test_what_annotators_and_chance_reach_on_tvsum(
@@ -100,7 +100,7 @@ def test_what_annotators_and_chance_reach_on_tvsum(
     )
     rng = np.random.default_rng(0)
     scores = {v.id: ClipScores(v.span, rng.random(len(v.span))) for v in videos}
-    found = key_shots.key_shots(corpus, videos, scores, draws=3)
+    found = judge.judge_summaries(corpus, videos, scores, draws=3)
     assert [100 * value for value in found.annotators] == pytest.approx([45.9, 75.9], abs=1)
     assert [100 * value for value in found.chance] == pytest.approx([42, 69], abs=4)
     assert [100 * value for value in found.system] == pytest.approx([42, 69], abs=5)

@@ -14,13 +14,15 @@ import pytest
 pytest.importorskip("av")
 from highlight_lit.cli import main
 from highlight_lit.errors import InputError
-from highlight_lit.evaluation.scores import ClipScores, write_scores
-from highlight_lit.inference.video_scores import VideoScores
+from highlight_lit.evaluation.scores import ClipScores
+from highlight_lit.evaluation.scores_csv import write_scores
 from highlight_lit.media.io import decode
 from highlight_lit.media.io.bounds import MAX_SECONDS
-from highlight_lit.media.output import scores_file
-from highlight_lit.media.output.scores_file import check_same_video, read_scores, write_scores_csv, write_scores_json
+from highlight_lit.media.output import scores_reading
+from highlight_lit.media.output.scores_reading import check_same_video, read_video_scores
+from highlight_lit.media.output.scores_writing import write_scores_csv, write_scores_json
 from highlight_lit.media.output.segments import Segment
+from highlight_lit.media.output.video_scores import VideoScores
 
 VIDEO = Path("walk.mp4")
 CLIP = {"start": 0, "end": 1, "score": 0.5}
@@ -39,7 +41,7 @@ def test_what_score_writes_is_read_back(tmp_path, ending):
     scores = scores_of(9)
     write_scores_json(tmp_path / "s.json", scores, [Segment(3, 6, 0.9)])
     write_scores_csv(tmp_path / "s.csv", scores)
-    read = read_scores(tmp_path / f"s.{ending}", VIDEO)
+    read = read_video_scores(tmp_path / f"s.{ending}", VIDEO)
     # Half of the last digit written, and a float32 rounding.
     np.testing.assert_allclose(read.span, scores.span, rtol=0, atol=0.501e-3)
     np.testing.assert_allclose(read.score, scores.score, rtol=0, atol=0.6e-6)
@@ -58,29 +60,36 @@ def test_one_video_of_what_train_and_evaluate_write_is_read(tmp_path):
 
     path = tmp_path / "scores.csv"
     write_scores(path, {"walk": clips(1), "-run": clips(2), "=jump": clips(3)})
-    np.testing.assert_allclose(read_scores(path, VIDEO).score, np.arange(5))  # named as the file is
+    np.testing.assert_allclose(read_video_scores(path, VIDEO).score, np.arange(5))  # named as the file is
     for name, scale in (("-run", 2), ("=jump", 3)):
-        read = read_scores(path, VIDEO, name)
+        read = read_video_scores(path, VIDEO, name)
         np.testing.assert_allclose(read.score, scale * np.arange(5))
         assert (read.logit, read.video) == (None, name)
     with pytest.raises(InputError, match="--video-id is needed: it has the 3 videos walk, -run, =jump"):
-        read_scores(path, Path("other.mp4"))
+        read_video_scores(path, Path("other.mp4"))
     with pytest.raises(InputError, match="--video-id hop: not among the 3 videos"):
-        read_scores(path, VIDEO, "hop")
+        read_video_scores(path, VIDEO, "hop")
     write_scores(path, {"only": clips(1)})
-    assert read_scores(path, VIDEO).video == "only"
+    assert read_video_scores(path, VIDEO).video == "only"
+
+
+def test_chapters_of_what_train_and_evaluate_write_name_p(tmp_path, walk):
+    span, z = scores_of(6).span, np.array([-9.0, 7.31, 7.31, 7.31, -9, -9])
+    write_scores(tmp_path / "s.csv", {"walk": ClipScores.of_logits(span, z)})
+    assert reel(walk, "--scores", tmp_path / "s.csv", "--seconds", 3, "--chapters", "--out", tmp_path / "c.vtt") == 0
+    assert "Highlight 1 (1.00)" in (tmp_path / "c.vtt").read_text()
 
 
 def test_rows_of_a_csv_may_stand_in_any_order_and_with_a_byte_order_mark(tmp_path):
     (tmp_path / "s.csv").write_text("score,end,start\n3,3,2\n1,1,0\n2,2,1\n", encoding="utf-8-sig")
-    assert read_scores(tmp_path / "s.csv", VIDEO).score.tolist() == [1, 2, 3]
+    assert read_video_scores(tmp_path / "s.csv", VIDEO).score.tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_json_is_read_as_editors_save_it(tmp_path, encoding):
     path = tmp_path / "s.json"
     path.write_text(json.dumps({"format": "highlight-lit scores", "version": 1, "clips": [CLIP]}), encoding=encoding)
-    assert read_scores(path, VIDEO).score.tolist() == [0.5]
+    assert read_video_scores(path, VIDEO).score.tolist() == [0.5]
 
 
 BAD_CLIPS: dict[str, tuple[Any, str]] = {
@@ -112,7 +121,7 @@ def test_numbers_that_no_scores_have_are_one_line_that_names_the_clip(tmp_path, 
     path = tmp_path / "scores.json"
     path.write_text(json.dumps({"format": "highlight-lit scores", "version": 1, "clips": clips}))
     with pytest.raises(InputError, match=f"scores.json: {says}") as raised:
-        read_scores(path, VIDEO)
+        read_video_scores(path, VIDEO)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 300 + len(str(path))
 
@@ -126,7 +135,7 @@ def test_another_form_is_refused_and_the_way_to_the_right_one_named(tmp_path, va
     with pytest.raises(
         InputError, match=r"scores.json: .*NAME\.scores\.json; scores of another system are read from a csv"
     ):
-        read_scores(path, VIDEO)
+        read_video_scores(path, VIDEO)
 
 
 @pytest.mark.parametrize(
@@ -143,14 +152,14 @@ def test_another_form_is_refused_and_the_way_to_the_right_one_named(tmp_path, va
 def test_bad_rows_of_a_csv_are_one_line_that_names_theirs(tmp_path, row, says):
     (tmp_path / "s.csv").write_text(f"start,end,score\n{row}\n")
     with pytest.raises(InputError, match=f"s.csv: {says}"):
-        read_scores(tmp_path / "s.csv", VIDEO)
+        read_video_scores(tmp_path / "s.csv", VIDEO)
 
 
 def test_a_number_of_thousands_of_digits_is_one_line(tmp_path):
     path = tmp_path / "s.json"
     path.write_text('{"format": "highlight-lit scores", "version": 1, "clips": [{"start": ' + "9" * 5000 + "}]}")
     with pytest.raises(InputError, match="s.json") as raised:
-        read_scores(path, VIDEO)
+        read_video_scores(path, VIDEO)
     assert "\n" not in str(raised.value)
 
 
@@ -159,14 +168,14 @@ def test_clips_videos_and_bytes_are_bounded(tmp_path, monkeypatch):
     path = tmp_path / "s.json"
     path.write_text(json.dumps({"format": "highlight-lit scores", "version": 1, "clips": clips}))
     with pytest.raises(InputError, match=f"s.json: .*{MAX_SECONDS}"):
-        read_scores(path, VIDEO)
-    monkeypatch.setattr(scores_file, "MAX_JSON_BYTES", 1 << 20)
+        read_video_scores(path, VIDEO)
+    monkeypatch.setattr(scores_reading, "MAX_JSON_BYTES", 1 << 20)
     with pytest.raises(InputError, match="s.json: over 1 MiB"):
-        read_scores(path, VIDEO)
-    monkeypatch.setattr(scores_file, "MAX_VIDEOS", 2)
+        read_video_scores(path, VIDEO)
+    monkeypatch.setattr(scores_reading, "MAX_VIDEOS", 2)
     (tmp_path / "s.csv").write_text("video,start,end,score\n" + "".join(f"v{n},0,1,0\n" for n in range(3)))
     with pytest.raises(InputError, match=r"s.csv: over 2 videos"):
-        read_scores(tmp_path / "s.csv", VIDEO)
+        read_video_scores(tmp_path / "s.csv", VIDEO)
 
 
 def written(folder: Path, seconds: int, **fields: Any) -> Path:
@@ -180,7 +189,7 @@ def test_scores_of_a_video_of_another_length_are_refused(tmp_path, made, capsys)
     video = made.write_video(tmp_path / "ten.mp4", 10)
     for seconds in (8, 10, 12):
         path = written(tmp_path, seconds)
-        check_same_video(path, read_scores(path, video), video)
+        check_same_video(path, read_video_scores(path, video), video)
     for seconds in (3, 20, 200):
         assert main(["reel", str(video), "--scores", str(written(tmp_path, seconds)), "--seconds", "2"]) == 2
         said = capsys.readouterr().err
@@ -200,16 +209,16 @@ def test_a_container_that_states_another_length_is_measured(tmp_path, made, monk
         return source
 
     monkeypatch.setattr(decode, "Source", lying)
-    check_same_video(path, read_scores(path, video), video)
+    check_same_video(path, read_video_scores(path, video), video)
     with pytest.raises(InputError, match=r"lasts 10\.\d s"):
-        check_same_video(path, read_scores(written(tmp_path, 250), video), video)
+        check_same_video(path, read_video_scores(written(tmp_path, 250), video), video)
 
 
 def test_scores_of_another_name_are_noted(tmp_path, made, capsys):
     video = made.write_video(tmp_path / "renamed.mp4", 4)
     for name, noted in (("old.mp4\x1b[2J", True), ("renamed.mp4", False), ("", False)):
         path = written(tmp_path, 4, video=name)
-        check_same_video(path, read_scores(path, video), video)
+        check_same_video(path, read_video_scores(path, video), video)
         said = capsys.readouterr().err
         assert ("scores of 'old.mp4" in said) == noted
         assert "\x1b" not in said

@@ -1,4 +1,4 @@
-"""A system judged as a summarizer: `evaluation.summaries`' measure over labelled videos, beside chance and the annotators.
+"""A system judged as a summarizer, as `evaluate --summary` does: `f1`'s measure beside chance and the annotators.
 
 Time is cut into units of `UNIT_S`. A unit scores what the clips or labelled segments under it do. Segments are those of KTS on
 the visual features. An annotator whose labels are 0 and 1 has chosen the summary; of any other labels it is made as a system's is.
@@ -18,8 +18,9 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.benchmarks import LabelledVideo
 from highlight_lit.evaluation.ranking import Bools, Floats, Integers
-from highlight_lit.evaluation.scores import ClipScores, to_segments
-from highlight_lit.evaluation.summaries import SummaryF1, f1, summary_of
+from highlight_lit.evaluation.scores import ClipScores
+from highlight_lit.evaluation.summary.f1 import SummaryF1, summary_f1, summary_of
+from highlight_lit.evaluation.to_segments import to_segments
 from highlight_lit.methods.representatives.kts import segments as kts
 
 UNIT_S = 0.5
@@ -28,7 +29,7 @@ PENALTY = 0.3  # of KTS on rows of length 1: some 44 segments a video of TVSum
 MAX_DRAWS = 20  # random scores of each video behind chance
 
 
-class KeyShots(NamedTuple):
+class SummaryJudgement(NamedTuple):
     """Means over topics of means over videos, each the mean over annotators and the best: in [0, 1]."""
 
     system: SummaryF1
@@ -37,9 +38,9 @@ class KeyShots(NamedTuple):
     videos: Mapping[str, SummaryF1]
 
 
-def key_shots(
+def judge_summaries(
     corpus: Corpus, videos: Sequence[LabelledVideo], scores: Mapping[str, ClipScores], draws: int = MAX_DRAWS
-) -> KeyShots:
+) -> SummaryJudgement:
     """Judge scores of clips as summaries of 15 %.
 
     Args:
@@ -63,7 +64,7 @@ def key_shots(
         by_topic.setdefault(video.topic, []).append(values)
     means = np.mean([np.mean(of_topic, axis=0) for of_topic in by_topic.values()], axis=0)
     system, chance, annotators = (SummaryF1(*row) for row in means.tolist())
-    return KeyShots(system, chance, annotators, by_video)
+    return SummaryJudgement(system, chance, annotators, by_video)
 
 
 def _judged(
@@ -81,10 +82,10 @@ def _judged(
     rng = np.random.default_rng(zlib.crc32(f"{video.topic}/{video.id}".encode()))
     clips = len(scores.span)
     drawn = [to_segments(scores.span, rng.random(clips), grid) for _ in range(draws)]
-    chance = [_f1(summary_of(random_scores, segments), theirs) for random_scores in drawn]
+    chance = [summary_f1(summary_of(random_scores, segments), theirs) for random_scores in drawn]
     alone = len(theirs) == 1
-    others = [_f1(own, theirs if alone else np.delete(theirs, at, axis=0)) for at, own in enumerate(theirs)]
-    system = _f1(summary_of(_scaled(to_segments(scores.span, scores.score, grid)), segments), theirs)
+    others = [summary_f1(own, theirs if alone else np.delete(theirs, at, axis=0)) for at, own in enumerate(theirs)]
+    system = summary_f1(summary_of(_scaled(to_segments(scores.span, scores.ranking, grid)), segments), theirs)
     mean, best = np.mean(chance, axis=0)
     return system, SummaryF1(float(mean), float(best)), SummaryF1(*np.mean(others, axis=0).tolist())
 
@@ -94,11 +95,6 @@ def _chosen(labels: Floats, segments: Integers, binary: bool) -> Bools:
     if binary:
         return labels >= 0.5
     return summary_of(labels if labels.min() >= 0 else _scaled(labels), segments)
-
-
-def _f1(summary: Bools, theirs: Bools) -> SummaryF1:
-    values = f1(summary, theirs)
-    return SummaryF1(float(values.mean()), float(values.max()))
 
 
 def _scaled(scores: Floats) -> Floats:

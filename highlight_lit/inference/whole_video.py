@@ -16,7 +16,7 @@ from highlight_lit.errors import InputError
 
 WINDOW = 1 << 14  # clips gone through at once: 4.5 hours of seconds; some 20 KB a clip in the default network
 WIDTH = 1024  # of the default network's widest layer; a wider one goes through fewer clips at once
-MAX_WHOLE = 1 << 16  # of a video that a network must read at once
+MAX_AT_ONCE = 1 << 16  # of a video that a network must read at once
 Rows = NDArray[np.floating[Any]] | Tensor
 
 
@@ -31,10 +31,10 @@ def whole_video_logits(network: Callable[..., Any], bags: Bags) -> Tensor:
         bags: As `whole_video` or `bag_of_rows` make them.
 
     Raises:
-        InputError: The network reads the whole video at once, and it is over `MAX_WHOLE` clips, or fewer for a wide network.
+        InputError: The network reads the whole video at once, and it is over `MAX_AT_ONCE` clips, or fewer for a wide network.
     """
     clips, widest = bags.mask.shape[1], max(WIDTH, _widest(network))
-    window, whole = (most * WIDTH // widest for most in (WINDOW, MAX_WHOLE))
+    window, whole = (most * WIDTH // widest for most in (WINDOW, MAX_AT_ONCE))
     reach: int | None = getattr(network, "reach", None)
     step = 0 if reach is None else window - 2 * reach
     if clips <= window or (step < 1 and clips <= whole):

@@ -1,11 +1,9 @@
-"""Files of scores: what `score` writes as json and csv, and what `reel` reads of it, of `train` and of `evaluate`."""
+"""Scores of one video, read from a file that `score`, `train` or `evaluate` wrote: what `reel` is cut by."""
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -15,23 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
-from highlight_lit.files import read_json, write_json, write_text
-from highlight_lit.inference.video_scores import VideoScores
+from highlight_lit.evaluation.scores_csv import LOGIT, MAX_ROWS, MAX_VIDEOS
+from highlight_lit.files import read_json
 from highlight_lit.media.io.bounds import MAX_SECONDS
-from highlight_lit.media.output.segments import Segment
+from highlight_lit.media.output.scores_writing import FORMAT, NUMBERS, VERSION, VIDEO
 from highlight_lit.text import a_few, say
 from highlight_lit.untrusted.csv_tables import read_table
 
-FORMAT = "highlight-lit scores"
-VERSION = 1
 # In memory json takes some twenty-five times its bytes; that of twelve hours has ten million.
 MAX_JSON_BYTES = 16 << 20
 MAX_CSV_BYTES = 64 << 20
-MAX_VIDEOS, MAX_ROWS = 100_000, 2_000_000  # of one csv
 MAX_SCORE = 1e6  # of a score or logit, either sign: sums of them stay exact enough to tell clips apart
 LENGTHS_APART_S = 2.0  # of scores and a video that are one's own: the last clip may be left out
-_NUMBERS = ("start", "end", "score")
-_LOGIT, _VIDEO = "logit", "video"
 _MAY_OVERLAP = 1e-3  # seconds: times are written with three decimals
 
 
@@ -52,50 +45,7 @@ class ReadScores:
     video: str
 
 
-def write_scores_json(path: Path, scores: VideoScores, highlights: Sequence[Segment]) -> None:
-    """Write scores and highlights as json: seconds, p in [0, 1], loudness in dB."""
-    clips = [
-        {
-            "start": round(float(start), 3),
-            "end": round(float(end), 3),
-            "score": round(float(p), 6),
-            _LOGIT: round(float(z), 4),
-            "audio_mask": bool(audio_mask),
-            "level_db": [round(float(level), 1) for level in levels],
-        }
-        for (start, end), p, z, audio_mask, levels in zip(
-            scores.span, scores.score, scores.logit, scores.audio_mask, scores.level, strict=True
-        )
-    ]
-    write_json(path, {"format": FORMAT, "version": VERSION, **facts(scores, highlights), "clips": clips})
-
-
-def facts(scores: VideoScores, highlights: Sequence[Segment]) -> dict[str, Any]:
-    """A video's name, title, tags, topic, duration and highlights, ready for JSON."""
-    return {
-        _VIDEO: scores.video,
-        "title": scores.title,
-        "tags": list(scores.tags),
-        "topic": scores.topic,
-        "duration": round(scores.duration, 3),
-        "highlights": [
-            {"start": round(segment.start, 3), "end": round(segment.end, 3), "score": round(segment.score, 6)}
-            for segment in highlights
-        ],
-    }
-
-
-def write_scores_csv(path: Path, scores: VideoScores) -> None:
-    """Write one line a clip: start, end, score, logit, audio_mask. Numbers alone: a spreadsheet finds no formula in it."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_NUMBERS, _LOGIT, "audio_mask"])
-    for (start, end), p, z, audio_mask in zip(scores.span, scores.score, scores.logit, scores.audio_mask, strict=True):
-        writer.writerow([f"{start:.3f}", f"{end:.3f}", f"{p:.6f}", f"{z:.4f}", int(audio_mask)])
-    write_text(path, text.getvalue())
-
-
-def read_scores(path: Path, video: Path, video_id: str | None = None) -> ReadScores:
+def read_video_scores(path: Path, video: Path, video_id: str | None = None) -> ReadScores:
     """Read the scores of a video from a json or csv file that `score`, `train` or `evaluate` wrote, or one of its form.
 
     Args:
@@ -147,7 +97,7 @@ def _json_rows(path: Path) -> tuple[str, Iterator[ScoreRow]]:
             f"{path}: expected {FORMAT!r} version {VERSION}, as 'highlight-lit score' writes to NAME.scores.json;"
             " scores of another system are read from a csv with the columns start, end, score"
         )
-    clips, name = value.get("clips"), value.get(_VIDEO)
+    clips, name = value.get("clips"), value.get(VIDEO)
     if not isinstance(clips, list) or not all(isinstance(clip, dict) for clip in clips):
         raise InputError(f"{path}: clips: expected a list of objects with start, end and score")
     return name if isinstance(name, str) else "", ((f"clips[{at}]", clip) for at, clip in enumerate(clips))
@@ -157,7 +107,7 @@ def _csv_rows(path: Path, video: Path, video_id: str | None) -> tuple[str, list[
     """The video that is wanted of a csv file, and its rows in their order in time."""
     names: dict[str, None] = {}
     for _, row in _table(path):
-        names[row.get(_VIDEO, "")] = None
+        names[row.get(VIDEO, "")] = None
         if len(names) > MAX_VIDEOS:
             raise InputError(f"{path}: over {MAX_VIDEOS} videos, a bound that cannot be raised; expected fewer")
     likely = [video_id] if video_id is not None else [video.name, video.stem, *([*names] if len(names) == 1 else [])]
@@ -167,14 +117,14 @@ def _csv_rows(path: Path, video: Path, video_id: str | None) -> tuple[str, list[
         raise InputError(f"{path}: {fault} the {len(names)} videos {a_few(names)}")
     rows: list[ScoreRow] = []
     for line, row in _table(path):
-        if row.get(_VIDEO, "") == wanted and len(rows) <= MAX_SECONDS:
-            rows.append((f"line {line}", {key: _parsed(text) for key, text in row.items() if key != _VIDEO}))
+        if row.get(VIDEO, "") == wanted and len(rows) <= MAX_SECONDS:
+            rows.append((f"line {line}", {key: _parsed(text) for key, text in row.items() if key != VIDEO}))
     rows.sort(key=lambda row: row[1]["start"] if isinstance(row[1]["start"], float) else 0.0)
     return wanted or "", rows
 
 
 def _table(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    return read_table(path, _NUMBERS, (_VIDEO, _LOGIT, "audio_mask", "heard"), MAX_CSV_BYTES, MAX_ROWS)
+    return read_table(path, NUMBERS, (VIDEO, LOGIT, "audio_mask", "heard"), MAX_CSV_BYTES, MAX_ROWS)
 
 
 def _parsed(text: str) -> float | str:
@@ -191,7 +141,7 @@ def _checked(path: Path, video: str, rows: Iterable[ScoreRow]) -> ReadScores:
     for where, row in rows:
         if len(clips) == MAX_SECONDS:
             raise InputError(f"{path}: over {MAX_SECONDS} clips, a bound that cannot be raised; expected one video's")
-        start, stop, score = (_number(path, where, key, row.get(key)) for key in _NUMBERS)
+        start, stop, score = (_number(path, where, key, row.get(key)) for key in NUMBERS)
         if clips and abs(start - clips[-1][1]) > _MAY_OVERLAP:
             raise InputError(
                 f"{path}: {where}: starts at {start:g} s; expected {clips[-1][1]:g} s, where the one before it ends"
@@ -200,10 +150,10 @@ def _checked(path: Path, video: str, rows: Iterable[ScoreRow]) -> ReadScores:
             raise InputError(
                 f"{path}: {where}: from {start:g} to {stop:g} s; expected 0 <= start < end <= {MAX_SECONDS}"
             )
-        if row.get(_LOGIT) is None:
+        if row.get(LOGIT) is None:
             logits = None
         elif logits is not None:
-            logits.append(_number(path, where, _LOGIT, row[_LOGIT]))
+            logits.append(_number(path, where, LOGIT, row[LOGIT]))
         clips.append((start, stop, score))
     if not clips:
         raise InputError(f"{path}: no clips; expected a start, end and score for each")

@@ -145,11 +145,11 @@ def f1(summary: ArrayLike, annotators: ArrayLike) -> Floats:
     return np.asarray(2 * shared / np.maximum(chosen.sum() + theirs.sum(axis=1), 1), np.float64)
 
 
-def summary_f1(scores: ArrayLike, segments: ArrayLike, annotators: ArrayLike, share: float = SHARE) -> SummaryF1:
-    """The whole definition: of scores (n,), segments (m, 2) and annotators' summaries (A, n); errors as of the steps.
+def summary_f1(summary: ArrayLike, annotators: ArrayLike) -> SummaryF1:
+    """A video's value: step 4 of the definition, of a summary (n,) and annotators' (A, n); errors as of `f1`.
 
-    >>> summary_f1([0, 1, 1, 0], [[0, 1], [1, 3], [3, 4]], [[False, True, True, False], [True] * 4], share=0.5)
+    >>> summary_f1([False, True, True, False], [[False, True, True, False], [True] * 4])
     SummaryF1(mean=0.8333333333333333, best=1.0)
     """
-    values = f1(summary_of(scores, segments, share), annotators)
+    values = f1(summary, annotators)
     return SummaryF1(float(values.mean()), float(values.max()))
