@@ -18,6 +18,7 @@ from highlight_lit.evaluation.scores import ClipScores
 from highlight_lit.evaluation.scores_csv import write_csv
 from highlight_lit.evaluation.to_segments import to_segments
 from highlight_lit.files import write_json
+from highlight_lit.text import percent
 
 OUTPUTS = ("evaluation.json", "evaluation.csv")  # of `write_judgement`
 
@@ -34,9 +35,9 @@ class Judgement:
     def __str__(self) -> str:
         """A line for each measure, in percent."""
         return "\n".join(
-            f"{name} {100 * measure.value:.1f} (chance {100 * self.chance.measures[name].overall.mean:.1f}, "
-            f"middle {100 * self.middle.measures[name].value:.1f}, "
-            f"annotators {100 * self.annotators.measures[name].value:.1f}; {sum(map(len, measure.videos.values()))} videos)"
+            f"{name} {percent(measure.value)} (chance {percent(self.chance.measures[name].overall.mean)}, "
+            f"middle {percent(self.middle.measures[name].value)}, "
+            f"annotators {percent(self.annotators.measures[name].value)}; {sum(map(len, measure.videos.values()))} videos)"
             for name, measure in self.report.measures.items()
         )
 
