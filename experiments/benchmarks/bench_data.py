@@ -105,24 +105,18 @@ def reading(root: Path, readers: int, rounds: int) -> dict[str, float]:
 
 
 def _epochs(store: StreamStore, warm: list[Draw], draws: list[Draw], tau: int) -> list[float]:
-    """Seconds that the store takes for some batches, and for the same once more."""
-    requested: list[float] = []  # when each epoch's first batch was
+    """Seconds that the store takes for some batches, and for the same once more.
 
-    def flow() -> Iterator[Draw]:
-        yield from warm
-        for _ in range(3):  # the last is asked for once all of the second has been read, but for what is ahead of it
-            requested.append(time.perf_counter())
-            yield from draws
-
-    batches = store.batches(flow(), tau)
-    for _ in range(len(warm) + len(draws)):
-        next(batches)
-    first = time.perf_counter() - requested[0]
-    for _ in draws:
-        next(batches)
-    second = time.perf_counter() - requested[1]
+    From one delivery to another: from a request on, the batches that were asked for before it would count as well.
+    """
+    batches = store.batches(itertools.chain(warm, draws, draws, draws), tau)  # the last lie ahead of what is measured
+    delivered = []
+    for part in (warm, draws, draws):
+        for _ in part:
+            next(batches)
+        delivered.append(time.perf_counter())
     batches.close()  # type: ignore[attr-defined]
-    return [first, second]
+    return np.diff(delivered).tolist()
 
 
 def plain_reads(corpus: Corpus, draws: list[Draw], tau: int, threads: int) -> tuple[Callable[[], float], int]:

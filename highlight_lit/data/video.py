@@ -17,11 +17,11 @@ MAX_ANNOTATORS = 1000  # of a video's labels; each is judged by alone
 MAX_SEGMENTS = 1 << 21  # of a video's labels, and of all that are judged at once
 MAX_LABELS = 1 << 22  # numbers of a video's labels: 20 annotators of each frame of two hours
 MEND_FEATURES = "expected finite numbers: make its features again, or leave the video out"
-# Of a type of floats, by numpy's letter: the types its bits are looked at as, and the bits of infinity and of the sign.
+# Of a type of floats: the types its bits are looked at as, and the bits of infinity and of the sign.
 _BITS = {
-    "e": (np.uint16, np.int16, 0x1F << 10, 1 << 15),
-    "f": (np.uint32, np.int32, 0xFF << 23, 1 << 31),
-    "d": (np.uint64, np.int64, 0x7FF << 52, 1 << 63),
+    np.dtype(np.float16): (np.uint16, np.int16, 0x1F << 10, 1 << 15),
+    np.dtype(np.float32): (np.uint32, np.int32, 0xFF << 23, 1 << 31),
+    np.dtype(np.float64): (np.uint64, np.int64, 0x7FF << 52, 1 << 63),
 }
 
 
@@ -140,9 +140,9 @@ def all_finite(values: NDArray[Any]) -> bool:
     signed numbers; as unsigned ones all, with the negative above the positive. So one look is enough where none is
     negative, as after a ReLU.
     """
-    if values.size == 0 or values.dtype.char not in _BITS or not values.dtype.isnative:
+    if values.size == 0 or (known := _BITS.get(values.dtype)) is None:  # not those in another byte order
         return bool(np.isfinite(values).all())
-    unsigned, signed, infinity, sign = _BITS[values.dtype.char]
+    unsigned, signed, infinity, sign = known
     bits = values.view(unsigned)
     largest = bits.item(bits.argmax())  # `max` takes twice as long on the rows of a window
     if largest < infinity:
