@@ -63,7 +63,7 @@ Row = tuple[str, dict[str, Any]]
 def main() -> int:
     """Measure, print and save each row as it is measured; returns an exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="each pair is measured this often, turn about")
+    parser.add_argument("--rounds", type=int, default=4, help="each pair is measured this often, turn about")
     parser.add_argument(
         "--epochs", type=int, default=10, help=f"of each measured fit, fewer where they take over {FIT_S:g} s"
     )
