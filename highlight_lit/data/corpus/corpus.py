@@ -76,7 +76,7 @@ class Corpus:
                     f"{shard.path}: streams {shard.streams}, expected {self.streams} as in the first shard"
                 )
         self.ids, self.duration, split = (np.concatenate(parts) for parts in columns.values())
-        self.split = np.array(SPLITS)[split]
+        self.split = np.array(SPLITS)[split.astype(np.uint8)]  # shards with numbers of several types make floats
         self.clips = np.concatenate([np.diff(shard.offsets) for shard in self.shards])
         self.begin = np.concatenate([shard.offsets[:-1] for shard in self.shards])
         if self.streams and len(none := np.flatnonzero(self.clips == 0)):

@@ -33,7 +33,7 @@ _ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, IndexError, O
            MemoryError)  # fmt: skip
 
 _library = threading.RLock()  # held, no handle in use is closed
-_opened: deque[weakref.ref[HDF5]] = deque()  # those with an open handle, the one opened first in front
+_opened: deque[weakref.ref[HDF5]] = deque()  # those with an open handle, each once, the one opened first in front
 
 
 @contextmanager
@@ -91,6 +91,8 @@ class HDF5:
         with _library:
             if self._handle is not None:
                 self._handle.close()
+                with suppress(ValueError):  # left there, it would close what is opened again later
+                    _opened.remove(weakref.ref(self))
             self._handle, self._datasets = None, {}
 
     @contextmanager

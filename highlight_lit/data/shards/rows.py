@@ -98,6 +98,7 @@ class PackedRows:
         values = np.frombuffer(into, self.dtype).reshape(end - first, *self.shape)
         with reading(self._file.path):
             self._file[self._name].read_direct(values, np.s_[first:end])
+        self.reads += 1
         self._refuse_not_finite(values, first)
 
     def _checked(self, file: int, first: int, end: int) -> memoryview:

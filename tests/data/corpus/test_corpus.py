@@ -161,3 +161,17 @@ def test_a_video_of_zero_clips_is_refused_by_name(tmp_path: Path, several: list[
     with pytest.raises(InputError, match="video 'short dog': span: zero clips"):
         Corpus(tmp_path / "c")
     assert any("video 'short dog' (row 0): span: zero clips" in fault for fault in faults(tmp_path / "c"))
+
+
+def test_shards_whose_lists_are_numbers_of_several_types_read_as_one_corpus(
+    tmp_path: Path, several: list[Video]
+) -> None:
+    root = tmp_path / "c"
+    expected = write(root, several, shard_bytes=100).split.tolist()
+    for number, dtype in ((0, "u8"), (1, "i8")):  # together they make floats
+        with h5py.File(root / f"shard-{number:05d}.h5", "r+") as file:
+            codes = file["split"][:]
+            del file["split"]
+            file["split"] = codes.astype(dtype)
+    write_manifest(root, "c")
+    assert Corpus(root).split.tolist() == expected

@@ -178,3 +178,11 @@ def test_a_read_that_fails_leaves_no_file_open(path: Path) -> None:
         with pytest.raises(InputError, match=r"s\.h5: (cannot be read any more|replaced or changed)"):
             shard.rows("visual", 0, 1)
         assert os.listdir("/proc/self/fd") == before
+
+
+def test_reads_through_the_library_are_counted_too_so_that_a_slow_one_is_not_taken_for_a_dead_one(path: Path) -> None:
+    as_other_tools(path, compression="gzip")
+    shard = Shard(path)
+    shard.rows("visual", 0, 50)
+    shard.rows("visual", 50, 70)
+    assert shard.packed["visual"].reads == 2

@@ -308,3 +308,15 @@ def test_of_many_shards_few_handles_are_open(tmp_path: Path, make_video: MakeVid
         assert [shard.title(0) for shard in shards] == [f"Vidéo {n}" for n in range(len(shards))]
     opened = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.exists()]
     assert sum(str(tmp_path) in name for name in opened) <= MAX_OPEN
+
+
+@pytest.mark.parametrize("closed", [0, 7])
+def test_a_shard_that_was_closed_can_be_read_again_whatever_was_opened_since(
+    tmp_path: Path, make_video: MakeVideo, closed: int
+) -> None:
+    shards = [write(tmp_path / f"{n}.h5", make_video(str(n))) for n in range(MAX_OPEN)]
+    for shard in [*shards, *shards[:closed]]:
+        assert shard.title(0)
+        shard.close()
+    for shard in [*shards, *reversed(shards)]:
+        assert shard.title(0) == f"Vidéo {shard.path.stem}"
