@@ -49,6 +49,7 @@ COLUMNS: dict[str, tuple[str, tuple[int | None, ...], str]] = {
     "label_span": ("f", (2,), "segments"),  # start and end in seconds
     "label_score": ("f", (None,), "segments"),  # of each annotator; NaN in columns that a video has no annotator for
 }
+TIMES = ("duration", "span", "label_span")  # in seconds
 POINTS_INTO = {
     "tag_index": "tag_name", "tag_offsets": "tag_index", "title_offsets": "title_bytes", "label_offsets": "label_span",
 }  # fmt: skip

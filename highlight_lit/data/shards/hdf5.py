@@ -156,7 +156,8 @@ class HDF5:
 def attribute(node: h5py.Group | h5py.Dataset, name: str) -> Any:
     """An attribute; None where there is none, or one that is large, which is not read."""
     size = node.attrs.get_id(name).get_storage_size() if name in node.attrs else MAX_ATTRIBUTE_BYTES + 1
-    return node.attrs[name] if size <= MAX_ATTRIBUTE_BYTES else None
+    value = node.attrs[name] if size <= MAX_ATTRIBUTE_BYTES else None
+    return value.decode() if isinstance(value, bytes) else value  # texts of a fixed length come as bytes
 
 
 def check_chunks(dataset: h5py.Dataset, where: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from highlight_lit.data.shards.format import FORMAT, NAMES, POINTS_INTO, VERSION, wrong_value
+from highlight_lit.data.shards.format import FORMAT, NAMES, POINTS_INTO, TIMES, VERSION, wrong_value
 from highlight_lit.data.shards.hdf5 import HDF5, attribute, reading
 from highlight_lit.data.shards.rows import PackedRows
 from highlight_lit.data.topics.tags import MAX_TAG
@@ -80,6 +80,11 @@ class Shard:
         """Whether its features are read through the HDF5 library, as they are not stored as this version stores them."""
         return any(rows.extent is None for rows in self.packed.values())
 
+    @property
+    def came_back(self) -> tuple[Path, int]:
+        """The file, and how many reads of its packed rows came back."""
+        return self.path, sum(rows.reads for rows in self.packed.values())
+
     def digest(self) -> str:
         """XXH3-128 of the file but for the packed rows that have sums: of their sums, then, and of all else.
 
@@ -102,6 +107,8 @@ class Shard:
             values: NDArray[Any] = self._file[name][which]
             if name.endswith("offsets"):
                 values = values.astype(np.int64)
+            elif name in TIMES:  # in float16 an hour is infinite
+                values = values.astype(np.float64, copy=False)
             into = POINTS_INTO.get(name, name)
             pointed = len(self._file[into]) if into in self._file else 0  # no labels where no video has some
             if (fault := wrong_value(name, values, which.start or 0, pointed)) is not None:

@@ -120,13 +120,18 @@ def read_header(file: BinaryIO | zipfile.ZipExtFile) -> tuple[tuple[int, ...], b
     """Shape of an array, whether its columns lie one after the other, and its type, from the start of a `.npy` file.
 
     Raises:
-        ValueError: It is none, or one of version 3, which names of fields alone need.
+        ValueError: It is none, or one of version 3, which names of fields alone need, or its shape has no whole numbers.
     """
     version = np.lib.format.read_magic(file)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in read:
         raise ValueError(f"a .npy header of version {version}; expected 1 or 2")
-    return read[version](file)
+    header: tuple[tuple[int, ...], bool, np.dtype[Any]] = read[version](file)
+    if any(
+        isinstance(length, bool) for length in header[0]
+    ):  # numpy takes them for numbers, and cannot reshape by them
+        raise ValueError(f"shape {header[0]}; expected whole numbers")
+    return header
 
 
 def check_header(start: bytes) -> None:
