@@ -36,6 +36,8 @@ def wrapping(offsets: Column) -> Column:
         ("duration", lambda seconds: seconds * np.nan, "duration: nan in row 0, expected seconds above 0"),
         ("duration", lambda seconds: seconds[:, None], r"duration: float64 of shape \(4, 1\), expected numbers"),
         ("duration", lambda seconds: seconds[:-1], "duration: 3 rows, expected 4"),
+        ("duration", lambda seconds: np.array([np.inf, *seconds[1:]], np.float16), "duration: inf in row 0, expected seconds"),
+        ("span", lambda spans: np.where(spans > spans.min(), np.inf, spans).astype(np.float16), "span: .* in row 0, expected"),
         ("split", lambda codes: codes + 9, "split: 10 in row 0, expected 0 to 3"),
         ("split", lambda codes: codes.astype(np.int8) - 2, "split: -1 in row 0, expected 0 to 3"),
         ("split", lambda codes: codes + 0.5, r"split: float64 of shape \(4,\), expected whole numbers"),
