@@ -80,6 +80,10 @@ def wrong_value(name: str, values: NDArray[Any], first: int, pointed: int) -> st
         values = values.astype(np.float64, copy=False)  # as a float16 the bound is infinite, and no number is above it
     if name in ("id", "tag_name"):
         wrong, expected = ~_are_text(values), "UTF-8"
+        if name == "id" and values.size:  # a zero byte would end the name of a file
+            length = np.count_nonzero(values.view(np.uint8).reshape(len(values), -1), axis=1)
+            wrong |= (length == 0) | (length != np.char.str_len(values))
+            expected += ", not empty, without a zero byte"
     elif name == "duration":
         wrong, expected = ~((values > 0) & (values <= MAX_SECONDS)), f"seconds above 0, at most {MAX_SECONDS:g}"
     elif name == "span":

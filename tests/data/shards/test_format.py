@@ -32,6 +32,8 @@ def wrapping(offsets: Column) -> Column:
     ("name", "forge", "said"),
     [
         ("id", lambda ids: np.array([b"\xff\xfe", *ids[1:]], ids.dtype), r"id: b'\\xff\\xfe' in row 0, expected UTF-8"),
+        ("id", lambda ids: np.array([b"", *ids[1:]]), "id: b'' in row 0, expected .* not empty"),
+        ("id", lambda ids: np.array([b"a\0b", *ids[1:]]), r"id: b'a\\x00b' in row 0, expected .* without a zero byte"),
         ("duration", lambda seconds: seconds - seconds[0], r"duration: 0\.0 in row 0, expected seconds above 0"),
         ("duration", lambda seconds: seconds * np.nan, "duration: nan in row 0, expected seconds above 0"),
         ("duration", lambda seconds: seconds[:, None], r"duration: float64 of shape \(4, 1\), expected numbers"),
