@@ -27,7 +27,8 @@ def check_members(file: IO[bytes], most: int) -> None:
     if file.read(2) != b"PK":
         raise zipfile.BadZipFile("File is not a zip file")
     file.seek(0)
-    signature, *_, length, _, comment = struct.unpack(_END, tail[-22:])
+    signature, *_, length, begin, comment = struct.unpack(_END, tail[-22:])
+    end = size - 22
     if signature != b"PK\5\6" or comment:
         raise zipfile.BadZipFile("its end is missing")
     locator = struct.unpack(_LOCATOR_64, tail[-42:-22])
@@ -35,6 +36,8 @@ def check_members(file: IO[bytes], most: int) -> None:
         record = struct.unpack(_END_64, tail[:56])
         if record[0] != b"PK\6\6" or locator[2] != size - 98:
             raise zipfile.BadZipFile("its end is damaged")
-        length = record[8]
+        length, begin, end = record[8], record[9], size - 98
+    if begin + length != end:  # Python reads the list that ends here, PyTorch the one that begins where this says
+        raise zipfile.BadZipFile("its list of members does not lie before its end")
     if length > most:
         raise zipfile.BadZipFile(f"a list of members of over {most >> 20} MiB")

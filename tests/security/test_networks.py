@@ -279,6 +279,7 @@ WIDTH = ("hyper_parameters", "streams", "visual", "width")
         (put(torch.zeros(1, dtype=torch.int64), "state_dict", "network.head.bias"), "head.bias: numbers of torch.int64"),
         (put(torch.tensor([torch.nan]), "state_dict", "network.head.bias"), "head.bias: NaN or infinite"),
         (put(torch.tensor([-torch.inf]), "state_dict", "network.head.bias"), "head.bias: NaN or infinite"),
+        (put(torch.tensor([1e300], dtype=torch.float64), "state_dict", "network.head.bias"), "head.bias: NaN or infinite"),
     ],
 )  # fmt: skip
 def test_missing_and_wrong_parts_are_named_in_one_line(saved: Save, change: Any, says: str) -> None:

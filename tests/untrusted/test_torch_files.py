@@ -120,6 +120,24 @@ def other_list(folder: Path) -> Path:
     return path
 
 
+def second_list(folder: Path) -> Path:
+    """The end points at the list of a compressed tensor; the list before it is of a small one, stored as it is."""
+    parts = []
+    for numbers, packing in ((1_000_000, zipfile.ZIP_DEFLATED), (1, zipfile.ZIP_STORED)):
+        path = saved(folder / "two.pth", {"a": torch.zeros(numbers)})
+        data = remade(path, folder / "again.pth", compression=packing).read_bytes()
+        begin = struct.unpack("<L", data[-6:-2])[0]
+        parts.append((data[:begin], bytearray(data[begin:-22]), data[-22:]))
+    (large, first, end), (small, second, _) = parts
+    at = 0
+    while at < len(second):  # where each member is, as a reader finds it that goes by the end of the list
+        moved = struct.unpack_from("<L", second, at + 42)[0] + len(large) - len(small)
+        struct.pack_into("<L", second, at + 42, moved)
+        at += 46 + sum(struct.unpack_from("<3H", second, at + 28))
+    path.write_bytes(large + first + small + second + end)
+    return path
+
+
 def repeated(folder: Path) -> Path:
     return saved(folder / "repeated.pth", {"a": torch.zeros(1).expand(10**6, 10**6)})
 
@@ -165,6 +183,7 @@ HOSTILE = {
     "overlapping members": (overlapping, ""),
     "long list of members": (long_list, "list of members of over 8 MiB"),
     "two lists of members": (other_list, "its end is damaged"),
+    "a list for each reader": (second_list, "its list of members does not lie before its end"),
     "one number repeated": (repeated, "more than the file holds"),
     "repeated further in": (repeated_inside, "more than the file holds"),
     "tensor beyond its numbers": (beyond, ""),

@@ -77,8 +77,14 @@ def wrong_value(name: str, values: NDArray[Any], first: int, pointed: int) -> st
         end = pointed if name in POINTS_INTO else values.max(initial=0)
         fits = values.size and values[0] == 0 and values[-1] == end and (values[1:] >= values[:-1]).all()
         return None if fits else f"not {len(values)} rising numbers from 0 to {end}"
+    if name in ("duration", "span"):
+        values = values.astype(np.float64, copy=False)  # as a float16 the bound is infinite, and no number is above it
     if name in ("id", "tag_name"):
         wrong, expected = ~_are_text(values), "UTF-8"
+        if name == "id" and values.size:  # a zero byte would end the name of a file
+            length = np.count_nonzero(values.view(np.uint8).reshape(len(values), -1), axis=1)
+            wrong |= (length == 0) | (length != np.char.str_len(values))
+            expected += ", not empty, without a zero byte"
     elif name == "duration":
         wrong, expected = ~((values > 0) & (values <= MAX_SECONDS)), f"seconds above 0, at most {MAX_SECONDS:g}"
     elif name == "span":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -145,8 +146,8 @@ def _names(paths: Sequence[Path]) -> dict[Path, str]:
     names: dict[Path, str] = {}
     for path in paths:
         name = path.resolve().parent.name or "root"
-        same = sum(other == name or other.startswith(f"{name}-") for other in names.values())
-        names[path] = f"{name}-{same + 1}" if same else name
+        numbered = (f"{name}-{number}" if number > 1 else name for number in itertools.count(1))
+        names[path] = next(each for each in numbered if each not in names.values())
     return names
 
 

@@ -157,6 +157,12 @@ def _of_corpus(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
     wanted = dict.fromkeys(args.videos) if args.videos is not None else [name.decode() for name in corpus.ids]
     if strange := [name for name in wanted if corpus.index(name) is None]:
         raise InputError(f"--videos {a_few(strange)}: not in {args.corpus}; expected ids as {corpus.ids[0].decode()!r}")
+    stems: dict[str, str] = {}
+    for name in wanted:
+        if (other := stems.setdefault(name.replace("/", "_"), name)) != name:
+            raise InputError(
+                f"{args.corpus}: videos {other!r} and {name!r}: their scores would have one name; expected one of them (--videos)"
+            )
     for name in wanted:
         index = corpus.index(name)
         assert index is not None

@@ -104,6 +104,17 @@ def test_checkpoints_of_other_settings_have_no_mean(
     assert "of different settings: no mean" in said.err
 
 
+def test_each_checkpoint_is_judged_into_a_folder_of_its_own_whatever_their_folders_are_called(
+    short_run: Path, small_corpus: Path, tmp_path: Path
+) -> None:
+    for folder in ("a-2", "x/a", "y/a"):
+        (tmp_path / folder).mkdir(parents=True)
+        shutil.copy(short_run / "last.ckpt", tmp_path / folder)
+    given = [tmp_path / folder / "last.ckpt" for folder in ("a-2", "x/a", "y/a")]
+    assert evaluate("--checkpoint", *given, "--corpus", small_corpus, "--out", tmp_path / "judged") == 0
+    assert {each.name for each in (tmp_path / "judged").iterdir()} == {"a-2", "a", "a-3"}
+
+
 def test_one_checkpoint_a_topic_is_one_system(
     swept: list[Path], small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

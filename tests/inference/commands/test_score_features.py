@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from highlight_lit.cli import main
-from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.corpus import Corpus, write_corpus
 from highlight_lit.media.output.scores_reading import read_video_scores
 from tests.real_processes import python
 
@@ -91,6 +92,18 @@ def test_a_video_of_a_corpus_has_the_csv_that_is_judged_too(
     rows = (tmp_path / "scores.csv").read_text().splitlines()
     assert rows[0] == "video,start,end,score,logit"
     assert [row.partition(",")[0] for row in rows[1:]] == [name] * int(corpus.clips[0])
+
+
+def test_videos_of_a_corpus_whose_scores_would_have_one_name_are_refused_before_any_is_scored(
+    checkpoint: str, corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    videos = [replace(corpus.shards[0].video(row), id=name) for row, name in enumerate(("a/b", "a_b"))]
+    write_corpus(tmp_path / "c", videos, corpus.streams, name="c", clip_seconds=1.0)
+    words = ["score", "--corpus", str(tmp_path / "c"), "--checkpoint", checkpoint, "--out", str(tmp_path / "out")]
+    assert main(words) == 2
+    assert "videos 'a/b' and 'a_b': their scores would have one name" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main([*words, "--videos", "a/b"]) == 0
 
 
 def test_a_pattern_that_fits_several_checkpoints_is_told(
