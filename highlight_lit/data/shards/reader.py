@@ -107,7 +107,7 @@ class Shard:
             values: NDArray[Any] = self._file[name][which]
             if name.endswith("offsets"):
                 values = values.astype(np.int64)
-            elif name in TIMES:  # in float16 an hour is infinite
+            elif name in TIMES:  # as a float16 a bound is infinite, and no number is above it
                 values = values.astype(np.float64, copy=False)
             into = POINTS_INTO.get(name, name)
             pointed = len(self._file[into]) if into in self._file else 0  # no labels where no video has some

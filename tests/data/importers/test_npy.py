@@ -385,6 +385,13 @@ def test_an_array_that_does_not_fit_is_refused(
     assert expected in refused(source)
 
 
+def test_an_array_whose_shape_is_no_number_is_refused(source: Path) -> None:
+    save(source, "visual/b", random(61, 3))
+    path = source / "visual/b.npy"
+    path.write_bytes(path.read_bytes().replace(b"(61, 3)", b"(True,3)").replace(b"  \n", b" \n"))
+    assert "b.npy: truncated or not a plain .npy array (shape (True, 3); expected whole numbers)" in refused(source)
+
+
 def test_nothing_is_unpickled(source: Path) -> None:
     class Bomb:
         def __reduce__(self) -> tuple[Any, ...]:

@@ -320,3 +320,17 @@ def test_a_shard_that_was_closed_can_be_read_again_whatever_was_opened_since(
         shard.close()
     for shard in [*shards, *reversed(shards)]:
         assert shard.title(0) == f"Vidéo {shard.path.stem}"
+
+
+def test_attributes_of_a_fixed_length_are_the_texts_they_spell(tmp_path: Path, make_video: MakeVideo) -> None:
+    """As C and MATLAB write them."""
+    expected = write(tmp_path / "s.h5", make_video("a"))
+    expected.close()
+    with h5py.File(tmp_path / "s.h5", "r+") as file:
+        for node in (file, *file.values()):
+            for name, value in list(node.attrs.items()):
+                if isinstance(value, str):
+                    node.attrs[name] = np.bytes_(value.encode())
+    shard = Shard(tmp_path / "s.h5")
+    assert shard.streams == expected.streams
+    assert not shard.slow
