@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from highlight_lit.data.corpus.labels_file import LabelsFile
 from highlight_lit.data.corpus.manifest import MANIFEST, read_manifest
 from highlight_lit.data.shards import Shard
-from highlight_lit.data.shards.waiting import on_a_thread
 from highlight_lit.data.topics.tags import plain_tag
 from highlight_lit.data.topics.weak_labels import RULES, training_set
 from highlight_lit.data.video import MAX_CLIPS, SPLITS, Labels
@@ -174,14 +173,9 @@ class Corpus:
         return np.flatnonzero(self.tagged(topic) & (listed if there else True))
 
     def rows(self, video: int, name: str) -> NDArray[Any]:
-        """Rows of one video: (T_n, D) of a stream, (T_n, 2) of `span` or (T_n,) of `audio_mask`.
-
-        Raises:
-            InputError: The shard is damaged, gone, or not the file it was; or a read has hung.
-        """
+        """Rows of one video: (T_n, D) of a stream, (T_n, 2) of `span` or (T_n,) of `audio_mask`."""
         shard, row = self.locate(video)
-        first, end = shard.offsets[row : row + 2].tolist()
-        rows = on_a_thread(lambda: shard.rows(name, first, end), lambda: shard.came_back)
+        rows = shard.rows(name, int(shard.offsets[row]), int(shard.offsets[row + 1]))
         if name == "audio" and self.audio_way is not None:
             return self.audio_way(rows, self.rows(video, "audio_mask").astype(bool), bytes(self.ids[video]))
         return rows

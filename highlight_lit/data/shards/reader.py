@@ -80,11 +80,6 @@ class Shard:
         """Whether its features are read through the HDF5 library, as they are not stored as this version stores them."""
         return any(rows.extent is None for rows in self.packed.values())
 
-    @property
-    def came_back(self) -> tuple[Path, int]:
-        """The file, and how many reads of its packed rows came back."""
-        return self.path, sum(rows.reads for rows in self.packed.values())
-
     def digest(self) -> str:
         """XXH3-128 of the file but for the packed rows that have sums: of their sums, then, and of all else.
 

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,8 +21,9 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.shards import Shard
-from highlight_lit.data.shards.waiting import run, wait_for
+from highlight_lit.errors import InputError
 
+READ_TIMEOUT_S = 120.0  # after which a read counts as hung
 WINDOWS = 64  # read between two looks whether anybody still waits
 # For threads to end: one that still runs when the interpreter ends takes the process down with it.
 CLOSE_TIMEOUT_S = 2.0
@@ -63,7 +63,12 @@ class Reading:
 
     def run(self) -> None:
         """Read them all; what goes wrong is kept for `wait`."""
-        run(self._read, self.done)
+        try:
+            self._read()
+        except BaseException as error:
+            self.done.set_exception(error)
+        else:
+            self.done.set_result(None)
 
     def _read(self) -> None:
         videos, start, clips, to = self._windows
@@ -81,8 +86,9 @@ class Reading:
                     for name, rows in memory.items():
                         shard.packed[name].fill(file, windows[at : min(at + WINDOWS, high)], rows, self._room)
 
-    def _reads(self) -> tuple[Path, int]:
-        return self._shard.came_back if self._shard else (self._corpus.root, 0)
+    def _reads(self) -> tuple[Shard | None, int]:
+        rows = self._shard.packed.values() if self._shard else ()
+        return self._shard, sum(each.reads for each in rows)
 
     def wait(self) -> None:
         """Wait until all windows are read.
@@ -90,7 +96,18 @@ class Reading:
         Raises:
             InputError: A shard is damaged, gone, or not the file it was; or a read has hung.
         """
-        wait_for(self.done, self._reads)
+        while not self.done.done():
+            before = self._reads()
+            try:
+                self.done.result(READ_TIMEOUT_S)
+            except TimeoutError:
+                if self._reads() == before:
+                    where = self._shard.path if self._shard else self._corpus.root
+                    raise InputError(
+                        f"{where}: a read has not come back within {READ_TIMEOUT_S:g} s; "
+                        "expected a disk or mount that answers"
+                    ) from None
+        self.done.result()
 
 
 class Readers:

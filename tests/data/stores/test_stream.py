@@ -232,7 +232,7 @@ class DeadMount:
             return preadv(*words)
 
         monkeypatch.setattr("highlight_lit.data.shards.rows.os.preadv", hanging)
-        monkeypatch.setattr("highlight_lit.data.shards.waiting.READ_TIMEOUT_S", 0.5)
+        monkeypatch.setattr(reading, "READ_TIMEOUT_S", 0.5)
 
 
 @pytest.mark.parametrize("store", ["resident", "stream"])
@@ -246,11 +246,10 @@ def test_a_read_that_does_not_come_back_is_given_up_and_named(
     mount.until.set()
 
 
-@pytest.mark.parametrize("reads", [0, 200])  # the first are of the statistics
-def test_a_process_with_a_read_that_hangs_ends(corpus: Corpus, reads: int) -> None:
+def test_a_process_with_a_read_that_hangs_ends(corpus: Corpus) -> None:
     code = (
-        "import os, sys, time; from highlight_lit.data.shards import waiting; from highlight_lit.cli import main\n"
-        f"waiting.READ_TIMEOUT_S, left, preadv = 1.0, [{reads}], os.preadv\n"
+        "import os, sys, time; from highlight_lit.data.stores import reading; from highlight_lit.cli import main\n"
+        "reading.READ_TIMEOUT_S, left, preadv = 1.0, [200], os.preadv\n"
         "def hanging(*words):\n    left[0] -= 1\n    time.sleep(600 if left[0] < 0 else 0)\n    return preadv(*words)\n"
         "os.preadv = hanging\n"
         "sys.exit(main(['train', 'data.root=' + sys.argv[1], 'topic=topic01', 'out=' + sys.argv[1] + '-runs', 'tau=8',\n"
