@@ -82,6 +82,15 @@ def test_a_table_that_cannot_be_used_is_refused_by_line(tmp_path: Path, text: st
     assert says in line
 
 
+def test_a_clip_that_is_scored_twice_is_refused_and_clips_that_overlap_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "s.csv"
+    path.write_text(HEADER + "b,0,2,0\na,0,2,0.1\na,1,3,0.5\na,0,3,0.5\n")
+    assert read_scores(path)["a"].span.tolist() == [[0, 2], [0, 3], [1, 3]]
+    path.write_text(HEADER + "a,0,2,0.1\na,1,3,0.5\na,0.0,2.0,0.9\n")
+    says = f"{path}: video 'a': the clip from 0.000 to 2.000 is scored twice; expected one score"
+    assert refused(lambda: read_scores(path)) == says
+
+
 def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path, kind in ((tmp_path / "pipe", "a pipe"), (tmp_path, "a folder"), (Path("/dev/zero"), "a device")):
