@@ -319,6 +319,13 @@ def test_an_id_that_could_leave_its_folder_is_refused(name: object) -> None:
         safe_id(name, "x")
 
 
+@pytest.mark.parametrize("name", ["a ", " a", "\u00a0a", "a\u3000", "a\u2007"])
+def test_an_id_with_blanks_around_it_is_refused_since_tables_leave_them_out(name: str) -> None:
+    with pytest.raises(InputError, match="expected a name without blanks around it"):
+        safe_id(name, "x")
+    assert safe_id("a b\u00a0c", "x") == "a b\u00a0c"
+
+
 @given(st.text(st.characters(categories=["L", "N"], include_characters="_-"), min_size=1, max_size=60))
 def test_an_id_of_letters_digits_and_dashes_is_kept(name: str) -> None:
     assert safe_id(name, "x") == unicodedata.normalize("NFC", name)

@@ -18,11 +18,13 @@ def safe_id(name: object, where: str) -> str:
 
     Raises:
         InputError: It is empty or no text, holds a slash, a backslash, a control character or one that reorders what
-            stands around it, is `.` or `..`, or is longer than a file's name.
+            stands around it, is `.` or `..`, is longer than a file's name, or has outer blanks, which no table keeps.
     """
     if isinstance(name, str) and len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
         raise InputError(f"{where}: video {name[:20]!r}...: id: expected at most {MAX_NAME_BYTES} bytes")
     if isinstance(name, str) and name.strip(" .") and shown(name) == name and not set(name) & {"/", "\\"}:
+        if name != name.strip():
+            raise InputError(f"{where}: video {name!r}: id: expected a name without blanks around it")
         return same_form(name)
     raise InputError(f"{where}: video {name!r}: id: expected a plain name, without '/', '\\' or '..'")
 
