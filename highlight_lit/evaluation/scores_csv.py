@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.scores import ClipScores
 from highlight_lit.files import atomic_write
-from highlight_lit.untrusted.csv_tables import read_table
+from highlight_lit.untrusted.csv_tables import cell_number, read_table
 
 COLUMNS, LOGIT = ("video", "start", "end", "score"), "logit"
 MAX_VIDEOS = 100_000  # of a csv: each is a few arrays
@@ -61,7 +61,7 @@ def _clip(path: Path, line: int, row: Mapping[str, str]) -> tuple[float, ...]:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        return cell_number(text)
     except ValueError:
         return math.nan
 

@@ -72,6 +72,8 @@ def test_a_table_of_any_editor_is_read(tmp_path: Path, encoding: str, newline: s
         (HEADER + "a,-1,1,0\n", "line 2: expected finite numbers with 0 <= start < end"),
         (HEADER + "a,0,1\n", "line 2: 3 fields, expected 4"),
         (HEADER + "a,0,1,high\n", "line 2: expected finite numbers"),
+        (HEADER + "a,0,1_0,1\n", "line 2: expected finite numbers"),
+        (HEADER + "a,0,1,\u0661\n", "line 2: expected finite numbers"),
         ("video,start,end,score,logit\na,0,1,1,\n", "line 2: expected finite numbers"),
     ],
 )

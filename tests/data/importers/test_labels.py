@@ -138,6 +138,8 @@ def test_a_second_is_a_highlight_where_half_of_it_is_covered_or_one_has_its_midd
     ("rows", "says"),
     [
         (["a,0,x,1"], "line 2: video 'a': end: 'x', expected a finite number"),
+        (["a,0,1_0,1"], "line 2: video 'a': end: '1_0', expected a finite number"),
+        (["a,0,1,\u0661"], "line 2: video 'a': label: '\u0661', expected a finite number"),
         (["a,0,nan,1"], "line 2: video 'a': end: 'nan', expected a finite number"),
         (["a,0,1,inf"], "line 2: video 'a': label: 'inf', expected"),
         (["a,0,1,"], "line 2: video 'a': label: '', expected"),

@@ -28,7 +28,7 @@ from highlight_lit.data.video import Labels
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few
 from highlight_lit.unicode_forms import same_form
-from highlight_lit.untrusted.csv_tables import read_table
+from highlight_lit.untrusted.csv_tables import cell_number, read_table
 
 COLUMNS = ("video", "start", "end", "label")
 MEASURES = {"highlights": "youtube/trapezoid", "importance": "top5/mininet"}
@@ -85,7 +85,7 @@ def _numbers(where: str, row: Mapping[str, str]) -> tuple[float, float, float]:
     values = []
     for name in COLUMNS[1:]:
         try:
-            values.append(float(row[name]))
+            values.append(cell_number(row[name]))
         except ValueError:
             values.append(math.nan)
         if not math.isfinite(values[-1]) or abs(values[-1]) > MAX_LABEL:

@@ -11,6 +11,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.files import MAX_NAME_BYTES
 from highlight_lit.text import shown
 from highlight_lit.unicode_forms import same_form
+from highlight_lit.untrusted.csv_tables import cell_number
 
 
 def safe_id(name: object, where: str) -> str:
@@ -45,7 +46,7 @@ def number(value: object, where: str) -> float:
         InputError: It is anything else.
     """
     try:
-        parsed = float(value)  # type: ignore[arg-type]
+        parsed = cell_number(value) if isinstance(value, str) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         parsed = math.nan
     if isinstance(value, bool) or not (math.isfinite(parsed) and parsed > 0):
