@@ -143,6 +143,17 @@ def test_ids_are_those_of_the_corpus_in_any_unicode_form(labelled: Corpus) -> No
     assert "'café': occurs twice" in refused(lambda: matched(twice, labelled, "s.csv", lines.append))
 
 
+def test_scores_of_what_may_be_two_videos_are_refused_and_an_exact_id_is_taken(tmp_path: Path) -> None:
+    span = np.array([[0.0, 10.0]])
+    videos = [Video(name, 10.0, ("dog",), span) for name in ("\u1ed9", "\u00f4\u0323")]
+    write_corpus(tmp_path / "corpus", videos, {}, name="c", clip_seconds=10.0)
+    corpus = Corpus(tmp_path / "corpus")
+    exact = {"\u00f4\u0323": clips(10)}
+    assert matched(exact, corpus, "s.csv", print) == exact
+    says = "s.csv: video 'o\\u0323\\u0302': ids in other Unicode forms: '\\u1ed9', '\\xf4\\u0323'; expected one of them"
+    assert refused(lambda: matched({"o\u0323\u0302": clips(10)}, corpus, "s.csv", print)) == says
+
+
 def test_scores_of_none_of_the_videos_are_refused_with_some_of_their_names(labelled: Corpus) -> None:
     scores = {f"x{i}.mp4": clips(5) for i in range(9)}
     line = refused(lambda: matched(scores, labelled, "s.csv", print))
