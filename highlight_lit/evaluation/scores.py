@@ -12,7 +12,7 @@ from scipy.special import expit
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few
-from highlight_lit.unicode_forms import same_form
+from highlight_lit.unicode_forms import own_ids
 
 TOLERANCE_S = 2.0  # by which clips may run past a video: lengths in whole seconds, frame rates that were estimated
 
@@ -45,7 +45,7 @@ class ClipScores:
 def matched(
     scores: Mapping[str, ClipScores], corpus: Corpus, where: str, report: Callable[[str], None]
 ) -> dict[str, ClipScores]:
-    """The scores of a corpus' videos, under the ids that it has them by; ids are compared in one Unicode form.
+    """The scores of a corpus' videos, under the ids that it has them by; ids are compared as they are, then in one Unicode form.
 
     Args:
         scores: By video.
@@ -54,18 +54,19 @@ def matched(
         report: Called with a line for what is left out.
 
     Raises:
-        InputError: None of the videos is in the corpus, or clips run past a video's end: they are another video's.
+        InputError: None of the videos is in the corpus, one may be two of its videos, or clips run past a video's end: they are another video's.
     """
     kept: dict[str, ClipScores] = {}
-    unknown = {name: None for name in scores if corpus.index(name) is None}
-    by_form = {same_form(name.decode()): name.decode() for name in corpus.ids} if unknown else {}
+    unknown = [name for name in scores if corpus.index(name) is None]
+    meant = own_ids(unknown, (name.decode() for name in corpus.ids), where) if unknown else {}
+    strange = [name for name in unknown if name not in meant]
+    others = set(strange)
     for name, clip_scores in scores.items():
-        own = by_form.get(same_form(name)) if name in unknown else name
+        own = meant.get(name, name)
         if own in kept:
             raise InputError(f"{where}: video {own!r}: occurs twice, in two Unicode forms; expected one of them")
-        if own is not None:
+        if name not in others:
             kept[own] = clip_scores
-    strange = [name for name in unknown if same_form(name) not in by_form]
     if not kept:
         raise InputError(
             f"{where}: none of its {len(scores)} videos is in {corpus.root}: {a_few(strange)}; "

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.scores import ClipScores
 from highlight_lit.files import atomic_write
-from highlight_lit.untrusted.csv_tables import read_table
+from highlight_lit.untrusted.csv_tables import cell_number, read_table
 
 COLUMNS, LOGIT = ("video", "start", "end", "score"), "logit"
 MAX_VIDEOS = 100_000  # of a csv: each is a few arrays
@@ -26,7 +26,8 @@ def read_scores(path: Path) -> dict[str, ClipScores]:
     """Scores of any system from a csv with the columns video, start, end (seconds), score and perhaps logit; others are left out.
 
     Raises:
-        InputError: The file cannot be read, lacks a column, or holds something else than numbers; names the line.
+        InputError: The file cannot be read, lacks a column, or holds something else than numbers; names the line. Or a clip
+            is scored twice; names the video and the clip.
     """
     clips: dict[str, array[float]] = {}
     width = 3
@@ -37,11 +38,17 @@ def read_scores(path: Path) -> dict[str, ClipScores]:
         clips.setdefault(row["video"], array("d")).extend(_clip(path, line, row))
     if not clips:
         raise InputError(f"{path}: no score; expected a line for each clip")
-    return {video: _in_order(np.frombuffer(rows).reshape(-1, width)) for video, rows in clips.items()}
+    return {video: _in_order(path, video, np.frombuffer(rows).reshape(-1, width)) for video, rows in clips.items()}
 
 
-def _in_order(rows: NDArray[np.float64]) -> ClipScores:
+def _in_order(path: Path, video: str, rows: NDArray[np.float64]) -> ClipScores:
     rows = rows[np.lexsort(rows.T[::-1])]
+    same = (np.diff(rows[:, :2], axis=0) == 0).all(axis=1)
+    if same.any():
+        start, end = rows[int(np.argmax(same)), :2]
+        raise InputError(
+            f"{path}: video {video!r}: the clip from {start:.3f} to {end:.3f} is scored twice; expected one score"
+        )
     return ClipScores(rows[:, :2], rows[:, 2], rows[:, 3] if rows.shape[1] > 3 else None)
 
 
@@ -54,7 +61,7 @@ def _clip(path: Path, line: int, row: Mapping[str, str]) -> tuple[float, ...]:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        return cell_number(text)
     except ValueError:
         return math.nan
 

@@ -55,6 +55,17 @@ def read_table(
             raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
+def cell_number(text: str) -> float:
+    """The number that a cell holds, in ASCII; `float` alone takes `1_0` as 10, and digits of other scripts.
+
+    Raises:
+        ValueError: It holds none.
+    """
+    if not text.isascii() or "_" in text:
+        raise ValueError(f"{text!r}: expected a number")
+    return float(text)
+
+
 class _Lines:
     """Lines of a text file one after the other, so that no more than one is in memory."""
 

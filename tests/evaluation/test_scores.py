@@ -72,6 +72,8 @@ def test_a_table_of_any_editor_is_read(tmp_path: Path, encoding: str, newline: s
         (HEADER + "a,-1,1,0\n", "line 2: expected finite numbers with 0 <= start < end"),
         (HEADER + "a,0,1\n", "line 2: 3 fields, expected 4"),
         (HEADER + "a,0,1,high\n", "line 2: expected finite numbers"),
+        (HEADER + "a,0,1_0,1\n", "line 2: expected finite numbers"),
+        (HEADER + "a,0,1,\u0661\n", "line 2: expected finite numbers"),
         ("video,start,end,score,logit\na,0,1,1,\n", "line 2: expected finite numbers"),
     ],
 )
@@ -80,6 +82,15 @@ def test_a_table_that_cannot_be_used_is_refused_by_line(tmp_path: Path, text: st
     line = refused(lambda: read_scores(tmp_path / "s.csv"))
     assert line.startswith(str(tmp_path / "s.csv"))
     assert says in line
+
+
+def test_a_clip_that_is_scored_twice_is_refused_and_clips_that_overlap_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "s.csv"
+    path.write_text(HEADER + "b,0,2,0\na,0,2,0.1\na,1,3,0.5\na,0,3,0.5\n")
+    assert read_scores(path)["a"].span.tolist() == [[0, 2], [0, 3], [1, 3]]
+    path.write_text(HEADER + "a,0,2,0.1\na,1,3,0.5\na,0.0,2.0,0.9\n")
+    says = f"{path}: video 'a': the clip from 0.000 to 2.000 is scored twice; expected one score"
+    assert refused(lambda: read_scores(path)) == says
 
 
 def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path: Path) -> None:
@@ -130,6 +141,17 @@ def test_ids_are_those_of_the_corpus_in_any_unicode_form(labelled: Corpus) -> No
     assert lines == [f"s.csv: 1 of 3 videos are not in {labelled.root} and are left out: elsewhere"]
     twice = {**scores, "café": clips(5, 10)}
     assert "'café': occurs twice" in refused(lambda: matched(twice, labelled, "s.csv", lines.append))
+
+
+def test_scores_of_what_may_be_two_videos_are_refused_and_an_exact_id_is_taken(tmp_path: Path) -> None:
+    span = np.array([[0.0, 10.0]])
+    videos = [Video(name, 10.0, ("dog",), span) for name in ("\u1ed9", "\u00f4\u0323")]
+    write_corpus(tmp_path / "corpus", videos, {}, name="c", clip_seconds=10.0)
+    corpus = Corpus(tmp_path / "corpus")
+    exact = {"\u00f4\u0323": clips(10)}
+    assert matched(exact, corpus, "s.csv", print) == exact
+    says = "s.csv: video 'o\\u0323\\u0302': ids in other Unicode forms: '\\u1ed9', '\\xf4\\u0323'; expected one of them"
+    assert refused(lambda: matched({"o\u0323\u0302": clips(10)}, corpus, "s.csv", print)) == says
 
 
 def test_scores_of_none_of_the_videos_are_refused_with_some_of_their_names(labelled: Corpus) -> None:

@@ -19,7 +19,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.files import MAX_NAME_BYTES, cut_name, open_regular, read_json
 from highlight_lit.text import say
 from highlight_lit.unicode_forms import plain_line, same_form
-from highlight_lit.untrusted.csv_tables import read_table
+from highlight_lit.untrusted.csv_tables import cell_number, read_table
 
 COLUMNS = ("video", "tags", "title", "duration", "split")
 MAX_SIDECAR_BYTES = 16 << 20  # yt-dlp writes some 1 MB without a video's comments
@@ -131,7 +131,7 @@ def _csv_row(cells: dict[str, str], where: str) -> Sidecar:
     if split not in SPLITS:
         raise InputError(f"{where}: split: {split!r} is none of {', '.join(filter(None, SPLITS))}")
     try:
-        seconds = None if duration is None else float(duration)
+        seconds = None if duration is None else cell_number(duration)
     except ValueError:
         seconds = math.nan
     if seconds is not None and not 0 <= seconds <= MAX_SECONDS:

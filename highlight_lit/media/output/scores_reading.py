@@ -18,7 +18,7 @@ from highlight_lit.files import read_json
 from highlight_lit.media.io.bounds import MAX_SECONDS
 from highlight_lit.media.output.scores_writing import FORMAT, NUMBERS, VERSION, VIDEO
 from highlight_lit.text import a_few, say
-from highlight_lit.untrusted.csv_tables import read_table
+from highlight_lit.untrusted.csv_tables import cell_number, read_table
 
 # In memory json takes some twenty-five times its bytes; that of twelve hours has ten million.
 MAX_JSON_BYTES = 16 << 20
@@ -129,7 +129,7 @@ def _table(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 def _parsed(text: str) -> float | str:
     try:
-        return float(text)
+        return cell_number(text)
     except ValueError:
         return text
 

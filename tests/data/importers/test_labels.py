@@ -114,6 +114,23 @@ def test_ids_are_compared_in_one_unicode_form(table: Any) -> None:
     own = unicodedata.normalize("NFD", "é")
     labels, _ = table(f"{unicodedata.normalize('NFC', 'é')},0,1,1", **{own: 2.0})
     assert list(labels) == [own]
+    labels, _ = table("\u00e9,1,2,1", "e\u0301,0,1,0", **{own: 2.0})
+    assert labels[own].span.tolist() == [[0, 1], [1, 2]]
+
+
+def test_of_ids_that_differ_by_their_unicode_form_each_gets_its_own_rows(table: Any) -> None:
+    both = {"\u00e9": 2.0, "e\u0301": 2.0}
+    labels, _ = table("e\u0301,0,2,1", "\u00e9,0,2,0", **both)
+    assert {name: label.score.max() for name, label in labels.items()} == {"e\u0301": 1, "\u00e9": 0}
+    assert list(table("\u00e9,0,2,1", **both)[0]) == ["\u00e9"]
+
+
+def test_a_video_that_may_be_two_ids_is_refused(table: Any) -> None:
+    both = {"\u1ed9": 2.0, "\u00f4\u0323": 2.0}
+    with pytest.raises(
+        ValueError, match="labels.csv: video 'o.u0323.u0302': ids in other Unicode forms: '.u1ed9', '.xf4.u0323'; exp"
+    ):
+        table("o\u0323\u0302,0,2,1", **both)
 
 
 interval = st.tuples(st.floats(0, 11.9), st.floats(0.05, 12)).map(lambda pair: (pair[0], min(pair[0] + pair[1], 12.0)))
@@ -138,6 +155,8 @@ def test_a_second_is_a_highlight_where_half_of_it_is_covered_or_one_has_its_midd
     ("rows", "says"),
     [
         (["a,0,x,1"], "line 2: video 'a': end: 'x', expected a finite number"),
+        (["a,0,1_0,1"], "line 2: video 'a': end: '1_0', expected a finite number"),
+        (["a,0,1,\u0661"], "line 2: video 'a': label: '\u0661', expected a finite number"),
         (["a,0,nan,1"], "line 2: video 'a': end: 'nan', expected a finite number"),
         (["a,0,1,inf"], "line 2: video 'a': label: 'inf', expected"),
         (["a,0,1,"], "line 2: video 'a': label: '', expected"),

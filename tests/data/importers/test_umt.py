@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.importers import umt
 from highlight_lit.data.importers.common.pca import fit
-from highlight_lit.data.importers.common.values import safe_id
+from highlight_lit.data.importers.common.values import number, safe_id
 from highlight_lit.errors import InputError
 from tests.data.importers import tried
 from tests.tolerance import FUNCTION, assert_near, rounding
@@ -319,9 +319,23 @@ def test_an_id_that_could_leave_its_folder_is_refused(name: object) -> None:
         safe_id(name, "x")
 
 
+@pytest.mark.parametrize("name", ["a ", " a", "\u00a0a", "a\u3000", "a\u2007"])
+def test_an_id_with_blanks_around_it_is_refused_since_tables_leave_them_out(name: str) -> None:
+    with pytest.raises(InputError, match="expected a name without blanks around it"):
+        safe_id(name, "x")
+    assert safe_id("a b\u00a0c", "x") == "a b\u00a0c"
+
+
 @given(st.text(st.characters(categories=["L", "N"], include_characters="_-"), min_size=1, max_size=60))
 def test_an_id_of_letters_digits_and_dashes_is_kept(name: str) -> None:
     assert safe_id(name, "x") == unicodedata.normalize("NFC", name)
+
+
+@pytest.mark.parametrize("value", ["1_0", "\u0661", "1e\u0661"])
+def test_a_number_as_python_alone_writes_it_is_refused(value: str) -> None:
+    with pytest.raises(InputError, match="expected a number above 0"):
+        number(value, "x")
+    assert number(" 1e1 ", "x") == number(10, "x") == 10
 
 
 def test_a_path_as_id_in_the_annotations_is_refused(source: Path) -> None:

@@ -128,6 +128,8 @@ def test_what_is_no_file_is_refused_at_once(tmp_path, kind):
         ("video,tags,split\na,b,dev\n", "split: 'dev'"),
         ("video,tags,duration\na,b,long\n", "duration: 'long'"),
         ("video,tags,duration\na,b,nan\n", "duration: 'nan'"),
+        ("video,tags,duration\na,b,1_0\n", "duration: '1_0'"),
+        ("video,tags,duration\na,b,\u0661\n", "duration: '\u0661'"),
         ("video,tags,duration\na,b,1e400\n", "duration: '1e400'"),
         ('video,tags\n"a,b\n', "not readable as csv"),
     ],

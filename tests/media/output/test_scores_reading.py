@@ -142,6 +142,8 @@ def test_another_form_is_refused_and_the_way_to_the_right_one_named(tmp_path, va
     ("row", "says"),
     [
         ("0,1,high", "line 2: score: high"),
+        ("0,1,1_0", "line 2: score: 1_0"),
+        ("0,1,\u0661", "line 2: score: \u0661"),
         ("0,1,1e400", "line 2: score: inf"),
         ("0,1,nan", "line 2: score: nan"),
         (f"0,1,{'9' * 5000}", "line 2: score: inf"),

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from highlight_lit.data.video import Labels
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few
-from highlight_lit.unicode_forms import same_form
-from highlight_lit.untrusted.csv_tables import read_table
+from highlight_lit.unicode_forms import own_ids
+from highlight_lit.untrusted.csv_tables import cell_number, read_table
 
 COLUMNS = ("video", "start", "end", "label")
 MEASURES = {"highlights": "youtube/trapezoid", "importance": "top5/mininet"}
@@ -58,7 +58,7 @@ class LabelTable:
 
 
 def read_labels(path: Path) -> LabelTable:
-    """Read a table; ids are kept in one Unicode form.
+    """Read a table; ids are kept as they are.
 
     Raises:
         InputError: The file cannot be read, lacks a column or has a row that breaks a rule; names the line.
@@ -66,7 +66,7 @@ def read_labels(path: Path) -> LabelTable:
     by_video: dict[str, dict[str, array[float]]] = {}
     pairs = 0
     for line, row in read_table(path, COLUMNS, ("annotator",), rows=MAX_ROWS):
-        of_video = by_video.setdefault(same_form(row["video"]), {})
+        of_video = by_video.setdefault(row["video"], {})
         annotator = row.get("annotator", "")
         if annotator not in of_video:
             pairs += 1
@@ -76,7 +76,10 @@ def read_labels(path: Path) -> LabelTable:
         of_video[annotator].extend(_numbers(f"{path}: line {line}: video {row['video']!r}", row))
     if not by_video:
         raise InputError(f"{path}: no label; expected a row for each labelled segment")
-    rows = {video: {name: _in_order(rated[name]) for name in sorted(rated)} for video, rated in by_video.items()}
+    rows = {
+        video: {name: _in_order(np.frombuffer(rated[name]).reshape(-1, 3)) for name in sorted(rated)}
+        for video, rated in by_video.items()
+    }
     binary = all(np.isin(each[:, 2], (0, 1)).all() for rated in rows.values() for each in rated.values())
     return LabelTable(path, "highlights" if binary else "importance", rows)
 
@@ -85,7 +88,7 @@ def _numbers(where: str, row: Mapping[str, str]) -> tuple[float, float, float]:
     values = []
     for name in COLUMNS[1:]:
         try:
-            values.append(float(row[name]))
+            values.append(cell_number(row[name]))
         except ValueError:
             values.append(math.nan)
         if not math.isfinite(values[-1]) or abs(values[-1]) > MAX_LABEL:
@@ -96,15 +99,14 @@ def _numbers(where: str, row: Mapping[str, str]) -> tuple[float, float, float]:
     return start, end, label
 
 
-def _in_order(rows: array[float]) -> LabelRows:
-    table = np.frombuffer(rows).reshape(-1, 3)
-    return table[np.lexsort(table.T[::-1])]
+def _in_order(rows: LabelRows) -> LabelRows:
+    return rows[np.lexsort(rows.T[::-1])]
 
 
 def labels_of(
     table: LabelTable, durations: Mapping[str, float], allow_unmatched: bool, report: Callable[[str], None]
 ) -> dict[str, Labels]:
-    """The labels of some videos, by id.
+    """The labels of some videos, by id; ids are compared as they are, then in one Unicode form.
 
     Args:
         table: The table.
@@ -113,10 +115,10 @@ def labels_of(
         report: Called with a line for what was found, and one for each rule that changed something.
 
     Raises:
-        InputError: Rows of other videos, or of none of these, or ones that break a rule; names the video.
+        InputError: Rows of other videos, of none of these, of what may be two of them, or ones that break a rule; names the video.
     """
-    path, by_form = table.path, {same_form(name): name for name in durations}
-    if strange := [name for name in table.rows if name not in by_form]:
+    path, meant = table.path, own_ids(table.rows, durations, str(table.path))
+    if strange := [name for name in table.rows if name not in meant]:
         rows = sum(len(each) for name in strange for each in table.rows[name].values())
         line = f"{path}: {rows} labels are of {len(strange)} videos that are not here: {a_few(strange)}"
         if len(strange) == len(table.rows):
@@ -126,12 +128,10 @@ def labels_of(
         report(f"{line}; left out")
     counts = _Counts()
     labels = {}
-    for name in table.rows:
-        if name in by_form:
-            own = by_form[name]
-            where = f"{path}: video {own!r}"
-            rated = {who: _within(rows, durations[own], where, who, counts) for who, rows in table.rows[name].items()}
-            labels[own] = _labels(table.kind, rated, durations[own], where, counts)
+    for own, by_annotator in _by_id(table, meant).items():
+        where = f"{path}: video {own!r}"
+        rated = {who: _within(rows, durations[own], where, who, counts) for who, rows in by_annotator.items()}
+        labels[own] = _labels(table.kind, rated, durations[own], where, counts)
     annotators = {name: label.score.shape[1] for name, label in labels.items()}
     first = next(iter(labels))
     for name, count in annotators.items():
@@ -146,6 +146,15 @@ def labels_of(
     report(f"{path}: {what} of {len(labels)} of {len(durations)} videos by {by}: judged by {MEASURES[table.kind]}")
     counts.tell(path, report)
     return labels
+
+
+def _by_id(table: LabelTable, meant: Mapping[str, str]) -> dict[str, dict[str, LabelRows]]:
+    """The rows of each id and annotator, of all names that mean the id."""
+    parts: dict[str, dict[str, list[LabelRows]]] = {}
+    for name, own in meant.items():
+        for who, rows in table.rows[name].items():
+            parts.setdefault(own, {}).setdefault(who, []).append(rows)
+    return {own: {who: _in_order(np.concatenate(rated[who])) for who in sorted(rated)} for own, rated in parts.items()}
 
 
 class _Counts:

@@ -11,6 +11,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.files import MAX_NAME_BYTES
 from highlight_lit.text import shown
 from highlight_lit.unicode_forms import same_form
+from highlight_lit.untrusted.csv_tables import cell_number
 
 
 def safe_id(name: object, where: str) -> str:
@@ -18,11 +19,13 @@ def safe_id(name: object, where: str) -> str:
 
     Raises:
         InputError: It is empty or no text, holds a slash, a backslash, a control character or one that reorders what
-            stands around it, is `.` or `..`, or is longer than a file's name.
+            stands around it, is `.` or `..`, is longer than a file's name, or has outer blanks, which no table keeps.
     """
     if isinstance(name, str) and len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
         raise InputError(f"{where}: video {name[:20]!r}...: id: expected at most {MAX_NAME_BYTES} bytes")
     if isinstance(name, str) and name.strip(" .") and shown(name) == name and not set(name) & {"/", "\\"}:
+        if name != name.strip():
+            raise InputError(f"{where}: video {name!r}: id: expected a name without blanks around it")
         return same_form(name)
     raise InputError(f"{where}: video {name!r}: id: expected a plain name, without '/', '\\' or '..'")
 
@@ -43,7 +46,7 @@ def number(value: object, where: str) -> float:
         InputError: It is anything else.
     """
     try:
-        parsed = float(value)  # type: ignore[arg-type]
+        parsed = cell_number(value) if isinstance(value, str) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         parsed = math.nan
     if isinstance(value, bool) or not (math.isfinite(parsed) and parsed > 0):
