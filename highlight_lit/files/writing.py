@@ -30,10 +30,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Raises:
         InputError: The folder cannot be written, or `path` is a folder, a pipe or a device.
     """
-    with suppress(OSError):
-        mode = os.stat(path).st_mode
-        if not stat.S_ISREG(mode):
-            raise InputError(f"{path}: {kind_of(mode)}; expected a name for a file")
+    for_a_file(path)
     ending = f".{secrets.token_hex(8)}.tmp"
     temporary = path.with_name("." + cut_name(path.name, MAX_NAME_BYTES - 1 - len(ending)) + ending)
     try:
@@ -50,6 +47,18 @@ def atomic_write(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # its folder may be none
             temporary.unlink()
+
+
+def for_a_file(path: Path) -> None:
+    """Refuse a name that a file cannot be written to: before the first of several is.
+
+    Raises:
+        InputError: It is that of a folder, a pipe or a device.
+    """
+    with suppress(OSError):
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):
+            raise InputError(f"{path}: {kind_of(mode)}; expected a name for a file")
 
 
 def write_text(path: Path, text: str) -> None:

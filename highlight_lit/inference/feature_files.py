@@ -19,7 +19,7 @@ from highlight_lit.data.importers.formats.arrays import (
     check_header,
     read_header,
 )
-from highlight_lit.data.importers.formats.npz_rows import MAX_MEMBERS_BYTES
+from highlight_lit.data.importers.formats.npz_rows import MAX_MEMBERS_BYTES, members_of
 from highlight_lit.data.video import STREAMS, Stream
 from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import check_packed, open_regular, stored_bytes
@@ -106,7 +106,7 @@ def _archive(path: Path, streams: Mapping[str, Stream]) -> dict[str, NDArray[Any
         try:
             check_members(file, MAX_MEMBERS_BYTES)
             with zipfile.ZipFile(file) as archive:
-                members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+                members = members_of(archive, (*streams, _WHOLE), str(path))
                 wanted = {name: name for name in streams if name in members}
                 if not wanted and len(streams) == 1 and _WHOLE in members:
                     wanted = {next(iter(streams)): _WHOLE}
@@ -139,4 +139,6 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, held: int, path: Pa
         raise InputError(f"{path}: {key}: {dtype} of shape {shape}; expected floating point (clips, width)")
     with archive.open(info) as file:
         rows: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        if file.read(1):
+            raise InputError(f"{path}: {key}: longer than its header says; expected the rows of shape {shape} alone")
     return rows

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
+from highlight_lit.data.topics.folds import MAX_FOLDS, is_fold
 from highlight_lit.errors import InputError
 from highlight_lit.text import shown
 from highlight_lit.untrusted.shapes import NUMBER, MappingOf, Shape, check_shape
@@ -44,6 +45,11 @@ def check(record: Mapping[str, Any], path: Path) -> None:
     if not isinstance(status, str) or status not in _SHAPES:
         raise InputError(f"{path}: status: expected {' or '.join(_SHAPES)}")
     check_shape(record, _SHAPES[status], str(path))
+    data = record["config"].get("data")  # of a class of its own, perhaps
+    if isinstance(data, dict) and (fold := data.get("fold")) is not None and not is_fold(fold):
+        raise InputError(
+            f"{path}: config.data.fold: expected K/n with 1 <= K <= n and n from 2 to {MAX_FOLDS}, or null"
+        )
     if "evaluation" in record:
         _check_measures(record["evaluation"], record["topic"], path)
 

@@ -75,6 +75,15 @@ def test_a_record_without_its_topic_or_without_the_measure_to_quote_is_refused(t
         read_record(written(tmp_path, {**VALID, "evaluation": {**VALID["evaluation"], "primary": "n"}}))
 
 
+@pytest.mark.parametrize("fold", [5, "5", "3/2", "1/1", ["1/2"], True])
+def test_a_fold_that_is_none_is_named_before_folds_are_put_together(tmp_path: Path, fold: object) -> None:
+    config = VALID["config"]
+    sound = {**VALID, "config": {**config, "data": {"fold": "1/2"}}}
+    assert read_record(written(tmp_path, sound)) is not None
+    with pytest.raises(InputError, match=f"{RECORD}: config.data.fold: expected K/n"):
+        read_record(written(tmp_path, {**VALID, "config": {**config, "data": {"fold": fold}}}))
+
+
 def test_each_missing_key_is_named(tmp_path: Path) -> None:
     for number, (_, key) in enumerate(places(VALID)):
         if key in FREE:

@@ -17,7 +17,7 @@ from highlight_lit.evaluation.judge import OUTPUTS, Judgement, judge, judge_seve
 from highlight_lit.evaluation.scores import ClipScores, matched
 from highlight_lit.evaluation.scores_csv import read_scores, write_scores
 from highlight_lit.evaluation.summary.judge import judge_summaries
-from highlight_lit.files import not_an_input
+from highlight_lit.files import for_a_file, not_an_input
 from highlight_lit.inference.commands.tables import Judged, checkpoints_table, summaries_table, system_table
 from highlight_lit.inference.detector import Detector
 from highlight_lit.inference.evaluate import judged_on, scores_of
@@ -42,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     if options.out is not None:
         for name in (SCORES, *OUTPUTS):
             not_an_input(options.out / name, options.scores, options.labels, *(options.checkpoint or ()))
+        _can_be_written(options.out)
     if options.split is not None and options.checkpoint is None:
         raise InputError("--split: of --checkpoint alone; a method and scores are judged on the list test")
     corpus = relabelled(Corpus(options.corpus), options.labels, _note)
@@ -126,6 +127,9 @@ def _checkpoints(options: argparse.Namespace, corpus: Corpus) -> int:
     if options.summary:
         raise InputError("--summary: several checkpoints of a topic; expected one")
     names = _names([detector.source for topic in topics for detector in of_topic[topic]])
+    if options.out is not None:
+        for each in names.values():
+            _can_be_written(options.out / each)
     judged: list[Judged] = []
     for topic in topics:
         systems = [scores_of(detector, corpus, split=split) for detector in of_topic[topic]]
@@ -154,6 +158,12 @@ def _names(paths: Sequence[Path]) -> dict[Path, str]:
 def _alike(detectors: Sequence[Detector]) -> bool:
     """Whether detectors were trained with the same settings, and so differ by their seeds alone."""
     return all(other.parts == detectors[0].parts for other in detectors)
+
+
+def _can_be_written(folder: Path) -> None:
+    """Refuse a folder in which something else has the name of a file that `_write` writes, before any is."""
+    for name in (SCORES, *OUTPUTS):
+        for_a_file(folder / name)
 
 
 def _write(folder: Path, judgement: Judgement, scores: Scores) -> None:

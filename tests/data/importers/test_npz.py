@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
@@ -208,6 +209,34 @@ def test_files_that_are_no_npz_or_lie_about_their_size_are_refused(source: Path,
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("features.npy", re.sub(rb"\(4, 2\), }   ", b"(1<<40,)}   ", header))
     assert "truncated or not a plain .npz" in refused()
+
+
+def npy_bytes(array: Array) -> bytes:
+    np.save(file := io.BytesIO(), array)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("copies", [("features.npy", "features.npy"), ("features", "features.npy")])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_arrays_of_one_key_are_refused_where_readers_may_take_either(
+    source: Path, refused: Any, copies: tuple[str, ...]
+) -> None:
+    path = source / "slowfast_features/b.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate(copies):
+            archive.writestr(name, npy_bytes(rows(4, 3) + number))
+    assert "b.npz: features: 2 arrays of this key; expected one" in refused()
+    with pytest.raises(InputError, match="b.npz: features: 2 arrays of this key; expected one"):
+        videos_of([path], ["visual"])[0].read({"visual": Stream(3)})
+
+
+def test_an_array_of_more_rows_than_its_header_says_is_refused(source: Path, refused: Any) -> None:
+    path = source / "slowfast_features/b.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("features.npy", npy_bytes(rows(4, 3)) + bytes(4 * 3 * 4))
+    assert "b.npz: truncated, or longer than its header says" in refused()
+    with pytest.raises(InputError, match="b.npz: features: longer than its header says"):
+        videos_of([path], ["visual"])[0].read({"visual": Stream(3)})
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,27 @@ def test_the_scores_that_are_judged_are_not_written_over(
         given.rename(scores)
 
 
+@pytest.mark.parametrize("name", ["scores.csv", "evaluation.csv", "evaluation.json"])
+def test_a_folder_in_the_place_of_one_file_leaves_the_others_as_they_are(
+    small_corpus: Path, scores: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (tmp_path / "out" / name).mkdir(parents=True)
+    assert evaluate("--scores", scores, "--corpus", small_corpus, "--out", tmp_path / "out") == 2
+    captured = capsys.readouterr()
+    assert captured.err == f"highlight-lit: {tmp_path / 'out' / name}: a folder; expected a name for a file\n"
+    assert captured.out == ""
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+
+
+def test_a_folder_in_the_place_of_one_file_of_the_last_checkpoint_leaves_those_of_the_first_unwritten(
+    swept: list[Path], small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out" / swept[-1].parent.name / "scores.csv").mkdir(parents=True)
+    assert evaluate("--checkpoint", *swept, "--corpus", small_corpus, "--out", tmp_path / "out") == 2
+    assert "scores.csv: a folder; expected a name for a file" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [swept[-1].parent.name]
+
+
 @pytest.mark.parametrize("draws", [-1, 0, 1, 100_001, 10**11])
 def test_a_number_of_draws_out_of_bounds_is_one_line(
     small_corpus: Path, scores: Path, draws: int, capsys: pytest.CaptureFixture[str]

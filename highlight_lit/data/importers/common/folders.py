@@ -15,7 +15,7 @@ from highlight_lit.data.importers.common.report import FirstOf, Say
 from highlight_lit.data.importers.common.video_table import in_other_case
 from highlight_lit.data.importers.common.writing import checked, stored_dtype, write_and_report
 from highlight_lit.data.importers.formats.arrays import NpyRows
-from highlight_lit.data.video import STREAMS, Stream, Video
+from highlight_lit.data.video import MAX_CLIPS, STREAMS, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few
 
@@ -125,7 +125,7 @@ class Arrays:
         """How many clips a video is cut to, and the length of each of its arrays by its file.
 
         Raises:
-            InputError: They differ by more than `TOLERATED_ROWS`.
+            InputError: They differ by more than `TOLERATED_ROWS`, or its duration is that of more than `MAX_CLIPS` clips.
         """
         lengths = {
             folder.file(video.id): len(rows)
@@ -136,8 +136,13 @@ class Arrays:
             if len(given[0]) != max(lengths.values()):
                 lengths[self.folders["span"][0].file(video.id)] = len(given[0])
         elif not np.isnan(video.duration):
-            whole = int(np.ceil(video.duration / self.clip_seconds))
-            lengths[f"{video.duration:.2f} s in clips of {self.clip_seconds:g} s"] = whole
+            whole, cut = np.ceil(video.duration / self.clip_seconds), f"in clips of {self.clip_seconds:g} s"
+            if whole > MAX_CLIPS:  # or infinitely many
+                raise InputError(
+                    f"{self.source}: video {video.id!r}: {video.duration:.2f} s {cut} are over {MAX_CLIPS} clips, a bound that "
+                    "cannot be raised; expected longer ones: set --clip-seconds"
+                )
+            lengths[f"{video.duration:.2f} s {cut}"] = int(whole)
         shortest, longest = min(lengths.values()), max(lengths.values())
         if longest - shortest > TOLERATED_ROWS:
             counts = ", ".join(f"{name}: {count}" for name, count in lengths.items())

@@ -12,7 +12,7 @@ import numpy as np
 
 from highlight_lit.data.importers.common.values import number, safe_id
 from highlight_lit.data.topics.tags import comma_note, plain_tags
-from highlight_lit.data.video import SPLITS, Video
+from highlight_lit.data.video import MAX_SECONDS, SPLITS, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few, say, shown
 from highlight_lit.untrusted.csv_tables import read_table
@@ -59,6 +59,10 @@ def video_rows(path: Path, durations: bool) -> list[Video]:
         tags = plain_tags(row["tags"].split(";"), where)
         known = durations or row.get("duration")
         duration = number(row["duration"], f"{where}: duration (in seconds)") if known else math.nan
+        if duration > MAX_SECONDS:
+            raise InputError(
+                f"{where}: duration: {duration:g} s; expected at most {MAX_SECONDS:g}, a bound that cannot be raised"
+            )
         rows[name] = Video(name, duration, tags, np.empty((0, 2)), title=row.get("title", ""), split=split)
     if not rows:
         raise InputError(f"{path}: no video; expected a row for each")

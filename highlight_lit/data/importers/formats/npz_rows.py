@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,6 +28,20 @@ _CONVERT = (
 _ERRORS = (*ARRAY_ERRORS, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, KeyError)
 
 
+def members_of(archive: zipfile.ZipFile, wanted: Iterable[str], where: str) -> dict[str, zipfile.ZipInfo]:
+    """The members of an archive by their keys, `visual` and `visual.npy` being one.
+
+    Raises:
+        InputError: A wanted one is there twice: two readers may take different ones.
+    """
+    infos = archive.infolist()
+    keys = [info.filename.removesuffix(".npy") for info in infos]
+    for key in wanted:
+        if (count := keys.count(key)) > 1:
+            raise InputError(f"{where}: {key}: {count} arrays of this key; expected one")
+    return dict(zip(keys, infos, strict=True))
+
+
 class NpzRows:
     """The array `features` of an `.npz` file, (T_n, D) floating point; nothing is unpickled.
 
@@ -35,7 +50,7 @@ class NpzRows:
         where: Folder, video and field, for errors.
 
     Raises:
-        InputError: The file is missing, damaged, no `.npz` file, without that array, or its array is of another type
+        InputError: The file is missing, damaged, no `.npz` file, without that array or with two, or its array is of another type
             or shape, pickled, or larger than `MAX_ARRAY_BYTES`.
     """
 
@@ -59,17 +74,17 @@ class NpzRows:
         try:
             check_members(file, MAX_MEMBERS_BYTES)
             with zipfile.ZipFile(file) as members:
-                names = [name.removesuffix(".npy") for name in members.namelist()[:MAX_MEMBERS]]
-                if KEY not in names:
-                    raise InputError(f"{self._where}: keys {a_few(names)}; expected {KEY!r}")
-                with members.open(f"{KEY}.npy") as member:
+                infos = members_of(members, [KEY], self._where)
+                if KEY not in infos:
+                    raise InputError(f"{self._where}: keys {a_few(list(infos)[:MAX_MEMBERS])}; expected {KEY!r}")
+                with members.open(infos[KEY]) as member:
                     assert isinstance(member, zipfile.ZipExtFile)
                     self._header(member)
                     if rows is None:
                         return None
                     size = self.dtype.itemsize * self.shape[0] * self.shape[1]
                     # An archive may say that it holds more than it does.
-                    held = min(members.getinfo(f"{KEY}.npy").compress_size, stored_bytes(file))
+                    held = min(infos[KEY].compress_size, stored_bytes(file))
                     check_packed(size, held, f"{self._where}: {KEY}")
                     data = member.read(size + 1)
                     if len(data) != size:
