@@ -12,7 +12,6 @@ from highlight_lit.data.shards import SHARD_BYTES, write_shards
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import remove_tree
-from highlight_lit.processes.locks import locked
 
 
 def write_corpus(
@@ -26,7 +25,7 @@ def write_corpus(
     shard_bytes: int = SHARD_BYTES,
     **facts: Any,
 ) -> None:
-    """Write a whole corpus: all of it appears under `root`, or nothing does. Of two writers the second waits.
+    """Write a whole corpus: all of it appears under `root`, or nothing does.
 
     Args:
         root: A folder that does not exist yet (or is empty).
@@ -42,26 +41,17 @@ def write_corpus(
         InputError: `root` is not empty or cannot be written, or a video does not fit.
     """
     root = Path(root)
-    _new_or_empty(root)
-    try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        # In a folder of its own: the lock's is removed with it.
-        with locked(root.with_name(f".{root.name}.lock") / "lock", f"{root}: writing of a corpus"):
-            _new_or_empty(root)  # still, after another writer
-            partial = root.with_name(f".{root.name}.partial")
-            try:
-                remove_tree(partial)
-                partial.mkdir()
-                write_shards(partial, videos, streams, clip_seconds, shard_bytes)
-                write_manifest(partial, name, topics, **facts)
-                Corpus(partial)
-                partial.replace(root)
-            finally:
-                remove_tree(partial)
-    except OSError as error:
-        raise InputError(f"{root}: cannot be written ({error.strerror or error})") from error
-
-
-def _new_or_empty(root: Path) -> None:
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise InputError(f"{root}: exists already; expected a new or empty folder")
+    partial = root.with_name(f".{root.name}.partial")
+    try:
+        remove_tree(partial)
+        partial.mkdir(parents=True)
+        write_shards(partial, videos, streams, clip_seconds, shard_bytes)
+        write_manifest(partial, name, topics, **facts)
+        Corpus(partial)
+        partial.replace(root)
+    except OSError as error:
+        raise InputError(f"{root}: cannot be written ({error.strerror or error})") from error
+    finally:
+        remove_tree(partial)
