@@ -54,19 +54,19 @@ def matched(
         report: Called with a line for what is left out.
 
     Raises:
-        InputError: None of the videos is in the corpus, one may be two of its videos, or clips run past a video's end: they are another video's.
+        InputError: None of the videos is in the corpus, one may be two of its videos, or clips run past a video's end:
+            they are another video's.
     """
     kept: dict[str, ClipScores] = {}
-    unknown = [name for name in scores if corpus.index(name) is None]
-    meant = own_ids(unknown, (name.decode() for name in corpus.ids), where) if unknown else {}
-    strange = [name for name in unknown if name not in meant]
-    others = set(strange)
-    for name, clip_scores in scores.items():
-        own = meant.get(name, name)
+    meant = {name: name for name in scores if corpus.index(name) is not None}
+    if len(meant) < len(scores):  # decoding all ids of a large corpus takes a while
+        others = [name for name in scores if name not in meant]
+        meant |= own_ids(others, (name.decode() for name in corpus.ids), where)
+    for name, own in meant.items():
         if own in kept:
             raise InputError(f"{where}: video {own!r}: occurs twice, in two Unicode forms; expected one of them")
-        if name not in others:
-            kept[own] = clip_scores
+        kept[own] = scores[name]
+    strange = [name for name in scores if name not in meant]
     if not kept:
         raise InputError(
             f"{where}: none of its {len(scores)} videos is in {corpus.root}: {a_few(strange)}; "

@@ -127,9 +127,7 @@ def read_header(file: BinaryIO | zipfile.ZipExtFile) -> tuple[tuple[int, ...], b
     if version not in read:
         raise ValueError(f"a .npy header of version {version}; expected 1 or 2")
     header: tuple[tuple[int, ...], bool, np.dtype[Any]] = read[version](file)
-    if any(
-        isinstance(length, bool) for length in header[0]
-    ):  # numpy takes them for numbers, and cannot reshape by them
+    if any(isinstance(length, bool) for length in header[0]):  # numpy lets them pass, and cannot reshape by them
         raise ValueError(f"shape {header[0]}; expected whole numbers")
     return header
 
