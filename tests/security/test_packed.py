@@ -24,6 +24,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import labelled_videos
 from highlight_lit.files import sizes
 from highlight_lit.inference.feature_files import videos_of
+from highlight_lit.untrusted import hdf5_files
 
 MANY = 1 << 28
 
@@ -64,9 +65,9 @@ def test_numbers_that_many_groups_link_to_are_not_read_without_end(
         for number in range(1, 200):
             file[f"v{number}/features"] = file["v0/features"]
     h5.import_corpus(tmp_path / "a.h5", tmp_path / "c", tag="x", report=lambda line: None)
-    for name in ("MAX_BYTES", "MIN_BYTES"):
-        monkeypatch.setattr(foreign_hdf5, name, 1 << 16)
-    monkeypatch.setattr(foreign_hdf5, "MAX_RATIO", 2)
+    monkeypatch.setattr(foreign_hdf5, "MAX_BYTES", 1 << 16)
+    monkeypatch.setattr(hdf5_files, "MIN_BYTES", 1 << 16)
+    monkeypatch.setattr(hdf5_files, "MAX_RATIO", 2)
     with pytest.raises(InputError, match="features: read again and again"):
         h5.import_corpus(tmp_path / "a.h5", tmp_path / "d", tag="x", report=lambda line: None)
     assert not (tmp_path / "d").exists()

@@ -34,11 +34,12 @@ from highlight_lit.data.importers.common.video_table import (
     without_partner,
 )
 from highlight_lit.data.importers.common.writing import add_dtype, checked, stored_dtype, write_and_report
-from highlight_lit.data.importers.formats.foreign_hdf5 import foreign_hdf5, has, inside, names, stored
+from highlight_lit.data.importers.formats.foreign_hdf5 import foreign_hdf5, has, names, stored
 from highlight_lit.data.importers.formats.summary_group import clip_length, read_video
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import say
+from highlight_lit.untrusted.hdf5_files import inside
 
 PURPOSE = "video summarization's .h5 files (eccv16_dataset_*.h5, mr_hisum.h5): features, scores, summaries"
 WHAT = "features and labels of video summarization (eccv16_dataset_*.h5, mr_hisum.h5)"

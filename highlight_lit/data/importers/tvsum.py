@@ -22,12 +22,12 @@ from highlight_lit.data.importers.common.frame_rates import add_fps, frame_rates
 from highlight_lit.data.importers.common.report import FirstOf, Say
 from highlight_lit.data.importers.common.values import number, safe_id, text
 from highlight_lit.data.importers.common.writing import write_and_report
-from highlight_lit.data.importers.formats.foreign_hdf5 import MAX_BYTES, foreign_hdf5, inside, numbers, stored
+from highlight_lit.data.importers.formats.foreign_hdf5 import MAX_BYTES, foreign_hdf5, numbers, stored
 from highlight_lit.data.importers.formats.tvsum_table import MAX_SCORES, SHOT_SECONDS, rate_of_scores, read_tsv
-from highlight_lit.data.shards.hdf5 import check_chunks
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import say
+from highlight_lit.untrusted.hdf5_files import check_storage, inside
 
 COLUMNS = ("video", "category", "title", "length", "nframes", "user_anno")
 PURPOSE = "TVSum's official labels (.mat or -anno.tsv), without features"
@@ -168,9 +168,9 @@ def _column(source: Path, table: h5py.Group, name: str) -> h5py.Dataset:
     column = inside(table, name)
     if not isinstance(column, h5py.Dataset) or h5py.check_ref_dtype(column.dtype) is not h5py.Reference:
         raise InputError(f"{source}: {name}: expected a column of the table tvsum50")
-    if column.external or column.is_virtual or column.shape[1:] != (1,) or column.nbytes > MAX_BYTES:
-        raise InputError(f"{source}: {name}: expected a column of references that lies in this file")
-    check_chunks(column, f"{source}: {name}")
+    if column.shape[1:] != (1,) or column.nbytes > MAX_BYTES:
+        raise InputError(f"{source}: {name}: expected a column of references, of at most {MAX_BYTES >> 20} MiB")
+    check_storage(column, f"{source}: {name}")
     return column
 
 

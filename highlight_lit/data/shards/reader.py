@@ -13,11 +13,12 @@ import xxhash
 from numpy.typing import NDArray
 
 from highlight_lit.data.shards.format import FORMAT, NAMES, POINTS_INTO, TIMES, VERSION, wrong_value
-from highlight_lit.data.shards.hdf5 import HDF5, attribute, reading
+from highlight_lit.data.shards.hdf5 import HDF5, reading
 from highlight_lit.data.shards.rows import PackedRows
 from highlight_lit.data.topics.tags import MAX_TAG
 from highlight_lit.data.video import SPLITS, STREAMS, Labels, Stream, Video
 from highlight_lit.errors import InputError
+from highlight_lit.untrusted.hdf5_files import attribute
 
 _FLOATS = (h5py.h5t.IEEE_F16LE, h5py.h5t.IEEE_F32LE)
 
@@ -39,6 +40,7 @@ class Shard:
         offsets: (N + 1,) the first row of each video.
         streams: Its streams by name.
         packed: The rows of its streams and of `audio_mask`, for reads into memory of the caller's.
+        slow: Whether some are read through the HDF5 library, as they are not stored as this version stores them.
 
     Raises:
         InputError: The file is missing, truncated, damaged, not a shard or no longer the one that was opened; in every
@@ -61,6 +63,7 @@ class Shard:
             self.streams = {name: self._stream(name) for name in STREAMS if name in self._file}
             packed = (*self.streams, "audio_mask") if "audio" in self.streams else self.streams
             self.packed = {name: PackedRows(self._file, name, self.offsets) for name in packed}
+            self.slow = any(rows.extent is None for rows in self.packed.values())
 
     def _stream(self, name: str) -> Stream:
         dataset = self._file[name]
@@ -70,15 +73,8 @@ class Shard:
             raise InputError(f"{self.path}: {name}: {dataset.dtype} of shape {dataset.shape}, expected {expected}")
         told = [attribute(dataset, key) for key in ("extractor", "version")]
         if any(each is None or len(str(each)) > MAX_TAG for each in told):  # a checkpoint has them too
-            raise InputError(
-                f"{self.path}: {name}: extractor and version: expected texts of at most {MAX_TAG} characters"
-            )
+            raise InputError(f"{self.path}: {name}: extractor, version: expected texts of at most {MAX_TAG} characters")
         return Stream(dataset.shape[1], str(told[0]), str(told[1]), str(dataset.dtype))
-
-    @property
-    def slow(self) -> bool:
-        """Whether its features are read through the HDF5 library, as they are not stored as this version stores them."""
-        return any(rows.extent is None for rows in self.packed.values())
 
     def digest(self) -> str:
         """XXH3-128 of the file but for the packed rows that have sums: of their sums, then, and of all else.

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.shards.format import ALGORITHM, BLOCK_ROWS, checksum
-from highlight_lit.data.shards.hdf5 import HDF5, attribute, reading
+from highlight_lit.data.shards.hdf5 import HDF5, reading
 from highlight_lit.data.video import MEND_FEATURES, all_finite
 from highlight_lit.errors import InputError
+from highlight_lit.untrusted.hdf5_files import attribute
 
 MAX_KEPT_BYTES = 1  # of a row, as of `audio_mask`: all rows are kept in memory, since a read costs more
 
@@ -40,8 +41,8 @@ class PackedRows:
     def __init__(self, file: HDF5, name: str, offsets: NDArray[np.int64]) -> None:
         dataset = file[name]
         self.dtype, self.shape = dataset.dtype, dataset.shape[1:]
-        self.reads = 0
         self._file, self._name, self._offsets = file, name, offsets
+        self.reads, self._where = 0, f"{file.path}: {name}"
         self._rows, self._row_bytes = len(dataset), self.dtype.itemsize * math.prod(self.shape)
         self._begin, self._begin_sums = self._place(dataset) or (0, 0)
         self.extent = (self._begin, self._begin + self._rows * self._row_bytes) if self._begin else None
@@ -60,9 +61,9 @@ class PackedRows:
         if None in begins or told != [ALGORITHM, BLOCK_ROWS]:
             return None
         if sums.dtype != np.dtype("<u8") or sums.shape != (-(-self._rows // BLOCK_ROWS),):
-            raise self._fault(f"{name}: {sums.dtype} of shape {sums.shape}, expected one a block of rows")
+            raise InputError(f"{self._where}_sums: {sums.dtype} of shape {sums.shape}, expected one a block of rows")
         if any(at + part.nbytes > self._file.size for at, part in zip(begins, (dataset, sums), strict=True)):
-            raise self._fault(f"{self._name}: goes on beyond the end of the file: truncated or damaged")
+            raise InputError(f"{self._where}: goes on beyond the end of the file: truncated or damaged")
         return begins
 
     def fill(self, file: int, windows: Iterable[tuple[int, int, int]], memory: memoryview, room: int = 0) -> None:
@@ -120,7 +121,7 @@ class PackedRows:
             at = (block * BLOCK_ROWS - begin) * size
             if not self._valid[block] and checksum(data[at : at + BLOCK_ROWS * size]) != self._sums[block]:
                 rows = f"rows {block * BLOCK_ROWS} to {min((block + 1) * BLOCK_ROWS, self._rows) - 1} are damaged"
-                raise self._fault(f"{self._name}: {rows}: their checksum differs from the one stored with them")
+                raise InputError(f"{self._where}: {rows}: their checksum differs from the one stored with them")
         self._refuse_not_finite(values.view(self.dtype), begin)
         self._valid[low:high] = b"\1" * (high - low)
         return data[(first - begin) * size : (end - begin) * size]
@@ -132,8 +133,8 @@ class PackedRows:
         video = int(np.searchsorted(self._offsets, row, side="right")) - 1
         with reading(self._file.path):
             name = self._file["id"][video].decode()
-        what = f"{self._name}: NaN or infinite in clip {row - int(self._offsets[video])}"
-        raise self._fault(f"video {name!r} (row {video}): {what}; {MEND_FEATURES}, and make the corpus again")
+        what = f"{self._name}: NaN or infinite in clip {row - int(self._offsets[video])}; {MEND_FEATURES}"
+        raise InputError(f"{self._file.path}: video {name!r} (row {video}): {what}, and make the corpus again")
 
     def _read(self, file: int, into: memoryview, offset: int) -> None:
         """Fill a buffer from a byte of the file on."""
@@ -141,13 +142,10 @@ class PackedRows:
             try:
                 got = os.preadv(file, [into], offset)
             except (OSError, OverflowError, ValueError) as error:
-                raise self._fault(f"cannot be read at byte {offset} ({error})") from error
+                raise InputError(f"{self._where}: cannot be read at byte {offset} ({error})") from error
             self.reads += 1
             if got == len(into):
                 return
             if got == 0:
-                raise self._fault(f"ends before byte {offset + len(into)}: truncated or damaged")
+                raise InputError(f"{self._where}: ends before byte {offset + len(into)}: truncated or damaged")
             into, offset = into[got:], offset + got
-
-    def _fault(self, what: str) -> InputError:
-        return InputError(f"{self._file.path}: {what}")

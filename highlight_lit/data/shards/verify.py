@@ -42,10 +42,12 @@ def faults(path: Path) -> Iterator[str | None]:
         try:
             fault = shard.video(row).fault(shard.streams)
         except (ValueError, IndexError) as error:
-            fault = str(error).removeprefix(f"{path}: ")
-        if fault is not None:
-            named = f"video {ids[row].decode()!r} (row {row}): "
-            yield f"{path}: {'' if fault.startswith(named) else named}{fault}"
+            fault = str(error).removeprefix(str(InputError(f"{path}: ")))
+        named = f"video {ids[row].decode()!r} (row {row}): "
+        if fault is not None and (
+            fault.startswith(named) or not fault.startswith("video ")
+        ):  # a neighbour's is its own
+            yield f"{path}: {named}{fault.removeprefix(named)}"
         if row % _VIDEOS == 0:
             yield None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -78,7 +79,8 @@ class ShardWriter:
         fault = "id: this video was added before" if video.id in self.ids else video.fault(self.streams)
         if fault is not None:
             raise InputError(f"{self.path.name}: video {video.id!r}: {fault}")
-        self._check_sizes(video)
+        labels = Labels(np.empty((0, 2)), np.empty((0, 0), np.float32)) if video.labels is None else video.labels
+        self._check_sizes(video, labels)
         clips, audio = len(video.span), video.audio is not None
         mask = np.full(clips, audio) if video.audio_mask is None else video.audio_mask & audio
         packed = {"visual": video.visual, "audio": video.audio, "audio_mask": mask}
@@ -89,7 +91,6 @@ class ShardWriter:
         self.ids.add(video.id)
         known, tags = len(self._tags), list(dict.fromkeys(video.tags))
         codes = [self._tags.setdefault(tag, len(self._tags)) for tag in tags]
-        labels = Labels(np.empty((0, 2)), np.empty((0, 0), np.float32)) if video.labels is None else video.labels
         parts = {
             "span": video.span,
             "label_span": labels.span,
@@ -104,11 +105,10 @@ class ShardWriter:
         for name, part in parts.items():
             self._parts[name].append(np.array(part, _TYPES[name]))
 
-    def _check_sizes(self, video: Video) -> None:
+    def _check_sizes(self, video: Video, labels: Labels) -> None:
         """Refuse a video with which labels or tags, all as wide as the widest in the file, become many times larger."""
-        if video.labels is not None:
-            self._segments += len(video.labels.span)
-            self._annotators = max(self._annotators, video.labels.score.shape[1])
+        self._segments += len(labels.span)
+        self._annotators = max(self._annotators, labels.score.shape[1])
         self._longest_tag = max([self._longest_tag, *(len(tag.encode()) for tag in video.tags)])
         tags = len(self._tags) + len(set(video.tags) - self._tags.keys())
         for name, rows, width, most, unit in (
@@ -150,23 +150,19 @@ class ShardWriter:
 
 
 def write_shards(
-    root: Path,
-    videos: Iterable[Video],
-    streams: Mapping[str, Stream],
-    clip_seconds: float,
-    shard_bytes: int = SHARD_BYTES,
+    root: Path, videos: Iterable[Video], streams: Mapping[str, Stream], clip_seconds: float, shard_bytes: int
 ) -> None:
     """Write videos into shards of about `shard_bytes` of features in the folder `root`, at least one shard."""
-    remaining = iter(videos)
     clip_bytes = sum(stream.width * np.dtype(stream.dtype).itemsize for stream in streams.values()) + 17
+    remaining = iter(videos)
     video = next(remaining, None)
-    number = 0
-    while video is not None or number == 0:
+    for number in itertools.count():
         with ShardWriter(root / f"shard-{number:05d}.h5", streams, clip_seconds) as writer:
             while video is not None and writer.clips * clip_bytes < shard_bytes:
                 writer.add(video)
                 video = next(remaining, None)
-        number += 1
+        if video is None:
+            return
 
 
 def write_packed(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], source: IO[bytes]) -> None:

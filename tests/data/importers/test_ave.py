@@ -136,7 +136,7 @@ FAULTS: list[tuple[Callable[[Path], object], str]] = [
     (lambda source: write(source / "audio_feature.h5", "avadataset", np.zeros((6, 10))), r"shape \(6, 10\), expected"),
     (_annotated("&a&", "&../a&"), r"Annotations\.txt: line 6: video '\.\./a'"),
     (_annotated("&a&", "&"), r"Annotations\.txt: line 6: expected Category&VideoID"),
-    (_elsewhere, r"audio_feature\.h5: avadataset: not numbers stored in this file"),
+    (_elsewhere, r"audio_feature\.h5: avadataset: not stored in this file"),
     (_linked, r"audio_feature\.h5: avadataset: expected a dataset of numbers that lies in this file"),
     (_wrong_labels, r"labels\.h5: video '1' \(row 1\): expected one category"),
     (_not_finite, r"video 'a': visual: NaN or infinite in clip 2"),

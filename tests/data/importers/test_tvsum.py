@@ -231,7 +231,7 @@ def test_numbers_that_lie_outside_the_file_are_refused(tmp_path: Path) -> None:
             "out", (4, 100), np.float64, external=[(str(tmp_path / "secret"), 0, 3200)]
         )
         file["tvsum50/user_anno"][0, 0] = outside.ref
-    assert "user_anno: row 0: not numbers stored in this file" in refused(path)
+    assert "user_anno: row 0: not stored in this file" in refused(path)
 
 
 def test_official_labels_equal_umts_on_every_shot_of_all_fifty_videos(shared_data: Path, tmp_path: Path) -> None:

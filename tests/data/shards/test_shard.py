@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -287,10 +288,11 @@ def test_a_chunk_that_takes_much_memory_is_refused(tmp_path: Path, make_video: M
     with h5py.File(path, "r+") as file:
         attributes = dict(file["visual"].attrs)
         del file["visual"]
-        made = file.create_dataset("visual", (100, 1 << 18), "f4", chunks=(100, 1 << 18), compression="gzip")
+        stored = {"chunks": (200, 1 << 17), "maxshape": (None, 1 << 17), "compression": "gzip"}
+        made = file.create_dataset("visual", (100, 1 << 17), "f2", **stored)
         made.attrs.update(attributes)
         made[0, :9] = 1
-    with pytest.raises(InputError, match=r"s\.h5: visual: chunks of \(100, 262144\); expected at most 32 MiB each"):
+    with pytest.raises(InputError, match=r"s\.h5: visual: chunks of \(200, 131072\); expected at most 32 MiB each"):
         Shard(path)
 
 
@@ -334,3 +336,38 @@ def test_attributes_of_a_fixed_length_are_the_texts_they_spell(tmp_path: Path, m
     shard = Shard(tmp_path / "s.h5")
     assert shard.streams == expected.streams
     assert not shard.slow
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.uint8])
+def test_attributes_that_are_arrays_of_one_are_what_is_in_them(
+    tmp_path: Path, make_video: MakeVideo, kind: type[np.number[Any]]
+) -> None:
+    """As MATLAB writes them."""
+    expected = write(tmp_path / "s.h5", make_video("a"))
+    expected.close()
+    with h5py.File(tmp_path / "s.h5", "r+") as file:
+        for node in (file, *file.values()):
+            for name, value in list(node.attrs.items()):
+                node.attrs[name] = [value] if isinstance(value, str) else np.array([value], kind)
+    shard = Shard(tmp_path / "s.h5")
+    assert shard.streams == expected.streams
+    assert not shard.slow
+
+
+@pytest.mark.parametrize("value", [[2, 2], [], h5py.Empty("f"), 1j, 2.5, "2"])
+def test_an_odd_version_is_named(tmp_path: Path, make_video: MakeVideo, value: object) -> None:
+    write(tmp_path / "s.h5", make_video("a")).close()
+    with h5py.File(tmp_path / "s.h5", "r+") as file:
+        file.attrs["version"] = value
+    with pytest.raises(InputError, match=r"s\.h5: 'highlight-lit shard' version .*, expected 'highlight-lit shard'"):
+        Shard(tmp_path / "s.h5")
+
+
+@pytest.mark.parametrize("name", ["extractor", "version"])
+@pytest.mark.parametrize("value", [["a", "b"], [], h5py.Empty("f"), 1j, "x" * 501])
+def test_an_odd_attribute_of_a_stream_is_named(tmp_path: Path, make_video: MakeVideo, name: str, value: object) -> None:
+    write(tmp_path / "s.h5", make_video("a")).close()
+    with h5py.File(tmp_path / "s.h5", "r+") as file:
+        file["visual"].attrs[name] = value
+    with pytest.raises(InputError, match=r"s\.h5: visual: extractor, version: expected texts of at most 500"):
+        Shard(tmp_path / "s.h5")

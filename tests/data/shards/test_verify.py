@@ -9,12 +9,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
-from highlight_lit.data.shards import verify
+from highlight_lit.data.shards import ShardWriter, verify
 from highlight_lit.data.shards.verify import guarded_faults
+from highlight_lit.data.video import Stream, Video
+from highlight_lit.errors import InputError
 from tests.data.shards.forge import forge_rows
+
+MakeVideo = Callable[..., Video]
 
 
 @pytest.fixture
@@ -106,4 +111,32 @@ def test_who_stops_asking_leaves_no_process(shards: list[Path]) -> None:
 def test_a_shard_that_is_missing_is_named(shards: list[Path], tmp_path: Path) -> None:
     assert list(guarded_faults([tmp_path / "gone.h5", shards[0]])) == [
         f"{tmp_path / 'gone.h5'}: no such file; expected a feature shard"
+    ]
+
+
+def test_a_value_in_a_block_that_videos_share_is_told_once_of_the_video_that_has_it(
+    tmp_path: Path, make_video: MakeVideo
+) -> None:
+    path = tmp_path / "a\x1b[31m.h5"
+    with ShardWriter(path, {"visual": Stream(4, dtype="float32")}, 1.0) as made:
+        for name in "abc":
+            made.add(make_video(name, 9, audio=None))
+    forge_rows(path, "visual", {(9, 0): np.nan})
+    shown = str(path).replace("\x1b", "\\x1b")
+    [found] = [str(InputError(fault)) for fault in verify.faults(path) if fault is not None]
+    assert found.startswith(f"{shown}: video 'b' (row 1): visual: NaN or infinite in clip 0;")
+
+
+def test_rows_that_are_damaged_are_told_of_every_video_that_has_some(tmp_path: Path, make_video: MakeVideo) -> None:
+    path = tmp_path / "a\x1b[31m.h5"
+    with ShardWriter(path, {"visual": Stream(4, dtype="float32")}, 1.0) as made:
+        for name in "abc":
+            made.add(make_video(name, 16, audio=None))
+    with h5py.File(path, "r+") as file:
+        file["visual"][0, 0] += 1
+    shown = str(path).replace("\x1b", "\\x1b")
+    found = [str(InputError(fault)) for fault in verify.faults(path) if fault is not None]
+    assert [fault.partition(": visual: rows 0 to 31 are damaged")[0] for fault in found] == [
+        f"{shown}: video 'a' (row 0)",
+        f"{shown}: video 'b' (row 1)",
     ]

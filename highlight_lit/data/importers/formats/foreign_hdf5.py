@@ -10,9 +10,9 @@ from typing import Any
 import h5py
 from numpy.typing import NDArray
 
-from highlight_lit.data.shards.hdf5 import MAX_CHUNK_BYTES, MAX_RATIO, MIN_BYTES, check_chunks
 from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import open_regular, same_file, stored_bytes
+from highlight_lit.untrusted.hdf5_files import ERRORS, MAX_CHUNK_BYTES, check_storage, inside, most_bytes
 
 MAX_BYTES = 256 << 20  # of a dataset that is read whole
 MAX_NAMES = 200_000  # of a group: six times those of Mr. HiSum
@@ -21,7 +21,6 @@ _WIDEST = 4  # bytes that a narrower number takes once it is read: float32
 _read: dict[bytes, int] = {}
 _held: dict[bytes, int] = {}
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
 
 
 @contextmanager
@@ -49,7 +48,7 @@ def foreign_hdf5(path: Path, what: str) -> Iterator[h5py.File]:
                     del _read[name], _held[name]
         except InputError:
             raise
-        except _ERRORS as error:
+        except ERRORS as error:
             raise InputError(f"{path}: damaged, or not what was expected, {what}: {first_line(error)}") from error
 
 
@@ -67,11 +66,9 @@ def stored(file: h5py.Group, name: object, where: str) -> h5py.Dataset:
     dataset = inside(file, name) if isinstance(name, str) else file[name]
     if not isinstance(dataset, h5py.Dataset) or dataset.file != file.file or dataset.dtype.kind not in "fiu":
         raise InputError(f"{where}: expected a dataset of numbers that lies in this file")
-    if dataset.external or dataset.is_virtual:
-        raise InputError(f"{where}: not numbers stored in this file")
     if dataset.size * max(dataset.dtype.itemsize, _WIDEST) > _most(file):
         raise InputError(f"{where}: {dataset.dtype} of shape {dataset.shape}: more than a file of its size can hold")
-    check_chunks(dataset, where)
+    check_storage(dataset, where)
     return dataset
 
 
@@ -97,16 +94,6 @@ def names(group: h5py.Group, where: str) -> list[str]:
     if left < 0:
         raise InputError(f"{where}: over {MAX_NAMES} names, or an index without end; expected a group a video")
     return list(group)
-
-
-def inside(group: h5py.Group, name: str) -> Any:
-    """What a group has under a name itself, None if it has nothing or a link: another file is not even opened."""
-    links, key = group.id.links, name.encode()
-    if not links.exists(key) or links.get_info(key).type != h5py.h5l.TYPE_HARD:
-        return None
-    made = h5py.h5o.open(group.id, key)
-    kinds = {h5py.h5d.DatasetID: h5py.Dataset, h5py.h5g.GroupID: h5py.Group}
-    return kinds[type(made)](made) if type(made) in kinds else None
 
 
 def numbers(dataset: h5py.Dataset, where: str, most: int | None = None) -> NDArray[Any]:
@@ -140,4 +127,4 @@ def _name(node: h5py.Group | h5py.Dataset) -> bytes:
 
 def _most(node: h5py.Group | h5py.Dataset) -> int:
     """Bytes that the numbers of a node's file may take once they are unpacked."""
-    return max(MIN_BYTES, MAX_RATIO * _held[_name(node)])
+    return most_bytes(_held[_name(node)])

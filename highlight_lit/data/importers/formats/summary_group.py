@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.importers.common.label_table import MAX_SCORES
 from highlight_lit.data.importers.common.report import Say
-from highlight_lit.data.importers.formats.foreign_hdf5 import has, inside, numbers, stored
+from highlight_lit.data.importers.formats.foreign_hdf5 import has, numbers, stored
 from highlight_lit.data.topics.tags import MAX_TAG
 from highlight_lit.data.video import MAX_CLIPS, Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few
 from highlight_lit.unicode_forms import plain_line
+from highlight_lit.untrusted.hdf5_files import inside
 
 TOLERATED_ROWS = 2  # by which a video's arrays may differ
 MAX_FRAMES = 1 << 40
