@@ -165,6 +165,9 @@ def _check_trainer(node: Any) -> None:
     for key in ("max_steps", "limit_train_batches"):
         if node.get(key) == 0:
             raise InputError(f"trainer.{key}=0: trains nothing; expected more than 0")
+    for key in ("accumulate_grad_batches", "val_check_interval", "check_val_every_n_epoch"):
+        if isinstance(value := node.get(key), int | float) and value <= 0:
+            raise InputError(f"trainer.{key}={value}: expected more than 0")
     for key, value in node.items():
         if isinstance(value, int) and abs(value) > MAX_BATCHES:
             raise InputError(f"trainer.{key}={value}: expected at most {MAX_BATCHES:,}")

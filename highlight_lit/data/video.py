@@ -46,8 +46,7 @@ class Stream:
         if rows.size == 0 or max(rows.max(), -rows.min()) <= most:  # no copy, as `abs` makes
             return None
         clip, column = np.unravel_index(np.abs(rows).argmax(), rows.shape)
-        what = f"{float(rows[clip, column]):.4g} in clip {clip} is a value beyond the range of {self.dtype} (largest {most:.4g})"
-        return what + ("; float32 holds it (--dtype float32)" if np.abs(rows).max() <= np.finfo("float32").max else "")
+        return f"{float(rows[clip, column]):.4g} in clip {clip} is a value beyond the range of {self.dtype} (largest {most:.4g})"
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,8 @@ class Video:
                 more = f" and {len(bad) - 1} more" * (len(bad) > 1)
                 return f"{name}: NaN or infinite in clip {bad[0]}{more}; {MEND_FEATURES}"
             if (fault := stream.overflow(rows)) is not None:
-                return f"{name}: {fault}"
+                held = np.abs(rows).max() <= np.finfo("float32").max
+                return f"{name}: {fault}" + "; float32 holds it (--dtype float32)" * bool(held)
         if self.audio_mask is not None and self.audio_mask.shape != (len(self.span),):
             return f"audio_mask: shape {self.audio_mask.shape}, expected ({len(self.span)},)"
         return None if self.labels is None else self.labels.fault()

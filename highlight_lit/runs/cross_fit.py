@@ -13,6 +13,7 @@ from highlight_lit.config.run_identity import science
 from highlight_lit.data.topics.folds import parse_fold
 
 Record = dict[str, Any]
+_COUNTS = ("n_videos", "labellings", "without_positive")  # of a measure; older records lack the last two
 
 
 def put_together(records: Sequence[Record]) -> list[Record]:
@@ -41,10 +42,11 @@ def _fold(record: Record) -> str | None:
 
 
 def _key(record: Record, count: int) -> str:
-    """All that changes a run's result, but for which of how many folds it is."""
+    """All that changes a run's result, but for which of how many folds it is; and what it was measured by."""
     config = science(record["config"])
     config["data"]["fold"] = count
-    return json.dumps({**config, "corpus": record["corpus"]["fingerprint"]}, sort_keys=True)
+    measures = sorted(record["evaluation"]["measures"])
+    return json.dumps({**config, "corpus": record["corpus"]["fingerprint"], "measures": measures}, sort_keys=True)
 
 
 def _joined(folds: Sequence[Record], count: int) -> Record:
@@ -70,8 +72,9 @@ def _measure(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for topic, values in part["videos"].items():
             videos[topic].update(values)
     topics = {topic: _mean(list(values.values())) for topic, values in videos.items()}
-    totals = {key: sum(part[key] for part in parts) for key in ("n_videos", "labellings", "without_positive")}
-    return {**parts[0], **totals, "videos": dict(videos), "topics": topics, "mean": _mean(list(topics.values()))}
+    rest = {key: value for key, value in parts[0].items() if key not in _COUNTS}
+    totals = {key: sum(part[key] for part in parts) for key in _COUNTS if all(key in part for part in parts)}
+    return {**rest, **totals, "videos": dict(videos), "topics": topics, "mean": _mean(list(topics.values()))}
 
 
 def _chance(parts: Sequence[dict[str, Any]], counts: Sequence[int]) -> dict[str, Any]:

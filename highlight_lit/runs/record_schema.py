@@ -16,6 +16,7 @@ LEVELS = ("chance", "middle", "annotators")  # what stands beside a measure
 _SPREAD = {"mean": NUMBER, "std": NUMBER}
 _MEASURE = {
     "description": str, "mean": NUMBER, "n_videos": int, "topics": MappingOf(NUMBER), "videos": MappingOf(MappingOf(NUMBER)),
+    "labellings?": int, "without_positive?": int,
 }  # fmt: skip
 _REPORT = {"primary": str, "measures": MappingOf(_MEASURE)}
 _CHANCE = {"measures": MappingOf({**_SPREAD, "topics": MappingOf(_SPREAD)})}

@@ -62,6 +62,30 @@ def test_folds_of_other_settings_or_seeds_are_not_mixed_and_what_lacks_a_fold_st
     assert sorted(str(record["config"]["data"]["fold"]) for record in found) == ["1/3", "2 folds", "2/2", "None"]
 
 
+def test_records_without_counts_of_labellings_are_put_together_too() -> None:
+    """As an older version, or another tool, wrote them."""
+    one, two = (fold(number, 2, {str(number): 0.5}, 0.3, 0.1) for number in (1, 2))
+    for measures in (
+        two["evaluation"]["measures"],
+        *(each["measures"] for each in two["evaluation"]["levels"].values()),
+    ):
+        for key in ("labellings", "without_positive"):
+            measures["ap"].pop(key, None)
+    (record,) = put_together([one, two])
+    assert record["evaluation"]["measures"]["ap"]["n_videos"] == 2
+    assert "labellings" not in record["evaluation"]["measures"]["ap"]
+
+
+def test_folds_that_were_measured_otherwise_stay_apart() -> None:
+    one, two = (fold(number, 2, {str(number): 0.5}, 0.3, 0.1) for number in (1, 2))
+    for measures in (
+        two["evaluation"]["measures"],
+        *(each["measures"] for each in two["evaluation"]["levels"].values()),
+    ):
+        measures["f1"] = measures.pop("ap")
+    assert len(put_together([one, two])) == 2
+
+
 def test_a_checkpoint_of_a_fold_is_judged_on_that_fold_alone(
     quick_train: Callable[..., int], small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

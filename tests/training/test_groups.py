@@ -66,3 +66,9 @@ def test_what_lightning_refuses_when_it_begins_is_a_line(quick_train: Train) -> 
         InputError, match="trainer: Cannot use `LearningRateMonitor` callback with `Trainer` that has no logger"
     ):
         quick_train("callbacks=[last,lr_monitor]")
+
+
+@pytest.mark.parametrize("interval", ["50", "1e308"])
+def test_an_interval_of_more_batches_than_an_epoch_has_is_a_line(quick_train: Train, interval: str) -> None:
+    with pytest.raises(InputError, match=r"trainer: `val_check_interval` \(.*must be less than or equal to the number"):
+        quick_train("data.validation=0.2", f"trainer.val_check_interval={interval}")

@@ -25,7 +25,7 @@ def parse_fold(fold: str) -> tuple[int, int]:
     >>> parse_fold("2/3")
     (2, 3)
     """
-    match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", str(fold))
+    match = re.fullmatch("([1-9][0-9]{0,3})/([1-9][0-9]{0,3})", str(fold))
     number, count = (int(match[1]), int(match[2])) if match else (0, 0)
     if not (2 <= count <= MAX_FOLDS and 1 <= number <= count):
         raise InputError(f"data.fold={fold}: expected K/n with 1 <= K <= n and n from 2 to {MAX_FOLDS}, such as 1/3")

@@ -27,6 +27,8 @@ from highlight_lit.untrusted.plain_values import plain
 from highlight_lit.untrusted.shapes import check_shape
 
 MAX_COUNT = 1 << 53  # of steps, epochs and bags
+# How Lightning begins a refusal that is of no class of its own, and the group that is meant.
+_OF_NO_CLASS = {"Early stopping conditioned on metric": "callbacks", "`val_check_interval`": "trainer"}
 
 
 def resumable(folder: Path, module: pl.LightningModule, precision: str = "32-true") -> Path | None:
@@ -73,8 +75,9 @@ def restoring(path: Path | None, last: LastCheckpoint) -> Iterator[None]:
     except MisconfigurationException as error:
         raise InputError(f"trainer: {str(error).splitlines()[0]}") from error
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        if str(error).startswith("Early stopping conditioned on metric"):  # of no class of its own
-            raise InputError(f"callbacks: {str(error).splitlines()[0]}") from error
+        for said, of in _OF_NO_CLASS.items():
+            if str(error).strip().startswith(said):
+                raise InputError(f"{of}: {str(error).strip().splitlines()[0]}") from error
         if path is None or last.began:
             raise
         first = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"

@@ -43,7 +43,9 @@ def test_the_corpus_itself_keeps_its_lists(corpus: Corpus) -> None:
     assert corpus.split.tolist() == before
 
 
-@pytest.mark.parametrize("fold", ["", "1", "0/3", "4/3", "1/1", "1/1001", "a/b", "1/3/5", "-1/3", "1.0/3", "１/３x"])
+@pytest.mark.parametrize(
+    "fold", ["", "1", "0/3", "4/3", "1/1", "1/1001", "a/b", "1/3/5", "-1/3", "1.0/3", "１/３", "01/3", "1/03"]
+)
 def test_what_is_no_fold_is_refused_in_a_line_that_shows_one(fold: str) -> None:
     with pytest.raises(InputError, match=r"data\.fold=.*: expected K/n .* such as 1/3"):
         parse_fold(fold)
