@@ -42,7 +42,7 @@ def reel_arguments(parser: argparse.ArgumentParser) -> None:
 def run_reel(args: argparse.Namespace) -> int:
     """Choose the best segments and cut them, or write their list."""
     need_media()
-    from highlight_lit.files import not_an_input, output_name
+    from highlight_lit.files import for_a_file, not_an_input, output_name
     from highlight_lit.media.output.reel import cut_reel, write_chapters
 
     if not 0 <= args.fade <= 10:
@@ -52,6 +52,7 @@ def run_reel(args: argparse.Namespace) -> int:
     ending = "chapters.vtt" if args.chapters else "reel.mp4"
     out = args.out or args.video.with_name(output_name(args.video.stem, ending))
     not_an_input(out, *_inputs(args))
+    for_a_file(out)  # before minutes of scoring
     segments = _segments(args)
     if args.chapters:
         write_chapters(out, segments)

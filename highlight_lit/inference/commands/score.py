@@ -60,9 +60,12 @@ def run_score(args: argparse.Namespace) -> int:
     _check_options(args)
     if args.video:
         need_media()
+    from highlight_lit.files import for_a_file
     from highlight_lit.inference.loading.load import load_detector
 
     _check_videos(args)
+    if args.corpus is not None:
+        for_a_file(_folder(args) / ALL)
     detector = load_detector(args.checkpoint, args.trust)
     if args.video:
         scored = _of_videos(args, detector)
@@ -101,14 +104,15 @@ def _folder(args: argparse.Namespace) -> Path:
 
 
 def _names(args: argparse.Namespace, folder: Path, stem: str) -> list[Path]:
-    """The files written of a video, none of which is one that is read."""
-    from highlight_lit.files import not_an_input, output_name
+    """The files written of a video: none is one that is read, and each is a name for a file."""
+    from highlight_lit.files import for_a_file, not_an_input, output_name
 
     endings = ("scores.json", "scores.csv", "timeline.png", *(["html"] if args.html else []))
     names = [folder / output_name(stem, ending) for ending in endings]
     weights = (args.visual_weights, args.audio_weights, args.audio_pca)
     for path in names:
         not_an_input(path, *args.video, args.checkpoint, *(args.features or ()), *weights)
+        for_a_file(path)
     return names
 
 
@@ -159,6 +163,7 @@ def _of_corpus(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
         raise InputError(f"--videos {a_few(strange)}: not in {args.corpus}; expected ids as {corpus.ids[0].decode()!r}")
     stems: dict[str, str] = {}
     for name in wanted:
+        _names(args, _folder(args), name.replace("/", "_"))  # before the first is written
         if (other := stems.setdefault(name.replace("/", "_"), name)) != name:
             raise InputError(
                 f"{args.corpus}: videos {other!r} and {name!r}: their scores would have one name; expected one of them (--videos)"

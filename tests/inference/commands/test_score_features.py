@@ -184,3 +184,28 @@ def test_options_that_do_not_fit_are_refused(
         pytest.importorskip("av", reason="needs the extra media")
     assert main(["score", *words, "--checkpoint", "c.ckpt"]) == 2
     assert expected in capsys.readouterr().err
+
+
+def test_a_folder_in_the_place_of_one_file_leaves_the_others_unwritten(
+    checkpoint: str, own: Path, corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = corpus.ids[0].decode()
+    np.savez(tmp_path / "one.npz", **{stream: np.load(own / stream / f"{name}.npy") for stream in ("visual", "audio")})
+    (tmp_path / "out/one.timeline.png").mkdir(parents=True)
+    words = ["--checkpoint", checkpoint, "--out", str(tmp_path / "out")]
+    assert main(["score", "--features", str(tmp_path / "one.npz"), *words]) == 2
+    assert "one.timeline.png: a folder; expected a name for a file" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["one.timeline.png"]
+
+
+@pytest.mark.parametrize("ending", ["scores.csv", "{}.scores.csv", "{}.timeline.png"])
+def test_a_folder_in_the_place_of_a_file_of_the_last_video_leaves_those_of_the_first_unwritten(
+    checkpoint: str, small_corpus: Path, corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str
+) -> None:
+    names = [name.decode() for name in corpus.ids[:2]]
+    taken = ending.format(names[1])
+    (tmp_path / "out" / taken).mkdir(parents=True)
+    words = ["--checkpoint", checkpoint, "--out", str(tmp_path / "out"), "--videos", *names]
+    assert main(["score", "--corpus", str(small_corpus), *words]) == 2
+    assert f"{taken}: a folder; expected a name for a file" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [taken]
