@@ -13,12 +13,12 @@ MAX_TAG = 500  # characters of a title or a tag
 
 
 def plain_tag(tag: str) -> str:
-    """A tag in lower case, NFC, on one line of at most `MAX_TAG` characters, with single blanks within.
+    """A tag in lower case, NFC, on one line, with single blanks within.
 
     >>> plain_tag(" Dog  Show\\n"), plain_tag("STRASSE") == plain_tag("straße")
     ('dog show', True)
     """
-    return same_form(plain_line(tag)[:MAX_TAG].casefold())
+    return same_form(plain_line(tag).casefold())
 
 
 def comma_note(tags: Iterable[Sequence[str]], table: object) -> str | None:
@@ -46,9 +46,11 @@ def plain_tags(tags: Iterable[str], where: str) -> tuple[str, ...]:
         where: The file or row, for the error.
 
     Raises:
-        InputError: More than `MAX_TAGS`.
+        InputError: More than `MAX_TAGS`, or one of more than `MAX_TAG` characters: cut, two could become one.
     """
     unique = tuple(dict.fromkeys(filter(None, map(plain_tag, tags))))
+    if (long := next((tag for tag in unique if len(tag) > MAX_TAG), None)) is not None:
+        raise InputError(f"{where}: tags: {shown(long[:20])}... has {len(long)} characters; expected at most {MAX_TAG}")
     if len(unique) > MAX_TAGS:
         raise InputError(f"{where}: tags: {len(unique)}; expected at most {MAX_TAGS}: leave out what is no topic")
     return unique

@@ -159,7 +159,7 @@ def test_labels_of_none_of_the_videos_are_refused(source: Path) -> None:
         ("id,duration,tags\na,0:34,x\n", "line 2: video 'a': duration (in seconds): '0:34', expected a number above 0"),
         ("id,duration,tags\na,nan,x\n", "line 2: video 'a': duration (in seconds): 'nan'"),
         ("id,duration,tags\na,0,x\n", "line 2: video 'a': duration (in seconds): '0'"),
-        ("id,duration,tags\na,1e308,x\n", "line 2: video 'a': duration: 1e+308 s; expected at most 1e+09"),
+        ("id,duration,tags\na,1e10,x\n", "line 2: video 'a': duration: 1e+10 s; expected at most 1e+09"),
         ("id,duration,tags,split\na,4,x,dev\n", "line 2: video 'a': split: 'dev'"),
         ("id,duration,tags\na,4,x\na,4,x\n", "line 3: video 'a': id: occurs twice"),
         ("id,duration,tags\n../source/visual/a,4,x\n", "line 2: video '../source/visual/a': id: expected a plain name"),
@@ -403,12 +403,12 @@ def test_nothing_is_unpickled(source: Path) -> None:
     assert not (source / "exploded").exists()
 
 
-@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), 1e-320, 1e-7, 1e13, 1e308])
 def test_a_clip_length_that_is_none_is_refused(source: Path, seconds: float) -> None:
     assert "clip_seconds" in refused(source, clip_seconds=seconds)
 
 
-@pytest.mark.parametrize("seconds", [1e-6, 1e-320])
+@pytest.mark.parametrize("seconds", [1e-6, 2e-6])
 def test_a_clip_length_that_makes_more_clips_than_a_video_may_have_is_refused(source: Path, seconds: float) -> None:
     line = refused(source, clip_seconds=seconds)
     assert f"video 'a': 3.50 s in clips of {seconds:g} s are over 2097152 clips" in line

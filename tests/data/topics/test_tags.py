@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from highlight_lit.data.importers.common.video_table import video_rows
+from highlight_lit.errors import InputError
 from highlight_lit.media.extraction.sidecar import read_csv
 
 
@@ -40,3 +41,17 @@ def test_a_comma_is_told_of_once_and_changes_no_tag(
     said = capsys.readouterr().err
     assert said.count("\n") == (told is not None)
     assert told is None or (said.startswith(f"note: {path}: tags: ") and told in said)
+
+
+@pytest.mark.parametrize(("first", "read"), [("id", given), ("video", beside_videos)])
+@pytest.mark.parametrize("letter", ["a", "ß"])
+def test_a_tag_of_over_500_characters_is_refused_as_two_could_become_one(
+    tmp_path: Path, first: str, read: Callable[[Path], list[tuple[str, ...]]], letter: str
+) -> None:
+    path = tmp_path / "v.csv"
+    longest = letter * (500 // len(letter.casefold()))
+    path.write_text(f"{first},tags\nv0,{longest}\n")
+    assert read(path) == [(longest.casefold(),)]
+    path.write_text(f"{first},tags\nv0,{longest}1\nv1,{longest}2\n")
+    with pytest.raises(InputError, match=r"tags: .*\.\.\. has 501 characters; expected at most 500"):
+        read(path)

@@ -13,6 +13,8 @@ from highlight_lit.text import shown
 from highlight_lit.unicode_forms import same_form
 from highlight_lit.untrusted.csv_tables import cell_number
 
+SMALLEST, LARGEST = 1e-6, 1e12  # of seconds, frames and rates
+
 
 def safe_id(name: object, where: str) -> str:
     """Return a video's id, in Unicode's composed form, if it can be part of a file name without leaving its folder.
@@ -40,7 +42,7 @@ def text(value: object) -> str:
 
 
 def number(value: object, where: str) -> float:
-    """A finite number above 0, given as a number or as text.
+    """A number above 0, given as a number or as text: what a second, a frame or a rate may be.
 
     Raises:
         InputError: It is anything else.
@@ -51,6 +53,8 @@ def number(value: object, where: str) -> float:
         parsed = math.nan
     if isinstance(value, bool) or not (math.isfinite(parsed) and parsed > 0):
         raise InputError(f"{where}: {value!r}, expected a number above 0")
+    if not SMALLEST <= parsed <= LARGEST:  # products and quotients of two would be infinite, or 0
+        raise InputError(f"{where}: {value!r}, expected a number from {SMALLEST:g} to {LARGEST:g}")
     return parsed
 
 
