@@ -137,7 +137,7 @@ def test_a_row_of_a_table_that_goes_on_over_lines_is_bounded(tmp_path: Path) -> 
     assert len(scores_csv.read_scores(tmp_path / "s.csv")["v"].score) == 200_000
 
 
-@pytest.mark.parametrize("seconds", [1.1e9, 1e308])
+@pytest.mark.parametrize("seconds", [1.1e9, 1e12])
 def test_times_of_which_sums_are_no_numbers_are_refused(tmp_path: Path, seconds: float) -> None:
     (tmp_path / "f/visual").mkdir(parents=True)
     np.save(tmp_path / "f/visual/v.npy", np.ones((2, 2), "f4"))
