@@ -174,7 +174,7 @@ class HighlightData(pl.LightningDataModule):
 
     def statistics(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Mean over the training clips and scale of each stream's dimensions, (D,) each."""
-        moments = {name: statistics(self.corpus, self._videos, name) for name in self.streams}
+        moments = {name: statistics(self.corpus, self._videos, name, self._readers) for name in self.streams}
         return {name: (mean, scaled(std, self.scale)) for name, (mean, std) in moments.items()}
 
     def train_dataloader(self) -> BagLoader | FirstEpoch:

@@ -13,6 +13,7 @@ from highlight_lit.data.batch import Bags, Targets, make_bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.sampling import Draw, EpochPlan, own_pairs
 from highlight_lit.data.stores import Store
+from highlight_lit.data.stores.reading import Readers, in_parts, whole_videos
 
 
 class BagLoader:
@@ -93,7 +94,11 @@ class BagLoader:
 
 
 class VideoLoader:
-    """Whole videos, one at a time: their index in the corpus, and a bag of all their clips."""
+    """Whole videos, one at a time: their index in the corpus, and a bag of all their clips, labelled 0.
+
+    Raises:
+        InputError: In iteration: a shard is damaged, a value is NaN or infinite, or a read has hung.
+    """
 
     def __init__(self, corpus: Corpus, videos: NDArray[np.intp], streams: Sequence[str]) -> None:
         self.corpus, self.videos, self.streams = corpus, videos, streams
@@ -102,15 +107,11 @@ class VideoLoader:
         return len(self.videos)
 
     def __iter__(self) -> Iterator[tuple[int, Bags]]:
-        return ((int(video), whole_video(self.corpus, int(video), self.streams)) for video in self.videos)
-
-
-def whole_video(corpus: Corpus, video: int, streams: Sequence[str]) -> Bags:
-    """A bag of all clips of a video, labelled 0.
-
-    Raises:
-        InputError: Its shard is damaged, or a value is NaN or infinite.
-    """
-    names = [*streams, *(["audio_mask"] if "audio" in streams else [])]
-    rows = {name: torch.from_numpy(corpus.rows(video, name))[None] for name in names}
-    return make_bags(rows, torch.from_numpy(corpus.clips[[video]]), positive=0)
+        with Readers(1) as threads:
+            for some in in_parts(self.corpus, self.videos):
+                rows = whole_videos(self.corpus, some, self.streams, threads)
+                ends = np.cumsum(self.corpus.clips[some])[:-1]
+                each = {name: np.split(part, ends) for name, part in rows.items()}
+                for at, video in enumerate(some.tolist()):
+                    bag = {name: torch.from_numpy(part[at])[None] for name, part in each.items()}
+                    yield video, make_bags(bag, torch.from_numpy(self.corpus.clips[[video]]), positive=0)

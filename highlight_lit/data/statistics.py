@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.stores.reading import Readers, in_parts, whole_videos
 
 STATISTICS_CLIPS = 1 << 20  # no more clips than about these are looked at for means and deviations
 SCALES = ("dimension", "stream")  # what features are divided by before they enter a network
@@ -18,16 +19,23 @@ _BLOCK = 4096  # rows
 _COLUMNS = 512  # a multiple of what one instruction adds up: a column's sum has the order that it has in a whole row
 
 
-def statistics(corpus: Corpus, videos: NDArray[np.intp], name: str) -> tuple[Tensor, Tensor]:
+def statistics(corpus: Corpus, videos: NDArray[np.intp], name: str, readers: int = 1) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of a stream's dimensions over the clips of some videos, (D,) each, in float32.
 
     Clips without audio count for nothing in `audio`. Of a large corpus evenly spaced videos are looked at.
 
+    Args:
+        corpus: Where the rows are read from.
+        videos: Indices of the videos.
+        name: Of the stream.
+        readers: Threads that read.
+
     Raises:
-        InputError: A shard is damaged, or a value is NaN or infinite.
+        InputError: A shard is damaged, a value is NaN or infinite, or a read has hung.
     """
     total = int(corpus.clips[videos].sum())
-    return _moments(_clips(corpus, int(video), name) for video in videos[:: -(-total // STATISTICS_CLIPS)])
+    with Readers(readers) as threads:
+        return _moments(_clips(corpus, videos[:: -(-total // STATISTICS_CLIPS)], name, threads))
 
 
 def scaled(std: Tensor, scale: str) -> Tensor:
@@ -41,12 +49,12 @@ def scaled(std: Tensor, scale: str) -> Tensor:
     return std.double().square().mean().sqrt().to(std).expand_as(std).clone()
 
 
-def _clips(corpus: Corpus, video: int, name: str) -> tuple[Tensor, Tensor]:
-    """Rows of a video, (T_n, D), and which of them count, (T_n,)."""
-    rows = torch.from_numpy(corpus.rows(video, name))
-    if name != "audio":
-        return rows, torch.ones(len(rows), dtype=torch.bool)
-    return rows, torch.from_numpy(corpus.rows(video, "audio_mask").astype(bool))
+def _clips(corpus: Corpus, videos: NDArray[np.intp], name: str, threads: Readers) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows of some videos at a time, (R, D), and which of them count, (R,)."""
+    for some in in_parts(corpus, videos):
+        rows = whole_videos(corpus, some, [name], threads)
+        mask = rows["audio_mask"].astype(bool) if name == "audio" else np.ones(len(rows[name]), bool)
+        yield torch.from_numpy(rows[name]), torch.from_numpy(mask)
 
 
 def _moments(parts: Iterator[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ import torch
 
 from highlight_lit.data.audio_ablation import AUDIO_ABLATIONS, AudioAblation, with_audio
 from highlight_lit.data.corpus import Corpus, write_corpus
-from highlight_lit.data.loaders import whole_video
+from highlight_lit.data.loaders import VideoLoader
 from highlight_lit.data.sampling import Draw
 from highlight_lit.data.statistics import statistics
 from highlight_lit.data.stores.resident import ResidentStore
@@ -56,8 +56,7 @@ def test_training_statistics_and_evaluation_read_the_same_rows(partly_silent: Co
     bags = store.bags(Draw(videos, np.zeros(3, np.int64), positive=3), tau=7)
     assert bags.audio is not None
     rows, there = [], []
-    for bag, video in enumerate(videos.tolist()):
-        whole = whole_video(view, video, ["visual", "audio"])
+    for bag, (video, whole) in enumerate(VideoLoader(view, videos, ["visual", "audio"])):
         assert whole.audio is not None
         clips = int(view.clips[video])
         assert torch.equal(bags.audio[bag, :clips], whole.audio[0])

@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.shards import Shard
+from highlight_lit.data.shards.reader import PIECE_ROWS
 from highlight_lit.errors import InputError
 
 READ_TIMEOUT_S = 120.0  # after which a read counts as hung
+PART_ROWS = 1024  # of whole videos: fewer cost more than the threads gain
 WINDOWS = 64  # read between two looks whether anybody still waits
 # For threads to end: one that still runs when the interpreter ends takes the process down with it.
 CLOSE_TIMEOUT_S = 2.0
@@ -110,6 +112,43 @@ class Reading:
         self.done.result()
 
 
+def in_parts(corpus: Corpus, videos: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """Videos that are read at once, in their order: of about `PART_ROWS` clips, or one."""
+    part = np.cumsum(corpus.clips[videos]) // PART_ROWS
+    return np.split(videos, np.flatnonzero(np.diff(part)) + 1)
+
+
+def whole_videos(
+    corpus: Corpus, videos: NDArray[np.intp], streams: Sequence[str], threads: Readers
+) -> dict[str, NDArray[Any]]:
+    """All clips of some videos, one video after the other: (R, D) of each stream, and with audio (R,) of `audio_mask`.
+
+    Raises:
+        InputError: As `Reading.wait`.
+    """
+    clips = corpus.clips[videos]
+    first, total = np.cumsum(clips) - clips, int(clips.sum())
+    rows: dict[str, NDArray[Any]] = {
+        name: np.empty((total, corpus.streams[name].width), corpus.streams[name].dtype) for name in streams
+    }
+    if "audio" in streams:
+        rows["audio_mask"] = np.empty(total, np.uint8)
+    slow = any(corpus.shards[number].slow for number in np.unique(corpus.shards_of(videos)[0]))
+    step = PIECE_ROWS * (16 if slow else 1)  # where pieces of HDF5's chunks meet, one is unpacked twice
+    pieces = -(-clips // step)
+    owner = np.repeat(np.arange(len(videos)), pieces)
+    start = (np.arange(len(owner)) - np.repeat(np.cumsum(pieces) - pieces, pieces)) * step
+    windows = Windows(videos[owner], start, np.minimum(clips[owner] - start, step), first[owner] + start)
+    for reading in threads.give(corpus, windows, rows):
+        reading.wait()
+    if "audio" in streams and corpus.audio_way is not None:
+        for video, at, count in zip(videos.tolist(), first.tolist(), clips.tolist(), strict=True):
+            own = slice(at, at + count)
+            mask = rows["audio_mask"][own].astype(bool)
+            rows["audio"][own] = corpus.audio_way(rows["audio"][own], mask, bytes(corpus.ids[video]))
+    return rows
+
+
 class Readers:
     """A number of threads that read what they are given, in order.
 
@@ -134,6 +173,12 @@ class Readers:
             reading.ending = self._ending
             self._work.put(reading)
         return readings
+
+    def __enter__(self) -> Readers:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """End the threads; one that hangs is waited for `CLOSE_TIMEOUT_S` at most."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from highlight_lit.data.batch import Bags, make_bags
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.sampling import Draw
-from highlight_lit.data.stores.reading import Readers, Windows
+from highlight_lit.data.stores.reading import Readers, whole_videos
 
 
 class ResidentStore:
@@ -31,24 +30,8 @@ class ResidentStore:
     def __init__(self, corpus: Corpus, videos: NDArray[np.intp], streams: Sequence[str], readers: int = 1) -> None:
         self.videos, self.clips = videos, corpus.clips[videos]
         self.first = np.cumsum(self.clips) - self.clips  # where each video held starts in `rows`
-        total = int(self.clips.sum())
-        rows: dict[str, NDArray[Any]] = {
-            name: np.empty((total, corpus.streams[name].width), corpus.streams[name].dtype) for name in streams
-        }
-        if "audio" in streams:
-            rows["audio_mask"] = np.empty(total, np.uint8)
-        if corpus.audio_way is not None and "audio" in streams:
-            for video, first, clips in zip(videos.tolist(), self.first.tolist(), self.clips.tolist(), strict=True):
-                for name, part in rows.items():
-                    part[first : first + clips] = corpus.rows(video, name)
-            videos = videos[:0]
-        threads = Readers(readers)
-        try:
-            windows = Windows(videos, np.zeros_like(self.clips), self.clips, self.first)
-            for reading in threads.give(corpus, windows, rows):
-                reading.wait()
-        finally:
-            threads.close()
+        with Readers(readers) as threads:
+            rows = whole_videos(corpus, videos, streams, threads)
         self.rows = {name: torch.from_numpy(part) for name, part in rows.items()}
         self.device = torch.device("cpu")
         self._order = np.argsort(self.videos)

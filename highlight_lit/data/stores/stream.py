@@ -49,9 +49,8 @@ class StreamStore:
 
     def batches(self, draws: Iterator[Draw], tau: int) -> Iterator[Bags]:
         """The bags of each draw, in order; the draws may go on for ever."""
-        readers = Readers(self.readers)
         waiting: deque[_Batch] = deque()
-        try:
+        with Readers(self.readers) as readers:
             while True:
                 while len(waiting) <= AHEAD and (draw := next(draws, None)) is not None:
                     waiting.append(_Batch(self, readers, draw, tau))
@@ -63,8 +62,6 @@ class StreamStore:
                     if following.arrived:
                         following.send()
                 yield batch.bags()
-        finally:
-            readers.close()
 
     def bags(self, draw: Draw, tau: int) -> Bags:
         """The bags of one draw."""

@@ -22,7 +22,7 @@ from highlight_lit.data import statistics as statistics_module
 from highlight_lit.data.batch import Bags
 from highlight_lit.data.corpus import Corpus, write_corpus, write_manifest
 from highlight_lit.data.datamodule import HighlightData
-from highlight_lit.data.loaders import BagLoader
+from highlight_lit.data.loaders import BagLoader, VideoLoader
 from highlight_lit.data.sampling import EpochPlan
 from highlight_lit.data.statistics import statistics
 from highlight_lit.data.stores import reading
@@ -244,6 +244,42 @@ def test_a_read_that_does_not_come_back_is_given_up_and_named(
     with pytest.raises(InputError, match=r"shard-00000\.h5: a read has not come back within 0\.5 s; expected a disk"):
         epochs(corpus, store, 2)
     mount.until.set()
+
+
+@pytest.mark.parametrize("after", [0, 5])
+@pytest.mark.parametrize("what", ["statistics", "videos"])
+def test_a_read_before_or_after_training_that_does_not_come_back_is_given_up_too(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, what: str, after: int
+) -> None:
+    mount, videos = DeadMount(monkeypatch, after), np.arange(len(corpus))
+    monkeypatch.setattr(reading, "PART_ROWS", 8)
+    reads = {
+        "statistics": lambda: statistics(corpus, videos, "visual", 2),
+        "videos": lambda: list(VideoLoader(corpus, videos, STREAMS)),
+    }
+    with pytest.raises(InputError, match=r"shard-00000\.h5: a read has not come back within 0\.5 s; expected a disk"):
+        reads[what]()
+    mount.until.set()
+
+
+@pytest.mark.parametrize("change", [None, as_version_1])
+@pytest.mark.parametrize("readers", [1, 3])
+@pytest.mark.parametrize("piece", [1, 7, 1024])
+def test_whole_videos_are_their_rows_whatever_they_are_read_in(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None] | None, readers: int, piece: int
+) -> None:
+    if change is not None:
+        change(copied / "shard-00000.h5")
+        write_manifest(copied, "copy")
+    monkeypatch.setattr(reading, "PIECE_ROWS", piece)
+    corpus = Corpus(copied)
+    videos = np.array([5, 0, 3])
+    with reading.Readers(readers) as threads:
+        rows = reading.whole_videos(corpus, videos, ("visual", "audio"), threads)
+    for name, part in rows.items():
+        expected = np.concatenate([corpus.rows(video, name) for video in videos])
+        assert part.dtype == expected.dtype
+        assert np.array_equal(part, expected)
 
 
 def test_a_process_with_a_read_that_hangs_ends(corpus: Corpus) -> None:
