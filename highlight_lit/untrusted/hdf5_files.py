@@ -38,15 +38,18 @@ def inside(group: h5py.Group, name: str) -> Any:
     return kinds[type(made)](made) if type(made) in kinds else None
 
 
-def attribute(node: h5py.Group | h5py.Dataset, name: str) -> str | int | float | None:
+def attribute(node: h5py.Group | h5py.Dataset, name: str) -> Any:
     """An attribute that is one text or number; None where there is none, or it is large, which is not read, or another."""
     key = name.encode()
     stored = h5py.h5a.open(node.id, key) if h5py.h5a.exists(node.id, key) else None
-    if stored is None or stored.get_space().get_simple_extent_npoints() != 1:  # MATLAB writes arrays of one
+    if stored is None or stored.get_space().get_simple_extent_npoints() != 1:
         return None
-    value = np.asarray(node.attrs[name]).item() if stored.get_storage_size() <= MAX_ATTRIBUTE_BYTES else None
+    if stored.get_storage_size() > MAX_ATTRIBUTE_BYTES:
+        return None
+    value = node.attrs[name]
+    value = value.reshape(-1)[0] if isinstance(value, np.ndarray) and value.size == 1 else value  # as MATLAB writes
     value = value.decode() if isinstance(value, bytes) else value  # as texts of a fixed length come
-    return value if isinstance(value, (str, int, float)) else None
+    return value if isinstance(value, (str, np.bool_, np.integer, np.floating)) else None
 
 
 def check_storage(dataset: h5py.Dataset, where: str) -> None:

@@ -42,7 +42,7 @@ def faults(path: Path) -> Iterator[str | None]:
         try:
             fault = shard.video(row).fault(shard.streams)
         except (ValueError, IndexError) as error:
-            fault = str(error).removeprefix(str(InputError(f"{path}: ")))
+            fault = str(error.args[0]).removeprefix(f"{path}: ")  # as it is: `str` of it would be cut, and made plain
         named = f"video {ids[row].decode()!r} (row {row}): "
         if fault is not None and (
             fault.startswith(named) or not fault.startswith("video ")

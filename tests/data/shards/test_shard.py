@@ -354,6 +354,17 @@ def test_attributes_that_are_arrays_of_one_are_what_is_in_them(
     assert not shard.slow
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.longdouble])
+def test_a_number_in_the_place_of_a_text_is_spelled_as_its_type_spells_it(
+    tmp_path: Path, make_video: MakeVideo, kind: type[np.floating[Any]]
+) -> None:
+    """A checkpoint has it as it was: `0.1` of float32 is no 0.10000000149011612."""
+    write(tmp_path / "s.h5", make_video("a")).close()
+    with h5py.File(tmp_path / "s.h5", "r+") as file:
+        file["visual"].attrs["version"] = kind(0.1)
+    assert Shard(tmp_path / "s.h5").streams["visual"].version == str(kind(0.1))
+
+
 @pytest.mark.parametrize("value", [[2, 2], [], h5py.Empty("f"), 1j, 2.5, "2"])
 def test_an_odd_version_is_named(tmp_path: Path, make_video: MakeVideo, value: object) -> None:
     write(tmp_path / "s.h5", make_video("a")).close()

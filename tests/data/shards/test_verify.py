@@ -127,6 +127,18 @@ def test_a_value_in_a_block_that_videos_share_is_told_once_of_the_video_that_has
     assert found.startswith(f"{shown}: video 'b' (row 1): visual: NaN or infinite in clip 0;")
 
 
+@pytest.mark.parametrize("name", ["b" * 5000, "b\x1b[31m", "é" * 3000])
+def test_a_value_is_told_of_a_video_however_it_is_called(tmp_path: Path, make_video: MakeVideo, name: str) -> None:
+    path = tmp_path / "a.h5"
+    with ShardWriter(path, {"visual": Stream(4, dtype="float32")}, 1.0) as made:
+        for each in ("a", name, "c"):
+            made.add(make_video(each, 9, audio=None))
+    forge_rows(path, "visual", {(9, 0): np.nan, (20, 0): np.inf})
+    own, other = (fault for fault in verify.faults(path) if fault is not None)
+    assert own.startswith(f"{path}: video {name!r} (row 1): visual: NaN or infinite in clip 0;")
+    assert other.startswith(f"{path}: video 'c' (row 2): visual: NaN or infinite in clip 2;")
+
+
 def test_rows_that_are_damaged_are_told_of_every_video_that_has_some(tmp_path: Path, make_video: MakeVideo) -> None:
     path = tmp_path / "a\x1b[31m.h5"
     with ShardWriter(path, {"visual": Stream(4, dtype="float32")}, 1.0) as made:
