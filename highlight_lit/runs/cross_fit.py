@@ -31,7 +31,7 @@ def put_together(records: Sequence[Record]) -> list[Record]:
             number, count = parse_fold(fold)
             sets[_key(record, count)][number] = record
     for key, by_number in sets.items():
-        folds, count = [by_number[number] for number in sorted(by_number)], json.loads(key)["data"]["fold"]
+        folds, count = [by_number[number] for number in sorted(by_number)], json.loads(key)[0]["data"]["fold"]
         together += [_joined(folds, count)] if len(folds) == count else folds
     return together
 
@@ -46,7 +46,7 @@ def _key(record: Record, count: int) -> str:
     config = science(record["config"])
     config["data"]["fold"] = count
     measures = sorted(record["evaluation"]["measures"])
-    return json.dumps({**config, "corpus": record["corpus"]["fingerprint"], "measures": measures}, sort_keys=True)
+    return json.dumps([config, record["corpus"]["fingerprint"], measures], sort_keys=True)
 
 
 def _joined(folds: Sequence[Record], count: int) -> Record:

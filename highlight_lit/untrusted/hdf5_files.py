@@ -16,6 +16,8 @@ from highlight_lit.errors import InputError
 MAX_RATIO = 100  # times that numbers can be larger than what the disk holds of their file: features pack to a tenth
 MIN_BYTES = 32 << 20  # of numbers, which a file of any size may hold
 MAX_CHUNK_BYTES = 32 << 20  # a chunk is read whole
+SMALL_CHUNK_BYTES = 4 << 10  # the library takes as many for each chunk of a read, whether it is stored or not
+MAX_SMALL_CHUNKS = 1 << 15  # of a read
 MAX_LZF_BYTES = 2 << 20  # of a chunk as stored, which unpacks to at most 88 times that
 MAX_ATTRIBUTE_BYTES = 64 << 10  # as many as HDF5 itself has room for beside a dataset
 # What the library raises on a damaged file, and Python on what it gives.
@@ -52,9 +54,14 @@ def attribute(node: h5py.Group | h5py.Dataset, name: str) -> Any:
     return value if isinstance(value, (str, np.bool_, np.integer, np.floating)) else None
 
 
-def check_storage(dataset: h5py.Dataset, where: str) -> None:
-    """Refuse numbers that lie in other files, or in chunks that are large, compressed in other ways than gzip or lzf, or
-    unpack to more than they are: the library unpacks them to any length.
+def check_storage(dataset: h5py.Dataset, where: str, rows: int | None = None) -> None:
+    """Refuse numbers that lie in other files, or in chunks that are large, many and small, compressed in other ways than
+    gzip or lzf, or unpack to more than they are: the library unpacks them to any length.
+
+    Args:
+        dataset: Of a file of a stranger.
+        where: File and name, for the error.
+        rows: That are read of it at once; None: all.
     """
     if dataset.external or dataset.is_virtual:
         raise InputError(f"{where}: not stored in this file")
@@ -64,6 +71,12 @@ def check_storage(dataset: h5py.Dataset, where: str) -> None:
     size, shape = dataset.dtype.itemsize * math.prod(chunks), dataset.shape
     if size > MAX_CHUNK_BYTES:
         raise InputError(f"{where}: chunks of {chunks}; expected at most {MAX_CHUNK_BYTES >> 20} MiB each")
+    read = (min(rows or shape[0], shape[0]), *shape[1:])
+    at_once = math.prod(-(-some // of_chunk) for some, of_chunk in zip(read, chunks, strict=True))
+    if at_once > MAX_SMALL_CHUNKS and size < SMALL_CHUNK_BYTES:
+        raise InputError(
+            f"{where}: {at_once} chunks of {size} bytes; expected larger ones (h5repack -l CONTI makes it so)"
+        )
     pipeline = dataset.id.get_create_plist()
     filters = [pipeline.get_filter(at)[0] for at in range(pipeline.get_nfilters())]
     packing = [each for each in filters if each not in (h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32)]

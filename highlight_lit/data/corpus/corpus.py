@@ -122,7 +122,7 @@ class Corpus:
 
     def index(self, video_id: str) -> int | None:
         """Index of the video with this id, None if the corpus has none."""
-        name = video_id.encode()
+        name = video_id.encode(errors="surrogatepass")  # of the shell's bytes that are no UTF-8
         at = int(np.searchsorted(self.ids, name, sorter=self._order))
         return int(self._order[at]) if at < len(self) and self.ids[self._order[at]] == name else None
 

@@ -53,7 +53,7 @@ TIMES = ("duration", "span", "label_span")  # in seconds
 POINTS_INTO = {
     "tag_index": "tag_name", "tag_offsets": "tag_index", "title_offsets": "title_bytes", "label_offsets": "label_span",
 }  # fmt: skip
-_WORDS = {"u": "unsigned numbers", "iu": "whole numbers", "f": "numbers", "S": "bytes"}
+_WORDS = {"u": "unsigned bytes", "iu": "whole numbers", "f": "numbers", "S": "bytes"}
 
 
 def misfit(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], counts: Mapping[str, int]) -> str | None:
@@ -62,7 +62,7 @@ def misfit(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], counts: Mapp
         return None
     kinds, row, each = COLUMNS[name]
     fits = len(shape) == 1 + len(row) and all(a in (None, b) for a, b in zip(row, shape[1:], strict=True))
-    if not fits or dtype.kind not in kinds or (name == "audio_mask" and dtype.itemsize != 1):
+    if not fits or dtype.kind not in kinds or (kinds == "u" and dtype.itemsize != 1):
         return f"{dtype} of shape {shape}, expected {_WORDS[kinds]}" + (f", {row[0] or 'some'} in a row" if row else "")
     rows = counts.get(each, shape[0])
     return None if shape[0] == rows else f"{shape[0]} rows, expected {rows}"

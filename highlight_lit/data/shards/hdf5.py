@@ -18,12 +18,14 @@ from highlight_lit.files import check_packed, open_regular, same_file, stored_by
 from highlight_lit.untrusted.hdf5_files import ERRORS, check_storage, inside, most_bytes
 
 MAX_INDEX_BYTES = 64 << 20  # by which a dataset of the index, read whole, may be larger than its file
+LIBRARY_ROWS = (
+    16 << 10
+)  # of features, read at once through the library: where two reads meet, a chunk is unpacked twice
 MAX_OPEN = 16  # HDF5 handles of a process: closing one takes as long as there are others open
 WHAT = "a feature shard"
 
 _library = threading.RLock()  # held, no handle in use is closed
-# Files with an open handle, by `id`, the one opened first in front.
-_opened: weakref.WeakValueDictionary[int, HDF5] = weakref.WeakValueDictionary()
+_opened: weakref.WeakValueDictionary[int, HDF5] = weakref.WeakValueDictionary()  # by `id`, in the order of opening
 
 
 @contextmanager
@@ -134,6 +136,6 @@ class HDF5:
             raise InputError(f"{where}: {dtype} of shape {shape}: more than a file of its size can hold")
         if (fault := misfit(name, dtype, shape, self.counts)) is not None:
             raise InputError(f"{where}: {fault}")
-        check_storage(dataset, where)
+        check_storage(dataset, where, LIBRARY_ROWS if name in PACKED else None)
         self._datasets[name] = dataset
         return dataset

@@ -13,7 +13,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from highlight_lit.data.shards.format import FORMAT, NAMES, POINTS_INTO, TIMES, VERSION, wrong_value
-from highlight_lit.data.shards.hdf5 import HDF5, reading
+from highlight_lit.data.shards.hdf5 import HDF5, LIBRARY_ROWS, reading
 from highlight_lit.data.shards.rows import PackedRows
 from highlight_lit.data.topics.tags import MAX_TAG
 from highlight_lit.data.video import SPLITS, STREAMS, Labels, Stream, Video
@@ -21,7 +21,6 @@ from highlight_lit.errors import InputError
 from highlight_lit.untrusted.hdf5_files import attribute
 
 _FLOATS = (h5py.h5t.IEEE_F16LE, h5py.h5t.IEEE_F32LE)
-
 PIECE_ROWS = 1024  # of a long video, read one after the other: a first read checks them in memory of its own
 
 
@@ -119,7 +118,7 @@ class Shard:
         packed = self.packed[name]
         values = np.empty((stop - start, *packed.shape), packed.dtype)
         with self.opened() as file:
-            step = PIECE_ROWS if packed.extent else max(1, stop - start)  # a chunk of HDF5's would be unpacked again
+            step = PIECE_ROWS if packed.extent else LIBRARY_ROWS
             pieces = [(row, min(row + step, stop), row - start) for row in range(start, stop, step)]
             packed.fill(file, pieces, values.reshape(-1).view(np.uint8).data)
         return values

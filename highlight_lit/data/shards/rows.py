@@ -100,7 +100,7 @@ class PackedRows:
         with reading(self._file.path):
             self._file[self._name].read_direct(values, np.s_[first:end])
         self.reads += 1
-        self._refuse_not_finite(values, first, first, end)
+        self._all_finite(values, first, first, end)
 
     def _checked(self, file: int, first: int, end: int) -> memoryview:
         """Rows; the blocks they are in that are not known to be valid are read whole, and checked: sums, finite values.
@@ -122,15 +122,18 @@ class PackedRows:
             if not self._valid[block] and checksum(data[at : at + BLOCK_ROWS * size]) != self._sums[block]:
                 rows = f"rows {block * BLOCK_ROWS} to {min((block + 1) * BLOCK_ROWS, self._rows) - 1} are damaged"
                 raise InputError(f"{self._where}: {rows}: their checksum differs from the one stored with them")
-        self._refuse_not_finite(values.view(self.dtype), begin, first, end)
-        self._valid[low:high] = b"\1" * (high - low)
+        if self._all_finite(values.view(self.dtype), begin, first, end):
+            self._valid[low:high] = b"\1" * (high - low)
         return data[(first - begin) * size : (end - begin) * size]
 
-    def _refuse_not_finite(self, values: NDArray[Any], begin: int, first: int, end: int) -> None:
+    def _all_finite(self, values: NDArray[Any], begin: int, first: int, end: int) -> bool:
+        """Whether no value is NaN or infinite. One in the rows that were asked for is refused; a neighbour's is its own."""
         if all_finite(values):
-            return
+            return True
         bad = begin + np.flatnonzero(~np.isfinite(values)) // math.prod(self.shape)
-        row = int([*bad[(bad >= first) & (bad < end)], bad[0]][0])  # one that was asked for, rather than of a neighbour
+        if (own := bad[(bad >= first) & (bad < end)]).size == 0:
+            return False
+        row = int(own[0])
         video = int(np.searchsorted(self._offsets, row, side="right")) - 1
         with reading(self._file.path):
             name = self._file["id"][video].decode()

@@ -43,11 +43,9 @@ def faults(path: Path) -> Iterator[str | None]:
             fault = shard.video(row).fault(shard.streams)
         except (ValueError, IndexError) as error:
             fault = str(error.args[0]).removeprefix(f"{path}: ")  # as it is: `str` of it would be cut, and made plain
-        named = f"video {ids[row].decode()!r} (row {row}): "
-        if fault is not None and (
-            fault.startswith(named) or not fault.startswith("video ")
-        ):  # a neighbour's is its own
-            yield f"{path}: {named}{fault.removeprefix(named)}"
+        if fault is not None:
+            named = f"video {ids[row].decode()!r} (row {row}): "
+            yield f"{path}: {'' if fault.startswith(named) else named}{fault}"
         if row % _VIDEOS == 0:
             yield None
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.shards import Shard
+from highlight_lit.data.shards.hdf5 import LIBRARY_ROWS
 from highlight_lit.data.shards.reader import PIECE_ROWS
 from highlight_lit.errors import InputError
 
@@ -134,7 +135,7 @@ def whole_videos(
     if "audio" in streams:
         rows["audio_mask"] = np.empty(total, np.uint8)
     slow = any(corpus.shards[number].slow for number in np.unique(corpus.shards_of(videos)[0]))
-    step = PIECE_ROWS * (16 if slow else 1)  # where pieces of HDF5's chunks meet, one is unpacked twice
+    step = LIBRARY_ROWS if slow else PIECE_ROWS
     pieces = -(-clips // step)
     owner = np.repeat(np.arange(len(videos)), pieces)
     start = (np.arange(len(owner)) - np.repeat(np.cumsum(pieces) - pieces, pieces)) * step

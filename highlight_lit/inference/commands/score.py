@@ -140,10 +140,15 @@ def _of_videos(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
 
 
 def _of_features(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
+    from highlight_lit.files import for_a_file
     from highlight_lit.inference.feature_files import videos_of
     from highlight_lit.inference.stored_features import scores_of_features
 
     videos = videos_of(args.features, detector.streams)
+    for video in videos:
+        _names(args, _folder(args), video.name)
+    if len(videos) > 1:
+        for_a_file(_folder(args) / ALL)
     if args.clip_seconds is None:
         say("note: clips are taken as 1 s each; --clip-seconds says otherwise", file=sys.stderr)
     for scores in scores_of_features(videos, detector, args.clip_seconds or 1.0):

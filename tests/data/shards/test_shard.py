@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -296,6 +297,36 @@ def test_a_chunk_that_takes_much_memory_is_refused(tmp_path: Path, make_video: M
         Shard(path)
 
 
+@pytest.mark.parametrize("name", ["title_bytes", "visual"])
+def test_chunks_that_take_more_memory_than_what_is_in_them_are_refused(
+    tmp_path: Path, make_video: MakeVideo, name: str
+) -> None:
+    """The library takes 4 KB for each chunk of a read, though a hole costs nothing to store."""
+    path = tmp_path / "s.h5"
+    write(path, make_video(clips=100)).close()
+    with h5py.File(path, "r+") as file:
+        dtype, attributes = file[name].dtype, dict(file[name].attrs)
+        shape = (100, 4000) if name == "visual" else (1_000_000,)
+        del file[name]
+        file.create_dataset(name, shape, dtype, chunks=(1,) * len(shape)).attrs.update(attributes)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match=rf"s\.h5: {name}: \d+ chunks of \d bytes; expected larger ones"):
+        list(Shard(path))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB
+
+
+def test_a_chunk_a_row_is_read_as_other_tools_write_it(tmp_path: Path, make_video: MakeVideo) -> None:
+    path = tmp_path / "s.h5"
+    expected = [video.visual for video in write(path, make_video("a", clips=40_000, labels=None))]
+    with h5py.File(path, "r+") as file:
+        rows, attributes = file["visual"][:], dict(file["visual"].attrs)
+        del file["visual"], file["visual_sums"]
+        file.create_dataset("visual", data=rows, chunks=(1, rows.shape[1])).attrs.update(attributes)
+    for video, visual in zip(Shard(path), expected, strict=True):
+        assert video.visual is not None
+        assert np.array_equal(video.visual, visual)
+
+
 @pytest.mark.parametrize("kind", ["folder", "pipe"])
 def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "s.h5"
@@ -382,3 +413,16 @@ def test_an_odd_attribute_of_a_stream_is_named(tmp_path: Path, make_video: MakeV
         file["visual"].attrs[name] = value
     with pytest.raises(InputError, match=r"s\.h5: visual: extractor, version: expected texts of at most 500"):
         Shard(tmp_path / "s.h5")
+
+
+@pytest.mark.parametrize("name", ["title_bytes", "audio_mask"])
+def test_numbers_of_two_bytes_in_the_place_of_bytes_are_refused(
+    tmp_path: Path, make_video: MakeVideo, name: str
+) -> None:
+    write(tmp_path / "s.h5", make_video("a")).close()
+    with h5py.File(tmp_path / "s.h5", "r+") as file:
+        values = file[name][:]
+        del file[name]
+        file[name] = values.astype("u2")
+    with pytest.raises(InputError, match=rf"s\.h5: {name}: uint16 of shape .*, expected unsigned bytes"):
+        list(Shard(tmp_path / "s.h5"))

@@ -152,3 +152,20 @@ def test_rows_that_are_damaged_are_told_of_every_video_that_has_some(tmp_path: P
         f"{shown}: video 'a' (row 0)",
         f"{shown}: video 'b' (row 1)",
     ]
+
+
+def test_a_fault_of_a_video_is_not_hidden_by_a_neighbours(tmp_path: Path, make_video: MakeVideo) -> None:
+    path = tmp_path / "a.h5"
+    with ShardWriter(path, {"visual": Stream(4, dtype="float32")}, 1.0) as made:
+        for name in "abcd":
+            made.add(make_video(name, 4, audio=None))
+    forge_rows(path, "visual", {(4, 0): np.nan, (5, 1): np.nan, (13, 0): np.nan})
+    with h5py.File(path, "r+") as file:
+        file["title_bytes"][file["title_offsets"][2]] = 0xFF
+    found = [str(InputError(fault)).removeprefix(f"{path}: ") for fault in verify.faults(path) if fault is not None]
+    assert [fault.partition(": ")[0] for fault in found] == [
+        "video 'b' (row 1)",
+        "video 'c' (row 2)",
+        "video 'd' (row 3)",
+    ]
+    assert [what in fault for what, fault in zip(("clip 0", "utf-8", "clip 1"), found, strict=True)] == [True] * 3

@@ -200,12 +200,27 @@ def test_a_folder_in_the_place_of_one_file_leaves_the_others_unwritten(
 
 @pytest.mark.parametrize("ending", ["scores.csv", "{}.scores.csv", "{}.timeline.png"])
 def test_a_folder_in_the_place_of_a_file_of_the_last_video_leaves_those_of_the_first_unwritten(
-    checkpoint: str, small_corpus: Path, corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str
+    checkpoint: str,
+    own: Path,
+    small_corpus: Path,
+    corpus: Corpus,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    ending: str,
 ) -> None:
     names = [name.decode() for name in corpus.ids[:2]]
     taken = ending.format(names[1])
     (tmp_path / "out" / taken).mkdir(parents=True)
-    words = ["--checkpoint", checkpoint, "--out", str(tmp_path / "out"), "--videos", *names]
-    assert main(["score", "--corpus", str(small_corpus), *words]) == 2
-    assert f"{taken}: a folder; expected a name for a file" in capsys.readouterr().err
+    words = ["--checkpoint", checkpoint, "--out", str(tmp_path / "out")]
+    assert main(["score", "--corpus", str(small_corpus), *words, "--videos", *names]) == 2
+    assert main(["score", "--features", str(own), *words]) == 2
+    assert capsys.readouterr().err.count(f"{taken}: a folder; expected a name for a file") == 2
     assert [path.name for path in (tmp_path / "out").iterdir()] == [taken]
+
+
+def test_an_id_that_is_no_text_is_a_line(
+    checkpoint: str, small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--checkpoint", checkpoint, "--out", str(tmp_path), "--videos", "\udcff"]
+    assert main(["score", "--corpus", str(small_corpus), *words]) == 2
+    assert "--videos" in capsys.readouterr().err
