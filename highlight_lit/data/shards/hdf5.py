@@ -18,9 +18,7 @@ from highlight_lit.files import check_packed, open_regular, same_file, stored_by
 from highlight_lit.untrusted.hdf5_files import ERRORS, check_storage, inside, most_bytes
 
 MAX_INDEX_BYTES = 64 << 20  # by which a dataset of the index, read whole, may be larger than its file
-LIBRARY_ROWS = (
-    16 << 10
-)  # of features, read at once through the library: where two reads meet, a chunk is unpacked twice
+LIBRARY_ROWS = 16 << 10  # of features, read at once through the library: where two reads meet, a chunk unpacks twice
 MAX_OPEN = 16  # HDF5 handles of a process: closing one takes as long as there are others open
 WHAT = "a feature shard"
 
