@@ -149,6 +149,12 @@ _NOT_THE_TRAINERS = {
     "limit_test_batches": "null: every labelled video is judged",
 }
 
+# Of the Trainer's arguments those that count; Lightning takes halves of some without a word.
+_WHOLE = (
+    "max_steps", "min_steps", "min_epochs", "accumulate_grad_batches", "check_val_every_n_epoch", "log_every_n_steps",
+    "num_nodes", "num_sanity_val_steps", "reload_dataloaders_every_n_epochs",
+)  # fmt: skip
+
 
 def _check_trainer(node: Any) -> None:
     """Bounds that Lightning does not know; what else it takes is its own to check."""
@@ -160,8 +166,9 @@ def _check_trainer(node: Any) -> None:
         raise InputError(
             f"trainer.max_epochs={epochs}: expected a whole number of at least 1 and at most {MAX_EPOCHS:,}"
         )
-    if isinstance(steps := node.get("max_steps"), float):
-        raise InputError(f"trainer.max_steps={steps}: expected a whole number")
+    for key in _WHOLE:
+        if isinstance(value := node.get(key), float):
+            raise InputError(f"trainer.{key}={value}: expected a whole number")
     for key in ("max_steps", "limit_train_batches"):
         if node.get(key) == 0:
             raise InputError(f"trainer.{key}=0: trains nothing; expected more than 0")

@@ -103,6 +103,8 @@ class Video:
         """What keeps the video out of a corpus with these streams, in words; None if nothing does."""
         if not self.id or "\0" in self.id:
             return "id: empty or with a zero byte"
+        if self.id != self.id.strip():
+            return "id: expected a name without blanks around it, which no table keeps"
         if not 0 < self.duration <= MAX_SECONDS:
             return f"duration: {self.duration} is not a number of seconds above 0, at most {MAX_SECONDS:g}"
         if self.split not in SPLITS:

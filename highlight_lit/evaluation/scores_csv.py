@@ -70,11 +70,17 @@ def write_scores(path: Path, scores: Mapping[str, ClipScores]) -> None:
     """Write scores as the csv that `read_scores` reads, with the column logit if all have it."""
     logits = all(clips.logit is not None for clips in scores.values())
     rows = (
-        (video, f"{start:.3f}", f"{end:.3f}", *(repr(float(number)) for number in numbers))
+        (video, _seconds(start), _seconds(end), *(repr(float(number)) for number in numbers))
         for video, clips in scores.items()
         for (start, end), *numbers in zip(clips.span, clips.score, *([clips.ranking] if logits else []), strict=True)
     )
     write_csv(path, (*COLUMNS, LOGIT) if logits else COLUMNS, rows)
+
+
+def _seconds(value: float) -> str:
+    """A time to the millisecond where that is all of it; cut, two clips could become one, or one of no length."""
+    short = f"{value:.3f}"
+    return short if float(short) == value else repr(float(value))
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -17,12 +17,12 @@ MAX_JSON_BYTES = 32 << 20  # its texts are in memory twice
 MAX_JSON_VALUES = 2 << 20  # an empty list takes two bytes of a file and 80 in memory
 _KINDS = {
     stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+    stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFREG: "a file",
 }  # fmt: skip
 
 
 def kind_of(mode: int) -> str:
-    """What lies where a regular file should, by its mode, as an error says it."""
+    """What a path leads to, by its mode, as an error says it."""
     return _KINDS.get(stat.S_IFMT(mode), "no regular file")
 
 

@@ -53,12 +53,16 @@ def for_a_file(path: Path) -> None:
     """Refuse a name that a file cannot be written to: before the first of several is.
 
     Raises:
-        InputError: It is that of a folder, a pipe or a device.
+        InputError: It is that of a folder, a pipe or a device, or lies in what is no folder.
     """
-    with suppress(OSError):
-        mode = os.stat(path).st_mode
-        if not stat.S_ISREG(mode):
-            raise InputError(f"{path}: {kind_of(mode)}; expected a name for a file")
+    fits, expected = stat.S_ISREG, "a name for a file"
+    for place in (path, *path.absolute().parents):
+        with suppress(OSError):
+            mode = os.stat(place).st_mode
+            if fits(mode):
+                return
+            raise InputError(f"{place}: {kind_of(mode)}; expected {expected}")
+        fits, expected = stat.S_ISDIR, "a folder"
 
 
 def write_text(path: Path, text: str) -> None:

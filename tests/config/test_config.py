@@ -99,6 +99,8 @@ def test_every_shipped_file_composes_and_its_network_can_be_built(group: str, op
             "trainer.max_epochs=1000000000.0: expected a whole number of at least 1 and at most",
         ),
         ("trainer.max_steps=1e2", "trainer.max_steps=100.0: expected a whole number"),
+        ("trainer.accumulate_grad_batches=0.5", "trainer.accumulate_grad_batches=0.5: expected a whole number"),
+        ("trainer.check_val_every_n_epoch=1.5", "trainer.check_val_every_n_epoch=1.5: expected a whole number"),
         ("trainer.gradient_clip_val=nan", "trainer.gradient_clip_val=nan: expected a finite number"),
         ("optimizer.algorithm.lr=inf", "optimizer.algorithm.lr=inf: expected a finite number"),
         ("topics=dog", "topics: no such key; did you mean topic?"),

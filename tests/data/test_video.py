@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from highlight_lit.data.video import Stream, all_finite
+from highlight_lit.data.video import Stream, Video, all_finite
 
 
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", "<f8", ">f2", ">f4"])
@@ -37,3 +37,12 @@ def test_a_value_that_the_stored_type_cannot_hold_is_named(value: float) -> None
         f"{value:.4g} in clip 1 is a value beyond the range"
     )
     assert Stream(4, dtype="float32").overflow(rows) is None
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", " a", "a ", "a\n", "\u00a0a"])
+def test_an_id_that_a_table_or_a_file_cannot_keep_is_refused(name: str) -> None:
+    def fault(name: str) -> str | None:
+        return Video(name, 1.0, (), np.array([[0.0, 1.0]]), np.zeros((1, 2), np.float16)).fault({"visual": Stream(2)})
+
+    assert (fault(name) or "").startswith("id: ")
+    assert fault("a b") is None

@@ -125,6 +125,14 @@ def test_a_network_is_written_with_its_logits_which_rank_where_p_ties(tmp_path: 
     assert (found.score.tolist(), found.ranking.tolist()) == ([1, 1], [40, 50])
 
 
+@pytest.mark.parametrize("step", [1e-4, 1 / 3, 1001 / 30000, 0.1, 5e-324])
+def test_clips_of_any_length_are_read_back_as_they_were(tmp_path: Path, step: float) -> None:
+    edges = np.arange(5) * step
+    span = np.stack([edges[:-1], edges[1:]], 1)
+    write_scores(tmp_path / "s.csv", {"a": ClipScores(span, np.arange(4.0))})
+    assert (read_scores(tmp_path / "s.csv")["a"].span == span).all()
+
+
 def test_another_system_is_written_and_ranked_by_its_scores(tmp_path: Path) -> None:
     write_scores(tmp_path / "s.csv", {"a": clips(1, 2)})
     assert (tmp_path / "s.csv").read_text().splitlines()[0] == "video,start,end,score"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from highlight_lit.errors import InputError
-from highlight_lit.files import MAX_NAME_BYTES, atomic_write, not_an_input, write_text
+from highlight_lit.files import MAX_NAME_BYTES, atomic_write, for_a_file, not_an_input, write_text
 
 
 def test_no_link_is_followed_to_a_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,3 +62,12 @@ def test_nothing_but_a_file_is_replaced_by_one(tmp_path: Path, kind: str) -> Non
     with pytest.raises(InputError, match=f"out: {kind}; expected a name for a file"):
         write_text(path, "x")
     assert not path.is_file()
+
+
+@pytest.mark.parametrize("below", ["out", "a/b/out"])
+def test_a_name_below_a_file_is_refused_before_anything_is_written(tmp_path: Path, below: str) -> None:
+    (tmp_path / "taken").write_text("kept")
+    with pytest.raises(InputError, match="taken: a file; expected a folder"):
+        for_a_file(tmp_path / "taken" / below)
+    for_a_file(tmp_path / "new" / below)
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
