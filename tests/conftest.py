@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 from collections.abc import Callable, Generator, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,8 @@ def quick_train(small_corpus: Path, tmp_path: Path) -> Callable[..., int]:
         defaults = ["trainer.max_epochs=2", "logger=none", "evaluate.draws=10"]
         given = {word.split("=")[0] for word in overrides}
         words += [word for word in defaults if word.split("=")[0] not in given]
-        return train([*(["-m"] if multirun else []), *words, *overrides])
+        with quick_workers() if multirun else nullcontext():
+            return train([*(["-m"] if multirun else []), *words, *overrides])
 
     return run
 
