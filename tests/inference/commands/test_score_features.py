@@ -13,6 +13,7 @@ import pytest
 
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus, write_corpus
+from highlight_lit.inference.detector import Detector
 from highlight_lit.media.output.scores_reading import read_video_scores
 from tests.real_processes import python
 
@@ -216,6 +217,24 @@ def test_a_folder_in_the_place_of_a_file_of_the_last_video_leaves_those_of_the_f
     assert main(["score", "--features", str(own), *words]) == 2
     assert capsys.readouterr().err.count(f"{taken}: a folder; expected a name for a file") == 2
     assert [path.name for path in (tmp_path / "out").iterdir()] == [taken]
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused_before_anything_is_scored(
+    checkpoint: str,
+    own: Path,
+    small_corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "out").write_text("kept")
+    for verb in ("score_corpus", "score"):
+        monkeypatch.setattr(Detector, verb, lambda *_: pytest.fail("scored"))
+    for given in (["--corpus", str(small_corpus)], ["--features", str(own)]):
+        words = ["--checkpoint", checkpoint, "--out", str(tmp_path / "out")]
+        assert main(["score", *given, *words]) == 2
+        assert f"{tmp_path / 'out'}: a file; expected a folder" in capsys.readouterr().err
+    assert (tmp_path / "out").read_text() == "kept"
 
 
 def test_an_id_that_is_no_text_is_a_line(
