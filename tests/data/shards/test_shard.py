@@ -50,7 +50,9 @@ def same(one: Video, other: Video) -> bool:
     return True
 
 
-names = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), min_size=1, max_size=12)
+names = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), min_size=1, max_size=12).filter(
+    lambda name: name == name.strip()
+)
 
 
 @st.composite
