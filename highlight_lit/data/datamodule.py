@@ -182,6 +182,7 @@ class HighlightData(pl.LightningDataModule):
 
         With the trainer's `overfit_batches` they are those of the first epoch each time, the same on each rank.
         """
+        self._end_reading()  # of a loader before, where Lightning asks for one each epoch
         if self.trainer is not None and self.trainer.overfit_batches:  # type: ignore[attr-defined]
             return FirstEpoch(self.plan, self.store.to(self._device))
         self._loader = BagLoader(self.plan, self.store.to(self._device), *self._rank, self.targets)
@@ -196,6 +197,13 @@ class HighlightData(pl.LightningDataModule):
 
     def teardown(self, stage: str) -> None:
         """End the threads that read ahead."""
+        self._end_reading()
+
+    def on_exception(self, exception: BaseException) -> None:
+        """End the threads that read ahead: Lightning tears nothing down after an error."""
+        self._end_reading()
+
+    def _end_reading(self) -> None:
         if self._loader is not None:
             self._loader.close()
 

@@ -56,10 +56,11 @@ class BagLoader:
             if self._flow is None or self._flow_at != (epoch, batch):
                 self.close()
                 self._flow = self.store.batches(self._draws_from(epoch, batch), self.plan.tau)
-            self._position = (epoch, batch + 1)
-            self._flow_at = (epoch, batch + 1) if batch + 1 < len(self) else (epoch + 1, 0)
-            bags = next(self._flow)
+            flow, self._flow = self._flow, None  # one that fails is over, and its batch was not handed out
+            bags = next(flow)
             draw = self._given.popleft()
+            self._position = (epoch, batch + 1)
+            self._flow, self._flow_at = flow, self._position if batch + 1 < len(self) else (epoch + 1, 0)
             if self.targets is not None:
                 bags = bags._replace(target=self.targets.windows(draw, self.plan.tau).to(bags.label.device))
             yield bags

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -48,7 +50,9 @@ def same(one: Video, other: Video) -> bool:
     return True
 
 
-names = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), min_size=1, max_size=12)
+names = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), min_size=1, max_size=12).filter(
+    lambda name: name == name.strip()
+)
 
 
 @st.composite
@@ -152,6 +156,25 @@ def test_a_flipped_bit_never_gives_a_wrong_number(tmp_path: Path, make_video: Ma
             refused += str(path) in str(error)
     assert refused + read == 200
     assert refused > 0
+
+
+def test_texts_without_an_end_are_refused_before_the_library_goes_through_them(
+    tmp_path: Path, make_video: MakeVideo
+) -> None:
+    path = tmp_path / "s.h5"
+    write(path, make_video()).close()
+    whole = bytearray(path.read_bytes())
+    whole[whole.index(b"GCOL") + 25] ^= 1  # of the first text's length, which leads to where no text is
+    path.write_bytes(whole)
+    command = [
+        sys.executable,
+        "-c",
+        "import sys, pathlib, highlight_lit.data.shards as s; s.Shard(pathlib.Path(sys.argv[1]))",
+    ]
+    ended = subprocess.run(
+        [*command, path], capture_output=True, text=True, timeout=60, check=False
+    )  # not to hang here
+    assert f"InputError: {path}: damaged: its texts at byte" in ended.stderr
 
 
 @pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.9, 0.999])

@@ -103,6 +103,26 @@ def test_a_loader_goes_on_where_its_state_says(corpus: Corpus) -> None:
     assert len(list(again)) == len(whole)
 
 
+@pytest.mark.parametrize("store", ["resident", "stream"])
+def test_a_batch_that_could_not_be_read_is_the_next_one(
+    corpus: Corpus, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = HighlightData(corpus, "topic01", STREAMS, tau=20, pairs=2, store=store)
+    whole = list(data.train_dataloader())
+    loader = data.train_dataloader()
+    batches = iter(loader)
+    found, position = [next(batches)], loader.state_dict()
+    monkeypatch.setattr(torch, "arange", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        next(batches)
+    monkeypatch.undo()
+    assert loader.state_dict() == position == {"epoch": 0, "batch": 1}
+    loader.load_state_dict(position)
+    found += list(loader)
+    assert len(found) == len(whole)
+    assert all(same(one, other) for one, other in zip(found, whole, strict=True))
+
+
 def test_auto_streams_what_would_not_fit(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     room = 10**9
     monkeypatch.setattr("highlight_lit.data.datamodule.resident_budget", lambda device: room)
@@ -340,6 +360,12 @@ def test_no_reader_outlives_the_loader_it_was_started_for(corpus: Corpus, monkey
     assert len(threads() - before) == 3
     data.teardown("fit")
     assert threads() <= before
+    for end in (data.train_dataloader, lambda: data.on_exception(ValueError())):  # as Lightning calls them
+        loader = data.train_dataloader()
+        next(iter(loader))
+        assert len(threads() - before) == 3
+        end()
+        assert threads() <= before
 
 
 def test_a_batch_that_was_given_up_is_not_read_into_memory_that_others_use(
