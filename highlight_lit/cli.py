@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -60,7 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # as long as the process
     try:
+        _in_a_folder()
         if words[:1] == ["train"]:  # all its words are Hydra's
             from highlight_lit.training.command import main as train
 
@@ -90,12 +95,29 @@ def _run(words: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output, `head` say, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own end fails on it again
+        say(
+            f"highlight-lit: standard output: cannot be written ({error.strerror}); expected room for it",
+            file=sys.stderr,
+        )
+        return 2
     except Interrupted as stop:
         say(f"highlight-lit: {stop}", file=sys.stderr)
         return stop.status
     except KeyboardInterrupt:
         say("highlight-lit: interrupted", file=sys.stderr)
         return 130
+
+
+def _in_a_folder() -> None:
+    """Refuse a working folder that was removed: libraries end in their own ways, or wait."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise InputError(f"the working folder: {error.strerror}; expected one that is there: cd to another") from error
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

@@ -12,6 +12,8 @@ from typing import Any
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -41,7 +43,7 @@ def launch(program: str, config_name: str, job: Callable[[DictConfig], Any], wor
         InputError: A word Hydra does not take, in one line.
     """
     before = sys.argv
-    sys.argv = [program, *_one_mode(prepared(words))]
+    sys.argv = [program, *_one_mode(_with_names_of_files(prepared(words)))]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra then raises, instead of printing and exiting itself
     try:
         hydra.main(config_path=str(CONFIG_DIR), config_name=config_name, version_base="1.3")(job)()
@@ -68,6 +70,20 @@ def _one_mode(words: list[str]) -> list[str]:
     return words
 
 
+def _with_names_of_files(words: list[str]) -> list[str]:
+    """The words, of which those that name a group of files give names of such, one or several: Hydra fails on others."""
+    overrides = [word for word in words if "=" in word and not word.startswith(("-", "~"))]
+    for override in OverridesParser.create().parse_overrides(overrides):
+        group, value = str(override.key_or_group), override.value()
+        if not (CONFIG_DIR / group).is_dir() and "/" not in group:
+            continue
+        for choice in value.list if isinstance(value, ChoiceSweep) else [value]:
+            names = choice if isinstance(choice, list) else [choice]
+            if not all(isinstance(name, str | QuotedString) for name in names):
+                raise InputError(f"{override.input_line}: expected the name of a file in {CONFIG_DIR / group}")
+    return words
+
+
 def composed(config_name: str, words: Sequence[str]) -> DictConfig:
     """A configuration as `launch` would give it to a job.
 
@@ -77,7 +93,7 @@ def composed(config_name: str, words: Sequence[str]) -> DictConfig:
     try:
         within = GlobalHydra.instance().is_initialized()  # a job of Hydra composes a further configuration
         with nullcontext() if within else initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            config = compose(config_name, prepared(words))
+            config = compose(config_name, _with_names_of_files(prepared(words)))
             missing = sorted(str(key) for key in OmegaConf.missing_keys(config))
     except (HydraException, OmegaConfBaseException) as error:
         _raise_signal(error)

@@ -171,3 +171,28 @@ def test_a_folder_to_write_is_named_in_either_way(tmp_path: Path, capsys: pytest
     assert main(words) == 2
     assert capsys.readouterr().err.count("expected one folder to write, as OUT or as --out DIR") == 2
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
+
+
+def test_a_working_folder_that_was_removed_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(["train", "topic=dog"]) == 2
+    assert capsys.readouterr().err.startswith("highlight-lit: the working folder: No such file")
+
+
+def test_a_closed_standard_output_is_no_fault(small_corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    assert main(["verify", str(small_corpus)]) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_standard_output_without_room_is_one_line(small_corpus: Path) -> None:
+    with open("/dev/full", "w") as full:
+        words = python("-m", "highlight_lit", "verify", str(small_corpus))
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=100)
+    assert done.returncode == 2
+    assert done.stderr.startswith("highlight-lit: standard output: cannot be written (No space left on device)")
+    assert done.stderr.count("\n") == 1

@@ -102,6 +102,7 @@ TAKES: dict[str, Check] = {
 DATA = "highlight_lit.data.datamodule.HighlightData"
 # What is made of classes, each a node with `_target_`: the class checks its own arguments.
 PARTS = ("model", "fusion", "context", "pooling", "loss", "optimizer", "trainer", "callbacks", "logger")
+_NEEDED = ("model", "loss", "optimizer.algorithm", "trainer", "callbacks")  # of them, what every run has
 
 
 def check(config: DictConfig | Mapping[str, Any]) -> None:
@@ -123,6 +124,12 @@ def check(config: DictConfig | Mapping[str, Any]) -> None:
     for key in TAKES:
         if key not in values:
             raise InputError(f"{key}: missing; expected {TAKES[key][1]}")
+    for part in _NEEDED:
+        node: Any = config
+        for name in part.split("."):
+            node = node.get(name) if isinstance(node, Mapping) else None
+        if node is None:
+            raise InputError(f"{part}: missing; expected it as in the files of conf/{part.partition('.')[0]}")
     _check_trainer(config["trainer"])
     if (strange := next(_not_finite(config), None)) is not None:  # no record can hold it
         raise InputError(f"{strange}: expected a finite number")

@@ -66,18 +66,23 @@ def for_a_file(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` (UTF-8) to `path` atomically."""
+    """Write `text` (UTF-8) to `path` atomically; bytes of a name that are no UTF-8 become escapes."""
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON value to `path` atomically; NaN and infinity are refused, since JSON has neither."""
+    """Write a JSON value to `path` atomically; NaN and infinity are refused, since JSON has neither.
+
+    A name that is no UTF-8 is read back as it was: JSON writes half of a surrogate pair in the same escapes.
+    """
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def not_an_input(out: Path, *inputs: Path | None) -> None:
     """Refuse to write over what is read: by the same name, a link, a hard link or another spelling.
+
+    A folder that is yet to be made counts as made: `new/../FILE` is FILE.
 
     Args:
         out: The file that is to be written.
@@ -88,8 +93,9 @@ def not_an_input(out: Path, *inputs: Path | None) -> None:
     """
     for path in inputs:
         try:
-            same = path is not None and (out.samefile(path) or out.absolute() == path.absolute())
-        except OSError:  # one of them is not there
+            meant = out.resolve()
+            same = path is not None and (meant == path.resolve() or meant.samefile(path))
+        except (OSError, RuntimeError):  # one of them is not there, or a link that leads to itself
             same = False
         if same:
             raise InputError(f"{out}: is {path}, which this command reads; expected another name to write to")

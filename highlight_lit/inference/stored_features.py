@@ -12,6 +12,7 @@ from scipy.special import expit
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.errors import InputError
 from highlight_lit.media.output.video_scores import VideoScores
+from highlight_lit.text import shown
 
 if TYPE_CHECKING:
     from highlight_lit.inference.detector import Detector
@@ -83,4 +84,4 @@ def scores_of_features(
         start = clip_seconds * np.arange(len(logits))
         audio_mask = np.full(len(logits), "audio" in rows)
         span = np.stack([start, start + clip_seconds], axis=1)
-        yield scores_of_clips(video.name, detector.topic, span, logits, audio_mask)
+        yield scores_of_clips(shown(video.name), detector.topic, span, logits, audio_mask)

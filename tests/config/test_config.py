@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,27 @@ def test_a_wrong_key_type_or_range_is_refused_in_one_line_before_data_is_opened(
     assert says in message
     assert "\n" not in message
     assert "/nowhere" not in message
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["fusion=null", "pooling=-1", "optimizer=[1]", "callbacks=[last,1]", "modality=1e400", "hydra/launcher=null"],
+)
+def test_a_group_takes_names_of_its_files_alone(word: str) -> None:
+    with pytest.raises(
+        InputError, match=rf"^{re.escape(word)}: expected the name of a file in .*/{word.partition('=')[0]}$"
+    ):
+        train(["data.root=/nowhere/at/all", "topic=dog", word])
+
+
+@pytest.mark.parametrize(
+    ("word", "part"),
+    [("~model", "model"), ("~loss", "loss"), ("~optimizer", "optimizer.algorithm"), ("callbacks=[]", "callbacks"),
+     ("~optimizer.algorithm", "optimizer.algorithm")],
+)  # fmt: skip
+def test_a_part_that_every_run_has_is_missed_by_its_name(word: str, part: str) -> None:
+    with pytest.raises(InputError, match=rf"^{part}: missing; expected"):
+        train(["data.root=/nowhere/at/all", "topic=dog", word])
 
 
 def test_a_missing_topic_is_asked_for_by_name() -> None:

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from highlight_lit.errors import InputError
-from highlight_lit.files import MAX_NAME_BYTES, atomic_write, for_a_file, not_an_input, write_text
+from highlight_lit.files import (
+    MAX_NAME_BYTES,
+    atomic_write,
+    for_a_file,
+    not_an_input,
+    read_json,
+    write_json,
+    write_text,
+)
 
 
 def test_no_link_is_followed_to_a_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +37,7 @@ def test_a_name_as_long_as_file_systems_take_can_be_written(tmp_path: Path) -> N
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize("how", ["name", "link", "hard link", "spelling", "link given"])
+@pytest.mark.parametrize("how", ["name", "link", "hard link", "spelling", "folder to be made", "link given"])
 def test_what_is_read_is_never_written_over(tmp_path: Path, how: str) -> None:
     given = tmp_path / "in"
     given.touch()
@@ -42,12 +50,20 @@ def test_what_is_read_is_never_written_over(tmp_path: Path, how: str) -> None:
     elif how == "link given":
         given, out = tmp_path / "link", given
         given.symlink_to(out)
+    elif how == "folder to be made":
+        out = tmp_path / "new" / ".." / "in"
     else:
         out = given if how == "name" else tmp_path / "folder" / ".." / "in"
     with pytest.raises(InputError, match="which this command reads"):
         not_an_input(out, None, tmp_path / "absent", given)
     not_an_input(tmp_path / "new", None, given)
     not_an_input(tmp_path / "folder", given)
+
+
+def test_a_name_that_is_no_utf_8_is_read_back_as_it_was(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    write_json(tmp_path / "out", {"out": name, "name": "café"})
+    assert read_json(tmp_path / "out", "names") == {"out": name, "name": "café"}
 
 
 @pytest.mark.parametrize("kind", ["a folder", "a pipe", "a device"])

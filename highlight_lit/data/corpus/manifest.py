@@ -71,7 +71,7 @@ def write_manifest(root: Path, name: str, topics: Iterable[str] | None = None, *
 
     Args:
         root: The folder.
-        name: The corpus' name in tables.
+        name: The corpus' name in tables, perhaps a folder's: what UTF-8 cannot hold of it becomes `?`.
         topics: Tags that are topics; None: every tag.
         facts: Further facts to keep, such as `benchmark` or `source`.
     """
@@ -83,5 +83,6 @@ def write_manifest(root: Path, name: str, topics: Iterable[str] | None = None, *
         counts = {"videos": shard.videos, "clips": int(shard.offsets[-1]), "bytes": path.stat().st_size}
         entries.append({"file": path.name, **counts, "digest": shard.digest()})
         shard.close()
+    name = name.encode("utf-8", "replace").decode()
     header = {"format": FORMAT, "version": VERSION, "name": name, **facts}
     write_json(root / MANIFEST, {**header, "topics": sorted(tags if topics is None else topics), "shards": entries})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
 import sys
 from collections.abc import Sequence
@@ -39,6 +40,8 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"--draws {options.draws}: expected a whole number of at least 2 and at most {MAX_RANKINGS:,}")
     if options.seed < 0:
         raise InputError(f"--seed {options.seed}: expected a whole number of at least 0")
+    if options.topics is not None and len(set(options.topics)) < len(options.topics):
+        raise InputError(f"--topics {' '.join(options.topics)}: a topic twice; expected each once")
     if options.out is not None:
         for name in (SCORES, *OUTPUTS):
             not_an_input(options.out / name, options.scores, options.labels, *(options.checkpoint or ()))
@@ -139,7 +142,10 @@ def _checkpoints(options: argparse.Namespace, corpus: Corpus) -> int:
             if options.out is not None:
                 _write(options.out / names[detector.source], judgement, scores)
     alike = all(_alike(of_topic[topic]) for topic in topics)
-    say_table(checkpoints_table(judged, name, alike))
+    copies = [pair for topic in topics for pair in _copies(of_topic[topic])]
+    say_table(checkpoints_table(judged, name, alike and not copies))
+    if copies:
+        _note(f"{copies[0][1]} is the network of {copies[0][0]} again: no mean is taken, which would count it twice")
     if not alike:
         _note("checkpoints of one topic are of different settings: no mean is taken over them")
     return 0
@@ -158,6 +164,19 @@ def _names(paths: Sequence[Path]) -> dict[Path, str]:
 def _alike(detectors: Sequence[Detector]) -> bool:
     """Whether detectors were trained with the same settings, and so differ by their seeds alone."""
     return all(other.parts == detectors[0].parts for other in detectors)
+
+
+def _copies(detectors: Sequence[Detector]) -> list[tuple[Path, Path]]:
+    """The files of each network that is there again, under another name: a link, a copy or the run's own folder."""
+    first: dict[bytes, Path] = {}
+    copies = []
+    for detector in detectors:
+        weights = hashlib.sha256()
+        for value in detector.network.state_dict().values():
+            weights.update(value.double().numpy().tobytes())
+        if (other := first.setdefault(weights.digest(), detector.source)) is not detector.source:
+            copies.append((other, detector.source))
+    return copies
 
 
 def _can_be_written(folder: Path) -> None:

@@ -151,8 +151,15 @@ def _of_features(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
         for_a_file(_folder(args) / ALL)
     if args.clip_seconds is None:
         say("note: clips are taken as 1 s each; --clip-seconds says otherwise", file=sys.stderr)
-    for scores in scores_of_features(videos, detector, args.clip_seconds or 1.0):
-        yield _folder(args), scores.video, scores
+    silent = []
+    scored = scores_of_features(videos, detector, args.clip_seconds or 1.0)
+    for video, scores in zip(videos, scored, strict=True):
+        if not scores.audio_mask.any():
+            silent.append(video.name)
+        yield _folder(args), video.name, scores
+    if silent and len(detector.streams) > 1:
+        note = f"note: {len(silent)} of {len(videos)} videos have no audio and are scored without: {a_few(silent)}"
+        say(note, file=sys.stderr)
 
 
 def _of_corpus(args: argparse.Namespace, detector: Detector) -> ScoredVideos:

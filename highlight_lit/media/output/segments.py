@@ -133,7 +133,7 @@ def choose_segments(
         return [Segment(float(span[0, 0]), float(span[-1, 1]), float(np.mean(score)))]
     clip = float(np.sort(span[:, 1] - span[:, 0])[len(span) // 2])  # seconds of one
     count, least, apart = (
-        max(1, min(len(score), int(np.ceil(wanted / clip - 1e-6)))) for wanted in (seconds, shortest, gap)
+        max(1, int(min(len(score), np.ceil(wanted / clip - 1e-6)))) for wanted in (seconds, shortest, gap)
     )
     if len(score) * count > MAX_CHOICES or len(score) * count * (min(least, count) + apart) > MAX_STEPS:
         raise InputError(

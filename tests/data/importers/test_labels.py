@@ -98,6 +98,12 @@ def test_importance_is_any_number_by_one_annotator_or_many(table: Any) -> None:
     assert "importance (numbers) of 1 of 1 videos by 2 annotators each: judged by top5/mininet" in lines[0]
 
 
+def test_annotators_are_compared_in_one_unicode_form(table: Any) -> None:
+    labels, lines = table("a,0,2,1,\u00e9", "a,3,4,1,e\u0301", header=f"{HEADER},annotator", a=5)
+    assert labels["a"].score.shape[1] == 1
+    assert "by 1 annotator:" in lines[0]
+
+
 def test_annotators_may_find_other_highlights_and_one_may_find_none(table: Any) -> None:
     labels, _ = table("a,0,2,1,x", "a,1,3,1,y", "b,0,3,0,x", "b,1,2,1,y", header=f"{HEADER},annotator", a=4, b=3)
     assert labels["a"].score.tolist() == [[1, 0], [1, 1], [0, 1], [0, 0]]

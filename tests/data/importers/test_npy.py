@@ -122,6 +122,12 @@ def test_topics_may_be_fewer_than_tags(source: Path) -> None:
     corpus, _ = load(source, topics=["dog", "ski"])
     assert corpus.topics == ("dog", "ski")
     assert "no video is tagged 'cat'" in refused(source, topics=["dog", "cat"])
+    assert "--topics : empty; expected names of tags" in refused(source, topics=[""])
+
+
+def test_a_name_that_is_no_utf_8_is_kept_as_far_as_it_can_be(source: Path) -> None:
+    corpus, _ = load(source, name=os.fsdecode(b"caf\xe9"))
+    assert corpus.manifest["name"] == "caf?"
 
 
 def test_labels_come_from_another_corpus_with_its_benchmark(source: Path) -> None:

@@ -151,6 +151,11 @@ def test_rates_that_cannot_be_used_are_refused(source: Path, text: str, expected
     assert expected in refused(source, fps=table)
 
 
+def test_a_rate_that_is_there_in_two_unicode_forms_is_refused(source: Path) -> None:
+    (source.parent / "fps.json").write_text('{"\\u00e9": {"fps": 25}, "e\\u0301": {"fps": 50}}')
+    assert "there twice, in two Unicode forms" in refused(source, fps=source.parent / "fps.json")
+
+
 def test_real_labels_equal_umts_and_estimated_seconds_stay_near_theirs(shared_data: Path, tmp_path: Path) -> None:
     folder = shared_data / "youtube_highlights"
     youtube_highlights.import_corpus(folder, tmp_path / "out", report=lambda line: None)

@@ -104,6 +104,23 @@ def test_checkpoints_of_other_settings_have_no_mean(
     assert "of different settings: no mean" in said.err
 
 
+def test_a_network_that_is_named_twice_does_not_count_twice(
+    short_run: Path, small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = short_run / "last.ckpt"
+    (tmp_path / "link.ckpt").symlink_to(checkpoint)
+    shutil.copy(checkpoint, tmp_path / "copy.ckpt")
+    for again in (tmp_path / "link.ckpt", tmp_path / "copy.ckpt", short_run):
+        assert evaluate("--checkpoint", checkpoint, again, "--corpus", small_corpus) == 0
+        said = capsys.readouterr()
+        assert "mean of" not in said.out
+        if again != short_run:
+            assert f"{again} is the network of {checkpoint} again: no mean is taken" in said.err
+    twice = ("--topics", "topic01", "topic01")
+    assert evaluate("--checkpoint", checkpoint, *twice, "--corpus", small_corpus) == 2
+    assert "--topics topic01 topic01: a topic twice; expected each once" in capsys.readouterr().err
+
+
 def test_each_checkpoint_is_judged_into_a_folder_of_its_own_whatever_their_folders_are_called(
     short_run: Path, small_corpus: Path, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -243,3 +244,28 @@ def test_an_id_that_is_no_text_is_a_line(
     words = ["--checkpoint", checkpoint, "--out", str(tmp_path), "--videos", "\udcff"]
     assert main(["score", "--corpus", str(small_corpus), *words]) == 2
     assert "--videos" in capsys.readouterr().err
+
+
+def test_videos_that_are_scored_without_audio_are_named(
+    checkpoint: str, own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = sorted((own / "visual").iterdir())
+    np.savez(tmp_path / "both.npz", visual=np.load(first), audio=np.load(own / "audio" / first.name))
+    np.savez(tmp_path / "other.npz", visual=np.load(second), Audio=np.load(own / "audio" / second.name))
+    words = ["--clip-seconds", "1", "--checkpoint", checkpoint, "--out", str(tmp_path / "out")]
+    for names, line in (
+        (["both"], ""),
+        (["both", "other"], "1 of 2 videos have no audio and are scored without: other"),
+    ):
+        assert main(["score", "--features", *(str(tmp_path / f"{name}.npz") for name in names), *words]) == 0
+        assert capsys.readouterr().err == (f"note: {line}\n" if line else "")
+
+
+def test_a_file_whose_name_is_no_utf_8_is_scored(checkpoint: str, own: Path, tmp_path: Path) -> None:
+    video = sorted((own / "visual").iterdir())[0]
+    for name in (b"caf\xe8", b"caf\xe9"):
+        np.savez(tmp_path / os.fsdecode(name), visual=np.load(video), audio=np.load(own / "audio" / video.name))
+    files = map(str, sorted(tmp_path.glob("caf*.npz")))
+    assert main(["score", "--features", *files, "--checkpoint", checkpoint, "--out", str(tmp_path / "out")]) == 0
+    with (tmp_path / "out" / "scores.csv").open() as table:
+        assert {row["video"] for row in csv.DictReader(table)} == {r"caf\udce8", r"caf\udce9"}

@@ -97,3 +97,9 @@ def test_the_mean_score_of_a_segment_is_told():
 def test_a_length_that_is_none_is_refused(seconds):
     with pytest.raises(InputError, match="--seconds"):
         choose_segments(np.ones(5), spans(5), seconds)
+
+
+def test_clips_of_next_to_no_length_are_chosen_from_as_others():
+    span = np.stack([np.arange(9.0), np.arange(1.0, 10.0)], axis=1)
+    (best,) = choose_segments(np.arange(9), span * 1e-310, 3e-310, 3.0)
+    assert (best.start, best.score) == (6e-310, 7.0)

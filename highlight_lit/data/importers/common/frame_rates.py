@@ -36,9 +36,11 @@ def frame_rates(path: Path) -> dict[str, float]:
     entries = read_json(path, "frame rates by video id")
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise InputError(f"{path}: expected an object with one object a video, each with its fps")
-    return {
-        same_form(name): number(entry.get("fps"), f"{path}: video {name!r}: fps") for name, entry in entries.items()
-    }
+    for name, entry in entries.items():
+        if (form := same_form(name)) in rates:
+            raise InputError(f"{path}: video {form!r}: there twice, in two Unicode forms; expected one rate")
+        rates[form] = number(entry.get("fps"), f"{path}: video {name!r}: fps")
+    return rates
 
 
 def report_unmatched(rates: Mapping[str, float], videos: Iterable[str], path: Path | None, report: Say) -> None:

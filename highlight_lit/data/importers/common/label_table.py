@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from highlight_lit.data.video import Labels
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few
-from highlight_lit.unicode_forms import own_ids
+from highlight_lit.unicode_forms import own_ids, same_form
 from highlight_lit.untrusted.csv_tables import cell_number, read_table
 
 COLUMNS = ("video", "start", "end", "label")
@@ -67,7 +67,7 @@ def read_labels(path: Path) -> LabelTable:
     pairs = 0
     for line, row in read_table(path, COLUMNS, ("annotator",), rows=MAX_ROWS):
         of_video = by_video.setdefault(row["video"], {})
-        annotator = row.get("annotator", "")
+        annotator = same_form(row.get("annotator", ""))
         if annotator not in of_video:
             pairs += 1
             of_video[annotator] = array("d")

@@ -93,7 +93,9 @@ def chosen_topics(topics: Sequence[str] | None, rows: Sequence[Video], where: ob
     """
     if topics is None:
         return None
-    topics = plain_tags(topics, "--topics")
+    given, topics = topics, plain_tags(topics, "--topics")
+    if not topics:
+        raise InputError(f"--topics {' '.join(given)}: empty; expected names of tags")
     for topic in sorted({*topics} - {tag for row in rows for tag in row.tags}):
         raise InputError(f"{where}: tags: no video is tagged {topic!r}, though it is to be a topic")
     return topics
