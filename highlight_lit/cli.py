@@ -99,10 +99,8 @@ def _run(words: list[str]) -> int:
         if error.errno != errno.ENOSPC or error.filename is not None:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own end fails on it again
-        say(
-            f"highlight-lit: standard output: cannot be written ({error.strerror}); expected room for it",
-            file=sys.stderr,
-        )
+        what = "standard output, or a file, cannot be written"
+        say(f"highlight-lit: {what} ({error.strerror}); expected room for it", file=sys.stderr)
         return 2
     except Interrupted as stop:
         say(f"highlight-lit: {stop}", file=sys.stderr)

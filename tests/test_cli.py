@@ -194,5 +194,7 @@ def test_a_standard_output_without_room_is_one_line(small_corpus: Path) -> None:
         words = python("-m", "highlight_lit", "verify", str(small_corpus))
         done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=100)
     assert done.returncode == 2
-    assert done.stderr.startswith("highlight-lit: standard output: cannot be written (No space left on device)")
+    assert done.stderr.startswith(
+        "highlight-lit: standard output, or a file, cannot be written (No space left on device)"
+    )
     assert done.stderr.count("\n") == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import zlib
 from contextlib import suppress
 from typing import Any
@@ -23,8 +22,6 @@ MAX_LZF_BYTES = 2 << 20  # of a chunk as stored, which unpacks to at most 88 tim
 MAX_ATTRIBUTE_BYTES = 64 << 10  # as many as HDF5 itself has room for beside a dataset
 # What the library raises on a damaged file, and Python on what it gives.
 ERRORS = (OSError, RuntimeError, LookupError, TypeError, ValueError, OverflowError, AttributeError, MemoryError)
-_HEAP = b"GCOL\1\0\0\0"  # what a heap of texts begins with
-_SCAN_BYTES = 1 << 20
 _SAFE_BYTES = 128 << 10  # of a chunk as stored: deflate makes at most 1,032 times that of it, and a shuffle a copy
 
 
@@ -41,41 +38,6 @@ def inside(group: h5py.Group, name: str) -> Any:
     made = h5py.h5o.open(group.id, key)
     kinds = {h5py.h5d.DatasetID: h5py.Dataset, h5py.h5g.GroupID: h5py.Group}
     return kinds[type(made)](made) if type(made) in kinds else None
-
-
-def check_texts(file: h5py.File, where: str) -> None:
-    """Refuse a file with a damaged heap of texts of variable length: HDF5 has no checksum of them, and goes through some for ever.
-
-    Rows in one piece are not looked at: no heap lies there.
-    """
-    if file.id.get_create_plist().get_sizes()[1] != 8:
-        return
-    nodes = [node.id for name in file if isinstance(node := inside(file, name), h5py.Dataset)]
-    pieces = [(at, at + node.get_storage_size()) for node in nodes if (at := node.get_offset()) is not None]
-    descriptor, size, at = file.id.get_vfd_handle(), file.id.get_filesize(), 0
-    for begin, end in [*sorted(pieces), (size, size)]:
-        while at < begin and (data := os.pread(descriptor, min(begin - at, _SCAN_BYTES), at)):
-            found = -1
-            while (found := data.find(_HEAP, found + 1)) >= 0:
-                if _is_endless(descriptor, at + found):
-                    raise InputError(
-                        f"{where}: damaged: its texts at byte {at + found} have no end; expected an intact copy"
-                    )
-            at += max(1, len(data) - len(_HEAP) + 1)
-        at = max(at, end)
-
-
-def _is_endless(descriptor: int, at: int) -> bool:
-    """Whether a heap, of objects one after the other, has one of no size; those without a number count the room that is left."""
-    size = int.from_bytes(os.pread(descriptor, 8, at + 8), "little")
-    heap, place = os.pread(descriptor, min(size, _SCAN_BYTES), at), 16
-    while place + 16 <= len(heap):
-        number, length = (int.from_bytes(heap[place + a : place + b], "little") for a, b in ((0, 2), (8, 16)))
-        step = (length + 7 & ~7) + 16 if number else length
-        if step % 2**64 == 0:
-            return True
-        place += step
-    return False
 
 
 def attribute(node: h5py.Group | h5py.Dataset, name: str) -> Any:

@@ -12,13 +12,14 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from highlight_lit.data.shards.format import FORMAT, NAMES, POINTS_INTO, TIMES, VERSION, wrong_value
+from highlight_lit.data.shards.format import FORMAT, NAMES, PACKED, POINTS_INTO, TIMES, VERSION, wrong_value
 from highlight_lit.data.shards.hdf5 import HDF5, LIBRARY_ROWS, reading
 from highlight_lit.data.shards.rows import PackedRows
 from highlight_lit.data.topics.tags import MAX_TAG
 from highlight_lit.data.video import SPLITS, STREAMS, Labels, Stream, Video
 from highlight_lit.errors import InputError
-from highlight_lit.untrusted.hdf5_files import attribute, check_texts
+from highlight_lit.untrusted.hdf5_files import attribute
+from highlight_lit.untrusted.hdf5_heaps import check_heaps
 
 _FLOATS = (h5py.h5t.IEEE_F16LE, h5py.h5t.IEEE_F32LE)
 PIECE_ROWS = 1024  # of a long video, read one after the other: a first read checks them in memory of its own
@@ -52,7 +53,7 @@ class Shard:
         self.opened, self.close = self._file.opened, self._file.close
         self._offsets: dict[str, NDArray[Any]] = {}  # that were asked for by row
         with reading(path):
-            check_texts(self._file.handle, str(path))
+            check_heaps(self._file.handle, str(path), PACKED)
             form, version = (attribute(self._file.handle, name) for name in ("format", "version"))
             if form != FORMAT or version not in NAMES:
                 raise InputError(f"{path}: {form!r} version {version!r}, expected {FORMAT!r} version 1 or {VERSION}")

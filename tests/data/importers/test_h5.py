@@ -273,6 +273,11 @@ def test_a_file_that_is_none_or_points_elsewhere_is_refused(refused: Any, tmp_pa
         del file["a/features"]
         file["a"].create_dataset("features", (1 << 26, 4), "f4", chunks=(1 << 16, 4), compression="gzip")
     assert "more than a file of its size can hold" in refused(path)
+    whole = bytearray(write(tmp_path / "x.h5", {"a": eccv16()}).read_bytes())
+    text = whole.index(b"Air Force One") - 16
+    whole[text : text + 16] = bytes(16)  # an object of no size, which the library goes through for ever
+    path.write_bytes(whole)
+    assert "damaged: its texts at byte" in refused(path)
 
 
 def test_a_rate_or_length_that_is_none_is_refused(refused: Any) -> None:

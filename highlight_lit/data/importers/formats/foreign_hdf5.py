@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import open_regular, same_file, stored_bytes
 from highlight_lit.untrusted.hdf5_files import ERRORS, MAX_CHUNK_BYTES, check_storage, inside, most_bytes
+from highlight_lit.untrusted.hdf5_heaps import check_heaps
 
 MAX_BYTES = 256 << 20  # of a dataset that is read whole
 MAX_NAMES = 200_000  # of a group: six times those of Mr. HiSum
@@ -41,6 +42,7 @@ def foreign_hdf5(path: Path, what: str) -> Iterator[h5py.File]:
         try:
             # A chunk that is read row by row is unpacked once.
             with h5py.File(same_file(raw), "r", locking=False, rdcc_nbytes=MAX_CHUNK_BYTES) as file:
+                check_heaps(file, str(path))
                 _read[name := _name(file)], _held[name] = 0, held
                 try:
                     yield file
