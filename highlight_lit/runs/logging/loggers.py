@@ -25,17 +25,10 @@ from highlight_lit.config.build import build, check_node
 from highlight_lit.errors import InputError, with_kind
 from highlight_lit.text import say
 
+# Methods whose failure may not end a run.
 _CALLS = (
-    "log_metrics",
-    "log_hyperparams",
-    "log_graph",
-    "save",
-    "finalize",
-    "after_save_checkpoint",
-    "conclude",
-    "report",
-    "end_run",
-)
+    "log_metrics", "log_hyperparams", "log_graph", "save", "finalize", "after_save_checkpoint", "conclude", "report", "end_run",
+)  # fmt: skip
 
 
 def check_loggers(config: Mapping[str, Any]) -> None:
