@@ -55,10 +55,8 @@ def run_doctor(options: argparse.Namespace) -> int:
         say(f"  {package:24} {version or 'not installed'}{purpose}")
     say(f"  {'device':24} {_device()}")
     if not any(map(_version, ("torchvision", "timm", "transformers"))):
-        say(
-            "'extract' has classic features alone, which know nothing of what is shown: pip install"
-            " 'highlight-lit[extractors]' brings networks that were trained to"
-        )
+        say("'extract' has classic features alone, which know nothing of what is shown: pip install "
+            "'highlight-lit[extractors]' brings networks that were trained to")  # fmt: skip
     if options.corpus is not None:
         _check(options.corpus)
     return 1 if missing else 0

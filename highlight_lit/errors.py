@@ -42,12 +42,12 @@ class Interrupted(BaseException):
         return f"stopped by {signal.Signals(self.signum).name}; {self.then}"
 
 
-def first_words(error: BaseException, most: int = 200) -> str:
-    """The first line of an error that is not blank, cut to `most` characters; the name of its type where there is none."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines or [type(error).__name__])[0][:most]
-
-
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says; the name of its type where it says nothing."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """The first line of an error that is not blank; the name of its type where it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def with_kind(error: BaseException) -> str:
+    """The first line of an error after the name of its type, which an `InputError` does without."""
+    kind, first = type(error).__name__, first_line(error)
+    return first if isinstance(error, InputError) or first == kind else f"{kind}: {first}"

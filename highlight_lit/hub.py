@@ -15,15 +15,8 @@ from highlight_lit.installation import need
 from highlight_lit.text import shown
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
-_FILES = (
-    ".ckpt",
-    ".pt",
-    ".pt2",
-    ".pth",
-    ".onnx",
-    ".safetensors",
-    ".json",
-)  # of a file that is missing, not of a repository
+# Endings of a file that is missing, not of a repository.
+_FILES = (".ckpt", ".pt", ".pt2", ".pth", ".onnx", ".safetensors", ".json")
 MAX_DOWNLOAD_BYTES = 4 << 30  # of a repository: a detector takes some MB, a network of audio 1.2 GB
 ANSWER_TIMEOUT_S = 5  # to connect, and then to the first byte
 LOG_IN = "log in with 'hf auth login', or set HF_TOKEN"

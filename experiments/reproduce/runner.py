@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from highlight_lit.errors import InputError
+from highlight_lit.errors import with_kind
 from highlight_lit.processes.children import begin_child, deaf
 from highlight_lit.processes.signals import raised_signals
 from highlight_lit.runs.ledger import read_record, run_dir
@@ -115,8 +115,7 @@ def _train(config: dict[str, Any]) -> dict[str, Any]:
     try:
         record = score(config) if "method" in config else train(config)
     except Exception as error:
-        first = (str(error).splitlines() or [""])[0]
-        return {"error": first if isinstance(error, InputError) else f"{type(error).__name__}: {first}"}
+        return {"error": with_kind(error)}
     evaluation = record.get("evaluation")
     value = evaluation and evaluation["measures"][evaluation["primary"]]["mean"]
     return {"value": value, "seconds": time.perf_counter() - started}

@@ -18,7 +18,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_line
 from highlight_lit.launch import CONFIG_DIR
 
 HERE = Path(__file__).parents[1]  # experiments/
@@ -75,7 +75,7 @@ class Study:
         try:
             params = _swept(sweep)
         except HydraException as error:
-            raise InputError(f"studies/{self.name}.yaml: {key}: {sweep}: {str(error).splitlines()[0]}") from error
+            raise InputError(f"studies/{self.name}.yaml: {key}: {sweep}: {first_line(error)}") from error
         return {key: values.split(",") for key, values in params.items() if key not in ("seed", "topic")}
 
     def systems(self, only: Mapping[str, str] | None = None) -> list[System]:
@@ -200,7 +200,7 @@ def _read(path: Path, kind: type[T]) -> T:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not readable as YAML ({str(error).splitlines()[0]})") from error
+        raise InputError(f"{path}: not readable as YAML ({first_line(error)})") from error
     if not isinstance(document, dict):
         raise InputError(f"{path}: expected keys and values")
     keys = {f.name: f for f in fields(kind) if f.name != "name"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from highlight_lit.errors import InputError
 from highlight_lit.installation import need
-from highlight_lit.media.arguments import weights_arguments
+from highlight_lit.media.arguments import weights_arguments, weights_of
 from highlight_lit.text import shown
 from highlight_lit.untrusted.arguments import trust_argument
 
@@ -47,7 +47,7 @@ def run_app(args: argparse.Namespace) -> int:
         )
     from highlight_lit.app.scoring import Order, Scored, Scorer, check_loads, score
 
-    weights = (args.visual_weights, args.audio_weights, args.audio_pca)
+    weights = weights_of(args)
     trust = tuple(args.trust)
     with tempfile.TemporaryDirectory(prefix="highlight-lit-app-") as folder, Scorer() as scorer:
         root = Path(folder).resolve()

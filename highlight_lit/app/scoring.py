@@ -6,10 +6,10 @@ A decoder may crash and a network take minutes: neither takes the page down, and
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -35,14 +35,14 @@ class Order:
         files: A video; or its features, one `.npz`, or `.npy` of one or both streams.
         clip_seconds: Length of a clip of features.
         trust: Packages whose networks the checkpoint may name.
-        weights: Files of extractors that need them: visual weights, audio weights, audio PCA.
+        weights: Files of extractors that need them, as `media.arguments.weights_of` names them.
     """
 
     checkpoint: str
     files: tuple[Path, ...]
     clip_seconds: float = 1.0
     trust: tuple[str, ...] = ()
-    weights: tuple[Path | None, Path | None, Path | None] = (None, None, None)
+    weights: Mapping[str, Path | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def score(order: Order, out: Path) -> Scored:
         arrays = sorted(order.files, key=lambda file: PAIR.index(file.name) if file.name in PAIR else 0)
         [scores] = scores_of_features(videos_of(arrays, detector.streams), detector, order.clip_seconds)
     else:
-        scores = detector.score_video(video, **dict(zip(_WEIGHTS, order.weights, strict=True)))
+        scores = detector.score_video(video, **order.weights)
     highlights = highlights_of(scores)
     stem = scores.video if video is None else video.stem
     written = [out / output_name(stem, ending) for ending in ("scores.json", "scores.csv", "html")]
@@ -90,9 +90,6 @@ def score(order: Order, out: Path) -> Scored:
     seconds = sum(each.length for each in highlights)
     cut_reel(video, at_shots(video, highlights, float(scores.span[-1, 1]), seconds), reel)
     return Scored(written[2], reel, (*written, reel))
-
-
-_WEIGHTS = ("visual_weights", "audio_weights", "audio_pca")
 
 
 def _check(order: Order) -> Path | None:

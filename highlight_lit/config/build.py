@@ -54,7 +54,7 @@ def check_node(part: Mapping[str, Any], name: str) -> Mapping[str, inspect.Param
         taken = inspect.signature(hydra.utils.get_object(target)).parameters
     except Exception as error:  # whatever importing it raises
         cause = error.__cause__ or error
-        raise InputError(f"{name}: {target}: {(str(cause).splitlines() or [''])[0]}") from error
+        raise InputError(f"{name}: {target}: {first_line(cause)}") from error
     if not any(each.kind is each.VAR_KEYWORD for each in taken.values()):
         for key in part:
             if key not in taken and not key.startswith("_"):

@@ -18,7 +18,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_line
 
 MAX_WORDS = 1000  # Hydra's time grows with their square
 MULTIRUN = ("-m", "--multirun")
@@ -93,7 +93,7 @@ def _quoted(word: str, many: bool) -> str:
 
 def _reason(example: str, error: Exception) -> str:
     """What Hydra says in its first line, and the quoting that works if one does."""
-    said = (str(error).splitlines() or ["no reason"])[0].strip()
+    said = first_line(error)
     try:
         _parsed(example)
     except (HydraException, ValueError):

@@ -12,7 +12,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_line
 
 # Keys that count through what reads them: model.fusion is ${fusion}, fusion.R is ${rank}.
 READ_BY_OTHERS = ("fusion", "context", "pooling", "rank", "beta")
@@ -46,7 +46,7 @@ def as_plain(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     try:
         resolved = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
-        raise InputError(str(error).splitlines()[0]) from error
+        raise InputError(first_line(error)) from error
     assert isinstance(resolved, dict)
     return {str(key): value for key, value in resolved.items()}
 

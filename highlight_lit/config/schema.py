@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from highlight_lit.data.audio_ablation import AUDIO_ABLATIONS
 from highlight_lit.data.topics.folds import MAX_FOLDS, is_fold
 from highlight_lit.data.topics.weak_labels import RULES
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_line
 
 Check = tuple[Callable[[Any], bool], str]
 
@@ -201,7 +201,7 @@ def _leaves(node: DictConfig | Mapping[Any, Any], prefix: str = "") -> Iterator[
         try:
             value = node[name]
         except OmegaConfBaseException as error:
-            raise InputError(f"{key}: {str(error).splitlines()[0]}") from error
+            raise InputError(f"{key}: {first_line(error)}") from error
         if isinstance(value, DictConfig | dict):
             yield from _leaves(value, f"{key}.")
         else:

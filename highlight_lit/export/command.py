@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from highlight_lit.errors import InputError
+from highlight_lit.files import atomic_write, not_an_input
 from highlight_lit.installation import need
 from highlight_lit.text import say
 from highlight_lit.untrusted.arguments import trust_argument
@@ -38,7 +39,6 @@ def run_export(args: argparse.Namespace) -> int:
         InputError: A checkpoint that cannot be used, a network that has no such form, or a missing extra; nothing has
             been written then.
     """
-    from highlight_lit.files import not_an_input
     from highlight_lit.hub import is_repository_name, push
     from highlight_lit.inference.loading.load import load_detector
     from highlight_lit.runs.ledger import read_record
@@ -66,8 +66,6 @@ def run_export(args: argparse.Namespace) -> int:
         if args.push_to_hub is not None:
             say(push(out, args.push_to_hub))
         return 0
-    from highlight_lit.files import atomic_write
-
     _need_torch(f"--to {args.to}")
     if args.to == "onnx":
         need("export", "--to onnx", "onnx", "onnxscript", "onnxruntime")

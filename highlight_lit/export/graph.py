@@ -19,12 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from highlight_lit.errors import InputError, first_words
+from highlight_lit.errors import InputError, first_line
 from highlight_lit.inference.detector import Detector
 
 OPSET = 20
 OUTPUTS = ("z", "p")
 MOST = 1 << 30  # videos or clips at once
+MOST_REASON = 200  # characters of what a library says in an error
 EXTRA = "highlight_lit.json"  # the file of metadata in a program of torch.export
 _EXAMPLE = (3, 7)  # videos and clips to trace with: sizes that nothing in a network takes for a constant
 _FREE = ("videos", "clips")  # the first two axes of every input
@@ -98,7 +99,9 @@ def traced(detector: Detector) -> torch.export.ExportedProgram:
                     graph, tuple(example.values()), dynamic_shapes=dict.fromkeys(example, sizes), strict=False
                 )
         except Exception as error:  # whatever a network of the user's does that cannot be traced
-            raise InputError(f"{detector.source}: {_name(detector)} cannot be traced ({first_words(error)})") from error
+            raise InputError(
+                f"{detector.source}: {_name(detector)} cannot be traced ({first_line(error)[:MOST_REASON]})"
+            ) from error
     for part in program.graph_module.modules():
         for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
             node.meta.pop("stack_trace", None)  # paths of this machine
@@ -148,7 +151,7 @@ def write_onnx(path: Path, program: torch.export.ExportedProgram, detector: Dete
             model = made.model_proto
         except Exception as error:  # of a part that the exporter does not know
             raise InputError(
-                f"{detector.source}: {_name(detector)} has no form in ONNX ({first_words(error)})"
+                f"{detector.source}: {_name(detector)} has no form in ONNX ({first_line(error)[:MOST_REASON]})"
             ) from error
     for each in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output, model.graph):
         del each.metadata_props[:]  # paths of this machine

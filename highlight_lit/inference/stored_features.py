@@ -27,7 +27,6 @@ def scores_of_clips(
     span: NDArray[np.float64],
     logit: NDArray[np.float64],
     audio_mask: NDArray[np.bool_],
-    **facts: str,
 ) -> VideoScores:
     """`VideoScores` made from logits, for a video without a file: its loudness is not known.
 
@@ -37,11 +36,10 @@ def scores_of_clips(
         span: (T_n, 2) seconds.
         logit: (T_n,) z.
         audio_mask: (T_n,) whether a clip has audio.
-        facts: Its `title`.
     """
     return VideoScores(
         video=video,
-        title=facts.get("title", ""),
+        title="",
         tags=(),
         topic=topic,
         duration=float(span[-1, 1]),

@@ -28,7 +28,7 @@ def whole_video_logits(network: Callable[..., Any], bags: Bags) -> Tensor:
 
     Args:
         network: Takes visual, audio, mask and audio_mask.
-        bags: As `whole_video` or `bag_of_rows` make them.
+        bags: As `VideoLoader` or `bag_of_rows` make them.
 
     Raises:
         InputError: The network reads the whole video at once, and it is over `MAX_AT_ONCE` clips, or fewer for a wide network.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def weights_arguments(parser: argparse.ArgumentParser) -> None:
-    """Files of the extractors that need them."""
+    """Add the files of the extractors that need them."""
     parser.add_argument(
         "--visual-weights",
         type=Path,
@@ -18,6 +18,11 @@ def weights_arguments(parser: argparse.ArgumentParser) -> None:
         "--audio-weights", type=Path, metavar="FILE", help="weights of vggish, or a folder with hf:NAME"
     )
     parser.add_argument("--audio-pca", type=Path, metavar="FILE", help="VGGish's PCA parameters (default: without)")
+
+
+def weights_of(args: argparse.Namespace) -> dict[str, Path | None]:
+    """The files that were given, by the names under which `score_video` takes them."""
+    return {name: getattr(args, name) for name in ("visual_weights", "audio_weights", "audio_pca")}
 
 
 def choosing_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from highlight_lit.errors import InputError
+from highlight_lit.files import for_a_file, not_an_input, output_name
 from highlight_lit.installation import need_media
-from highlight_lit.media.arguments import choosing_arguments, weights_arguments
+from highlight_lit.media.arguments import choosing_arguments, weights_arguments, weights_of
 from highlight_lit.text import say
 from highlight_lit.untrusted.arguments import trust_argument
 
@@ -42,7 +43,6 @@ def reel_arguments(parser: argparse.ArgumentParser) -> None:
 def run_reel(args: argparse.Namespace) -> int:
     """Choose the best segments and cut them, or write their list."""
     need_media()
-    from highlight_lit.files import for_a_file, not_an_input, output_name
     from highlight_lit.media.output.reel import cut_reel, write_chapters
 
     if not 0 <= args.fade <= 10:
@@ -51,7 +51,7 @@ def run_reel(args: argparse.Namespace) -> int:
         raise InputError(f"--video-id {args.video_id}: names a video in --scores; leave it out with --checkpoint")
     ending = "chapters.vtt" if args.chapters else "reel.mp4"
     out = args.out or args.video.with_name(output_name(args.video.stem, ending))
-    not_an_input(out, *_inputs(args))
+    not_an_input(out, args.video, args.checkpoint, args.scores, *weights_of(args).values())
     for_a_file(out)  # before minutes of scoring
     segments = _segments(args)
     if args.chapters:
@@ -61,12 +61,6 @@ def run_reel(args: argparse.Namespace) -> int:
     length = cut_reel(args.video, segments, out, args.fade)
     say(f"{out}: {length:.2f} s of {len(segments)} segments")
     return 0
-
-
-def _inputs(args: argparse.Namespace) -> list[Path | None]:
-    """The files that `reel` reads, which it never writes over."""
-    weights = [args.visual_weights, args.audio_weights, args.audio_pca]
-    return [args.video, args.checkpoint, getattr(args, "scores", None), *weights]
 
 
 def _segments(args: argparse.Namespace) -> list[Segment]:
@@ -83,8 +77,7 @@ def _segments(args: argparse.Namespace) -> list[Segment]:
     else:
         from highlight_lit.inference.loading.load import load_detector
 
-        detector = load_detector(args.checkpoint, args.trust)
-        scored = score_video(args.video, detector, args.visual_weights, args.audio_weights, args.audio_pca)
+        scored = score_video(args.video, load_detector(args.checkpoint, args.trust), **weights_of(args))
         span, score, logit = scored.span, scored.score, scored.logit
     segments = choose_segments(score, span, args.seconds, args.shortest, args.merge, logit)
     return at_shots(args.video, segments, float(span[-1, 1]), args.seconds, args.shortest)

@@ -72,9 +72,8 @@ class Sweep(Callback):
             owner = re.fullmatch(rf"{re.escape(prefix)}(\d+)-[^-]*", left.name)
             if owner is not None and not alive(int(owner[1])):  # it was killed
                 remove_tree(left)
-        if not config.hydra.launcher._target_.endswith(
-            (".BasicLauncher", ".StackedLauncher")
-        ):  # jobs of other processes
+        within = (".BasicLauncher", ".StackedLauncher")  # which run their jobs in this process
+        if not config.hydra.launcher._target_.endswith(within):
             Sweep._open.enter_context(conducted(Path(os.environ[_NOTES]), Sweep.signals))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from highlight_lit.config.overrides import prepared
 from highlight_lit.data.corpus.manifest import read_manifest
-from highlight_lit.errors import InputError, Interrupted
+from highlight_lit.errors import InputError, Interrupted, with_kind
 from highlight_lit.launch import MULTIRUN, launch
 from highlight_lit.processes.signals import Signals
 from highlight_lit.runs import ending_jobs
@@ -130,10 +130,8 @@ def _cell(config: DictConfig) -> float | None:
         if isinstance(raised, OmegaConfBaseException):
             said = " ".join(str(raised).split())
             error = InputError(f"{said}; expected a key that is there, or \\${{ for a text with ${{ in it")
-        first = (str(error).splitlines() or [""])[0]
-        described = first if isinstance(error, InputError) else f"{type(error).__name__}: {first}"
         alone = HydraConfig.get().mode == RunMode.RUN
-        Sweep.outcome = {"status": "failed", "error": described, "exception": error if alone else None}
+        Sweep.outcome = {"status": "failed", "error": with_kind(error), "exception": error if alone else None}
     return None if config.get("optimized_metric") is None else math.nan
 
 

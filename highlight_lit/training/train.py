@@ -22,7 +22,7 @@ from highlight_lit.installation import environment
 from highlight_lit.processes.signals import Signals
 from highlight_lit.runs import ledger
 from highlight_lit.runs.logging.loggers import check_loggers, conclude, opened, start_anew
-from highlight_lit.runs.names import known_overrides
+from highlight_lit.runs.names import cell_name, known_overrides
 from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
 from highlight_lit.training.callbacks.run_callbacks import make_callbacks
 from highlight_lit.training.checkpoint.resume import restoring, resumable
@@ -144,10 +144,9 @@ def _claimed(
     place: ClusterEnvironment | None, devices: int,
 ) -> dict[str, Any]:  # fmt: skip
     """Hold the run and do it, as rank 0; returns the record that is there if the run is done."""
-    name = f"{config['topic']} {config['modality']} seed {config['seed']}"
     word = "failed"
     try:
-        with ledger.claimed(out, run_id, name) as folder:
+        with ledger.claimed(out, run_id, cell_name(config, ())) as folder:
             done = ledger.read_record(folder)
             word = "done" if done is not None and done["status"] == "done" else "go"
             cluster.announce(place, word)

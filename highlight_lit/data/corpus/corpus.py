@@ -39,8 +39,8 @@ class Corpus:
         split: (N,) "", "train", "val" or "test".
         clips: (N,) number of clips T_n.
         begin: (N,) the row of its shard that its first clip has.
-        fingerprint: Hexadecimal digest of what the shards, and labels beside them, hold now, and of the benchmark they are judged by: two corpora
-            with the same one have the same contents.
+        fingerprint: Hexadecimal digest of what the shards and the labels beside them hold now, and of the benchmark that
+            judges them: two corpora with the same one have the same contents.
         audio_way: Changes a video's audio rows as they are read; None: they are read as they are.
 
     Raises:

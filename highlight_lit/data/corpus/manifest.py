@@ -66,6 +66,11 @@ def _check_entry(where: str, entry: object) -> None:
         raise InputError(f"{where}.digest: expected hexadecimal digits")
 
 
+def whole_shards(folder: Path) -> list[Path]:
+    """The shards in a folder, sorted by name; the names of unfinished files start with a dot."""
+    return sorted(folder.glob("[!.]*.h5"))
+
+
 def write_manifest(root: Path, name: str, topics: Iterable[str] | None = None, **facts: Any) -> None:
     """Index the shards in a folder, in the order of their names: counts, bytes and digest of each.
 
@@ -77,7 +82,7 @@ def write_manifest(root: Path, name: str, topics: Iterable[str] | None = None, *
     """
     tags: set[str] = set()
     entries = []
-    for path in sorted(root.glob("[!.]*.h5")):
+    for path in whole_shards(root):
         shard = Shard(path)
         tags.update(tag.decode() for tag in shard.column("tag_name"))
         counts = {"videos": shard.videos, "clips": int(shard.offsets[-1]), "bytes": path.stat().st_size}

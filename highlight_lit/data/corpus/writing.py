@@ -32,10 +32,10 @@ def write_corpus(
         videos: In the order they are to have; read one at a time.
         streams: The streams every video has.
         name: Of the corpus, in tables.
-        topics: Tags that are topics; None: every tag.
-        **facts: Further ones for the manifest, such as `benchmark` or `source`.
         clip_seconds: Nominal length of a clip.
+        topics: Tags that are topics; None: every tag.
         shard_bytes: A shard is closed when its features reach this size.
+        facts: Further ones for the manifest, such as `benchmark` or `source`.
 
     Raises:
         InputError: `root` is not empty or cannot be written, or a video does not fit.

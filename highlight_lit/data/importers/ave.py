@@ -26,7 +26,7 @@ from highlight_lit.data.importers.common.report import Say
 from highlight_lit.data.importers.common.values import safe_id, text
 from highlight_lit.data.importers.common.writing import add_dtype, checked, stored_dtype, write_and_report
 from highlight_lit.data.importers.formats.foreign_hdf5 import foreign_hdf5, numbers, stored
-from highlight_lit.data.video import Labels, Stream, Video
+from highlight_lit.data.video import STREAMS, Labels, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_text
 from highlight_lit.text import a_few, say
@@ -80,7 +80,7 @@ def import_corpus(source: Path, out: Path, *, dtype: str | None = None, report: 
             if array.dtype.itemsize * math.prod(array.shape[1:]) > MAX_VIDEO_BYTES:
                 most = MAX_VIDEO_BYTES >> 20
                 raise InputError(f"{source / FILES[name]}: avadataset of shape {array.shape}: over {most} MiB a video")
-        streams = {name: _stream(arrays[name], name, dtype) for name in ("visual", "audio")}
+        streams = {name: _stream(arrays[name], name, dtype) for name in STREAMS}
         write_and_report(
             out,
             _videos(source, rows, splits, arrays, streams),

@@ -31,14 +31,13 @@ from highlight_lit.data.importers.common.video_table import (
     chosen_topics,
     given_rows,
     in_other_case,
-    without_partner,
 )
 from highlight_lit.data.importers.common.writing import add_dtype, checked, stored_dtype, write_and_report
 from highlight_lit.data.importers.formats.foreign_hdf5 import foreign_hdf5, has, names, stored
 from highlight_lit.data.importers.formats.summary_group import clip_length, read_video
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
-from highlight_lit.text import say
+from highlight_lit.text import a_few, say
 from highlight_lit.untrusted.hdf5_files import inside
 
 PURPOSE = "video summarization's .h5 files (eccv16_dataset_*.h5, mr_hisum.h5): features, scores, summaries"
@@ -146,7 +145,8 @@ def _matched(
     ids = {row.id for row in rows}
     lacking, stray = [row.id for row in rows if row.id not in groups], [name for name in groups if name not in ids]
     matched = [row for row in rows if row.id in groups]
-    lines = without_partner(lacking, stray, table, source)
+    lines = [f"{len(lacking)} videos of {table} are not in {source}: {a_few(lacking)}"] if lacking else []
+    lines += [f"{len(stray)} videos of {source}: no row in {table}: {a_few(stray)}"] if stray else []
     if not matched or (lines and not allow_unmatched):
         case = in_other_case([*lacking, *stray], ids)
         leave = "; --allow-unmatched leaves these out" * bool(matched)

@@ -59,7 +59,9 @@ def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: S
     if fps is not None and not as_text:
         raise InputError(f"--fps {fps}: {source} has the lengths of its videos; expected it with the .tsv alone")
     rates = {} if fps is None else frame_rates(fps)
-    videos = list(_videos_of_text(source, rates, report) if as_text else _videos(source, report))
+    oddities = FirstOf(report, "videos have frames that differ from the middle of their shot")
+    videos = list(_videos_of_text(source, rates, oddities) if as_text else _videos(source, oddities))
+    oddities.close()
     report_unmatched(rates, (video.id for video in videos), fps, report)
     estimated = [video.id for video in videos if video.id not in rates] if as_text else []
     if estimated:
@@ -108,13 +110,11 @@ def to_shots(score: NDArray[np.float64], fps: float) -> tuple[NDArray[np.float64
 
 
 def _videos_of_text(source: Path, rates: Mapping[str, float], report: Say) -> Iterator[Video]:
-    oddities = FirstOf(report, "videos have frames that differ from the middle of their shot")
     for name, category, score in read_tsv(source):
         where = f"{source}: video {name!r}"
         if (rate := rates.get(name) or rate_of_scores(score)) is None:
             raise InputError(f"{where}: scores that change within shots of 2 s at any frame rate; expected --fps FILE")
-        yield _labelled(where, name, category, "", len(score) / rate, score, rate, oddities)
-    oddities.close()
+        yield _labelled(where, name, category, "", len(score) / rate, score, rate, report)
 
 
 def _videos(source: Path, report: Say) -> Iterator[Video]:
@@ -122,11 +122,9 @@ def _videos(source: Path, report: Say) -> Iterator[Video]:
         table = inside(file, "tvsum50")
         if not isinstance(table, h5py.Group):
             raise InputError(f"{source}: not what was expected, {WHAT}: no table tvsum50")
-        oddities = FirstOf(report, "videos have frames that differ from the middle of their shot")
         columns = {name: _column(source, table, name) for name in COLUMNS}
         for row in range(len(columns["video"])):
-            yield _video(source, file, columns, row, oddities)
-        oddities.close()
+            yield _video(source, file, columns, row, report)
 
 
 def _video(source: Path, file: h5py.File, columns: Mapping[str, h5py.Dataset], row: int, report: Say) -> Video:

@@ -21,15 +21,15 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.importers.common.pca import Projection, fit
 from highlight_lit.data.importers.common.report import FirstOf, Say
+from highlight_lit.data.importers.common.values import TOLERATED_ROWS
 from highlight_lit.data.importers.common.writing import add_dtype, checked, stored_dtype, write_and_report
 from highlight_lit.data.importers.formats.arrays import NpyRows, files_of
 from highlight_lit.data.importers.formats.umt_annotations import read_annotations, read_splits
-from highlight_lit.data.video import MEND_FEATURES, Labels, Stream, Video
+from highlight_lit.data.video import MEND_FEATURES, STREAMS, Labels, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few, say
 
 PURPOSE = "features and labels in the layout of UMT (YouTube Highlights, TVSum)"
-TOLERATED_ROWS = 2
 EXTRACTORS = {"_rgb": "i3d-rgb+flow", "": "i3d", "audio": "pann"}
 
 
@@ -99,7 +99,7 @@ def import_corpus(
     if pca is not None:
         fitted_on = [entry for entry in entries if splits is None or entry.video.split == "train"]
         digest = hashlib.sha256("\n".join(sorted(entry.video.id for entry in fitted_on)).encode()).hexdigest()[:8]
-        for name, width in zip(("visual", "audio"), pca, strict=True):
+        for name, width in zip(STREAMS, pca, strict=True):
             if name in streams:
                 projections[name] = fit(_finite_rows(fitted_on, name), width, f"{source}: {name}")
                 version = f"umt, pca {width} of {digest}"
@@ -183,7 +183,7 @@ def _cut(source: Path, video: Video, files: Mapping[str, tuple[Path, ...]], repo
 def _streams(source: Path, entries: Sequence[_Entry], dtype: str | None) -> dict[str, Stream]:
     """The streams of the corpus; every video's features must be as wide as the first one's."""
     streams: dict[str, Stream] = {}
-    for name in ("visual", "audio"):
+    for name in STREAMS:
         having = [entry for entry in entries if name in entry.files]
         for entry in having:
             actual, expected = ((len(e.files[name]), e.widths[name]) for e in (entry, having[0]))
@@ -212,7 +212,7 @@ def _videos(
     source: Path, entries: Iterable[_Entry], projections: Mapping[str, Projection], streams: Mapping[str, Stream]
 ) -> Iterator[Video]:
     for entry in entries:
-        rows = {name: entry.rows(name) for name in ("visual", "audio")}
+        rows = {name: entry.rows(name) for name in STREAMS}
         for name, projection in projections.items():
             if (raw := rows[name]) is not None:
                 rows[name] = projection(raw)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from highlight_lit.errors import InputError
+from highlight_lit.files import for_a_file, not_an_input, output_name
 from highlight_lit.installation import need_media
-from highlight_lit.media.arguments import choosing_arguments, weights_arguments
+from highlight_lit.media.arguments import choosing_arguments, weights_arguments, weights_of
 from highlight_lit.text import a_few, say
 from highlight_lit.untrusted.arguments import trust_argument
 
@@ -60,7 +61,6 @@ def run_score(args: argparse.Namespace) -> int:
     _check_options(args)
     if args.video:
         need_media()
-    from highlight_lit.files import for_a_file
     from highlight_lit.inference.loading.load import load_detector
 
     _check_videos(args)
@@ -92,7 +92,7 @@ def _check_options(args: argparse.Namespace) -> None:
 
         if not 0 < args.clip_seconds <= MAX_CLIP_S:
             raise InputError(f"--clip-seconds {args.clip_seconds}: expected seconds, over 0 and at most {MAX_CLIP_S:g}")
-    if not args.video and any((args.visual_weights, args.audio_weights, args.audio_pca)):
+    if not args.video and any(weights_of(args).values()):
         raise InputError("--visual-weights, --audio-weights, --audio-pca: of raw videos alone; leave them out")
 
 
@@ -105,13 +105,10 @@ def _folder(args: argparse.Namespace) -> Path:
 
 def _names(args: argparse.Namespace, folder: Path, stem: str) -> list[Path]:
     """The files written of a video: none is one that is read, and each is a name for a file."""
-    from highlight_lit.files import for_a_file, not_an_input, output_name
-
     endings = ("scores.json", "scores.csv", "timeline.png", *(["html"] if args.html else []))
     names = [folder / output_name(stem, ending) for ending in endings]
-    weights = (args.visual_weights, args.audio_weights, args.audio_pca)
     for path in names:
-        not_an_input(path, *args.video, args.checkpoint, *(args.features or ()), *weights)
+        not_an_input(path, *args.video, args.checkpoint, *(args.features or ()), *weights_of(args).values())
         for_a_file(path)
     return names
 
@@ -135,12 +132,10 @@ def _of_videos(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
     from highlight_lit.inference.raw_video import score_video
 
     for video in args.video:
-        scores = score_video(video, detector, args.visual_weights, args.audio_weights, args.audio_pca)
-        yield args.out or video.parent, video.stem, scores
+        yield args.out or video.parent, video.stem, score_video(video, detector, **weights_of(args))
 
 
 def _of_features(args: argparse.Namespace, detector: Detector) -> ScoredVideos:
-    from highlight_lit.files import for_a_file
     from highlight_lit.inference.feature_files import videos_of
     from highlight_lit.inference.stored_features import scores_of_features
 

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from highlight_lit.evaluation.intervals import t_interval
 from highlight_lit.evaluation.judge import Judgement
+from highlight_lit.evaluation.levels import Spread
 from highlight_lit.evaluation.summary.f1 import SHARE
 from highlight_lit.evaluation.summary.judge import SummaryJudgement
 from highlight_lit.text import percent, shown
@@ -109,9 +110,8 @@ def _levels(levels: Sequence[float], std: float) -> list[tuple[str, str]]:
     return [("chance", _spread(chance, std)), ("middle", percent(middle)), ("annotators", percent(annotators))]
 
 
-def _row(value: float, chance: object, beside: Sequence[float]) -> list[str]:
-    mean, std = (getattr(chance, field) for field in ("mean", "std"))
-    return [percent(value), _spread(mean, std), *map(percent, beside)]
+def _row(value: float, chance: Spread, beside: Sequence[float]) -> list[str]:
+    return [percent(value), _spread(chance.mean, chance.std), *map(percent, beside)]
 
 
 def _spread(mean: float, std: float) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.corpus.labels_file import LOCK
-from highlight_lit.data.corpus.manifest import MANIFEST, read_manifest, write_manifest
+from highlight_lit.data.corpus.manifest import MANIFEST, read_manifest, whole_shards, write_manifest
 from highlight_lit.data.shards import SHARD_BYTES, Shard, ShardWriter
 from highlight_lit.data.video import SPLITS, Stream
 from highlight_lit.errors import InputError
@@ -39,7 +39,7 @@ def known_videos(root: Path, streams: dict[str, Stream]) -> dict[str, Known]:
     Raises:
         InputError: It is damaged, or has features of other extractors.
     """
-    shards = _shards(root)
+    shards = [*whole_shards(root), *whole_shards(root / PARTS)]
     if (root / MANIFEST).exists():
         Corpus(root)
     sources = _sources(root)
@@ -76,15 +76,6 @@ def _names(streams: dict[str, Stream]) -> str:
     return ", ".join(f"{name} {stream.extractor} {stream.version}" for name, stream in streams.items())
 
 
-def _packed(root: Path) -> list[Path]:
-    """Whole shards; unfinished files have names that start with a dot."""
-    return sorted(root.glob("[!.]*.h5"))
-
-
-def _shards(root: Path) -> list[Path]:
-    return [*_packed(root), *sorted((root / PARTS).glob("[!.]*.h5"))]
-
-
 def pack(root: Path, streams: dict[str, Stream], now: Mapping[str, Sidecar]) -> set[str]:
     """Put the parts, `held` alone, into shards of the corpus, bring what is known of videos up to date, write the manifest.
 
@@ -103,9 +94,9 @@ def pack(root: Path, streams: dict[str, Stream], now: Mapping[str, Sidecar]) -> 
             left.unlink(missing_ok=True)
     for left in (root / PARTS).glob(f"{SCRATCH}*"):
         remove_tree(left)
-    shards = _packed(root)
+    shards = whole_shards(root)
     packed = {name for path in shards for name in _ids(Shard(path))}
-    parts = sorted((root / PARTS).glob("[!.]*.h5"))
+    parts = whole_shards(root / PARTS)
     fresh = [path for path in parts if not packed & set(_ids(Shard(path)))]
     changed = {path: _changed(path, now) for path in [*shards, *fresh]}
     stale = [path for path in shards if changed[path]]
@@ -116,9 +107,8 @@ def pack(root: Path, streams: dict[str, Stream], now: Mapping[str, Sidecar]) -> 
             for path in stale:
                 _write_shard(folder / path.name, [path], streams, now)
             with locked(root / LOCK, f"{root}: packing"):
-                if (
-                    stale and (root / MANIFEST).exists()
-                ):  # from here until it is written anew, it is not that of the shards
+                # From here until it is written anew, it is not that of the shards.
+                if stale and (root / MANIFEST).exists():
                     os.replace(root / MANIFEST, root / _BEFORE)
                 for path in stale:
                     os.replace(folder / path.name, path)

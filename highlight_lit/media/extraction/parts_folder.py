@@ -50,9 +50,8 @@ def held(root: Path, alone: bool = False) -> Iterator[None]:
             raise InputError(f"{root}: cannot be written ({error.strerror})") from error
         with file:
             _lock(file.fileno(), fcntl.LOCK_EX if alone else fcntl.LOCK_SH, root)
-            if is_at(
-                file.fileno(), path
-            ):  # else whoever had it before removed it, and what is locked is no longer the lock
+            # Else whoever had it before removed it, and what is locked is no longer the lock.
+            if is_at(file.fileno(), path):
                 try:
                     yield
                 finally:

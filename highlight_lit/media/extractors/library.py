@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from highlight_lit.errors import InputError, first_words
+from highlight_lit.errors import InputError, first_line
 from highlight_lit.installation import need
 from highlight_lit.media.extractors.weights import fill, read_weights
 from highlight_lit.text import a_few, shown
@@ -42,7 +42,7 @@ def imported(library: str, name: str) -> Any:
         return importlib.import_module(library)
     except Exception as error:  # operators of another PyTorch are missing then, which raises nearly anything
         raise InputError(
-            f"{name}: {library} cannot be imported beside PyTorch {torch.__version__} ({shown(first_words(error, 160))}):"
+            f"{name}: {library} cannot be imported beside PyTorch {torch.__version__} ({shown(first_line(error)[:160])}):"
             f" pip install --upgrade torch {library}"
         ) from error
 
@@ -71,7 +71,7 @@ def fetching(name: str, option: str) -> Iterator[None]:
         raise
     except Exception as error:  # of the library, and of the clients that it fetches with
         raise InputError(
-            f"{name}: its weights cannot be had ({shown(first_words(error, 160))}): check the name and the connection (once fetched, they"
+            f"{name}: its weights cannot be had ({shown(first_line(error)[:160])}): check the name and the connection (once fetched, they"
             f" are kept, and no connection is needed), or name a copy with {option}"
         ) from error
     finally:

@@ -22,20 +22,13 @@ from typing import Any
 from pytorch_lightning.loggers import CSVLogger, Logger
 
 from highlight_lit.config.build import build, check_node
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, with_kind
 from highlight_lit.text import say
 
+# Methods whose failure may not end a run.
 _CALLS = (
-    "log_metrics",
-    "log_hyperparams",
-    "log_graph",
-    "save",
-    "finalize",
-    "after_save_checkpoint",
-    "conclude",
-    "report",
-    "end_run",
-)
+    "log_metrics", "log_hyperparams", "log_graph", "save", "finalize", "after_save_checkpoint", "conclude", "report", "end_run",
+)  # fmt: skip
 
 
 def check_loggers(config: Mapping[str, Any]) -> None:
@@ -168,6 +161,4 @@ def attempt(what: str, call: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _warn(what: str, error: Exception) -> None:
-    first = next((line for line in str(error).splitlines() if line.strip()), "")
-    kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
-    say(f"highlight-lit: {what} ({kind}{first})", file=sys.stderr)
+    say(f"highlight-lit: {what} ({with_kind(error)})", file=sys.stderr)

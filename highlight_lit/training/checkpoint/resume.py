@@ -18,7 +18,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.optim import Optimizer
 
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, first_line, with_kind
 from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
 from highlight_lit.training.checkpoint.contents import NEEDED
 from highlight_lit.untrusted.checkpoint_file import LAST_CHECKPOINT, read_checkpoint
@@ -73,15 +73,16 @@ def restoring(path: Path | None, last: LastCheckpoint) -> Iterator[None]:
     except InputError:
         raise
     except MisconfigurationException as error:
-        raise InputError(f"trainer: {str(error).splitlines()[0]}") from error
+        raise InputError(f"trainer: {first_line(error)}") from error
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         for said, of in _OF_NO_CLASS.items():
             if str(error).strip().startswith(said):
-                raise InputError(f"{of}: {str(error).strip().splitlines()[0]}") from error
+                raise InputError(f"{of}: {first_line(error)}") from error
         if path is None or last.began:
             raise
-        first = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-        raise InputError(f"{path}: cannot be restored ({first}); remove it to train from the start") from error
+        raise InputError(
+            f"{path}: cannot be restored ({with_kind(error)}); remove it to train from the start"
+        ) from error
 
 
 def check_state(checkpoint: Mapping[str, Any], module: pl.LightningModule, path: Path) -> None:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.datamodule import resident_budget
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, with_kind
 from highlight_lit.processes.signals import Signals
 from highlight_lit.runs import ledger
 from highlight_lit.text import a_few, say
@@ -161,7 +161,7 @@ def _together(trainees: Sequence[Trainee], device: torch.device, signals: Signal
     except InputError:
         return OWN_RUN
     except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
-        return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        return with_kind(error)
     finally:
         signals.deferred = False
     say(f"stacked: {len(trainees)} cells trained in {time.monotonic() - began:.1f} s", file=sys.stderr)

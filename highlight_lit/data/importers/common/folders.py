@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.importers.common.label_source import labels_for
 from highlight_lit.data.importers.common.report import FirstOf, Say
+from highlight_lit.data.importers.common.values import TOLERATED_ROWS
 from highlight_lit.data.importers.common.video_table import in_other_case
 from highlight_lit.data.importers.common.writing import checked, stored_dtype, write_and_report
 from highlight_lit.data.importers.formats.arrays import NpyRows
 from highlight_lit.data.video import MAX_CLIPS, STREAMS, Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few
-
-TOLERATED_ROWS = 2  # by which extractors' ideas of the last clip may differ
 
 
 class RowSource(Protocol):

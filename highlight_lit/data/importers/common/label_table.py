@@ -17,14 +17,15 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.video import Labels
+from highlight_lit.data.importers.common.report import Say
+from highlight_lit.data.video import MAX_LABELS, Labels
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few
 from highlight_lit.unicode_forms import own_ids, same_form
@@ -38,7 +39,6 @@ TOLERANCE_S = 2.0  # by which a segment may end after its video: durations in wh
 MAX_LABEL = float(np.finfo(np.float32).max)
 MAX_ROWS = 2_000_000
 MAX_PAIRS = 200_000  # of videos and annotators: each is an array
-MAX_SCORES = 1 << 22  # of a video
 LabelRows = NDArray[np.float64]  # (R, 3): start, end, label
 
 
@@ -104,7 +104,7 @@ def _in_order(rows: LabelRows) -> LabelRows:
 
 
 def labels_of(
-    table: LabelTable, durations: Mapping[str, float], allow_unmatched: bool, report: Callable[[str], None]
+    table: LabelTable, durations: Mapping[str, float], allow_unmatched: bool, report: Say
 ) -> dict[str, Labels]:
     """The labels of some videos, by id; ids are compared as they are, then in one Unicode form.
 
@@ -163,7 +163,7 @@ class _Counts:
     def __init__(self) -> None:
         self.cut = self.overlapping = self.units = 0
 
-    def tell(self, path: Path, report: Callable[[str], None]) -> None:
+    def tell(self, path: Path, report: Say) -> None:
         if self.cut:
             report(f"{path}: {self.cut} labels end up to {TOLERANCE_S:g} s after their video and are cut to its end")
         if self.overlapping:
@@ -212,8 +212,8 @@ def _labels(kind: str, rated: Mapping[str, LabelRows], duration: float, where: s
 
 def _units(rated: Mapping[str, LabelRows], duration: float, where: str) -> Labels:
     """Highlights laid over units."""
-    if duration / UNIT_SECONDS * len(rated) > MAX_SCORES:
-        raise InputError(f"{where}: {duration:.0f} s and {len(rated)} annotators: over {MAX_SCORES} labels of a second")
+    if duration / UNIT_SECONDS * len(rated) > MAX_LABELS:
+        raise InputError(f"{where}: {duration:.0f} s and {len(rated)} annotators: over {MAX_LABELS} labels of a second")
     start = UNIT_SECONDS * np.arange(math.ceil(duration / UNIT_SECONDS))
     span = np.stack([start, np.minimum(start + UNIT_SECONDS, duration)], axis=1)
     score = np.zeros((len(span), len(rated)), np.float32)

@@ -14,6 +14,7 @@ from highlight_lit.unicode_forms import same_form
 from highlight_lit.untrusted.csv_tables import cell_number
 
 SMALLEST, LARGEST = 1e-6, 1e12  # of seconds, frames and rates
+TOLERATED_ROWS = 2  # by which a video's arrays may differ: extractors' ideas of the last clip do
 
 
 def safe_id(name: object, where: str) -> str:

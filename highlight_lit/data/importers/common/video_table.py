@@ -14,7 +14,7 @@ from highlight_lit.data.importers.common.values import number, safe_id
 from highlight_lit.data.topics.tags import comma_note, plain_tags
 from highlight_lit.data.video import MAX_SECONDS, SPLITS, Video
 from highlight_lit.errors import InputError
-from highlight_lit.text import a_few, say, shown
+from highlight_lit.text import say, shown
 from highlight_lit.untrusted.csv_tables import read_table
 
 
@@ -106,13 +106,3 @@ def in_other_case(names: Sequence[str], ids: Iterable[str]) -> str:
     there = {name.casefold(): name for name in (*names, *ids)}
     pairs = ((name, there[name.casefold()]) for name in names)
     return next((f" ({shown(name)} and {shown(other)} differ in case)" for name, other in pairs if name != other), "")
-
-
-def without_partner(lacking: Sequence[str], stray: Sequence[str], table: object, source: object) -> list[str]:
-    """A line on rows that the source lacks, and one on videos that the table lacks, where there are any."""
-    lines = []
-    if lacking:
-        lines.append(f"{len(lacking)} videos of {table} are not in {source}: {a_few(lacking)}")
-    if stray:
-        lines.append(f"{len(stray)} videos of {source}: no row in {table}: {a_few(stray)}")
-    return lines

@@ -10,22 +10,20 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.importers.common.label_table import MAX_SCORES
 from highlight_lit.data.importers.common.report import Say
+from highlight_lit.data.importers.common.values import TOLERATED_ROWS
 from highlight_lit.data.importers.formats.foreign_hdf5 import has, numbers, stored
 from highlight_lit.data.topics.tags import MAX_TAG
-from highlight_lit.data.video import MAX_CLIPS, Labels, Video
+from highlight_lit.data.video import MAX_ANNOTATORS, MAX_CLIPS, MAX_LABELS, Labels, Video
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few
 from highlight_lit.unicode_forms import plain_line
 from highlight_lit.untrusted.hdf5_files import inside
 
-TOLERATED_ROWS = 2  # by which a video's arrays may differ
 MAX_FRAMES = 1 << 40
 MAX_FEATURES = 1 << 26  # numbers of a video's features, which take four bytes each and more
 MAX_SUMMARY = 1 << 27  # numbers of all annotators' summaries of a video: 50 of a day at 30 frames a second
 MAX_LISTED = 1 << 23  # frames of a summary: one annotator's are 8 bytes each once they are counted
-MAX_ANNOTATORS = 1000  # of a video: the labels of all get as many columns as that of the most
 MAX_TITLE = 4 * MAX_TAG  # bytes
 
 
@@ -112,9 +110,9 @@ def _chosen(group: h5py.Group, frames: int, edges: NDArray[np.int64], where: str
         )
     if len(summary) > MAX_ANNOTATORS:
         raise InputError(f"{where}: user_summary: {len(summary)} annotators, expected at most {MAX_ANNOTATORS}")
-    if (len(edges) - 1) * len(summary) > MAX_SCORES:
+    if (len(edges) - 1) * len(summary) > MAX_LABELS:
         raise InputError(
-            f"{where}: user_summary: {len(summary)} annotators of {len(edges) - 1} clips: over {MAX_SCORES}"
+            f"{where}: user_summary: {len(summary)} annotators of {len(edges) - 1} clips: over {MAX_LABELS}"
         )
     if frames > MAX_LISTED:
         raise InputError(f"{where}: user_summary: {frames} frames, expected at most {MAX_LISTED}")
