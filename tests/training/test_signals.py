@@ -62,8 +62,8 @@ def leftovers(out: Path) -> list[Path]:
 def test_a_signal_to_a_sweeps_process_alone_ends_all_of_it(
     words: list[str], tmp_path: Path, commands: list[Command], launcher: str, number: signal.Signals
 ) -> None:
-    out, cells = tmp_path / "runs", 1 if launcher == "basic" else 2
     """SIGTERM to processes that are begun as a user's; what SIGINT does beyond is the same from the first import on."""
+    out, cells = tmp_path / "runs", 1 if launcher == "basic" else 2
     given = (*words, "trainer.max_epochs=100000", f"hydra/launcher={launcher}")
     commands.append(command := Command(*given, quick=number == signal.SIGINT))
     until_they_train(command, out, cells)
