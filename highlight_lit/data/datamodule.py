@@ -38,7 +38,7 @@ class HighlightData(pl.LightningDataModule):
         training: Training set, `lists` or `transductive`.
         tau: Clips in a bag.
         pairs: Pairs of a positive and a negative bag in a batch.
-        seed: Of the batches.
+        seed: Of the batches: a whole number of at least 0 and under 2^64.
         store: `resident` (the training videos in the device's memory), `stream` (read as they are needed) or `auto`:
             resident where it takes at most half of the device's free memory, a quarter of the machine's on a CPU.
         readers: Threads that read the shards, at least 1.
@@ -78,6 +78,8 @@ class HighlightData(pl.LightningDataModule):
             raise InputError(f"data.audio={audio}: expected one of {', '.join(AUDIO_ABLATIONS)}")
         if scale not in SCALES:
             raise InputError(f"data.scale={scale}: expected one of {', '.join(SCALES)}")
+        if not 0 <= seed < 1 << 64:
+            raise InputError(f"seed={seed}: expected a whole number of at least 0 and under 2^64")
         if fold is not None:
             if training != "lists":
                 raise InputError(

@@ -54,7 +54,7 @@ class EpochPlan:
         negative: Those of the negative ones, or None.
         tau: Clips in a bag, at least 1.
         pairs: Pairs of a positive and a negative in a batch, at least 1; the last batch may hold fewer.
-        seed: Any whole number of at least 0.
+        seed: A whole number of at least 0 and under 2^64.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class EpochPlan:
 
     def draws(self, epoch: int) -> Iterator[Draw]:
         """The batches of an epoch, in order."""
-        generator = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
+        generator = np.random.Generator(np.random.Philox(key=np.array([self.seed, epoch], np.uint64)))
         kinds = [self.positive] if self.negative is None else [self.positive, self.negative]
         dealt = np.stack([self._deal(generator, videos) for videos in kinds])  # (kinds, pairs an epoch)
         start = generator.integers(0, np.maximum(self.clips[dealt] - self.tau, 0), endpoint=True)

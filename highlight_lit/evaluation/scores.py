@@ -76,21 +76,21 @@ def matched(
         report(
             f"{where}: {len(strange)} of {len(scores)} videos are not in {corpus.root} and are left out: {a_few(strange)}"
         )
-    short = [name for name, clip_scores in kept.items() if not _reaches_the_end(name, clip_scores, corpus, where)]
-    if short:
+    holed = [name for name, clip_scores in kept.items() if not _cover(name, clip_scores, corpus, where)]
+    if holed:
         report(
-            f"{where}: {len(short)} videos have scores up to before their end alone; what comes later gets that of the nearest "
-            f"clip: {a_few(short)}"
+            f"{where}: {len(holed)} videos have seconds without a score, which get that of the nearest clip: {a_few(holed)}"
         )
     return kept
 
 
-def _reaches_the_end(name: str, scores: ClipScores, corpus: Corpus, where: str) -> bool:
-    """Whether a video's clips go on to its end; refused where they go further."""
+def _cover(name: str, scores: ClipScores, corpus: Corpus, where: str) -> bool:
+    """Whether a video's clips leave out less than half of one, up to its end; refused where they go further."""
     index = corpus.index(name)
     assert index is not None
     duration = float(corpus.duration[index])
-    allowed = TOLERANCE_S + min(duration, float(np.median(np.ptp(scores.span, axis=1))))
+    clip = float(np.median(np.ptp(scores.span, axis=1)))
+    allowed = TOLERANCE_S + min(duration, clip)
     past = (scores.span[:, 0] > duration + TOLERANCE_S) | (scores.span[:, 1] > duration + allowed)
     if past.any():
         start, end = scores.span[int(np.argmax(past))]
@@ -98,4 +98,6 @@ def _reaches_the_end(name: str, scores: ClipScores, corpus: Corpus, where: str) 
             f"{where}: video {name!r}: {int(past.sum())} of {len(past)} clips lie past its end at {duration:.2f} s, the first from "
             f"{start:.2f} to {end:.2f}; expected scores of this video, in seconds"
         )
-    return bool(scores.span[:, 1].max() >= duration - allowed)
+    start, end = scores.span[np.argsort(scores.span[:, 0])].T
+    reached = np.maximum.accumulate([0.0, *end])  # before each clip, and after the last
+    return bool((start - reached[:-1]).max() <= clip / 2 and reached[-1] >= duration - allowed)

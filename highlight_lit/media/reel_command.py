@@ -45,8 +45,8 @@ def run_reel(args: argparse.Namespace) -> int:
     need_media()
     from highlight_lit.media.output.reel import cut_reel, write_chapters
 
-    if not 0 <= args.fade <= 10:
-        raise InputError(f"--fade {args.fade}: expected seconds from 0 to 10")
+    if not (args.fade == 0 or 0.001 <= args.fade <= 10):
+        raise InputError(f"--fade {args.fade}: expected 0, or seconds from 0.001 to 10")
     if args.video_id is not None and args.scores is None:
         raise InputError(f"--video-id {args.video_id}: names a video in --scores; leave it out with --checkpoint")
     ending = "chapters.vtt" if args.chapters else "reel.mp4"

@@ -189,8 +189,18 @@ def test_scores_that_end_early_are_named(labelled: Corpus) -> None:
     lines: list[str] = []
     matched({"a": clips(1, 2, 3), "b": clips(5, 10)}, labelled, "s.csv", lines.append)
     assert len(lines) == 1
-    assert "1 videos have scores up to before their end alone" in lines[0]
+    assert "1 videos have seconds without a score, which get that of the nearest clip" in lines[0]
     assert lines[0].endswith(": a")
+
+
+@pytest.mark.parametrize(("left_out", "told"), [([], 0), ([0], 1), ([4], 1), ([9], 0), ([3, 6], 1)])
+def test_seconds_without_a_score_are_told_of(labelled: Corpus, left_out: list[int], told: int) -> None:
+    """But for the last ones, which lengths in whole seconds leave out."""
+    whole = clips(*range(1, 11))
+    kept = np.delete(np.arange(10)[::-1], left_out)
+    lines: list[str] = []
+    matched({"b": ClipScores(whole.span[::-1][kept], whole.score[kept])}, labelled, "s.csv", lines.append)
+    assert len(lines) == told
 
 
 spans = st.lists(

@@ -119,6 +119,10 @@ def test_a_reel_can_be_cut_from_scores_made_by_hand(tmp_path, made, video, capsy
         (["reel", "{video}", "--scores", "none.json"], "none.json: no such file"),
         (["reel", "{video}", "--scores", "{scores}", "--seconds", "-1"], "--seconds -1.0"),
         (["reel", "{video}", "--scores", "{scores}", "--fade", "-1"], "--fade -1.0"),
+        (
+            ["reel", "{video}", "--scores", "{scores}", "--fade", "1e-320"],
+            "--fade 1e-320: expected 0, or seconds from 0.001 to 10",
+        ),
         (["reel", "{video}", "--scores", "none.json", "--out", "{folder}"], "a folder; expected a name for a file"),
         (["reel", "none.mp4", "--scores", "{scores}"], "none.mp4: no such file"),
         (["extract", "none", "--out", "{folder}/c"], "none: no such file or folder"),
