@@ -110,6 +110,10 @@ class HighlightData(pl.LightningDataModule):
         self._loader: BagLoader | None = None
         self.targets: Targets | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what reads, which another process begins by itself."""
+        return {**vars(self), "_store": None, "_loader": None}
+
     def guide(self, targets: Mapping[int, NDArray[np.float64]]) -> None:
         """Train on bags of some videos alone, each with what a teacher says of its clips.
 

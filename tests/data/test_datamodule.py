@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.datamodule import HighlightData
+from highlight_lit.data.datamodule import HighlightData, HighlightDataModule
 from highlight_lit.data.shards.hdf5 import HDF5
 from highlight_lit.data.shards.reader import Shard
 from highlight_lit.errors import InputError
@@ -48,3 +50,14 @@ def test_large_seeds_are_told_apart(corpus: Corpus) -> None:
         for seed in (2**64 - 1, 2**64 - 2, 2**63, 2**63 + 1)
     ]
     assert not any((a == b).all() for a, b in itertools.combinations(drawn, 2))
+
+
+@pytest.mark.parametrize("store", ["resident", "stream"])
+def test_a_datamodule_goes_to_another_process_as_ddp_spawn_sends_it(small_corpus: Path, store: str) -> None:
+    data = HighlightDataModule(str(small_corpus), "topic01", tau=8, pairs=4, store=store, validation=0.2)
+    sent = [pickle.dumps(data)]
+    bags = list(data.train_dataloader())
+    sent.append(pickle.dumps(data))  # with files that are open, threads and batches
+    for again in map(pickle.loads, sent):
+        for one, other in zip(bags, again.train_dataloader(), strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True) if a is not None)

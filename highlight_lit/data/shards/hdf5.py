@@ -61,6 +61,10 @@ class HDF5:
         self._datasets: dict[str, h5py.Dataset] = {}
         self._identity: tuple[int, ...] | None = None
 
+    def __getstate__(self) -> dict[str, object]:
+        """Without the handle: another process opens its own."""
+        return {**vars(self), "_handle": None, "_datasets": {}}
+
     @property
     def handle(self) -> h5py.File:
         """The HDF5 handle."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+from array import array
 from collections.abc import Iterable
 from typing import Any
 
@@ -47,8 +48,8 @@ class PackedRows:
         self._begin, self._begin_sums = self._place(dataset) or (0, 0)
         self.extent = (self._begin, self._begin + self._rows * self._row_bytes) if self._begin else None
         self._valid = bytearray(-(-self._rows // BLOCK_ROWS))  # of each block 1 once it was checked
-        self._sums: memoryview | None = None
-        self._kept: memoryview | None = None  # all rows, where they are small, once one was read
+        self._sums: array[int] | None = None
+        self._kept: bytes | None = None  # all rows, where they are small, once one was read
 
     def _place(self, dataset: h5py.Dataset) -> tuple[int, int] | None:
         """The bytes of the file at which the rows and their sums begin."""
@@ -80,7 +81,7 @@ class PackedRows:
         """
         size = self._row_bytes
         if self._kept is None and self.extent is not None and size <= MAX_KEPT_BYTES:
-            self._kept = self._checked(file, 0, self._rows)
+            self._kept = bytes(self._checked(file, 0, self._rows))
         for first, end, to in windows:
             stop = (to + end - first) * size
             into = memory[to * size : stop]
@@ -110,7 +111,7 @@ class PackedRows:
         if self._sums is None:
             sums = np.empty(len(self._valid), "<u8")
             self._read(file, sums.view(np.uint8).data, self._begin_sums)
-            self._sums = sums.astype("=u8").data  # a memoryview: its items are numbers of Python, and take 8 bytes each
+            self._sums = array("Q", sums.astype("=u8").tobytes())  # numbers of Python, of 8 bytes each
         size, low, high = self._row_bytes, first // BLOCK_ROWS, -(-end // BLOCK_ROWS)
         begin = first if self._valid[low] else low * BLOCK_ROWS
         stop = end if self._valid[high - 1] else min(high * BLOCK_ROWS, self._rows)

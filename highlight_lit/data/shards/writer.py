@@ -92,16 +92,11 @@ class ShardWriter:
         known, tags = len(self._tags), list(dict.fromkeys(video.tags))
         codes = [self._tags.setdefault(tag, len(self._tags)) for tag in tags]
         parts = {
-            "span": video.span,
-            "label_span": labels.span,
-            "label_score": labels.score,
-            "id": [video.id.encode()],
-            "duration": [video.duration],
-            "split": [SPLITS.index(video.split)],
+            "span": video.span, "label_span": labels.span, "label_score": labels.score, "id": [video.id.encode()],
+            "duration": [video.duration], "split": [SPLITS.index(video.split)], "tag_index": codes,
             "tag_name": [tag.encode() for tag, code in zip(tags, codes, strict=True) if code >= known],
-            "tag_index": codes,
             "title_bytes": bytearray(video.title.encode()),
-        }
+        }  # fmt: skip
         for name, part in parts.items():
             self._parts[name].append(np.array(part, _TYPES[name]))
 
