@@ -109,7 +109,7 @@ def quick_train(small_corpus: Path, tmp_path: Path) -> Callable[..., int]:
         defaults = ["trainer.max_epochs=2", "logger=none", "evaluate.draws=10"]
         given = {word.split("=")[0] for word in overrides}
         words += [word for word in defaults if word.split("=")[0] not in given]
-        with quick_workers() if multirun else nullcontext():
+        with quick_workers() if any("hydra/launcher=" in word for word in overrides) else nullcontext():
             return train([*(["-m"] if multirun else []), *words, *overrides])
 
     return run

@@ -185,6 +185,10 @@ def _check_trainer(node: Any) -> None:
     for key, value in node.items():
         if isinstance(value, int) and abs(value) > MAX_BATCHES:
             raise InputError(f"trainer.{key}={value}: expected at most {MAX_BATCHES:,}")
+    strategy = node.get("strategy")
+    start = f"_{strategy.get('start_method')}" if isinstance(strategy, Mapping) else str(strategy)
+    if any(way in start for way in ("_spawn", "_fork", "_notebook")):
+        raise InputError(f"trainer.strategy={strategy}: its processes give no progress back to a record; expected ddp")
     devices = node.get("devices")
     if isinstance(devices, int) and devices > MAX_DEVICES:
         raise InputError(f"trainer.devices={devices}: expected at most {MAX_DEVICES}")

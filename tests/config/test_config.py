@@ -100,6 +100,12 @@ def test_every_shipped_file_composes_and_its_network_can_be_built(group: str, op
             "trainer.max_epochs=1000000000.0: expected a whole number of at least 1 and at most",
         ),
         ("trainer.max_steps=1e2", "trainer.max_steps=100.0: expected a whole number"),
+        ("trainer.strategy=ddp_spawn", "trainer.strategy=ddp_spawn: its processes give no progress back"),
+        ("trainer.strategy=ddp_notebook_find_unused_parameters_true", "expected ddp"),
+        (
+            "+trainer.strategy={_target_:pytorch_lightning.strategies.DDPStrategy,start_method:fork}",
+            "expected ddp",
+        ),
         ("trainer.accumulate_grad_batches=0.5", "trainer.accumulate_grad_batches=0.5: expected a whole number"),
         ("trainer.check_val_every_n_epoch=1.5", "trainer.check_val_every_n_epoch=1.5: expected a whole number"),
         ("trainer.gradient_clip_val=nan", "trainer.gradient_clip_val=nan: expected a finite number"),

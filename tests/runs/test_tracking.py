@@ -74,6 +74,7 @@ def told(folder: Path) -> str:
 def test_a_private_run_tells_wandb_nothing_of_the_machine(
     quick_train: Callable[..., int], tmp_path: Path, private: bool
 ) -> None:
+    wandb.teardown()  # it keeps what it was told of this process by an earlier run
     assert quick_train("logger=wandb", f"logger.private={str(private).lower()}") == 0
     text = told(tmp_path / "runs")
     assert "train/loss" in text
