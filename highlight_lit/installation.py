@@ -84,13 +84,3 @@ def need(extra: str, what: str, *modules: str) -> None:
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
         raise InputError(f"{what} needs {' and '.join(missing)}: pip install 'highlight-lit[{extra}]'")
-
-
-def need_media() -> None:
-    """Refuse a verb that reads video without PyAV, the extra `media`.
-
-    Raises:
-        InputError: PyAV is missing.
-    """
-    if find_spec("av") is None:
-        raise InputError("this verb needs PyAV: pip install 'highlight-lit[media]'")

@@ -19,7 +19,7 @@ from highlight_lit.data.loaders import VideoLoader
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError, first_line
 from highlight_lit.inference.whole_video import Rows, bag_of_rows, whole_video_logits
-from highlight_lit.installation import need_media
+from highlight_lit.installation import need
 from highlight_lit.text import a_few
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Detector:
         Raises:
             InputError: Not a video, or this detector was trained on features that are not computed here.
         """
-        need_media()
+        need("media", "a raw video", "av")
         from highlight_lit.inference.raw_video import score_video
 
         return score_video(Path(path), self, **weights)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from highlight_lit.errors import InputError
-from highlight_lit.installation import need_media
+from highlight_lit.installation import need
 from highlight_lit.media.arguments import weights_arguments
 from highlight_lit.text import say
 
@@ -44,7 +44,7 @@ def extract_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_extract(args: argparse.Namespace) -> int:
     """Extract a folder of videos; 0, or 1 if some could not be."""
-    need_media()
+    need("media", "extract", "av")
     from highlight_lit.media.extraction.extract import ExtractorChoice, extract_corpus
     from highlight_lit.media.extraction.find_videos import find_videos
     from highlight_lit.media.extraction.sidecar import read_csv
@@ -68,7 +68,7 @@ def wants_jobs(words: Sequence[str]) -> bool:
 
 def run_extract_jobs(words: Sequence[str]) -> int:
     """Extract a folder of videos by many jobs; 0, or 1 if some videos could not be."""
-    need_media()
+    need("media", "extract", "av")
     from highlight_lit.media.extraction.jobs import run_jobs, show_help
 
     if {"-h", "--help"} & set(words):

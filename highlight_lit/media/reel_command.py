@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from highlight_lit.errors import InputError
 from highlight_lit.files import for_a_file, not_an_input, output_name
-from highlight_lit.installation import need_media
+from highlight_lit.installation import need
 from highlight_lit.media.arguments import choosing_arguments, weights_arguments, weights_of
 from highlight_lit.text import say
 from highlight_lit.untrusted.arguments import trust_argument
@@ -42,7 +42,7 @@ def reel_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_reel(args: argparse.Namespace) -> int:
     """Choose the best segments and cut them, or write their list."""
-    need_media()
+    need("media", "reel", "av")
     from highlight_lit.media.output.reel import cut_reel, write_chapters
 
     if not (args.fade == 0 or 0.001 <= args.fade <= 10):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from highlight_lit.errors import InputError
 from highlight_lit.files import for_a_file, not_an_input, output_name
-from highlight_lit.installation import need_media
+from highlight_lit.installation import need
 from highlight_lit.media.arguments import choosing_arguments, weights_arguments, weights_of
 from highlight_lit.text import a_few, say
 from highlight_lit.untrusted.arguments import trust_argument
@@ -60,7 +60,7 @@ def run_score(args: argparse.Namespace) -> int:
         )
     _check_options(args)
     if args.video:
-        need_media()
+        need("media", "a raw video", "av")
     from highlight_lit.inference.loading.load import load_detector
 
     _check_videos(args)

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-RATE = 16_000
+from highlight_lit.media.io.audio_clips import RATE
+
 WINDOW = 400
 HOP = 160
 DFT = 512

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from highlight_lit.errors import InputError
 from highlight_lit.hub import check_size, is_reachable
 from highlight_lit.media.extractors.library import fetching, imported, version_of
-from highlight_lit.media.extractors.log_mel import RATE
 from highlight_lit.media.extractors.weights import device
+from highlight_lit.media.io.audio_clips import RATE
 from highlight_lit.text import shown
 
 FILES = ("*.json", "*.safetensors", "*.bin")  # of a repository that are fetched, at most

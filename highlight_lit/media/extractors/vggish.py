@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from highlight_lit.errors import InputError
-from highlight_lit.media.extractors.log_mel import HOP, RATE, WINDOW, log_mel
+from highlight_lit.media.extractors.log_mel import HOP, WINDOW, log_mel
 from highlight_lit.media.extractors.weights import device, fill, fingerprint, read_weights
+from highlight_lit.media.io.audio_clips import RATE
 
 FRAMES = 96
 # Samples that make 96 frames: 0.96 s and the last window's overhang. Taken from the middle of the clip.

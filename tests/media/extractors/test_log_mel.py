@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("av")
 from highlight_lit.media.extractors.classic import ClassicAudio
-from highlight_lit.media.extractors.log_mel import BANDS, HOP, RATE, WINDOW, log_mel, mel_filters
+from highlight_lit.media.extractors.log_mel import BANDS, HOP, WINDOW, log_mel, mel_filters
+from highlight_lit.media.io.audio_clips import RATE
 from tests.tolerance import FUNCTION, assert_near, rounding
 
 # The DFT sums up 400 samples of up to 1 under the window, 200 in all; a band up to 20 lines; the slope of log(x + 0.01)

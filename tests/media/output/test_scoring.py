@@ -186,10 +186,13 @@ def test_names_of_outputs_are_shortened_to_what_fits(tmp_path, video, capsys, un
     assert len(list(tmp_path.iterdir())) == 7
 
 
-def test_without_pyav_the_verbs_say_what_to_install(monkeypatch):
+@pytest.mark.parametrize(
+    "words", ["reel v.mp4 --seconds 2 --scores s", "score v.mp4 --checkpoint c", "extract v --out o"]
+)
+def test_without_pyav_the_verbs_say_what_to_install(words, monkeypatch, capsys):
     monkeypatch.setattr(installation, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install 'highlight-lit\[media\]'"):
-        installation.need_media()
+    assert main(words.split()) == 2
+    assert "needs av: pip install 'highlight-lit[media]'" in capsys.readouterr().err
 
 
 def test_the_verbs_are_described_without_importing_a_decoder(made):
