@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.importers.formats.arrays import (
-    ARRAY_ERRORS,
-    MAX_ARRAY_BYTES,
-    NpyRows,
-    check_header,
-    read_header,
-)
-from highlight_lit.data.importers.formats.npz_rows import MAX_MEMBERS_BYTES, members_of
+from highlight_lit.data.importers.formats.arrays import NpyRows
+from highlight_lit.data.importers.formats.npz_rows import KEY, NpzRows, open_npz
 from highlight_lit.data.video import STREAMS, Stream
-from highlight_lit.errors import InputError, first_line
-from highlight_lit.files import check_packed, open_regular, stored_bytes
+from highlight_lit.errors import InputError
 from highlight_lit.text import a_few, shown
-from highlight_lit.untrusted.zip_files import check_members
-
-_WHOLE = "features"  # the key of an archive that holds one array
-_ERRORS = (*ARRAY_ERRORS, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -102,43 +88,11 @@ def _of_folder(folder: Path, needed: Sequence[str]) -> Iterator[VideoFeatures]:
 
 def _archive(path: Path, streams: Mapping[str, Stream]) -> dict[str, NDArray[Any]]:
     """Arrays of an archive with the keys `visual` and `audio`, or `features` where one stream is read."""
-    with open_regular(path, "an .npz of clip features") as file:
-        try:
-            check_members(file, MAX_MEMBERS_BYTES)
-            with zipfile.ZipFile(file) as archive:
-                members = members_of(archive, (*streams, _WHOLE), str(path))
-                wanted = {name: name for name in streams if name in members}
-                if not wanted and len(streams) == 1 and _WHOLE in members:
-                    wanted = {next(iter(streams)): _WHOLE}
-                if not wanted:
-                    keys = " and ".join(streams) + (f", or {_WHOLE}" if len(streams) == 1 else "")
-                    raise InputError(f"{path}: has {a_few(members) or 'nothing'}; expected the keys {keys}")
-                held = stored_bytes(file)  # an archive may say that it holds more
-                return {stream: _member(archive, members[key], held, path, key) for stream, key in wanted.items()}
-        except InputError:
-            raise
-        except _ERRORS as error:
-            raise InputError(f"{path}: damaged, or no .npz of plain arrays ({first_line(error)})") from error
-
-
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, held: int, path: Path, key: str) -> NDArray[Any]:
-    """One array, its size known before memory is asked for; nothing is unpickled."""
-    if info.file_size > MAX_ARRAY_BYTES:
-        raise InputError(
-            f"{path}: {key}: {info.file_size >> 20} MiB; expected at most {MAX_ARRAY_BYTES >> 20} MiB, a bound that cannot be "
-            "raised"
-        )
-    check_packed(info.file_size, min(info.compress_size, held), f"{path}: {key}")
-    with archive.open(info) as file:
-        assert isinstance(file, zipfile.ZipExtFile)
-        check_header(file.peek(12))
-        shape, _, dtype = read_header(file)
-    if dtype.hasobject:
-        raise InputError(f"{path}: {key}: pickled, which could run anything and is never read; expected a plain array")
-    if len(shape) != 2 or dtype.kind != "f" or min(shape) < 1 or shape[0] * shape[1] * dtype.itemsize > info.file_size:
-        raise InputError(f"{path}: {key}: {dtype} of shape {shape}; expected floating point (clips, width)")
-    with archive.open(info) as file:
-        rows: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-        if file.read(1):
-            raise InputError(f"{path}: {key}: longer than its header says; expected the rows of shape {shape} alone")
-    return rows
+    with open_npz(path, str(path)) as (_, _, there):
+        wanted = {name: name for name in streams if name in there}
+        if not wanted and len(streams) == 1 and KEY in there:
+            wanted = {next(iter(streams)): KEY}
+        if not wanted:
+            keys = " and ".join(streams) + (f", or {KEY}" if len(streams) == 1 else "")
+            raise InputError(f"{path}: has {a_few(there) or 'nothing'}; expected the keys {keys}")
+    return {stream: NpzRows(path, str(path), key)[:] for stream, key in wanted.items()}

@@ -52,7 +52,7 @@ def test_features_are_scored_as_score_does_and_their_page_has_the_curve(runs: Pa
         (("visual.npy", "visual.npy"), "2 files"),
         (("wide.npz",), r"wide.npz: visual: float64 of shape \(5, 3\)"),
         (("pickled.npz",), "pickled"),
-        (("note.npz",), "note.npz: damaged"),
+        (("note.npz",), "note.npz: truncated or not a plain .npz file"),
         (("note.txt",), "trained on imported visual features"),  # whatever is no array is taken for a video
     ],
 )

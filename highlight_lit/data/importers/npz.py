@@ -101,6 +101,10 @@ def import_corpus(
     )
 
 
+def _opened(path: Path, where: str) -> NpzRows:
+    return NpzRows(path, f"{where}: {path.name}")
+
+
 def _folders(
     source: Path, visual: Sequence[str] | None, audio: Sequence[str] | None, report: Say
 ) -> dict[str, list[Folder]]:
@@ -109,7 +113,7 @@ def _folders(
         raise InputError(f"{source}: no such folder; expected one of folders of .npz files")
     paths = [source] if files_of(source, ".npz") else sorted(path for path in source.iterdir() if path.is_dir())
     there = {
-        path.resolve().name: Folder(path, files, ".npz", NpzRows) for path in paths if (files := files_of(path, ".npz"))
+        path.resolve().name: Folder(path, files, ".npz", _opened) for path in paths if (files := files_of(path, ".npz"))
     }
     if not there:
         other = "; there are .npy files, which 'import npy' reads" * any(source.glob("**/*.npy"))

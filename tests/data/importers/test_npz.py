@@ -120,7 +120,7 @@ def test_files_of_other_lengths_are_cut_to_the_shortest_with_a_note(source: Path
 def test_an_array_is_read_whatever_its_order_and_packing(tmp_path: Path, order: Any, packed: bool) -> None:
     array = np.asarray(rows(9, 4, "f8"), order=order)
     (np.savez_compressed if packed else np.savez)(tmp_path / "a.npz", features=array)
-    found = NpzRows(tmp_path / "a.npz", "here: visual")
+    found = NpzRows(tmp_path / "a.npz", "here: visual: a.npz")
     assert (found.shape, found.dtype, len(found)) == ((9, 4), np.float64, 9)
     np.testing.assert_array_equal(found[:5], array[:5])
 
@@ -180,13 +180,14 @@ def test_folders_that_hold_nothing_to_read_are_refused(source: Path, refused: An
 def test_a_pickled_array_is_refused_with_the_line_that_converts_it(source: Path, refused: Any) -> None:
     array = rows(4, 2)
     path = source / "clip_features/b.npz"
-    np.savez(path, features=np.array([list(row) for row in array], dtype=object))
+    np.savez(path, features=np.array([list(row) for row in array], dtype=object), other=array)
     line = refused()
     assert "b.npz: features: pickled, which could run anything and is never read" in line
     command = line.partition("trust where it is from: python ")[2]
     assert subprocess.run(f"{sys.executable} {command}", shell=True, check=False).returncode == 0
     corpus, _ = load(source)
     np.testing.assert_array_equal(corpus.rows(1, "visual")[:, :2], array)
+    np.testing.assert_array_equal(np.load(path)["other"], array)
 
 
 def test_files_that_are_no_npz_or_lie_about_their_size_are_refused(source: Path, refused: Any) -> None:
@@ -205,7 +206,7 @@ def test_files_that_are_no_npz_or_lie_about_their_size_are_refused(source: Path,
             + b"\n"
         )
         file.writestr("features.npy", header + bytes(1 << 24))
-    assert "b.npz: truncated, or longer than its header says" in refused()
+    assert "b.npz: features: truncated, or longer than its header says" in refused()
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("features.npy", re.sub(rb"\(4, 2\), }   ", b"(1<<40,)}   ", header))
     assert "truncated or not a plain .npz" in refused()
@@ -234,8 +235,8 @@ def test_an_array_of_more_rows_than_its_header_says_is_refused(source: Path, ref
     path = source / "slowfast_features/b.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("features.npy", npy_bytes(rows(4, 3)) + bytes(4 * 3 * 4))
-    assert "b.npz: truncated, or longer than its header says" in refused()
-    with pytest.raises(InputError, match="b.npz: features: longer than its header says"):
+    assert "b.npz: features: truncated, or longer than its header says" in refused()
+    with pytest.raises(InputError, match="b.npz: features: truncated, or longer than its header says"):
         videos_of([path], ["visual"])[0].read({"visual": Stream(3)})
 
 
