@@ -53,17 +53,10 @@ def _in_order(path: Path, video: str, rows: NDArray[np.float64]) -> ClipScores:
 
 
 def _clip(path: Path, line: int, row: Mapping[str, str]) -> tuple[float, ...]:
-    values = tuple(_number(row[name]) for name in (*COLUMNS[1:], LOGIT) if name in row)
+    values = tuple(cell_number(row[name]) for name in (*COLUMNS[1:], LOGIT) if name in row)
     if not all(map(math.isfinite, values)) or not 0 <= values[0] < values[1]:
         raise InputError(f"{path}: line {line}: expected finite numbers with 0 <= start < end, found {dict(row)}")
     return values
-
-
-def _number(text: str) -> float:
-    try:
-        return cell_number(text)
-    except ValueError:
-        return math.nan
 
 
 def write_scores(path: Path, scores: Mapping[str, ClipScores]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -56,14 +57,11 @@ def read_table(
 
 
 def cell_number(text: str) -> float:
-    """The number that a cell holds, in ASCII; `float` alone takes `1_0` as 10, and digits of other scripts.
-
-    Raises:
-        ValueError: It holds none.
-    """
-    if not text.isascii() or "_" in text:
-        raise ValueError(f"{text!r}: expected a number")
-    return float(text)
+    """The number that a cell holds, in ASCII, or NaN; `float` alone takes `1_0` as 10, and digits of other scripts."""
+    try:
+        return float(text) if text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        return math.nan
 
 
 class _Lines:

@@ -7,7 +7,6 @@ its tags would be taken for a negative of every topic.
 from __future__ import annotations
 
 import hashlib
-import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,10 +129,7 @@ def _csv_row(cells: dict[str, str], where: str) -> Sidecar:
     split, duration = cells.get("split", ""), cells.get("duration") or None
     if split not in SPLITS:
         raise InputError(f"{where}: split: {split!r} is none of {', '.join(filter(None, SPLITS))}")
-    try:
-        seconds = None if duration is None else cell_number(duration)
-    except ValueError:
-        seconds = math.nan
+    seconds = None if duration is None else cell_number(duration)
     if seconds is not None and not 0 <= seconds <= MAX_SECONDS:
         raise InputError(f"{where}: duration: {duration!r:.40} is not a number of seconds from 0 to {MAX_SECONDS:.0e}")
     return Sidecar(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
 
@@ -128,10 +128,7 @@ def _table(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _parsed(text: str) -> float | str:
-    try:
-        return cell_number(text)
-    except ValueError:
-        return text
+    return text if isnan(value := cell_number(text)) else value
 
 
 def _checked(path: Path, video: str, rows: Iterable[ScoreRow]) -> ReadScores:

@@ -87,10 +87,7 @@ def read_labels(path: Path) -> LabelTable:
 def _numbers(where: str, row: Mapping[str, str]) -> tuple[float, float, float]:
     values = []
     for name in COLUMNS[1:]:
-        try:
-            values.append(cell_number(row[name]))
-        except ValueError:
-            values.append(math.nan)
+        values.append(cell_number(row[name]))
         if not math.isfinite(values[-1]) or abs(values[-1]) > MAX_LABEL:
             raise InputError(f"{where}: {name}: {row[name]!r}, expected a finite number")
     start, end, label = values
