@@ -84,8 +84,13 @@ def _with_names_of_files(words: list[str]) -> list[str]:
     return words
 
 
-def composed(config_name: str, words: Sequence[str]) -> DictConfig:
+def composed(config_name: str, words: Sequence[str], with_hydra: bool = False) -> DictConfig:
     """A configuration as `launch` would give it to a job.
+
+    Args:
+        config_name: A file of `CONFIG_DIR`, without its ending.
+        words: Overrides.
+        with_hydra: Whether Hydra's own keys are wanted too.
 
     Raises:
         InputError: A word Hydra does not take, or a key that has no value yet.
@@ -93,8 +98,8 @@ def composed(config_name: str, words: Sequence[str]) -> DictConfig:
     try:
         within = GlobalHydra.instance().is_initialized()  # a job of Hydra composes a further configuration
         with nullcontext() if within else initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            config = compose(config_name, _with_names_of_files(prepared(words)))
-            missing = sorted(str(key) for key in OmegaConf.missing_keys(config))
+            config = compose(config_name, _with_names_of_files(prepared(words)), with_hydra)
+            missing = sorted(key for key in map(str, OmegaConf.missing_keys(config)) if not key.startswith("hydra."))
     except (HydraException, OmegaConfBaseException) as error:
         _raise_signal(error)
         raise InputError(_said(error, config_name)) from error

@@ -23,8 +23,8 @@ from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, remove_other, remove_tree, write_json
 from highlight_lit.launch import SWEEP_FILE
 from highlight_lit.processes.alive import alive
+from highlight_lit.processes.ending_jobs import HERE, conducted
 from highlight_lit.processes.signals import Signals
-from highlight_lit.runs.ending_jobs import conducted
 from highlight_lit.runs.names import forget_words, share_words
 from highlight_lit.runs.record_schema import check
 from highlight_lit.runs.run_line import run_line
@@ -72,8 +72,7 @@ class Sweep(Callback):
             owner = re.fullmatch(rf"{re.escape(prefix)}(\d+)-[^-]*", left.name)
             if owner is not None and not alive(int(owner[1])):  # it was killed
                 remove_tree(left)
-        within = (".BasicLauncher", ".StackedLauncher")  # which run their jobs in this process
-        if not config.hydra.launcher._target_.endswith(within):
+        if not config.hydra.launcher._target_.endswith(HERE):
             Sweep._open.enter_context(conducted(Path(os.environ[_NOTES]), Sweep.signals))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:

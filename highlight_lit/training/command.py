@@ -20,8 +20,8 @@ from highlight_lit.config.overrides import prepared
 from highlight_lit.data.corpus.manifest import read_manifest
 from highlight_lit.errors import InputError, Interrupted, with_kind
 from highlight_lit.launch import MULTIRUN, launch
+from highlight_lit.processes import ending_jobs
 from highlight_lit.processes.signals import Signals
-from highlight_lit.runs import ending_jobs
 from highlight_lit.runs.names import cell_name, known_overrides
 from highlight_lit.runs.sweep import Sweep
 from highlight_lit.text import say

@@ -19,8 +19,8 @@ import pytest
 from highlight_lit.errors import Interrupted
 from highlight_lit.files import atomic_write
 from highlight_lit.processes.children import deaf
+from highlight_lit.processes.ending_jobs import conducted
 from highlight_lit.processes.signals import Signals, raised_signals
-from highlight_lit.runs.ending_jobs import conducted
 from tests.real_processes import exit_status, forked, until
 
 

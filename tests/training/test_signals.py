@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from highlight_lit.processes.ending_jobs import conducted
 from highlight_lit.processes.signals import Signals
-from highlight_lit.runs.ending_jobs import conducted
 from highlight_lit.runs.ledger import records
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 from tests.real_processes import Command, running, takes_signals, until

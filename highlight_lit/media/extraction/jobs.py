@@ -1,23 +1,24 @@
 """`highlight-lit extract -m`: one extraction by many jobs, through Hydra's launchers (basic, joblib, submitit).
 
 Each job takes a slice of the videos, makes their parts and leaves a note of what came of it in a folder of this command;
-when all have ended, the parts are packed here. A job whose folder of notes is gone has no one who waits for it, and ends.
+when all have ended, the parts are packed here.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from highlight_lit.errors import InputError
-from highlight_lit.files import read_json, remove_other, write_json
+from highlight_lit.errors import InputError, Interrupted
+from highlight_lit.files import read_json, remove_other, remove_tree, write_json
 from highlight_lit.launch import MULTIRUN, SWEEP_FILE, composed, launch
-from highlight_lit.media.extraction.ending_jobs import AGAIN, notes_of_jobs, stopped_in_order, tied
 from highlight_lit.media.extraction.extract import (
     ExtractionReport,
     ExtractorChoice,
@@ -27,13 +28,16 @@ from highlight_lit.media.extraction.extract import (
 )
 from highlight_lit.media.extraction.find_videos import Listing, find_videos
 from highlight_lit.media.extraction.parts import known_videos
-from highlight_lit.media.extraction.parts_folder import check_root, held
+from highlight_lit.media.extraction.parts_folder import PARTS, SCRATCH, check_root, held, remove_lock
 from highlight_lit.media.extraction.sidecar import TagRow, read_csv
 from highlight_lit.media.extraction.survey import survey
+from highlight_lit.processes import ending_jobs
+from highlight_lit.processes.signals import Signals
 from highlight_lit.text import say
 from highlight_lit.untrusted.shapes import check_shape
 
 CONFIG = "extract"
+AGAIN = "the same command does what is left"
 JOBS = ".jobs"  # in the corpus' folder, as conf/extract.yaml says: what Hydra and its launchers leave
 
 
@@ -92,7 +96,9 @@ def run_jobs(words: Sequence[str]) -> tuple[ExtractionReport, Path]:
     Raises:
         InputError: A word that cannot be used, or a job that did not end: the same words again do what is left.
     """
-    plan = plan_of(_composed(words))
+    config = _composed(words)
+    elsewhere = not config.pop("hydra").launcher._target_.endswith(ending_jobs.HERE)
+    plan = plan_of(config)
     streams = plan.choice.streams()
     check_root(plan.out)
     with held(plan.out):  # whoever comes later, and finds no more than the folder of jobs, may use it
@@ -105,8 +111,8 @@ def run_jobs(words: Sequence[str]) -> tuple[ExtractionReport, Path]:
     say(*(f"note: {note}" for note in before_jobs.notes), file=sys.stderr)
     report = ExtractionReport()
     slices = range(1, plan.slices + 1)
-    with notes_of_jobs(plan.out, jobs) as notes:
-        failure = _launch([*words, f"slice={','.join(map(str, slices))}", f"notes='{notes.name}'"], plan.out, notes)
+    with _notes_of_jobs(plan.out, jobs) as notes:
+        failure = _launch([*words, f"slice={','.join(map(str, slices))}", f"notes='{notes.name}'"], notes, elsewhere)
         for number in slices:
             _add(report, _read_note(_note(notes, number), f"slice {number} of {plan.slices}"))
         if failure is not None:
@@ -118,16 +124,35 @@ def run_jobs(words: Sequence[str]) -> tuple[ExtractionReport, Path]:
     return report, plan.out
 
 
-def _launch(words: Sequence[str], out: Path, notes: Path) -> Exception | None:
-    """Run the jobs; returns what the launcher raised, if anything. What became of each job is in its note."""
+@contextmanager
+def _notes_of_jobs(out: Path, within: Path) -> Iterator[Path]:
+    """A folder for the jobs' notes; it goes with the block, and so does what jobs have left that were killed."""
+    notes = Path(tempfile.mkdtemp(prefix="notes-", dir=within))
     try:
-        with stopped_in_order(out, notes):
+        yield notes
+    finally:
+        for folder in (notes, *(out / PARTS).glob(f"{SCRATCH}{notes.name}-*")):
+            remove_tree(folder)
+        remove_lock(out)
+
+
+def _launch(words: Sequence[str], notes: Path, elsewhere: bool) -> Exception | None:
+    """Run the jobs, maybe in other processes; returns what the launcher raised. What became of each job is in its note."""
+    signals = Signals()
+    error: Exception | Interrupted | None = None
+    try:
+        with ExitStack() as within:
+            if elsewhere:
+                within.enter_context(signals)
+                within.enter_context(ending_jobs.conducted(notes, signals))
             launch("highlight-lit extract", CONFIG, job, words)
-    except InputError:
-        raise
-    except Exception as error:
-        return error
-    return None
+    except (Exception, Interrupted) as raised:
+        error = raised
+    if signals.received is not None:
+        raise Interrupted(signals.received, AGAIN)
+    if isinstance(error, InputError | Interrupted):
+        raise error
+    return error
 
 
 def show_help() -> int:
@@ -143,8 +168,9 @@ def _composed(words: Sequence[str]) -> DictConfig:
         raise InputError(
             f"{flags[0]}: with -m, expected KEY=VALUE as in conf/extract.yaml, such as slices=4 out=CORPUS"
         )
-    ours = [word for word in words if word not in MULTIRUN and not word.lstrip("+~").startswith("hydra")]
-    return composed(CONFIG, ours)
+    config = composed(CONFIG, [word for word in words if word not in MULTIRUN], with_hydra=True)
+    OmegaConf.set_struct(config, False)
+    return config
 
 
 def job(config: DictConfig) -> None:
@@ -152,9 +178,13 @@ def job(config: DictConfig) -> None:
     out = Path(str(config.out))
     notes = out / JOBS / str(config.notes)
     name = f"{notes.name}-{config.slice}"
-    if notes.is_dir():  # else there is no one any more who waits for it
-        with tied(out, notes, name):
+    elsewhere = ending_jobs.conducted_elsewhere()
+    try:
+        with ending_jobs.job(), Signals() if elsewhere else nullcontext():
             _slice(config, notes, name)
+    except Interrupted:
+        if not elsewhere:  # else the command, which is over, would be told of it by the launcher
+            raise
 
 
 def _slice(config: DictConfig, notes: Path, name: str) -> None:

@@ -1,8 +1,8 @@
-"""Jobs of a sweep that other processes run, on this machine or on others that share its disk, end with the sweep.
+"""Jobs of a command that other processes run, on this machine or on others that share its disk, end with the command.
 
 As long as a sweep goes on there is a file, its beacon. A job watches the beacon, and whether the sweep's process still
 is, where that is one of its own machine. Once either is gone, the job sends itself SIGTERM, which a training answers
-with a checkpoint.
+with a checkpoint, and an extraction by tidying up.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from highlight_lit.processes.children import deaf
 from highlight_lit.processes.signals import STOPS, Signals
 
 GRACE_S = 30.0  # that jobs have to end once the sweep is to stop
+HERE = (".BasicLauncher", ".StackedLauncher")  # launchers that run their jobs in the command's own process
 _PERIOD_S = 0.2  # between two looks
 _BEACON = "HIGHLIGHT_LIT_BEACON"
 
