@@ -155,6 +155,19 @@ def test_stopped_it_leaves_nothing_and_goes_on(folder, way, signum, group):
     goes_on(folder, way)
 
 
+@pytest.mark.parametrize("way", ["joblib with workers", "submitit_local"])
+def test_its_jobs_end_though_it_is_killed_itself(folder, way):
+    run = Run(folder, WAYS[way])
+    try:
+        wait_for_a_part(run)
+        run.process.kill()
+        run.process.wait()
+        until(lambda: run.members() == [], seconds=10)
+        assert len(list((folder / "corpus" / "parts").glob("[!.]*.h5"))) < VIDEOS
+    finally:
+        run.end()
+
+
 @pytest.mark.skipif(KILLS == 0, reason="HIGHLIGHT_LIT_KILLS=20 sends signals at random moments; takes an hour")
 @pytest.mark.parametrize("way", list(WAYS))
 def test_stopped_at_any_moment_it_leaves_nothing_and_goes_on(folder, way):
