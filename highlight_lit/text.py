@@ -79,6 +79,14 @@ class ArgumentParser(argparse.ArgumentParser):
         """End with exit status 2."""
         super().error(one_line(message))
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help or a version; argparse itself takes a standard output that cannot be written as no fault."""
+        if file is not sys.stdout:
+            super()._print_message(message, file)
+        else:
+            file.write(message)
+            file.flush()
+
 
 def say(*lines: object, file: TextIO | None = None) -> None:
     """Print lines for people, each through `one_line`, and flush.
