@@ -286,3 +286,10 @@ def test_a_rate_or_length_that_is_none_is_refused(refused: Any) -> None:
     assert "--clip-seconds: 0.0" in refused({"a": mr_hisum()}, "--clip-seconds", "0")
     assert "--clip-seconds: 1e+308" in refused({"a": mr_hisum()}, "--clip-seconds", "1e308")
     assert "--tag ' ': empty" in refused({"a": mr_hisum()}, "--tag", " ")
+
+
+def test_a_group_under_two_names_is_refused_before_it_counts_twice(tmp_path: Path, refused: Any) -> None:
+    path = write(tmp_path / "x.h5", {"a": mr_hisum()})
+    with h5py.File(path, "r+") as file:
+        file["b"] = file["a"]
+    assert "video 'b': the same group as video 'a'; expected one name for each" in refused(path)
