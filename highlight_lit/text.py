@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 if TYPE_CHECKING:  # for tables alone
     from rich.table import Table
@@ -40,12 +40,52 @@ def one_line(value: object) -> str:
     return text if len(text) <= MAX_LINE else f"{text[: MAX_LINE * 2 // 3]} [...] {text[-MAX_LINE // 4 :]}"
 
 
+class NoNumber(argparse.ArgumentTypeError, ValueError):
+    """A word of the command line is no number; argparse says what was expected."""
+
+
+def whole_number(text: str) -> int:
+    """The whole number that a word holds in plain digits; `int` alone takes `1_0` as 10, and digits of other scripts.
+
+    Raises:
+        NoNumber: It holds none.
+    """
+    if not re.fullmatch("[-+]?[0-9]{1,4000}", text):  # Python itself takes no more than 4,300
+        raise NoNumber(f"{text!r}: expected a whole number, in digits alone")
+    return int(text)
+
+
+def decimal_number(text: str) -> float:
+    """The finite number that a word holds as `2`, `0.5` or `1e-3`; `float` alone takes `1_0` and `infinity` too.
+
+    Raises:
+        NoNumber: It holds none.
+    """
+    form = r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?"
+    if not (re.fullmatch(form, text) and math.isfinite(float(text))):
+        raise NoNumber(f"{text!r}: expected a number, such as 2 or 0.5")
+    return float(text)
+
+
 class ArgumentParser(argparse.ArgumentParser):
-    """A parser whose errors are one line of text: argparse names words it does not know as they are."""
+    """A parser whose errors are one line of text, and whose numbers are plain ones: argparse takes words as they are."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.register("type", int, whole_number)
+        self.register("type", float, decimal_number)
 
     def error(self, message: str) -> NoReturn:
         """End with exit status 2."""
         super().error(one_line(message))
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help or a version; argparse itself takes a standard output that cannot be written as no fault."""
+        if file is not sys.stdout:
+            super()._print_message(message, file)
+        else:
+            file.write(message)
+            file.flush()
 
 
 def say(*lines: object, file: TextIO | None = None) -> None:

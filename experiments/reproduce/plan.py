@@ -11,7 +11,7 @@ import numpy as np
 
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.benchmarks import BENCHMARKS
-from highlight_lit.files import read_json, write_json
+from highlight_lit.files import is_of_format, read_json, write_json
 from highlight_lit.text import shown
 from highlight_lit.untrusted.shapes import MappingOf, check_shape
 
@@ -115,7 +115,7 @@ def read(out: Path) -> dict[str, Any]:
     """
     path = out / FILE
     plan: dict[str, Any] = read_json(path, "the plan of a reproduction")
-    if not isinstance(plan, dict) or (plan.get("format"), plan.get("version")) != (FORMAT, VERSION):
+    if not is_of_format(plan, FORMAT, VERSION):
         raise InputError(f"{path}: expected {FORMAT!r} version {VERSION}")
     check_shape(plan, _SHAPE, str(path))
     for key, corpus in plan["corpora"].items():

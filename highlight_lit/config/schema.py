@@ -169,12 +169,12 @@ def _check_trainer(node: Any) -> None:
         if (value := node.get(key)) is not None and (value is not False or key == "logger"):
             raise InputError(f"trainer.{key}={value}: expected {instead}")
     epochs = node.get("max_epochs")
-    if epochs is not None and not (isinstance(epochs, int) and (1 <= epochs <= MAX_EPOCHS or epochs == -1)):
+    if epochs is not None and not (type(epochs) is int and (1 <= epochs <= MAX_EPOCHS or epochs == -1)):
         raise InputError(
             f"trainer.max_epochs={epochs}: expected a whole number of at least 1 and at most {MAX_EPOCHS:,}"
         )
     for key in _WHOLE:
-        if isinstance(value := node.get(key), float):
+        if isinstance(value := node.get(key), float | bool):
             raise InputError(f"trainer.{key}={value}: expected a whole number")
     for key in ("max_steps", "limit_train_batches"):
         if node.get(key) == 0:

@@ -8,7 +8,7 @@ from pathlib import Path
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.errors import InputError
-from highlight_lit.text import say
+from highlight_lit.text import say, whole_number
 
 
 def synthesize_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def synthesize_arguments(parser: argparse.ArgumentParser) -> None:
 def run_synthesize(options: argparse.Namespace) -> int:
     """Write the corpus that is asked for, and say what is in it."""
     try:
-        Dv, Da = (int(width) for width in options.widths.split(","))
+        Dv, Da = (whole_number(width) for width in options.widths.split(","))
     except ValueError:
         raise InputError(f"--widths {options.widths}: expected two whole numbers, as in 64,32") from None
     if (options.folder is None) == (options.out is None):

@@ -8,7 +8,7 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeGuard
 
 from highlight_lit.errors import InputError
 
@@ -102,6 +102,16 @@ def read_json(path: Path, what: str, most: int = MAX_JSON_BYTES) -> Any:
         return json.loads(text, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not readable as {what} ({error})") from error
+
+
+def is_of_format(value: object, name: str, version: int) -> TypeGuard[dict[str, Any]]:
+    """Whether what was read from JSON is an object of a format and version; `true` and `1.0`, equal to 1 in Python, are none."""
+    return (
+        isinstance(value, dict)
+        and value.get("format") == name
+        and type(value.get("version")) is int
+        and value["version"] == version
+    )
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

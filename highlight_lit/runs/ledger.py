@@ -9,7 +9,7 @@ from typing import Any
 
 from highlight_lit.config.run_identity import completed
 from highlight_lit.errors import InputError, first_line
-from highlight_lit.files import read_json, write_json
+from highlight_lit.files import is_of_format, read_json, write_json
 from highlight_lit.processes.locks import locked
 from highlight_lit.runs.record_schema import check
 
@@ -77,7 +77,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     record = read_json(path, "a record of a run")
-    if not isinstance(record, dict) or record.get("format") != FORMAT or record.get("version") != VERSION:
+    if not is_of_format(record, FORMAT, VERSION):
         raise InputError(f"{path}: expected {FORMAT!r} version {VERSION}; move it away and run again")
     check(record, path)
     completed(record["config"])

@@ -9,7 +9,8 @@ import socket
 import sys
 import tempfile
 from collections import defaultdict
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -42,7 +43,7 @@ class Sweep(Callback):
         signals: Of this process, while a command is under way.
         outcome: The record of the run that has just ended in this process, or how it failed.
         failures: What failed in the last sweep of this process: the cells by their error.
-        error: What a single run of this process raised.
+        error: What a single run of this process raised, or standard output, which could not be written.
     """
 
     signals: ClassVar[Signals]
@@ -88,7 +89,8 @@ class Sweep(Callback):
             if notes is None or record["error"] not in [noted.get("error") for noted in _read(notes)]:
                 say(f"failed: {overrides}: {record['error']}", file=sys.stderr)
         elif record["status"] == "done":
-            say(run_line(record, job_return.overrides if notes is not None else ()))
+            with _kept_error():
+                say(run_line(record, job_return.overrides if notes is not None else ()))
         if notes is not None and notes.is_dir():
             write_json(notes / f"{config.hydra.job.num:06d}.json", {"overrides": overrides, **record})
 
@@ -113,15 +115,25 @@ class Sweep(Callback):
         Sweep.failures = dict(failures)
         done = [record for record in records if record["status"] == "done"]
         judged = [record for record in done if math.isfinite(record.get("value", math.nan))]
-        if judged:
-            metric = config.optimized_metric
-            direction = config.hydra.sweeper.get("direction") or ("minimize" if "loss" in metric else "maximize")
-            best = (min if direction == "minimize" else max)(judged, key=lambda record: record["value"])
-            say(f"best of {len(judged)} by {metric}: {best['value']:.6g} with {best['overrides']}")
-        runs = list({record["id"]: record for record in done}.values())  # two cells may be the same run
-        if any("evaluation" in record for record in runs):
-            say("", heading(runs))
-            say_table(sweep_table(runs, columns()))
+        with _kept_error():
+            if judged:
+                metric = config.optimized_metric
+                direction = config.hydra.sweeper.get("direction") or ("minimize" if "loss" in metric else "maximize")
+                best = (min if direction == "minimize" else max)(judged, key=lambda record: record["value"])
+                say(f"best of {len(judged)} by {metric}: {best['value']:.6g} with {best['overrides']}")
+            runs = list({record["id"]: record for record in done}.values())  # two cells may be the same run
+            if any("evaluation" in record for record in runs):
+                say("", heading(runs))
+                say_table(sweep_table(runs, columns()))
+
+
+@contextmanager
+def _kept_error() -> Iterator[None]:
+    """Keep what standard output raises, a full disk say, for the end of the command: Hydra only warns of it."""
+    try:
+        yield
+    except OSError as error:
+        Sweep.error = error
 
 
 def _read(notes: Path) -> list[dict[str, Any]]:

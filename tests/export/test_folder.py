@@ -68,6 +68,7 @@ MODEL = ("hyper_parameters", "model")
         (("hyper_parameters", "topic"), None, "topic: expected text"),
         (("hyper_parameters",), [], "hyper_parameters: a list"),
         (("version",), 2, "expected format 'highlight-lit detector', version 1"),
+        (("version",), True, "expected format 'highlight-lit detector', version 1"),
         (("format",), "another", "expected format 'highlight-lit detector', version 1"),
     ],
 )

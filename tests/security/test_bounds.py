@@ -140,6 +140,14 @@ def test_the_networks_there_are_pass(model: str, monkeypatch: pytest.MonkeyPatch
     check_network(config["model"], STREAMS, config["data"]["pairs"], config["tau"])
 
 
+@pytest.mark.parametrize("word", ["max_epochs", "max_steps", "accumulate_grad_batches", "num_nodes"])
+def test_a_truth_value_is_no_whole_number_of_the_trainer(
+    word: str, small_corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", f"data.root={small_corpus}", "topic=topic01", f"trainer.{word}=true"]) == 2
+    assert f"trainer.{word}=True: expected a whole number" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("word", ["accumulate_grad_batches", "limit_train_batches", "max_steps", "log_every_n_steps"])
 def test_whole_numbers_of_the_trainer_are_bounded(
     word: str, small_corpus: Path, capsys: pytest.CaptureFixture[str]

@@ -115,9 +115,10 @@ def _videos(source: Path, files: list[Path], rates: Mapping[str, float] | None, 
 def _boundaries(path: Path) -> NDArray[np.float64]:
     """(N + 1,) rising frame numbers, from 1."""
     try:
-        boundaries = np.array(
-            [int(word) for word in read_text(path, "a list of frame numbers", MAX_SHOTS_BYTES).split()], np.float64
-        )
+        words = read_text(path, "a list of frame numbers", MAX_SHOTS_BYTES).split()
+        if strange := [word for word in words if not word.isascii() or "_" in word]:  # `int` takes 1_0 as 10
+            raise ValueError(f"{strange[0][:20]!r}")
+        boundaries = np.array([int(word) for word in words], np.float64)
     except InputError:
         raise
     except (ValueError, OverflowError) as error:

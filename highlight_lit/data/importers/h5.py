@@ -127,12 +127,16 @@ def import_corpus(
 def _groups(file: h5py.File, source: Path) -> dict[str, h5py.Group]:
     """The groups of the file by id."""
     groups: dict[str, h5py.Group] = {}
+    by_place: dict[int, str] = {}
     for key in names(file, str(source)):
         group, name = inside(file, key), safe_id(key, str(source))
         if not isinstance(group, h5py.Group):
             raise InputError(f"{source}: {name}: expected a group of a video that lies in this file")
         if name in groups:
             raise InputError(f"{source}: video {name!r}: there twice, in two Unicode forms; expected one group")
+        first = by_place.setdefault(h5py.h5o.get_info(group.id).addr, name)
+        if first != name:  # a hard link: a small file could hold thousands of videos, each counted
+            raise InputError(f"{source}: video {name!r}: the same group as video {first!r}; expected one name for each")
         groups[name] = group
     if not groups:
         raise InputError(f"{source}: no group in it; expected one for each video")

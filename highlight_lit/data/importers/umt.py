@@ -27,7 +27,7 @@ from highlight_lit.data.importers.formats.arrays import NpyRows, files_of
 from highlight_lit.data.importers.formats.umt_annotations import read_annotations, read_splits
 from highlight_lit.data.video import MEND_FEATURES, STREAMS, Labels, Stream, Video
 from highlight_lit.errors import InputError
-from highlight_lit.text import a_few, say
+from highlight_lit.text import NoNumber, a_few, say, whole_number
 
 PURPOSE = "features and labels in the layout of UMT (YouTube Highlights, TVSum)"
 EXTRACTORS = {"_rgb": "i3d-rgb+flow", "": "i3d", "audio": "pann"}
@@ -57,8 +57,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _widths(text: str) -> tuple[int, int]:
-    Dv, Da = (int(width) for width in text.split(","))
-    return Dv, Da
+    Dv, comma, Da = text.partition(",")
+    if not comma:
+        raise NoNumber(f"{text!r}: expected two whole numbers, as in 64,32")
+    return whole_number(Dv), whole_number(Da)
 
 
 def import_corpus(

@@ -55,7 +55,7 @@ class Shard:
         with reading(path):
             check_heaps(self._file.handle, str(path), PACKED)
             form, version = (attribute(self._file.handle, name) for name in ("format", "version"))
-            if form != FORMAT or version not in NAMES:
+            if form != FORMAT or isinstance(version, np.bool_) or version not in NAMES:  # a truth value is 1 in Python
                 raise InputError(f"{path}: {form!r} version {version!r}, expected {FORMAT!r} version 1 or {VERSION}")
             self._file.names = NAMES[int(version)]
             self.videos = len(self._file["offsets"]) - 1

@@ -22,19 +22,20 @@ def plain_tag(tag: str) -> str:
 
 
 def comma_note(tags: Iterable[Sequence[str]], table: object) -> str | None:
-    """What to say of a table whose tags may have been separated by commas; None if none looks so.
+    """What to say of a table whose tags may have been separated by commas or by `|`; None if none looks so.
 
     Args:
         tags: Of each row, whose cell was split at ';'.
         table: Its name.
     """
-    joined = [row[0] for row in tags if len(row) == 1 and "," in row[0]]
+    joined = [row[0] for row in tags if len(row) == 1 and {",", "|"} & {*row[0]}]
     if not joined:
         return None
+    mark = "comma" if "," in joined[0] else "'|'"
     rows = "1 row has" if len(joined) == 1 else f"{len(joined)} rows have"
     return (
-        f"{table}: tags: {rows} a single tag with a comma in it, such as {shown(joined[0])}; ';' separates tags: write "
-        f"{shown(joined[0].replace(',', ';'))} if several are meant"
+        f"{table}: tags: {rows} a single tag with a {mark} in it, such as {shown(joined[0])}; ';' separates tags: write "
+        f"{shown(joined[0].replace(',', ';').replace('|', ';'))} if several are meant"
     )
 
 

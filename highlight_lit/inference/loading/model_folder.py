@@ -10,7 +10,7 @@ from torch import Tensor
 
 from highlight_lit import __version__
 from highlight_lit.errors import InputError
-from highlight_lit.files import atomic_write, read_json, write_json, write_text
+from highlight_lit.files import atomic_write, is_of_format, read_json, write_json, write_text
 from highlight_lit.installation import need
 from highlight_lit.untrusted.safetensors_files import read_safetensors
 
@@ -70,7 +70,7 @@ def read_model_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         InputError: A file is missing or damaged, or of another format or version.
     """
     config = read_json(folder / CONFIG, "the configuration of a detector", MAX_CONFIG_BYTES)
-    if not isinstance(config, dict) or config.get("format") != FORMAT or config.get("version") != VERSION:
+    if not is_of_format(config, FORMAT, VERSION):
         raise InputError(
             f"{folder / CONFIG}: expected format {FORMAT!r}, version {VERSION}, as 'highlight-lit export --to safetensors' writes it"
         )

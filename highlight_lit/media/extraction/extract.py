@@ -116,7 +116,7 @@ def take_slice(videos: Sequence[Path], which: str) -> list[Path]:
         InputError: Not of that form.
     """
     number, _, count = which.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+    if not (which.isascii() and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
         raise InputError(f"--slice {which}: expected i/n with 1 <= i <= n, such as 1/4")
     return list(videos[int(number) - 1 :: int(count)])
 

@@ -64,7 +64,7 @@ def plan_of(config: DictConfig) -> JobPlan:
     assert isinstance(values, dict)
     videos = values["videos"] if isinstance(values["videos"], list) else [values["videos"]]
     for key in ("workers", "slices"):
-        if not isinstance(values[key], int) or values[key] < 1:
+        if type(values[key]) is not int or values[key] < 1:
             raise InputError(f"{key}={values[key]}: expected a whole number of at least 1")
     if not isinstance(values["allow_untagged"], bool):
         raise InputError(f"allow_untagged={values['allow_untagged']}: expected true or false")

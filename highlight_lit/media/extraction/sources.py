@@ -51,7 +51,7 @@ def read_sources(path: Path) -> dict[str, SourceFile]:
     written = read_json(path, "the files of a corpus' videos")
     try:
         sources = {name: SourceFile(*source) for name, source in written.items()}
-        if all(isinstance(name, str) and isinstance(size, int) for name, size in sources.values()):
+        if all(isinstance(name, str) and type(size) is int for name, size in sources.values()):
             return sources
     except (AttributeError, TypeError):
         pass

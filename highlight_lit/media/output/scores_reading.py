@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.scores_csv import LOGIT, MAX_ROWS, MAX_VIDEOS
-from highlight_lit.files import read_json
+from highlight_lit.files import is_of_format, read_json
 from highlight_lit.media.io.bounds import MAX_SECONDS
 from highlight_lit.media.output.scores_writing import FORMAT, NUMBERS, VERSION, VIDEO
 from highlight_lit.text import a_few, say
@@ -92,7 +92,7 @@ ScoreRow = tuple[str, Mapping[str, Any]]  # where it stands, for errors, and its
 def _json_rows(path: Path) -> tuple[str, Iterator[ScoreRow]]:
     """The video that a json file names, and its clips."""
     value = read_json(path, "scores written by 'highlight-lit score'", MAX_JSON_BYTES)
-    if not isinstance(value, dict) or value.get("format") != FORMAT or value.get("version") != VERSION:
+    if not is_of_format(value, FORMAT, VERSION):
         raise InputError(
             f"{path}: expected {FORMAT!r} version {VERSION}, as 'highlight-lit score' writes to NAME.scores.json;"
             " scores of another system are read from a csv with the columns start, end, score"

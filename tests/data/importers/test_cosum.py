@@ -117,7 +117,7 @@ def test_judges_other_than_three_are_refused(source: Path) -> None:
     assert "video 'base1': 4 annotation files, expected one of 3 judges" in refused(source)
 
 
-@pytest.mark.parametrize("text", ["", "1", "1 5 5", "9 3", "0 5", "1 two", "1 2.5", "é"])
+@pytest.mark.parametrize("text", ["", "1", "1 5 5", "9 3", "0 5", "1 two", "1 2.5", "é", "1 1_0", "1 \uff15"])
 def test_boundaries_that_do_not_rise_are_refused(source: Path, text: str) -> None:
     path = source / "shots/01_base_jump/base1_shots.txt"
     path.write_text(text)

@@ -283,6 +283,13 @@ def test_a_file_that_is_none_or_points_elsewhere_is_refused(refused: Any, tmp_pa
 def test_a_rate_or_length_that_is_none_is_refused(refused: Any) -> None:
     assert "--fps: 0.0, expected a number above 0" in refused({"a": eccv16()}, "--fps", "0")
     assert "--fps: 1e-320, expected a number from 1e-06 to 1e+12" in refused({"a": eccv16()}, "--fps", "1e-320")
-    assert "--clip-seconds: nan" in refused({"a": mr_hisum()}, "--clip-seconds", "nan")
+    assert "--clip-seconds: 0.0" in refused({"a": mr_hisum()}, "--clip-seconds", "0")
     assert "--clip-seconds: 1e+308" in refused({"a": mr_hisum()}, "--clip-seconds", "1e308")
     assert "--tag ' ': empty" in refused({"a": mr_hisum()}, "--tag", " ")
+
+
+def test_a_group_under_two_names_is_refused_before_it_counts_twice(tmp_path: Path, refused: Any) -> None:
+    path = write(tmp_path / "x.h5", {"a": mr_hisum()})
+    with h5py.File(path, "r+") as file:
+        file["b"] = file["a"]
+    assert "video 'b': the same group as video 'a'; expected one name for each" in refused(path)

@@ -426,3 +426,10 @@ def test_import_npy_takes_a_table(tmp_path: Path, run: Any) -> None:
     assert corpus.labels(0).score[:, 0].tolist() == [1, 1, 0, 0, 0]  # type: ignore[union-attr]
     assert corpus.labels(1) is None
     assert corpus.manifest["benchmark"] == "highlights"
+
+
+def test_labels_that_float32_does_not_tell_apart_are_counted(table: Callable[..., Any]) -> None:
+    _, lines = table("a,0,2,16777216", "a,2,4,16777217", "b,0,2,1", "b,2,3,2", a=4, b=3)
+    assert "1 videos have labels that differ by less than float32 holds, and tie" in lines[-1]
+    _, lines = table("a,0,2,16777215", "a,2,4,16777216", a=4)
+    assert not any("tie" in line for line in lines)

@@ -186,6 +186,8 @@ def test_the_file_of_text_gives_what_the_other_gives(tmp_path: Path) -> None:
     [
         ("a\tVT\t1,2\nb 1,2\n", "line 2: 1 fields parted by tabs, expected 3"),
         ("a\tVT\t1,x\n", "line 1: video 'a': expected finite numbers parted by commas"),
+        ("a\tVT\t1,1_0\n", "line 1: video 'a': expected finite numbers parted by commas"),
+        ("a\tVT\t1,\uff11\n", "line 1: video 'a': expected finite numbers parted by commas"),
         ("a\tVT\t1,nan\n", "line 1: video 'a': expected finite numbers"),
         ("a\tVT\t1,2\na\tVT\t1\n", "line 2: video 'a': 1 frames, 2 in a line before"),
         ("a\tVT\t1\na\tGA\t1\n", "line 2: video 'a': category 'GA', 'VT' in a line before"),

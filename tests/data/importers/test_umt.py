@@ -267,6 +267,8 @@ def test_videos_without_features_and_features_without_annotation_are_counted(sou
         ({"clip": [[0, 100, 5]] * CLIPS}, "clip: expected rows of 2 finite numbers"),
         ({"clip": []}, "clip: expected rows"),
         ({"clip": [[100, 50]] * CLIPS}, "span: a start that is negative, not finite or not before its end"),
+        ({"clip": [["1_0", 100]] * CLIPS}, "clip: expected rows of 2 finite numbers"),
+        ({"match": [True] * CLIPS}, "match: expected rows"),
         ({"match": [1]}, f"match: expected rows of {CLIPS}"),
         ({"match": [float("nan")] * CLIPS}, "match: expected rows"),
     ],

@@ -419,7 +419,7 @@ def test_a_number_in_the_place_of_a_text_is_spelled_as_its_type_spells_it(
     assert Shard(tmp_path / "s.h5").streams["visual"].version == str(kind(0.1))
 
 
-@pytest.mark.parametrize("value", [[2, 2], [], h5py.Empty("f"), 1j, 2.5, "2"])
+@pytest.mark.parametrize("value", [[2, 2], [], h5py.Empty("f"), 1j, 2.5, "2", True])
 def test_an_odd_version_is_named(tmp_path: Path, make_video: MakeVideo, value: object) -> None:
     write(tmp_path / "s.h5", make_video("a")).close()
     with h5py.File(tmp_path / "s.h5", "r+") as file:

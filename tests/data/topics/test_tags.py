@@ -24,6 +24,7 @@ def beside_videos(path: Path) -> list[tuple[str, ...]]:
 @pytest.mark.parametrize(
     ("cells", "tags", "told"),
     [
+        (["dog|cat", "x"], [("dog|cat",), ("x",)], "1 row has a single tag with a '|' in it, such as dog|cat; ';' separates tags: write dog;cat if"),
         (["dog,cat"], [("dog,cat",)], "1 row has a single tag with a comma in it, such as dog,cat; ';' separates tags: write dog;cat if"),
         (["Surf, Sea", "x", "a,b,c"], [("surf, sea",), ("x",), ("a,b,c",)], "2 rows have a single tag with a comma in it, such as surf, sea;"),
         (["a\x1b[2J,b"], [("a [2j,b",)], "such as a [2j,b;"),

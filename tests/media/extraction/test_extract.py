@@ -162,7 +162,7 @@ def test_every_video_is_in_one_slice():
     assert max(map(len, slices)) - min(map(len, slices)) <= 1
 
 
-@pytest.mark.parametrize("wrong", ["0/3", "4/3", "x", "1/0", "1/2/3", "-1/2"])
+@pytest.mark.parametrize("wrong", ["0/3", "4/3", "x", "1/0", "1/2/3", "-1/2", "1/\uff12"])
 def test_a_slice_that_is_none_is_refused(wrong):
     with pytest.raises(InputError, match="--slice"):
         take_slice([Path("a.mp4")], wrong)

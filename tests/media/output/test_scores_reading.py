@@ -127,7 +127,13 @@ def test_numbers_that_no_scores_have_are_one_line_that_names_the_clip(tmp_path, 
 
 
 @pytest.mark.parametrize(
-    "value", [[], "x", {"format": "other", "version": 1}, {"format": "highlight-lit scores", "version": 2}]
+    "value",
+    [
+        [],
+        "x",
+        {"format": "other", "version": 1, "clips": []},
+        *({"format": "highlight-lit scores", "version": version, "clips": []} for version in (2, True, 1.0, None)),
+    ],
 )
 def test_another_form_is_refused_and_the_way_to_the_right_one_named(tmp_path, value):
     path = tmp_path / "scores.json"

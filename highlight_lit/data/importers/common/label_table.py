@@ -158,13 +158,17 @@ class _Counts:
     """How often each rule changed something."""
 
     def __init__(self) -> None:
-        self.cut = self.overlapping = self.units = 0
+        self.cut = self.overlapping = self.units = self.tied = 0
 
     def tell(self, path: Path, report: Say) -> None:
         if self.cut:
             report(f"{path}: {self.cut} labels end up to {TOLERANCE_S:g} s after their video and are cut to its end")
         if self.overlapping:
             report(f"{path}: {self.overlapping} labels overlap another of their annotator, and stay as they are")
+        if self.tied:
+            report(
+                f"{path}: {self.tied} videos have labels that differ by less than float32 holds, and tie; scale them, to below 1e6"
+            )
         if self.units:
             report(
                 f"{path}: {self.units} videos have highlights listed alone, or other segments of each annotator: all else is "
@@ -202,7 +206,11 @@ def _labels(kind: str, rated: Mapping[str, LabelRows], duration: float, where: s
         )
     score = np.column_stack([first[:, 2], *(rows[:, 2] for rows in others)]) if not alike else None
     if score is not None and (kind == "importance" or (score == 0).any()):
-        return Labels(first[:, :2], score.astype(np.float32))
+        stored = score.astype(np.float32)
+        counts.tied += any(
+            len(np.unique(stored[:, each])) < len(np.unique(score[:, each])) for each in range(score.shape[1])
+        )
+        return Labels(first[:, :2], stored)
     counts.units += 1
     return _units(rated, duration, where)
 

@@ -60,13 +60,14 @@ def number(value: object, where: str) -> float:
 
 
 def matrix(value: object, where: str, columns: int | None = None) -> NDArray[np.float64]:
-    """A list of equally long lists of finite numbers as (rows, columns), at least one row.
+    """A list of equally long lists of finite numbers, from JSON, as (rows, columns), at least one row.
 
     Raises:
         InputError: It is anything else.
     """
     try:
-        rows = np.array(value, np.float64)
+        numbers = all(type(each) in (int, float) for row in value for each in row)  # type: ignore[attr-defined]
+        rows = np.array(value if numbers else None, np.float64)  # which takes true as 1, and the text "1_0" as 10
     except (TypeError, ValueError, OverflowError):
         rows = np.empty(0)
     wide = rows.ndim == 2 and rows.shape[1] == (columns or rows.shape[1]) and rows.size > 0

@@ -55,7 +55,8 @@ def read_tsv(path: Path) -> Iterator[Annotated]:
         if frames * (len(of_video) + 1) > MAX_SCORES:
             raise InputError(f"{where}: video {name!r}: over {MAX_SCORES} scores; expected those of one video's frames")
         try:
-            scores = np.array(fields[2].split(","), np.float32)
+            plain = fields[2].isascii() and "_" not in fields[2]  # else numpy, as Python, takes 1_0 as 10
+            scores = np.array(fields[2].split(",") if plain else [np.nan], np.float32)
         except ValueError:
             scores = np.full(1, np.nan, np.float32)
         if not np.isfinite(scores).all():
