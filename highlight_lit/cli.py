@@ -23,8 +23,10 @@ from highlight_lit.installation import experiments
 from highlight_lit.media.extract_command import extract_arguments, run_extract, run_extract_jobs, wants_jobs
 from highlight_lit.media.reel_command import reel_arguments, run_reel
 from highlight_lit.processes.signals import raised_signals
-from highlight_lit.text import ArgumentParser, say
+from highlight_lit.text import ArgumentParser, one_line, say
 
+_OUT_OF_REACH = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)  # asked whether a file is there, Python raises these
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOADS_PYTORCH = ("evaluate", "export", "score")  # which takes seconds
 EXPERIMENTS = {"demo": "demo", "reproduce": "reproduce.__main__"}  # verbs of experiments/: module
 # Each verb, its purpose, what adds its arguments, and what it runs; None: it reads its own words.
@@ -96,7 +98,15 @@ def _run(words: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if error.errno != errno.ENOSPC or error.filename is not None:
+        if (
+            error.filename is not None
+            and error.errno in _OUT_OF_REACH
+            and os.environ.get("HIGHLIGHT_LIT_TRACEBACK") != "1"
+        ):
+            wanted = "a name in a folder that this user may look into"
+            say(one_line(f"highlight-lit: {error.filename}: {error.strerror}; expected {wanted}"), file=sys.stderr)
+            return 2
+        if error.errno not in _NO_ROOM or error.filename is not None:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own end fails on it again
         what = "standard output, or a file, cannot be written"

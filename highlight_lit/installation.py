@@ -48,11 +48,20 @@ def commit() -> str:
         return COMMIT.read_text(encoding="ascii").strip()
     if not (PACKAGE.parent / ".git").exists():  # an environment may lie within the checkout of another project
         return ""
-    command = ["git", "-C", str(PACKAGE), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        changed = "-dirty" if _git("status", "--porcelain", "--untracked-files=no") else ""
+        return _git("describe", "--always", "--abbrev=12", "--exclude=*") + changed
     except (OSError, subprocess.SubprocessError):
         return ""
+
+
+def _git(*words: str) -> str:
+    """What git says of this checkout, in which it writes nothing: ended as it does, it would leave the index locked.
+
+    That is why `describe --dirty`, which writes the index anew whatever it is told, is not asked.
+    """
+    command = ["git", "--no-optional-locks", "-C", str(PACKAGE), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
 
 
 def environment() -> dict[str, str]:

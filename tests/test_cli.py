@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import subprocess
 from collections.abc import Callable
@@ -203,3 +204,23 @@ def test_a_standard_output_without_room_is_one_line(small_corpus: Path, tmp_path
     last = done.stderr.splitlines()[-1]
     assert last.startswith("highlight-lit: standard output, or a file, cannot be written (No space left on device)")
     assert "Warning" not in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["long", "forbidden"])
+def test_a_name_that_cannot_be_looked_at_is_one_line(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, says = tmp_path / ("a" * 300), "File name too long"
+    if kind == "forbidden":  # as for any user but root
+        out, says = tmp_path / "secret" / "c", "Permission denied"
+
+        def exists(path: Path) -> bool:
+            raise PermissionError(errno.EACCES, says, str(path))
+
+        monkeypatch.setattr(Path, "exists", exists)
+    assert main(["synthesize", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert said == f"highlight-lit: {out}: {says}; expected a name in a folder that this user may look into\n"
+    monkeypatch.setenv("HIGHLIGHT_LIT_TRACEBACK", "1")
+    with pytest.raises(OSError, match=says):
+        main(["synthesize", str(out)])

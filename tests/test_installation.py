@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from highlight_lit import installation
 from highlight_lit.installation import beside, commit
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +21,31 @@ def test_a_checkout_names_its_commit_and_its_folders() -> None:
     head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     assert commit().removesuffix("-dirty") == head.stdout.strip()
     assert (beside("conf"), beside("experiments")) == (ROOT / "conf", ROOT / "experiments")
+
+
+def test_the_commit_is_told_and_nothing_is_written_in_the_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*words: str) -> str:
+        of = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.com", *words]
+        return subprocess.run(of, check=True, capture_output=True, text=True).stdout.strip()
+
+    package, index = tmp_path / "highlight_lit", tmp_path / ".git/index"
+    package.mkdir()
+    (package / "a.py").write_text("1\n")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "a")
+    head = git("rev-parse", "--short=12", "HEAD")
+    monkeypatch.setattr(installation, "PACKAGE", package)
+    monkeypatch.setattr(installation, "COMMIT", package / "nowhere")
+    os.utime(package / "a.py", (1, 1))
+    before = index.read_bytes()
+    assert commit() == head
+    (package / "a.py").write_text("2\n")
+    (package / "b.py").touch()
+    assert commit() == f"{head}-dirty"
+    assert index.read_bytes() == before
 
 
 @pytest.mark.parametrize("shadow", ["experiments/__init__.py", "experiments.py"])

@@ -30,6 +30,7 @@ STYLE = {
     "svg.hashsalt": "highlight-lit",
     "svg.fonttype": "none",
 }
+NAMED = {**STYLE, "text.parse_math": False}  # names of corpora, topics, videos, systems and measures are text
 
 
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, GREY)
@@ -60,7 +61,7 @@ def score_curves(
         highlights: (H, 2) spans of the true highlights in seconds.
         ylabel: What the scores are.
     """
-    with plt.rc_context(STYLE):
+    with plt.rc_context(NAMED):
         figure, axes = plt.subplots(figsize=(7, 2.4))
         for number, (start, end) in enumerate(highlights):
             axes.axvspan(start, end, color=ORANGE, alpha=0.25, lw=0, label="true highlight" if number == 0 else None)
@@ -68,7 +69,7 @@ def score_curves(
             axes.step(np.append(span[:, 0], span[-1, 1]), np.append(p, p[-1]), dash, where="post", color=colour,
                       lw=1.6 if dash == "-" else 1.1, label=name)  # fmt: skip
         axes.set(xlabel="time in the video (s)", ylabel=ylabel, ylim=(0, 1.02))
-        axes.set_title(title, parse_math=False)  # names of topics and videos are text
+        axes.set_title(title)
         axes.set_xlim(0, max(span[-1, 1] for _, span, _ in curves))
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         save(figure, path)
@@ -88,7 +89,7 @@ class Curve:
 
 def rank_curves(path: Path, curves: Sequence[Curve], xlabel: str, ylabels: Sequence[str]) -> None:
     """A panel a corpus: mean over seeds against R with its 95 % interval, and chance (figure 1 of the supplement)."""
-    with plt.rc_context(STYLE):
+    with plt.rc_context(NAMED):
         figure, panels = plt.subplots(1, len(curves), figsize=(3.8 * len(curves), 2.8), squeeze=False)
         for axes, curve, ylabel in zip(panels[0], curves, ylabels, strict=True):
             axes.fill_between(
@@ -101,7 +102,7 @@ def rank_curves(path: Path, curves: Sequence[Curve], xlabel: str, ylabels: Seque
             axes.minorticks_off()
             bottom, top = axes.get_ylim()
             axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(max(bottom, 0), min(top, 100)))
-            axes.set_title(fill(curve.name, 36), parse_math=False)  # a corpus' name is text
+            axes.set_title(fill(curve.name, 36))
         panels[0][-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         figure.tight_layout()
         save(figure, path)
@@ -119,7 +120,7 @@ class Ways:
 
 def ways_of_reading(path: Path, panels_of: Sequence[Ways], xlabel: str, ylabels: Sequence[str]) -> None:
     """A panel a corpus: each series' mean with its interval over the ways, and levels as lines across."""
-    with plt.rc_context(STYLE):
+    with plt.rc_context(NAMED):
         figure, panels = plt.subplots(1, len(panels_of), figsize=(4.2 * len(panels_of) + 3.2, 3), squeeze=False)
         for axes, ways, ylabel in zip(panels[0], panels_of, ylabels, strict=True):
             for number, (name, points) in enumerate(ways.series.items()):
@@ -132,7 +133,7 @@ def ways_of_reading(path: Path, panels_of: Sequence[Ways], xlabel: str, ylabels:
                 axes.axhline(level, color=GREY, ls=dash, lw=1.2, label=name)
             axes.set_xticks(range(len(ways.ways)), ways.ways)
             axes.set(xlabel=xlabel, ylabel=ylabel)
-            axes.set_title(fill(ways.name, 44), parse_math=False)  # a corpus' name is text
+            axes.set_title(fill(ways.name, 44))
         panels[0][-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         figure.tight_layout()
         save(figure, path)

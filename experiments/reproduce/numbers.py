@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from highlight_lit.errors import InputError
 from highlight_lit.evaluation.intervals import Difference, Interval, paired_bootstrap, t_interval
 from highlight_lit.files import plain_name
 from highlight_lit.runs.cross_fit import put_together
-from highlight_lit.runs.ledger import read_record, run_dir
+from highlight_lit.runs.ledger import RECORD, read_record, run_dir
+from highlight_lit.text import shown
 
 from .study import Study
 
@@ -177,13 +179,38 @@ def results(out: Path, plan: Mapping[str, Any], known: Sequence[Study]) -> list[
                 if cell["id"] not in read:
                     read[cell["id"]] = _done(out / "runs", cell["id"])
             result_rows = [_row(study, corpus, label, cells_of_row, read) for label, cells_of_row in rows.items()]
+            _check_beside(result_rows, out / "runs")
             all_results.append(StudyResult(study, corpus, key, result_rows))
     return all_results
 
 
 def _done(runs: Path, run_id: str) -> Record | None:
-    record = read_record(run_dir(runs, plain_name(run_id, f"{runs.parent}: plan: a run's id")))
+    record = read_record(run_dir(runs, plain_name(run_id, f"{runs.parent}: plan: a run's id")), run_id)
     return record if record is not None and record["status"] == "done" and "evaluation" in record else None
+
+
+def _check_beside(rows: Sequence[Row], runs: Path) -> None:
+    """Refuse a record that cannot stand beside the others of a study on a corpus.
+
+    Raises:
+        InputError: It is of another topic than its cell, has other measures, or a mean over nothing.
+    """
+    first: tuple[str, list[str]] | None = None
+    for row in rows:
+        for key, record in row.records.items():
+            path, evaluation = run_dir(runs, row.ids[key][0]) / RECORD, record["evaluation"]
+            if record["topic"] != key[0]:
+                raise InputError(f"{path}: topic: {shown(record['topic'])}; the plan has {shown(key[0])}")
+            first = first or (evaluation["primary"], sorted(evaluation["measures"]))
+            if first != (evaluation["primary"], sorted(evaluation["measures"])):
+                raise InputError(
+                    f"{path}: evaluation: other measures than those of the runs beside it; expected {shown(', '.join(first[1]))}"
+                )
+            for report in (evaluation, *evaluation["levels"].values()):
+                if nothing := [name for name, measure in report["measures"].items() if measure["mean"] is None]:
+                    raise InputError(
+                        f"{path}: evaluation: {shown(nothing[0])}: a mean over no video; expected topics that can be judged"
+                    )
 
 
 def _row(

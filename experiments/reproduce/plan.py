@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import NoneType
@@ -16,7 +17,7 @@ from highlight_lit.text import shown
 from highlight_lit.untrusted.shapes import MappingOf, check_shape
 
 from .cells import Cell, Site
-from .study import Profile, Study
+from .study import Profile, Study, studies
 
 FILE = "plan.json"
 FORMAT = "highlight-lit plan"
@@ -97,10 +98,12 @@ def _joined(spans: Any) -> list[list[float]]:
     return joined
 
 
+_NEEDED = {"curve": ("rank",), "examples": ("modality",)}  # of a system, to show a study in this way
+_RANK = re.compile(r"[1-9][0-9]{0,8}")
 _EXAMPLE = {"topic": str, "video": str, "highlights": [[(int, float)]]}
 _CORPUS = {"name": str, "benchmark": str, "synthetic": bool, "folds": (int, NoneType), "topics": [str], "overrides": [str],
            "examples": [_EXAMPLE]}  # fmt: skip
-_CELL = {"id": str, "system": dict, "label": str, "topic": str, "seed": int}
+_CELL = {"id": str, "system": MappingOf(str), "label": str, "topic": str, "seed": int}
 _SHAPE = {
     "format": str, "version": int, "overrides": [str], "corpora": MappingOf(_CORPUS), "studies": MappingOf(MappingOf([_CELL])),
     "profile": {"name": str, "about": str, "seeds": int, "overrides": [str]},
@@ -126,4 +129,12 @@ def read(out: Path) -> dict[str, Any]:
     for name, cells in plan["studies"].items():
         if strange := [key for key in cells if key not in plan["corpora"]]:
             raise InputError(f"{path}: studies.{shown(name)}.{shown(strange[0])}: no such corpus in the plan")
+    for study in studies():
+        needed = {*_NEEDED.get(study.show, ()), *study.paper.get("key", {}).values()}
+        for cell in (cell for cells in plan["studies"].get(study.name, {}).values() for cell in cells):
+            system = cell["system"]
+            if (lacks := needed - system.keys()) and "method" not in system:
+                raise InputError(f"{path}: studies.{study.name}: a system without {min(lacks)}")
+            if study.show == "curve" and not _RANK.fullmatch(system["rank"]):
+                raise InputError(f"{path}: studies.{study.name}: rank {shown(system['rank'])}; expected a whole number")
     return plan

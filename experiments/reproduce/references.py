@@ -50,7 +50,7 @@ def score(config: Config) -> Config:
     )
     run_id = identity(config, corpus.fingerprint)
     with ledger.claimed(out, run_id, f"{topic} {config['method']} seed {seed}") as folder:
-        if (done := ledger.read_record(folder)) is not None and done["status"] == "done":
+        if (done := ledger.read_record(folder, run_id)) is not None and done["status"] == "done":
             return {**done, "skipped": True}
         started, fold = time.perf_counter(), config["data"]["fold"]
         view = corpus if fold is None else cross_fitted(corpus, topic, fold)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,12 @@ def write_report(out: Path) -> int:
     known = [study for study in studies() if study.name in planned["studies"]]
     numbers = results(out, planned, known)
     folder = out / "report"
+    for place in (folder, folder / "figures", folder / "tables"):
+        if place.is_symlink():  # whoever made the folder of the reproduction may have laid it there
+            raise InputError(f"{place}: a link, through which the report would be written elsewhere; remove it")
     for left in folder.rglob(".*.tmp"):  # of one that was killed as it wrote
-        left.unlink(missing_ok=True)
+        with suppress(OSError):
+            left.unlink()
     parts = list(_parts(planned, known, numbers, out, folder))
     write_text(folder / "report.md", markdown(parts, folder))
     write_text(folder / "report.html", page(TITLE, parts))
@@ -227,7 +232,11 @@ def _examples(study: Study, numbers: Sequence[StudyResult], out: Path, folder: P
             for row in result.rows:
                 key = (example["topic"], 0)
                 if row.system["modality"] == "av" and key in row.records:
-                    scores = read_scores(out / "runs" / row.ids[key][0] / "scores.csv")[example["video"]]
+                    path = out / "runs" / row.ids[key][0] / "scores.csv"
+                    if (scores := read_scores(path).get(example["video"])) is None:
+                        raise InputError(
+                            f"{path}: no scores of video {shown(example['video'])}, which the plan has as an example"
+                        )
                     curves.append((row.label, scores.span, _scaled(scores.ranking)))
             if not curves:
                 continue
@@ -242,7 +251,8 @@ def _examples(study: Study, numbers: Sequence[StudyResult], out: Path, folder: P
 
 def _scaled(z: NDArray[np.float64]) -> NDArray[np.float64]:
     """Logits from 0, the video's lowest, to 1, its highest: once a detector is sure of a video, every p is near 1."""
-    return np.asarray((z - z.min()) / max(float(z.max() - z.min()), 1e-12))
+    z = z / 2  # the difference of two numbers may be too large for one
+    return np.asarray((z - z.min()) / max(float(z.max() - z.min()), 0.5e-12))
 
 
 def _claims(findings: Sequence[claims.Finding], out: Path) -> Iterator[Part]:

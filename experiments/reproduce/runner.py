@@ -37,7 +37,7 @@ def missing(cells: Sequence[Cell], out: Path) -> list[Cell]:
 
 
 def _done(out: Path, cell: Cell) -> bool:
-    record = read_record(run_dir(out, cell.id))
+    record = read_record(run_dir(out, cell.id), cell.id)
     return record is not None and record["status"] == "done"
 
 

@@ -7,6 +7,7 @@ graph: it takes features as an extractor makes them.
 from __future__ import annotations
 
 import copy
+import io
 import json
 import logging
 import warnings
@@ -129,8 +130,9 @@ def example_of(detector: Detector, videos: int, clips: int, audio: bool = True, 
 
 def write_program(path: Path, program: torch.export.ExportedProgram, facts: Mapping[str, Any]) -> None:
     """Write a program of torch.export, with what it is beside it as `EXTRA`."""
-    with open(path, "wb") as file:
-        torch.export.save(program, file, extra_files={EXTRA: json.dumps(facts, ensure_ascii=False)})
+    buffer = io.BytesIO()  # PyTorch ends the process where a disk is full
+    torch.export.save(program, buffer, extra_files={EXTRA: json.dumps(facts, ensure_ascii=False)})
+    path.write_bytes(buffer.getbuffer())
 
 
 def write_onnx(path: Path, program: torch.export.ExportedProgram, detector: Detector, facts: Mapping[str, Any]) -> None:

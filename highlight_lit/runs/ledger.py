@@ -12,6 +12,7 @@ from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import is_of_format, read_json, write_json
 from highlight_lit.processes.locks import locked
 from highlight_lit.runs.record_schema import check
+from highlight_lit.text import shown
 
 RECORD = "record.json"
 FORMAT = "highlight-lit record"
@@ -67,11 +68,15 @@ def failure_recorded(folder: Path, header: dict[str, Any]) -> Iterator[None]:
         raise
 
 
-def read_record(folder: Path) -> dict[str, Any] | None:
+def read_record(folder: Path, run_id: str | None = None) -> dict[str, Any] | None:
     """Record of a run, None if it has none.
 
+    Args:
+        folder: Of the run.
+        run_id: The run that it must be of; None: any, since a run's folder may be renamed.
+
     Raises:
-        InputError: It is damaged, of another format or version, or lacks what tables are made from.
+        InputError: It is damaged, of another format, version or run, or lacks what tables are made from.
     """
     path = folder / RECORD
     if not path.is_file():
@@ -80,6 +85,10 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     if not is_of_format(record, FORMAT, VERSION):
         raise InputError(f"{path}: expected {FORMAT!r} version {VERSION}; move it away and run again")
     check(record, path)
+    if run_id is not None and record["id"] != run_id:
+        raise InputError(
+            f"{path}: id: {shown(record['id'])}, another run's; expected {run_id}; move it away and run again"
+        )
     completed(record["config"])
     return record
 

@@ -39,7 +39,7 @@ def done_before(composed: DictConfig | Mapping[str, Any]) -> dict[str, Any] | No
         run_id = identity_with_teacher(config, _fingerprint(root, _state(root)))
     except (AttributeError, KeyError, TypeError, ValueError, InputError, OSError):
         return None  # what cannot be used is refused by `train`, which says more of it
-    record = ledger.read_record(ledger.run_dir(Path(config["out"]), run_id))
+    record = ledger.read_record(ledger.run_dir(Path(config["out"]), run_id), run_id)
     if record is None or record["status"] != "done":
         return None
     return {**record, "skipped": True}

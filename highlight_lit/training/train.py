@@ -147,7 +147,7 @@ def _claimed(
     word = "failed"
     try:
         with ledger.claimed(out, run_id, cell_name(config, ())) as folder:
-            done = ledger.read_record(folder)
+            done = ledger.read_record(folder, run_id)
             word = "done" if done is not None and done["status"] == "done" else "go"
             cluster.announce(place, word)
             if done is not None and word == "done":

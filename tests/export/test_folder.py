@@ -249,3 +249,11 @@ def test_the_card_tells_measures_beside_levels_and_where_they_were_made(drawn: D
     for each in record["evaluation"]["levels"].values():  # type: ignore[index]
         each["measures"]["ap"]["topics"] = {}
     assert "| ap | 50.0 | - | - | - | 4 |" in card_of(drawn(), record)
+
+
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS, CARD])
+def test_a_folder_in_the_place_of_a_file_is_named_before_anything_is_written(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match=f"{name}: a folder; expected a name for a file"):
+        write_model_folder(tmp_path, {}, {}, "card")
+    assert [path.name for path in tmp_path.iterdir()] == [name]

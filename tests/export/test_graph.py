@@ -17,6 +17,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.export import graph
 from highlight_lit.export.command import OLDEST_TORCH
 from highlight_lit.inference.detector import Detector
+from tests.real_processes import exit_status, forked
 
 pytest.importorskip("onnxruntime", reason="NO EXPORT TESTED: the extra export is not installed")
 pytestmark = pytest.mark.skipif(
@@ -99,3 +100,14 @@ def test_a_network_that_has_no_such_form_is_refused_in_a_line_that_names_it(draw
     with pytest.raises(InputError, match=r"last\.ckpt: Rare has no form in ONNX \("):
         graph.write_onnx(tmp_path / "a.onnx", graph.traced(rare), rare, {})
     assert not (tmp_path / "a.onnx").exists()
+
+
+def test_a_disk_that_is_full_is_an_error_and_ends_no_process(drawn: Drawn) -> None:
+    program = graph.traced(drawn("model=mini_net"))
+
+    def work() -> int:
+        with pytest.raises(OSError, match="No space left"):
+            graph.write_program(Path("/dev/full"), program, {})
+        return 0
+
+    assert exit_status(forked(work)) == 0

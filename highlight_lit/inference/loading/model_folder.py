@@ -10,7 +10,7 @@ from torch import Tensor
 
 from highlight_lit import __version__
 from highlight_lit.errors import InputError
-from highlight_lit.files import atomic_write, is_of_format, read_json, write_json, write_text
+from highlight_lit.files import atomic_write, for_a_file, is_of_format, read_json, write_json, write_text
 from highlight_lit.installation import need
 from highlight_lit.untrusted.safetensors_files import read_safetensors
 
@@ -53,6 +53,8 @@ def write_model_folder(folder: Path, parts: Mapping[str, Any], tensors: Mapping[
     from safetensors.torch import save
 
     check_model_folder(folder)
+    for name in (WEIGHTS, CARD, CONFIG):
+        for_a_file(folder / name)
     (folder / CONFIG).unlink(missing_ok=True)
     with atomic_write(folder / WEIGHTS) as temporary:
         temporary.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, {"format": "pt"}))

@@ -132,7 +132,7 @@ def _train(cells: Sequence[Cell], signals: Signals) -> dict[str, list[Cell]]:
         for cell in sorted(cells, key=lambda cell: cell.run_id):
             held.enter_context(ledger.claimed(Path(cell.config["out"]), cell.run_id, cell.name))
             try:
-                trainee, done = Trainee(cell), ledger.read_record(cell.folder)
+                trainee, done = Trainee(cell), ledger.read_record(cell.folder, cell.run_id)
             except InputError:  # which the cell's own run will meet again
                 left.setdefault(OWN_RUN, []).append(cell)
                 continue
