@@ -94,11 +94,17 @@ def read_record(folder: Path, run_id: str | None = None) -> dict[str, Any] | Non
 
 
 def records(out: Path) -> Iterator[dict[str, Any]]:
-    """Every record under a folder of results, in the order of their identities.
+    """Every record under a folder of results, in the order of their folders' names.
 
     Raises:
-        InputError: One is damaged.
+        InputError: One is damaged, or two are of one run, which would count twice.
     """
+    places: dict[str, Path] = {}
     for path in sorted(out.glob(f"*/{RECORD}")):
-        if (record := read_record(path.parent)) is not None:
-            yield record
+        if (record := read_record(path.parent)) is None:
+            continue
+        if (first := places.setdefault(record["id"], path)) != path:
+            raise InputError(
+                f"{path}: the run of {first} again; expected one folder for each run; move one of them away"
+            )
+        yield record

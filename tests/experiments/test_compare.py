@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,3 +53,14 @@ def test_runs_that_do_not_match_are_refused_in_a_line(
         assert said.count("\n") == 1
         assert "expected one a topic and seed" in said
     assert json.loads(next((tmp_path / "runs").glob("*/record.json")).read_text())["status"] == "done"
+
+
+def test_a_run_that_was_copied_does_not_count_twice(
+    short_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        shutil.copytree(short_run, tmp_path / name)
+    assert main([str(tmp_path), "--ours", "data.fold=1/2", "--theirs", "modality=av"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"{tmp_path / 'b' / 'record.json'}: the run of {tmp_path / 'a' / 'record.json'} again" in said
