@@ -10,7 +10,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -20,7 +19,8 @@ import pytest
 pytest.importorskip("av")
 import av
 
-from tests.real_processes import takes_signals, until
+from tests.preloaded import SESSIONS
+from tests.real_processes import python, takes_signals, until
 
 KILLS = int(os.environ.get("HIGHLIGHT_LIT_KILLS", "3"))
 LAST = {"reel": "reel.mp4", "score": "walk.html"}  # what a verb writes last
@@ -44,24 +44,18 @@ def walk(tmp_path_factory: pytest.TempPathFactory, made) -> Path:
     return folder / "walk.avi"
 
 
-def started(verb: str, video: Path, out: Path, temporary: Path) -> subprocess.Popen[str]:
+def started(verb: str, video: Path, out: Path, temporary: Path) -> tuple[subprocess.Popen[str], int]:
+    """What waits for the verb and ends as it does, and the verb's own process, which is its session's first."""
     if verb == "reel":
-        words = [
-            "-m",
-            "highlight_lit",
-            "reel",
-            video,
-            "--scores",
-            video.with_name("s.json"),
-            "--out",
-            out / "reel.mp4",
-        ]
+        words = ["-m", "highlight_lit", "reel", video, "--scores", video.with_name("s.json"), "--out", out / "reel.mp4"]
     else:
         words = ["-c", SCORE, Path(__file__).parents[3], "score", video, "--checkpoint", "x", "--out", out, "--html"]
-    environment = {**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, *map(str, words)], env=environment, text=True, stderr=subprocess.PIPE, start_new_session=True
-    )
+    sessions = out.with_name(f"{out.name}-sessions")
+    sessions.mkdir()
+    environment = {**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1", SESSIONS: str(sessions)}
+    process = subprocess.Popen(python(*words), env=environment, text=True, stderr=subprocess.PIPE)
+    until(lambda: any(sessions.iterdir()), every=0.002)
+    return process, int(next(sessions.iterdir()).name)
 
 
 def seconds_of(video: Path) -> float:
@@ -84,14 +78,14 @@ def test_nothing_is_left_of_a_verb_that_is_killed(tmp_path, walk, verb):
         out, temporary = tmp_path / str(number), tmp_path / f"tmp{number}"
         out.mkdir()
         temporary.mkdir()
-        process = started(verb, walk, out, temporary)
-        until(lambda pid=process.pid: takes_signals(pid), every=0.002)
+        process, own = started(verb, walk, out, temporary)
+        until(lambda pid=own: takes_signals(pid), every=0.002)
         begin = time.monotonic()
         sent = None
         if number:  # the first is left alone, and tells how long it takes
             time.sleep(chance.uniform(0, whole))
             sent = chance.choice([signal.SIGTERM, signal.SIGINT])
-            process.send_signal(sent)
+            os.kill(own, sent)
             begin = time.monotonic()
         assert process.stderr is not None
         said = process.stderr.readline()  # what comes after is the interpreter's own end
@@ -109,6 +103,6 @@ def test_nothing_is_left_of_a_verb_that_is_killed(tmp_path, walk, verb):
         if verb == "reel":  # one that is there is whole: the signal may come as the last line is about to be said
             assert all(seconds_of(reel) == pytest.approx(30.0, abs=0.2) for reel in out.iterdir())
         assert list(temporary.rglob("preview.mp4")) == []
-        assert of_session(process.pid) == []
+        assert of_session(own) == []
         assert sorted(walk.parent.iterdir()) == before
     print(f"{verb}: takes {whole:.1f} s; {stopped} of {KILLS} were stopped before their end")
