@@ -133,7 +133,8 @@ def read(out: Path) -> dict[str, Any]:
         needed = {*_NEEDED.get(study.show, ()), *study.paper.get("key", {}).values()}
         for cell in (cell for cells in plan["studies"].get(study.name, {}).values() for cell in cells):
             system = cell["system"]
-            if (lacks := needed - system.keys()) and "method" not in system:
+            read_by = {"fusion"} if study.show == "ways" and "data.audio" in system else set()
+            if lacks := (needed | read_by) - system.keys():
                 raise InputError(f"{path}: studies.{study.name}: a system without {min(lacks)}")
             if study.show == "curve" and not _RANK.fullmatch(system["rank"]):
                 raise InputError(f"{path}: studies.{study.name}: rank {shown(system['rank'])}; expected a whole number")

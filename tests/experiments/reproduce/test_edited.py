@@ -130,6 +130,8 @@ def test_an_example_without_scores_is_named(out: Path) -> None:
         ("figure3", "modality", None, "studies.figure3: a system without modality"),
         ("table2", "tau", None, "studies.table2: a system without tau"),
         ("figure1", "rank", None, "studies.figure1: a system without rank"),
+        ("figure1", "method", "labelled", "studies.figure1: a system without rank"),
+        ("when", "data.audio", "shuffled", "studies.when: a system without fusion"),
         ("figure1", "rank", "1e9", "studies.figure1: rank 1e9; expected a whole number"),
         ("figure1", "rank", {}, "studies.figure1.*.system.rank: expected text"),
     ],
@@ -138,8 +140,8 @@ def test_a_system_of_a_plan_that_no_study_has_is_named(
     study: str, key: str, value: object, says: str, out: Path
 ) -> None:
     def change(planned: Any) -> None:
-        [(corpus, of_study)] = planned["studies"]["table2" if study == "figure1" else study].items()
-        system = {"rank": "8"} if study == "figure1" else of_study[0]["system"]
+        [(corpus, of_study)] = planned["studies"].get(study, planned["studies"]["table2"]).items()
+        system = {"rank": "8"} if study == "figure1" and key == "rank" else of_study[0]["system"]
         of_study[0]["system"] = (
             {**system, key: value} if value is not None else {k: v for k, v in system.items() if k != key}
         )
