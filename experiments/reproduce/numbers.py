@@ -193,14 +193,15 @@ def _check_beside(rows: Sequence[Row], runs: Path) -> None:
     """Refuse a record that cannot stand beside the others of a study on a corpus.
 
     Raises:
-        InputError: It is of another topic than its cell, has other measures, or a mean over nothing.
+        InputError: It is of another topic or seed than its cell, has other measures, or a mean over nothing.
     """
     first: tuple[str, list[str]] | None = None
     for row in rows:
         for key, record in row.records.items():
             path, evaluation = run_dir(runs, row.ids[key][0]) / RECORD, record["evaluation"]
-            if record["topic"] != key[0]:
-                raise InputError(f"{path}: topic: {shown(record['topic'])}; the plan has {shown(key[0])}")
+            for name, planned in zip(("topic", "seed"), key, strict=True):
+                if record[name] != planned:
+                    raise InputError(f"{path}: {name}: {shown(str(record[name]))}; the plan has {shown(str(planned))}")
             first = first or (evaluation["primary"], sorted(evaluation["measures"]))
             if first != (evaluation["primary"], sorted(evaluation["measures"])):
                 raise InputError(

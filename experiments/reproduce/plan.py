@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import NoneType
@@ -129,6 +130,12 @@ def read(out: Path) -> dict[str, Any]:
     for name, cells in plan["studies"].items():
         if strange := [key for key in cells if key not in plan["corpora"]]:
             raise InputError(f"{path}: studies.{shown(name)}.{shown(strange[0])}: no such corpus in the plan")
+        for of_corpus in cells.values():
+            runs = Counter((cell["label"], cell["id"]) for cell in of_corpus)
+            if twice := [run_id for (_, run_id), times in runs.items() if times > 1]:
+                raise InputError(
+                    f"{path}: studies.{shown(name)}: run {shown(twice[0])} twice in a system; expected once"
+                )
     for study in studies():
         needed = {*_NEEDED.get(study.show, ()), *study.paper.get("key", {}).values()}
         for cell in (cell for cells in plan["studies"].get(study.name, {}).values() for cell in cells):

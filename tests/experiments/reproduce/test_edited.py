@@ -116,6 +116,27 @@ def test_a_record_that_cannot_stand_beside_the_others_is_named(
         report.write_report(out)
 
 
+def _with_another_seed(record: dict[str, Any]) -> None:
+    record["seed"] = 77
+
+
+def test_a_record_of_another_seed_than_its_cell_is_named(out: Path) -> None:
+    rewrite(record_of(out, cells(out)[0]), _with_another_seed)
+    with pytest.raises(InputError, match=r"record\.json: seed: 77; the plan has 0"):
+        report.write_report(out)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_run_that_a_plan_names_twice_is_counted_in_no_table(seed: int, out: Path) -> None:
+    def change(planned: Any) -> None:
+        [of_study] = planned["studies"]["table2"].values()
+        of_study.append({**of_study[0], "seed": seed})
+
+    rewrite(out / plan.FILE, change)
+    with pytest.raises(InputError, match=r"plan\.json: studies\.table2: run [0-9a-f]+ twice in a system"):
+        report.write_report(out)
+
+
 def test_an_example_without_scores_is_named(out: Path) -> None:
     for cell in cells(out, "figure3"):
         path = record_of(out, cell).with_name("scores.csv")
