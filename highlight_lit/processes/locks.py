@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from highlight_lit.errors import InputError
 from highlight_lit.text import say
 
 _PERIOD_S = 0.2  # between two tries
@@ -32,6 +33,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
 
     Raises:
         OSError: It cannot be made, or something else lies there: a link, a pipe, a device.
+        InputError: It cannot be written.
     """
     while True:
         try:
@@ -47,9 +49,8 @@ def locked(path: Path, what: str) -> Iterator[None]:
         try:
             _wait(file, path, what)
             if is_at(file, path):
-                os.truncate(file, 0)
-                os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
                 try:
+                    _sign(file, path)
                     yield
                 finally:
                     path.unlink(missing_ok=True)
@@ -58,6 +59,19 @@ def locked(path: Path, what: str) -> Iterator[None]:
                 return
         finally:
             os.close(file)
+
+
+def _sign(file: int, path: Path) -> None:
+    """Write into a lock who holds it.
+
+    Raises:
+        InputError: The disk is full.
+    """
+    try:
+        os.truncate(file, 0)
+        os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def open_lock(path: Path, make: int = os.O_CREAT) -> int:

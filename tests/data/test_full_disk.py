@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from highlight_lit.cli import main
+from highlight_lit.errors import InputError
+from highlight_lit.processes.locks import locked
 from tests.real_processes import exit_status, forked
 
 FULL = 64 << 10  # bytes that the corpus below takes at least
@@ -68,3 +70,19 @@ def test_a_small_file_system_that_fills_ends_alike(tmp_path: Path) -> None:
         assert list(small.iterdir()) == []
     finally:
         os.system(f"umount {small}")
+
+
+def test_a_lock_that_cannot_be_written_is_named_and_not_left(tmp_path: Path) -> None:
+    lock = tmp_path / "corpus" / ".labels.lock"
+
+    def work() -> int:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        with (
+            pytest.raises(InputError, match=r"\.labels\.lock: cannot be written \(File too large\)"),
+            locked(lock, "a test"),
+        ):
+            pass
+        return 0
+
+    assert exit_status(forked(work)) == 0
+    assert list(tmp_path.iterdir()) == []
