@@ -43,7 +43,7 @@ class Sweep(Callback):
         signals: Of this process, while a command is under way.
         outcome: The record of the run that has just ended in this process, or how it failed.
         failures: What failed in the last sweep of this process: the cells by their error.
-        error: What a single run of this process raised, or standard output, which could not be written.
+        error: What a single run of this process raised, or standard output or a note, which could not be written.
     """
 
     signals: ClassVar[Signals]
@@ -92,7 +92,11 @@ class Sweep(Callback):
             with _kept_error():
                 say(run_line(record, job_return.overrides if notes is not None else ()))
         if notes is not None and notes.is_dir():
-            write_json(notes / f"{config.hydra.job.num:06d}.json", {"overrides": overrides, **record})
+            try:
+                write_json(notes / f"{config.hydra.job.num:06d}.json", {"overrides": overrides, **record})
+            except InputError as error:  # Hydra only warns, and the table would be one of fewer cells
+                say(f"not in the sweep's table: {overrides}", file=sys.stderr)
+                Sweep.error = InputError(f"{error}; make room: the same command makes the table of all cells")
 
     @staticmethod
     def close() -> None:

@@ -16,6 +16,8 @@ import pytest
 import torch
 
 from highlight_lit.cli import main
+from highlight_lit.errors import InputError
+from highlight_lit.runs import sweep
 from highlight_lit.runs.ledger import records
 from highlight_lit.training.checkpoint.atomic_io import AtomicCheckpointIO
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
@@ -139,3 +141,22 @@ def test_a_folder_of_results_that_cannot_be_written(small_corpus: Path, tmp_path
     status, said = Run(small_corpus, tmp_path / "file" / "runs").ends()
     assert status == 2
     assert said == f"highlight-lit: out={tmp_path}/file/runs: cannot be written (Not a directory)"
+
+
+def test_a_cell_that_a_full_disk_keeps_from_the_table_of_its_sweep_is_named(
+    quick_train: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = sweep.write_json
+
+    def full(path: Path, note: object) -> None:
+        if path.name == "000001.json":
+            raise InputError(f"{path}: cannot be written (No space left on device)")
+        whole(path, note)
+
+    monkeypatch.setattr(sweep, "write_json", full)
+    with pytest.raises(InputError, match=r"000001\.json: cannot be written .*; make room: the same command"):
+        quick_train("seed=0,1", multirun=True)
+    [said] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("not in the sweep's table: ")]
+    assert "seed=1" in said
+    monkeypatch.undo()
+    assert quick_train("seed=0,1", multirun=True) == 0
