@@ -106,8 +106,11 @@ def _run(words: list[str]) -> int:
             wanted = "a name in a folder that this user may look into"
             say(one_line(f"highlight-lit: {error.filename}: {error.strerror}; expected {wanted}"), file=sys.stderr)
             return 2
-        if error.errno not in _NO_ROOM or error.filename is not None:
+        if error.errno not in _NO_ROOM or os.environ.get("HIGHLIGHT_LIT_TRACEBACK") == "1":
             raise
+        if error.filename is not None:
+            say(one_line(f"highlight-lit: {error.filename}: cannot be written ({error.strerror})"), file=sys.stderr)
+            return 2
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own end fails on it again
         what = "standard output, or a file, cannot be written"
         say(f"highlight-lit: {what} ({error.strerror}); expected room for it", file=sys.stderr)

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from highlight_lit.errors import InputError
 from highlight_lit.text import say
 
 _PERIOD_S = 0.2  # between two tries
@@ -32,8 +31,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
         what: What the holder does, for those who wait.
 
     Raises:
-        OSError: It cannot be made, or something else lies there: a link, a pipe, a device.
-        InputError: It cannot be written.
+        OSError: It cannot be made or written, or something else lies there: a link, a pipe, a device.
     """
     while True:
         try:
@@ -65,13 +63,13 @@ def _sign(file: int, path: Path) -> None:
     """Write into a lock who holds it.
 
     Raises:
-        InputError: The disk is full.
+        OSError: The disk is full; it names the file.
     """
     try:
         os.truncate(file, 0)
         os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def open_lock(path: Path, make: int = os.O_CREAT) -> int:
