@@ -94,7 +94,7 @@ class PackedRows:
             else:
                 into[:] = self._checked(file, first, end)
             if (missing := room - (end - first)) > 0:
-                memory[stop : stop + missing * size] = bytes(into[:size]) * missing
+                memory[stop : stop + missing * size] = into[:size].tobytes() * missing
 
     def _through_library(self, into: memoryview, first: int, end: int) -> None:
         values = np.frombuffer(into, self.dtype).reshape(end - first, *self.shape)
