@@ -183,7 +183,7 @@ def workspace(view: Mapping[str, Any], entity: str) -> Any:
             panels.append(wr.BarPlot(title=panel["y"], metrics=[panel["y"]], groupby=x, groupby_aggfunc="mean",
                                      groupby_rangefunc="stddev"))  # fmt: skip
     settings = ws.RunsetSettings(
-        filters=[expr.Metric("ID").isin(list(view["runs"]))],
+        filters=expr.And(expr.Metric("ID").isin(list(view["runs"]))),
         order=[expr.Ordering(expr.Summary(view["best_first"]), ascending=False)],
         pinned_columns=["run:displayName", f"summary:{view['best_first']}",
                         *(f"config:{column}.value" for column in view["columns"])],
