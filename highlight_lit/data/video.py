@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,6 +151,11 @@ def all_finite(values: NDArray[Any]) -> bool:
         return True
     bits = values.view(signed)
     return bool(largest < sign + infinity and bits.item(bits.argmax()) < infinity)
+
+
+def median_length(spans: Iterable[NDArray[np.float64]]) -> float:
+    """Median length in seconds over all spans, (n, 2) of each video: what a corpus' clips are said to last."""
+    return round(float(np.median(np.concatenate([np.ptp(span, axis=1) for span in spans]))), 3)
 
 
 def _span_fault(span: NDArray[np.float64]) -> str | None:

@@ -254,15 +254,6 @@ def import_arrays(
             video = replace(arrays.video(row), labels=labelled.labels(row.id))
             yield checked(video, streams, arrays.source)
 
-    write_and_report(
-        out,
-        videos(),
-        streams,
-        report,
-        name=name or arrays.source.resolve().name,
-        clip_seconds=arrays.clip_seconds,
-        topics=topics,
-        benchmark=labelled.benchmark,
-        source=source,
-        clock=labelled.clock,
-    )
+    about = {"benchmark": labelled.benchmark, "clip_seconds": arrays.clip_seconds, "clock": labelled.clock}
+    name = name or arrays.source.resolve().name
+    write_and_report(out, videos(), streams, report, source=source, name=name, topics=topics, **about)
