@@ -14,14 +14,12 @@ import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from hydra import compose, initialize_config_dir
 
 from highlight_lit.config.run_identity import as_plain
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.launch import CONFIG_DIR
+from highlight_lit.launch import composed
 from highlight_lit.training.train import train
 from highlight_lit.untrusted.checkpoint_file import LAST_CHECKPOINT, read_checkpoint
 
@@ -52,10 +50,8 @@ def main() -> int:
 
 def held_out_curve(words: list[str]) -> dict[int, tuple[float, float]]:
     """Loss and accuracy on the held-out videos by epoch, of one run."""
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        config: dict[str, Any] = as_plain(compose("config", words))
     with tempfile.TemporaryDirectory() as out:
-        record = train({**config, "out": out})
+        record = train({**as_plain(composed("config", words)), "out": out})
         history = read_checkpoint(Path(out) / record["id"] / LAST_CHECKPOINT)["progress"]["history"]
     looked = [entry for entry in history if "val/loss" in entry]
     return {entry["epoch"] + 1: (entry["val/loss"], entry["val/bag_accuracy"]) for entry in looked}

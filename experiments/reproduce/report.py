@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, command
 from highlight_lit.evaluation.intervals import Interval
 from highlight_lit.evaluation.scores_csv import read_scores
 from highlight_lit.files import cut_name, write_text
@@ -279,16 +279,13 @@ def _claims(findings: Sequence[claims.Finding], out: Path) -> Iterator[Part]:
         )
 
 
+@command("report")
 def main() -> int:
     """Write the report again; returns an exit status."""
     parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="of a reproduction: reproduce/PROFILE")
     options = parser.parse_args()
-    try:
-        holes = write_report(options.folder)
-    except InputError as error:
-        say(f"report: {error}", file=sys.stderr)
-        return 2
+    holes = write_report(options.folder)
     say(f"{options.folder / 'report' / 'report.html'}: {holes} cells missing")
     return 1 if holes else 0
 
