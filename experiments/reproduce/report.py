@@ -143,15 +143,12 @@ def _shown(study: Study, numbers: Sequence[StudyResult], out: Path, folder: Path
 
 
 def _measured(study: Study, numbers: Sequence[StudyResult], folder: Path) -> Iterator[Part]:
+    path, ylabels = folder / "figures" / f"{study.name}.svg", [f"{result.primary} mAP (%)" for result in numbers]
     if study.show == "curve":
-        path = folder / "figures" / f"{study.name}.svg"
-        figures.rank_curves(path, [_curve(result) for result in numbers], "rank R of the core tensor", [
-            f"{result.primary} mAP (%)" for result in numbers])  # fmt: skip
+        figures.rank_curves(path, [_curve(result) for result in numbers], "rank R of the core tensor", ylabels)
         yield Figure(path, f"{study.about}; bands are 95 % intervals over seeds.")
     if study.show == "ways":
-        path = folder / "figures" / f"{study.name}.svg"
-        figures.ways_of_reading(path, [_ways(result) for result in numbers], "audio is read", [
-            f"{result.primary} mAP (%)" for result in numbers])  # fmt: skip
+        figures.ways_of_reading(path, [_ways(result) for result in numbers], "audio is read", ylabels)
         yield Figure(path, f"{study.about}; bars are 95 % intervals over seeds.")
     for result in numbers:
         yield Heading(3, f"{study.title} on {tables.heading(result)}")
@@ -166,10 +163,14 @@ def _curve(result: StudyResult) -> figures.Curve:
     measure = result.primary
     points = [(float(row.system["rank"]), row.mean(measure)) for row in result.rows]
     there = [(x, interval) for x, interval in points if interval is not None]
-    chance = result.level("chance", measure)
     mean, low, high = ([_bounds(interval)[n] for _, interval in there] for n in range(3))
-    level = 100 * sum(chance.values()) / len(chance)
-    return figures.Curve(tables.heading(result), [x for x, _ in there], mean, low, high, level)
+    return figures.Curve(tables.heading(result), [x for x, _ in there], mean, low, high, _chance(result))
+
+
+def _chance(result: StudyResult) -> float:
+    """Chance in percent, the mean over topics."""
+    chance = result.level("chance", result.primary)
+    return 100 * sum(chance.values()) / len(chance)
 
 
 def _ways(result: StudyResult) -> figures.Ways:
@@ -186,8 +187,7 @@ def _ways(result: StudyResult) -> figures.Ways:
             series.setdefault(fusion, {})[way] = interval and _bounds(interval)
         elif interval is not None:
             levels[row.label] = 100 * interval.mean
-    chance = result.level("chance", measure)
-    levels["chance"] = 100 * sum(chance.values()) / len(chance)
+    levels["chance"] = _chance(result)
     shown = {fusion: [points.get(way) for way in ways] for fusion, points in series.items()}
     return figures.Ways(tables.heading(result), list(ways), shown, levels)
 

@@ -112,13 +112,8 @@ def topics_table(result: StudyResult) -> Table:
     """Table 4's layout: topics down, systems across, beside the paper's columns where the topics are the paper's."""
     measure, topics = result.primary, result.corpus["topics"]
     printed = _printed(result)
-    columns = [
-        "topic",
-        *(row.label for row in result.rows),
-        *(f"paper: {name}" for name in printed),
-        "chance",
-        "annotators",
-    ]
+    labels, papers = [row.label for row in result.rows], [f"paper: {name}" for name in printed]
+    columns = ["topic", *labels, *papers, "chance", "annotators"]
     chance, annotators = (result.level(level, measure) for level in ("chance", "annotators"))
     rows = [
         [topic, *(cell(row.of_topic(measure, topic)) for row in result.rows),
@@ -132,13 +127,7 @@ def topics_table(result: StudyResult) -> Table:
         percent(float(np.mean([level[t] for t in topics])) if set(topics) <= set(level) else None)
         for level in (chance, annotators)
     ]
-    return Table(
-        _named(result),
-        caption(result),
-        columns,
-        [*rows, mean],
-        frozenset({len(rows) - 1}),
-    )
+    return Table(_named(result), caption(result), columns, [*rows, mean], frozenset({len(rows) - 1}))
 
 
 def _printed(result: StudyResult) -> dict[str, list[float]]:
