@@ -224,12 +224,7 @@ def _line(
     videos = sum(result.n_videos(t) or 0 for t in topics)
     paper = row.paper if topic is None and measure == result.primary else None
     shown = ["" if x is None or math.isnan(x) else f"{x:.6f}" for x in (*numbers, paper, *beside)]
-    where = [
-        result.study.name,
-        result.corpus["name"],
-        result.corpus["synthetic"],
-        result.fingerprint[:12],
-        result.corpus.get("folds"),
-    ]
+    corpus = result.corpus
+    where = [result.study.name, corpus["name"], corpus["synthetic"], result.fingerprint[:12], corpus.get("folds")]
     return [*where, row.label, measure, topic or "mean over topics", *shown[:4], interval.n if interval else 0, videos,
             *shown[4:], " ".join(result.commits)]  # fmt: skip

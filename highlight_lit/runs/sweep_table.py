@@ -104,11 +104,8 @@ def _average(
     videos, chance, spread, middle, annotators = zip(*(levels[topic] for topic in topics), strict=True)
     n = len(topics)
     of_mean = sum(s * s for s in spread) ** 0.5 / n
-    beside = [
-        f"{percent(sum(chance) / n)} ({percent(of_mean)})",
-        percent(sum(middle) / n),
-        percent(sum(annotators) / n),
-    ]
+    by_chance = f"{percent(sum(chance) / n)} ({percent(of_mean)})"
+    beside = [by_chance, percent(sum(middle) / n), percent(sum(annotators) / n)]
     return _Row("mean over topics", sum(videos), cells, beside)
 
 

@@ -193,10 +193,8 @@ def _header(config: Config, data: HighlightData, run_id: str) -> dict[str, Any]:
     """What a record says of a run before it has begun."""
     corpus = data.corpus
     counts = {"positive": len(data.positive), "negative": len(data.negative)}
-    if data.held_out is not None:
-        counts |= {
-            "held_out": sum(len(kind) for kind in (data.held_out.positive, data.held_out.negative) if kind is not None)
-        }
+    if (held := data.held_out) is not None:
+        counts["held_out"] = sum(len(kind) for kind in (held.positive, held.negative) if kind is not None)
     return {
         "id": run_id,
         **{key: config[key] for key in ("study", "topic", "modality", "seed")},
