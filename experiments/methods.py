@@ -20,6 +20,8 @@ import torch
 
 from highlight_lit.config.run_identity import as_plain
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.topics.weak_labels import RULES
+from highlight_lit.data.video import MODALITIES
 from highlight_lit.errors import InputError, command
 from highlight_lit.evaluation import levels
 from highlight_lit.evaluation.benchmarks import measured
@@ -249,8 +251,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", help="of the files (default: that of the corpus' folder)")
     parser.add_argument("--topics", nargs="+")
     parser.add_argument("--methods", nargs="+", default=[*METHODS, *NETWORKS], metavar="NAME")
-    parser.add_argument("--modality", default="visual", choices=("visual", "audio", "av"))
-    parser.add_argument("--rule", default="duration", choices=("duration", "tag"))
+    parser.add_argument("--modality", default="visual", choices=tuple(MODALITIES))
+    parser.add_argument("--rule", default="duration", choices=tuple(RULES))
     parser.add_argument("--training", default="lists", choices=("lists", "transductive"))
     parser.add_argument("--seeds", type=int, default=5, help="of a method that draws (default: 5)")
     options = parser.parse_args(arguments)

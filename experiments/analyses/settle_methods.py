@@ -29,6 +29,7 @@ import torch
 from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import Corpus
+from highlight_lit.data.topics.weak_labels import RULES
 from highlight_lit.errors import InputError, command
 from highlight_lit.evaluation.benchmarks import LabelledVideo, for_labels
 from highlight_lit.evaluation.to_segments import to_segments
@@ -213,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True, metavar="DIR")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a CSV file")
-    parser.add_argument("--rule", default="duration", choices=("duration", "tag"))
+    parser.add_argument("--rule", default="duration", choices=tuple(RULES))
     parser.add_argument("--draws", type=int, default=3, metavar="N", help="random hold-outs of one video in N")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)

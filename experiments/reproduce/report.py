@@ -188,8 +188,8 @@ def _ways(result: StudyResult) -> figures.Ways:
         elif interval is not None:
             levels[row.label] = 100 * interval.mean
     levels["chance"] = _chance(result)
-    shown = {fusion: [points.get(way) for way in ways] for fusion, points in series.items()}
-    return figures.Ways(tables.heading(result), list(ways), shown, levels)
+    over_ways = {fusion: [points.get(way) for way in ways] for fusion, points in series.items()}
+    return figures.Ways(tables.heading(result), list(ways), over_ways, levels)
 
 
 def _bounds(interval: Interval) -> tuple[float, float, float]:

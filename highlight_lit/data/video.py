@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 SPLITS = ("", "train", "val", "test")
 STREAMS = ("visual", "audio")
+MODALITIES = {"av": STREAMS, "visual": ("visual",), "audio": ("audio",)}  # the streams that are read, by name
 MAX_SECONDS = 1e9  # of a video, thirty years: sums and means of its times are numbers too
 MAX_CLIPS = 1 << 21  # of a video: each frame of 19 hours
 MAX_ANNOTATORS = 1000  # of a video's labels; each is judged by alone
