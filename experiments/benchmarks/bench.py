@@ -153,8 +153,8 @@ def mini_net(root: Path, rounds: int) -> dict[str, float]:
 
 def run_of(root: Path, *overrides: str) -> tuple[dict[str, Any], HighlightData, HighlightModule]:
     """The configuration of a run on a corpus, and what `train` makes of it."""
-    config = as_plain(composed("config", [f"data.root={root}", *overrides]))
-    corpus = Corpus(root)
+    config, corpus = as_plain(composed("config", ["data.root=.", *overrides])), Corpus(root)
+    config["data"]["root"] = str(root)  # set afterwards: no word of Hydra's, whatever it is called
     data, module = make_data(config, corpus), make_module(config, corpus)
     if config["compile"]:
         module.objective = compiled()
