@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, command
 from highlight_lit.evaluation.intervals import paired_bootstrap
 from highlight_lit.runs.cross_fit import put_together
 from highlight_lit.runs.ledger import records
@@ -24,6 +24,7 @@ from highlight_lit.text import ArgumentParser, say
 Videos = dict[tuple[str, str], list[float]]
 
 
+@command("experiments.compare")
 def main(words: Sequence[str] | None = None) -> int:
     """Print both means, the difference and its interval.
 
@@ -35,19 +36,15 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--ours", nargs="+", required=True, metavar="KEY=VALUE")
     parser.add_argument("--theirs", nargs="+", required=True, metavar="KEY=VALUE")
     options = parser.parse_args(words)
-    try:
-        done = [record for record in records(options.runs) if record["status"] == "done" and "evaluation" in record]
-        ours, theirs = (_videos(put_together(_chosen(done, keys)), keys) for keys in (options.ours, options.theirs))
-        shared = sorted(ours.keys() & theirs.keys())
-        if len(shared) < len(ours) or len(shared) < len(theirs):
-            raise InputError(
-                f"{options.runs}: {len(ours)} and {len(theirs)} videos, {len(shared)} in both; expected the same topics"
-            )
-        means = [[float(np.mean(videos[key])) for key in shared] for videos in (ours, theirs)]
-        test = paired_bootstrap(means[0], means[1], [topic for topic, _ in shared])
-    except InputError as error:
-        say(f"experiments.compare: {error}", file=sys.stderr)
-        return 2
+    done = [record for record in records(options.runs) if record["status"] == "done" and "evaluation" in record]
+    ours, theirs = (_videos(put_together(_chosen(done, keys)), keys) for keys in (options.ours, options.theirs))
+    shared = sorted(ours.keys() & theirs.keys())
+    if len(shared) < len(ours) or len(shared) < len(theirs):
+        raise InputError(
+            f"{options.runs}: {len(ours)} and {len(theirs)} videos, {len(shared)} in both; expected the same topics"
+        )
+    means = [[float(np.mean(videos[key])) for key in shared] for videos in (ours, theirs)]
+    test = paired_bootstrap(means[0], means[1], [topic for topic, _ in shared])
     for setting, videos in ((options.ours, ours), (options.theirs, theirs)):
         per_seed = np.array([videos[key] for key in shared])  # (videos, seeds)
         seeds = [_mean(shared, column) for column in per_seed.T]

@@ -16,12 +16,12 @@ import os
 import subprocess
 import sys
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, command
 from highlight_lit.evaluation.benchmarks import BENCHMARKS
 from highlight_lit.files import read_json, write_json
 from highlight_lit.runs import ledger
@@ -39,6 +39,7 @@ LOGARITHMIC = ("rank", "beta")
 RUNS_A_CALL = 50  # of 'wandb sync', which takes seconds to start
 
 
+@command("dashboards")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make the views or send the runs; returns an exit status."""
     parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -46,20 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folders", type=Path, nargs="+", help="of reproductions, or of runs")
     parser.add_argument("--project", default="highlight-lit")
     options = parser.parse_args(arguments)
-    try:
-        if options.what == "sync":
-            return sync(options.folders)
-        folders = sorted(path.parent for folder in options.folders for path in folder.glob(f"*/{plan.FILE}"))
-        runs = [folder for folder in options.folders if next(folder.glob(f"*/{ledger.RECORD}"), None) is not None]
-        if not folders and not runs:
-            raise InputError(
-                f"{a_few(map(str, options.folders))}: no reproduction and no runs in it; expected folders of runs, as train's "
-                "out=runs (make dashboards RUNS=DIR), or 'make reproduce-tables' first"
-            )
-        return make_views(folders, runs, options.project)
-    except InputError as error:
-        say(f"dashboards: {error}", file=sys.stderr)
-        return 2
+    if options.what == "sync":
+        return sync(options.folders)
+    folders = sorted(path.parent for folder in options.folders for path in folder.glob(f"*/{plan.FILE}"))
+    runs = [folder for folder in options.folders if next(folder.glob(f"*/{ledger.RECORD}"), None) is not None]
+    if not folders and not runs:
+        raise InputError(
+            f"{a_few(map(str, options.folders))}: no reproduction and no runs in it; expected folders of runs, as train's "
+            "out=runs (make dashboards RUNS=DIR), or 'make reproduce-tables' first"
+        )
+    return make_views(folders, runs, options.project)
 
 
 def views(planned: Mapping[str, Any], known: Sequence[Study], project: str) -> list[dict[str, Any]]:
@@ -78,15 +75,8 @@ def views(planned: Mapping[str, Any], known: Sequence[Study], project: str) -> l
         keys = list(study.axes())
         measures = sorted({BENCHMARKS[planned["corpora"][corpus]["benchmark"]].primary.name for corpus in cells})
         numeric = len(keys) == 1 and all(_is_number(value) for value in study.axes()[keys[0]])
-        panels = [
-            {"kind": "curve" if numeric else "bars", "y": measure, "x": CONFIG_KEYS.get(keys[0], keys[0]),
-             "logarithmic": keys[0] in LOGARITHMIC}
-            for measure in measures
-        ]  # fmt: skip
-        runs = sorted({cell["id"] for cells_of_corpus in cells.values() for cell in cells_of_corpus})
-        columns = [*(CONFIG_KEYS.get(key, key) for key in keys), "topic", "seed"]
-        wanted.append({"name": _plain(f"{study.title}: {study.about}"), "project": project, "panels": panels, "runs": runs,
-                      "best_first": measures[0], "columns": columns})  # fmt: skip
+        kind, runs = "curve" if numeric else "bars", {cell["id"] for of_corpus in cells.values() for cell in of_corpus}
+        wanted.append(_view(f"{study.title}: {study.about}", project, measures, kind, keys[:1], keys, runs))
     return wanted
 
 
@@ -106,15 +96,23 @@ def views_of_runs(folder: Path, project: str) -> list[dict[str, Any]]:
         measures = sorted({record["evaluation"]["primary"] for record in records if "evaluation" in record})
         measures = measures or ["train/loss"]
         keys = varied_keys(records)
-        panels = [
-            {"kind": "bars", "y": measure, "x": CONFIG_KEYS.get(key, key), "logarithmic": key in LOGARITHMIC}
-            for measure in measures
-            for key in keys
-        ]
-        wanted.append({"name": _plain(f"{study}: by {' '.join(keys)}"), "project": project, "panels": panels,
-                      "runs": sorted(record["id"] for record in records), "best_first": measures[0],
-                      "columns": [*(CONFIG_KEYS.get(key, key) for key in keys), "topic", "seed"]})  # fmt: skip
+        runs = [record["id"] for record in records]
+        wanted.append(_view(f"{study}: by {' '.join(keys)}", project, measures, "bars", keys, keys, runs))
     return wanted
+
+
+def _view(
+    name: str, project: str, measures: Sequence[str], kind: str, over: Sequence[str], keys: Sequence[str], runs: Iterable[str]
+) -> dict[str, Any]:  # fmt: skip
+    """A view: a panel of a kind for each measure over each key, and runs, best first, with the keys as columns."""
+    panels = [
+        {"kind": kind, "y": measure, "x": CONFIG_KEYS.get(key, key), "logarithmic": key in LOGARITHMIC}
+        for measure in measures
+        for key in over
+    ]
+    columns = [*(CONFIG_KEYS.get(key, key) for key in keys), "topic", "seed"]
+    return {"name": _plain(name), "project": project, "panels": panels, "runs": sorted(runs), "best_first": measures[0],
+            "columns": columns}  # fmt: skip
 
 
 def _plain(name: str) -> str:
@@ -219,13 +217,8 @@ def sync(folders: Sequence[Path]) -> int:
     Raises:
         InputError: There is no such run, or no key.
     """
-    patterns = (
-        "wandb/offline-run-*",
-        "*/runs/wandb/offline-run-*",
-        "*/wandb/offline-run-*",
-        "*/runs/*/wandb/offline-run-*",
-    )
-    runs = sorted({run for folder in folders for pattern in patterns for run in folder.glob(pattern)})
+    within = ("", "*/", "*/runs/", "*/runs/*/")
+    runs = sorted({run for folder in folders for path in within for run in folder.glob(f"{path}wandb/offline-run-*")})
     if not runs:
         raise InputError(
             f"{a_few(map(str, folders))}: no run that was logged offline; expected folders of runs, as train's out=runs (make sync "

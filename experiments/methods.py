@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
 
 from highlight_lit.config.run_identity import as_plain
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.errors import InputError
+from highlight_lit.data.topics.weak_labels import RULES
+from highlight_lit.data.video import MODALITIES
+from highlight_lit.errors import InputError, command
 from highlight_lit.evaluation import levels
 from highlight_lit.evaluation.benchmarks import measured
 from highlight_lit.evaluation.intervals import t_interval
@@ -30,13 +31,13 @@ from highlight_lit.evaluation.report import or_none
 from highlight_lit.evaluation.to_segments import to_segments
 from highlight_lit.files import write_json, write_text
 from highlight_lit.installation import environment
-from highlight_lit.launch import CONFIG_DIR
+from highlight_lit.launch import composed
 from highlight_lit.markup import in_markdown
 from highlight_lit.methods import METHODS, Method, find, videos_for
 from highlight_lit.text import ArgumentParser, say
 from highlight_lit.training.train import train
 
-# Networks of the trainer that belong in the table: title, and what to set.
+# Networks of the trainer that belong in the table: title by the option of conf/model.
 NETWORKS = {"lim": "LIM", "mini_net": "MINI-Net", "highlight_net": "This network"}
 Values = dict[str, dict[str, float | None]]  # by measure, by topic
 GROUPS = {
@@ -124,8 +125,7 @@ class MethodsTable:
                  f"modality={self.options['modality']}", f"data.rule={self.options['rule']}",
                  f"data.training={self.options['training']}", "logger=none", "trainer.enable_progress_bar=false",
                  "evaluate.draws=2", f"evaluate.empty={self.benchmark.empty}"]  # fmt: skip
-        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            config = as_plain(compose("config", overrides=words))
+        config = as_plain(composed("config", words))
         # Set afterwards: a name from a corpus is text, and no word of Hydra's.
         config["topic"], config["out"], config["data"]["root"] = topic, str(self.out), str(self.corpus.root)
         return train(config)
@@ -242,6 +242,7 @@ def run(table: MethodsTable, names: Sequence[str], out: Path, name: str) -> None
         write_text(out / f"{name}.md", markdown(done))
 
 
+@command("methods")
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -250,25 +251,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", help="of the files (default: that of the corpus' folder)")
     parser.add_argument("--topics", nargs="+")
     parser.add_argument("--methods", nargs="+", default=[*METHODS, *NETWORKS], metavar="NAME")
-    parser.add_argument("--modality", default="visual", choices=("visual", "audio", "av"))
-    parser.add_argument("--rule", default="duration", choices=("duration", "tag"))
+    parser.add_argument("--modality", default="visual", choices=tuple(MODALITIES))
+    parser.add_argument("--rule", default="duration", choices=tuple(RULES))
     parser.add_argument("--training", default="lists", choices=("lists", "transductive"))
     parser.add_argument("--seeds", type=int, default=5, help="of a method that draws (default: 5)")
     options = parser.parse_args(arguments)
-    try:
-        corpus = Corpus(options.corpus)
-        topics = options.topics or corpus.topics
-        unknown = [name for name in options.methods if name not in NETWORKS and name not in METHODS]
-        if unknown or options.seeds < 1:
-            raise InputError(f"--methods {' '.join(unknown)} --seeds {options.seeds}: unknown, or fewer than one seed")
-        torch.set_num_threads(1)
-        table = MethodsTable(
-            corpus, topics, options.modality, options.rule, options.training, options.seeds, options.out / "runs"
-        )
-        run(table, options.methods, options.out, options.name or options.corpus.resolve().name)
-    except InputError as error:
-        say(f"methods: {error}", file=sys.stderr)
-        return 2
+    corpus = Corpus(options.corpus)
+    topics = options.topics or corpus.topics
+    unknown = [name for name in options.methods if name not in NETWORKS and name not in METHODS]
+    if unknown or options.seeds < 1:
+        raise InputError(f"--methods {' '.join(unknown)} --seeds {options.seeds}: unknown, or fewer than one seed")
+    torch.set_num_threads(1)
+    table = MethodsTable(
+        corpus, topics, options.modality, options.rule, options.training, options.seeds, options.out / "runs"
+    )
+    run(table, options.methods, options.out, options.name or options.corpus.resolve().name)
     return 0
 
 

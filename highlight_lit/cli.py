@@ -15,7 +15,7 @@ from highlight_lit.data.corpus.verify_command import run_verify, verify_argument
 from highlight_lit.data.importers.command import add_sources
 from highlight_lit.data.synthesize_command import run_synthesize, synthesize_arguments
 from highlight_lit.doctor import doctor_arguments, run_doctor
-from highlight_lit.errors import InputError, Interrupted
+from highlight_lit.errors import InputError, Interrupted, wants_traceback
 from highlight_lit.export.command import export_arguments, run_export
 from highlight_lit.inference.commands.evaluate_arguments import evaluate_arguments, run_evaluate
 from highlight_lit.inference.commands.score import run_score, score_arguments
@@ -23,7 +23,7 @@ from highlight_lit.installation import experiments
 from highlight_lit.media.extract_command import extract_arguments, run_extract, run_extract_jobs, wants_jobs
 from highlight_lit.media.reel_command import reel_arguments, run_reel
 from highlight_lit.processes.signals import raised_signals
-from highlight_lit.text import ArgumentParser, one_line, say
+from highlight_lit.text import ArgumentParser, say
 
 _OUT_OF_REACH = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)  # asked whether a file is there, Python raises these
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -89,31 +89,13 @@ def _run(words: list[str]) -> int:
             say(f"highlight-lit {words[0]}: begins (PyTorch is being loaded)", file=sys.stderr)
         status: int = options.run(options)
         return status
-    except InputError as error:
-        if os.environ.get("HIGHLIGHT_LIT_TRACEBACK") == "1":
-            raise
-        say(f"highlight-lit: {error}", file=sys.stderr)
-        return 2
     except BrokenPipeError:  # the reader of our output, `head` say, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:
-        if (
-            error.filename is not None
-            and error.errno in _OUT_OF_REACH
-            and os.environ.get("HIGHLIGHT_LIT_TRACEBACK") != "1"
-        ):
-            wanted = "a name in a folder that this user may look into"
-            say(one_line(f"highlight-lit: {error.filename}: {error.strerror}; expected {wanted}"), file=sys.stderr)
-            return 2
-        if error.errno not in _NO_ROOM or os.environ.get("HIGHLIGHT_LIT_TRACEBACK") == "1":
+    except (InputError, OSError) as error:
+        if wants_traceback() or (fault := _fault(error)) is None:
             raise
-        if error.filename is not None:
-            say(one_line(f"highlight-lit: {error.filename}: cannot be written ({error.strerror})"), file=sys.stderr)
-            return 2
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own end fails on it again
-        what = "standard output, or a file, cannot be written"
-        say(f"highlight-lit: {what} ({error.strerror}); expected room for it", file=sys.stderr)
+        say(f"highlight-lit: {fault}", file=sys.stderr)
         return 2
     except Interrupted as stop:
         say(f"highlight-lit: {stop}", file=sys.stderr)
@@ -121,6 +103,20 @@ def _run(words: list[str]) -> int:
     except KeyboardInterrupt:
         say("highlight-lit: interrupted", file=sys.stderr)
         return 130
+
+
+def _fault(error: InputError | OSError) -> str | None:
+    """What to say of an error; None of one that is a fault of the program's own."""
+    if isinstance(error, InputError):
+        return str(error)
+    if error.filename is not None and error.errno in _OUT_OF_REACH:
+        return f"{error.filename}: {error.strerror}; expected a name in a folder that this user may look into"
+    if error.errno not in _NO_ROOM:
+        return None
+    if error.filename is not None:
+        return f"{error.filename}: cannot be written ({error.strerror})"
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own end fails on it again
+    return f"standard output, or a file, cannot be written ({error.strerror}); expected room for it"
 
 
 def _in_a_folder() -> None:

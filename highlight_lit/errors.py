@@ -1,10 +1,17 @@
-"""The exceptions for bad input and for a run that was told to stop, and the first line of any error."""
+"""The exceptions for bad input and for a run that was told to stop, the first line of any error, and a command's status."""
 
 from __future__ import annotations
 
+import functools
+import os
 import signal
+import sys
+from collections.abc import Callable
+from typing import ParamSpec
 
-from highlight_lit.text import one_line
+from highlight_lit.text import one_line, say
+
+Given = ParamSpec("Given")
 
 
 class InputError(ValueError):
@@ -51,3 +58,27 @@ def with_kind(error: BaseException) -> str:
     """The first line of an error after the name of its type, which an `InputError` does without."""
     kind, first = type(error).__name__, first_line(error)
     return first if isinstance(error, InputError) or first == kind else f"{kind}: {first}"
+
+
+def wants_traceback() -> bool:
+    """Whether HIGHLIGHT_LIT_TRACEBACK=1 asks for the traceback of what else is one line."""
+    return os.environ.get("HIGHLIGHT_LIT_TRACEBACK") == "1"
+
+
+def command(program: str) -> Callable[[Callable[Given, int]], Callable[Given, int]]:
+    """Have a script's main function answer bad input as the command line does: a line on standard error, status 2."""
+
+    def of(main: Callable[Given, int]) -> Callable[Given, int]:
+        @functools.wraps(main)
+        def told(*words: Given.args, **named: Given.kwargs) -> int:
+            try:
+                return main(*words, **named)
+            except InputError as error:
+                if wants_traceback():
+                    raise
+                say(f"{program}: {error}", file=sys.stderr)
+                return 2
+
+        return told
+
+    return of

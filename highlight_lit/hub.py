@@ -147,11 +147,7 @@ def _reason(error: Exception, doing: str) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, errors.OfflineModeIsEnabled) or constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE forbids to ask the Hugging Face hub: unset it, or name a folder"
-    if (
-        isinstance(error, errors.GatedRepoError)
-        or status in (401, 403)
-        or isinstance(error, errors.LocalTokenNotFoundError)
-    ):
+    if status in (401, 403) or isinstance(error, errors.GatedRepoError | errors.LocalTokenNotFoundError):
         return f"the Hugging Face hub refuses {doing} ({first}): {LOG_IN}, with a token that may"
     if isinstance(error, errors.RepositoryNotFoundError) or status == 404:
         return f"the Hugging Face hub has no such repository: check the name, or if it is private {LOG_IN}"

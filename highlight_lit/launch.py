@@ -18,8 +18,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from highlight_lit.config.overrides import MULTIRUN as MULTIRUN
-from highlight_lit.config.overrides import prepared
+from highlight_lit.config.overrides import MULTIRUN, prepared
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.installation import beside
 

@@ -14,14 +14,12 @@ import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from hydra import compose, initialize_config_dir
 
 from highlight_lit.config.run_identity import as_plain
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.launch import CONFIG_DIR
+from highlight_lit.launch import composed
 from highlight_lit.training.train import train
 from highlight_lit.untrusted.checkpoint_file import LAST_CHECKPOINT, read_checkpoint
 
@@ -38,10 +36,10 @@ def main() -> int:
     curves: dict[int, list[tuple[float, float]]] = defaultdict(list)
     for topic in Corpus(options.corpus).topics:
         for draw in range(options.draws):
-            words = [f"data.root={options.corpus}", f"topic={topic}", f"seed={draw}", *options.overrides,
+            words = [f"seed={draw}", *options.overrides,
                      f"data.validation={1 / options.draws}", f"trainer.max_epochs={options.epochs}",
                      f"trainer.check_val_every_n_epoch={options.every}", "logger=none"]  # fmt: skip
-            for epoch, value in held_out_curve(words).items():
+            for epoch, value in held_out_curve(options.corpus, topic, words).items():
                 curves[epoch].append(value)
     print("epochs  held-out loss  accuracy")
     for epoch, values in curves.items():
@@ -50,10 +48,10 @@ def main() -> int:
     return 0
 
 
-def held_out_curve(words: list[str]) -> dict[int, tuple[float, float]]:
+def held_out_curve(corpus: Path, topic: str, words: list[str]) -> dict[int, tuple[float, float]]:
     """Loss and accuracy on the held-out videos by epoch, of one run."""
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        config: dict[str, Any] = as_plain(compose("config", words))
+    config = as_plain(composed("config", ["data.root=.", "topic=topic", *words]))
+    config["topic"], config["data"]["root"] = topic, str(corpus)  # names, and no words of Hydra's
     with tempfile.TemporaryDirectory() as out:
         record = train({**config, "out": out})
         history = read_checkpoint(Path(out) / record["id"] / LAST_CHECKPOINT)["progress"]["history"]

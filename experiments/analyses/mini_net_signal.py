@@ -18,19 +18,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
 
-from highlight_lit.config.run_identity import as_plain
 from highlight_lit.data import synthetic
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.sampling import EpochPlan
 from highlight_lit.data.stores import Store
 from highlight_lit.inference.detector import Detector
-from highlight_lit.launch import CONFIG_DIR
 from highlight_lit.training.module import HighlightModule
-from highlight_lit.training.train import make_data, make_module
 
-from ..benchmarks.bench import optimizer_of
+from ..benchmarks.bench import optimizer_of, run_of
 from .settle_methods import area, constants
 
 TOPIC = synthetic.topic_name(0)
@@ -56,10 +52,9 @@ def planted(root: Path, cue: str) -> Corpus:
 
 def areas(corpus: Corpus, overrides: Sequence[str], seed: int, steps: Sequence[int]) -> list[float]:
     """Area under the ROC curve of the validation videos' highlights after so many steps, in [0, 1]."""
-    words = [f"data.root={corpus.root}", f"topic={TOPIC}", f"seed={seed}", "data.pairs=16", "model.d=32", *overrides]
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        config = as_plain(compose("config", words))
-    data, module = make_data(config, corpus), make_module(config, corpus)
+    config, data, module = run_of(
+        corpus.root, f"topic={TOPIC}", f"seed={seed}", "data.pairs=16", "model.d=32", *overrides
+    )
     module.fit_statistics(data.statistics())
     detector = Detector(module.network, TOPIC, {name: corpus.streams[name] for name in config["streams"]}, Path())
     epochs = trained(module, data.store, data.plan, max(steps))  # an epoch of so few positives is one step

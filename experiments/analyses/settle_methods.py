@@ -29,7 +29,8 @@ import torch
 from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.errors import InputError
+from highlight_lit.data.topics.weak_labels import RULES
+from highlight_lit.errors import InputError, command
 from highlight_lit.evaluation.benchmarks import LabelledVideo, for_labels
 from highlight_lit.evaluation.to_segments import to_segments
 from highlight_lit.files import write_text
@@ -207,28 +208,25 @@ def settle(corpus: Corpus, rule: str, draws: int) -> Iterator[tuple[str, str, li
             yield name, " ".join(f"{key.lower()} {value}" for key, value in setting.items()), measures
 
 
+@command("settle_methods")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print and write the table; returns an exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True, metavar="DIR")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a CSV file")
-    parser.add_argument("--rule", default="duration", choices=("duration", "tag"))
+    parser.add_argument("--rule", default="duration", choices=tuple(RULES))
     parser.add_argument("--draws", type=int, default=3, metavar="N", help="random hold-outs of one video in N")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     lines = ["choice,value,mean,standard_error,parts"]
-    try:
-        corpus = Corpus(options.corpus)
-        if options.draws < 2:
-            raise InputError(f"--draws {options.draws}: expected 2 or more")
-        for choice, value, measured in settle(corpus, options.rule, options.draws):
-            mean, error = 100 * np.mean(measured), 100 * np.std(measured, ddof=1) / len(measured) ** 0.5
-            lines.append(f'{choice},"{value}",{mean:.2f},{error:.2f},{len(measured)}')
-            print(f"{choice:26s} {value:24s} {mean:6.2f} +- {error:.2f}", flush=True)
-            write_text(options.out, "\n".join(lines) + "\n")
-    except InputError as error:
-        print(f"settle_methods: {error}", file=sys.stderr)
-        return 2
+    corpus = Corpus(options.corpus)
+    if options.draws < 2:
+        raise InputError(f"--draws {options.draws}: expected 2 or more")
+    for choice, value, measured in settle(corpus, options.rule, options.draws):
+        mean, error = 100 * np.mean(measured), 100 * np.std(measured, ddof=1) / len(measured) ** 0.5
+        lines.append(f'{choice},"{value}",{mean:.2f},{error:.2f},{len(measured)}')
+        print(f"{choice:26s} {value:24s} {mean:6.2f} +- {error:.2f}", flush=True)
+        write_text(options.out, "\n".join(lines) + "\n")
     return 0
 
 

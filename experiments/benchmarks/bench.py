@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from hydra import compose, initialize_config_dir
 
 from highlight_lit.config.run_identity import as_plain
 from highlight_lit.data.batch import Bags
@@ -32,7 +31,7 @@ from highlight_lit.data.datamodule import HighlightData
 from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.files import write_json
 from highlight_lit.installation import environment
-from highlight_lit.launch import CONFIG_DIR
+from highlight_lit.launch import composed
 from highlight_lit.text import say
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.step.compiled import compiled
@@ -152,6 +151,16 @@ def mini_net(root: Path, rounds: int) -> dict[str, float]:
     return {**result, "threads": 2, "released loop (outside reference)": reference, "times": result["fit"] / reference}
 
 
+def run_of(root: Path, *overrides: str) -> tuple[dict[str, Any], HighlightData, HighlightModule]:
+    """The configuration of a run on a corpus, and what `train` makes of it."""
+    config, corpus = as_plain(composed("config", ["data.root=.", *overrides])), Corpus(root)
+    config["data"]["root"] = str(root)  # set afterwards: no word of Hydra's, whatever it is called
+    data, module = make_data(config, corpus), make_module(config, corpus)
+    if config["compile"]:
+        module.objective = compiled()
+    return config, data, module
+
+
 def fit_against_bare_loop(
     root: Path,
     epochs: int,
@@ -165,14 +174,8 @@ def fit_against_bare_loop(
 
     A fit has so many epochs, or at least two in the `longest` seconds that it may take.
     """
-    words = [f"data.root={root}", f"topic={Corpus(root).topics[0]}", f"data.store={store}", *overrides]
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        config = as_plain(compose("config", words))
-    corpus = Corpus(root)
-    data, module = make_data(config, corpus), make_module(config, corpus)
+    config, data, module = run_of(root, f"topic={Corpus(root).topics[0]}", f"data.store={store}", *overrides)
     module.fit_statistics(data.statistics())
-    if config["compile"]:
-        module.objective = compiled()
     where = device, config["trainer"]["precision"]
     batches = list(data.train_dataloader())
     if longest < math.inf:

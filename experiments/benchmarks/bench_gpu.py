@@ -19,24 +19,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
 from torch.profiler import DeviceType, ProfilerActivity, profile
 
-from highlight_lit.config.run_identity import as_plain
 from highlight_lit.data.batch import Bags
-from highlight_lit.data.corpus import Corpus, write_manifest
+from highlight_lit.data.corpus import write_manifest
 from highlight_lit.data.shards import ShardWriter
 from highlight_lit.data.video import Labels, Video
 from highlight_lit.files import write_json
 from highlight_lit.installation import environment
-from highlight_lit.launch import CONFIG_DIR
+from highlight_lit.launch import composed
 from highlight_lit.training.module import HighlightModule
 from highlight_lit.training.step.compiled import compiled
-from highlight_lit.training.train import make_data, make_module, train
+from highlight_lit.training.train import train
 from highlight_lit.training.trainer import quiet_lightning
 
 from . import bench, bench_data
@@ -153,16 +150,9 @@ def _words(size: Size) -> tuple[str, ...]:
     return (f"data.pairs={size.pairs}", f"tau={size.tau}", *size.words)
 
 
-def _config(root: Path, size: Size, *words: str) -> Any:
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        return compose("config", [f"data.root={root}", "topic=topic00", *_words(size), *words])
-
-
 def _on_device(root: Path, size: Size, device: torch.device) -> tuple[HighlightModule, Bags]:
     """A module and a batch."""
-    config = as_plain(_config(root, size, "data.store=stream"))
-    corpus = Corpus(root)
-    data, module = make_data(config, corpus), make_module(config, corpus)
+    _, data, module = bench.run_of(root, "topic=topic00", "data.store=stream", *_words(size))
     batch = next(iter(data.train_dataloader()))
     data.teardown("fit")
     return module.to(device), Bags._make(part if part is None else part.to(device) for part in batch)
@@ -223,10 +213,9 @@ def _loss(module: HighlightModule, batch: Bags, bf16: bool) -> torch.Tensor:
 def slowest(root: Path, size: Size, device: torch.device, fit: dict[str, float]) -> dict[str, float]:
     """Clips a second of the bare loop, of a pinned copy of batches, of plain reads of their bytes; and `fit`'s share."""
     _, batch = _on_device(root, size, torch.device("cpu"))
-    config, corpus = as_plain(_config(root, size)), Corpus(root)
-    plan = make_data(config, corpus).plan
-    draws = list(plan.draws(0))
-    read, _ = bench_data.plain_reads(corpus, draws, size.tau, THREADS)
+    _, data, _ = bench.run_of(root, "topic=topic00", *_words(size))
+    draws = list(data.plan.draws(0))
+    read, _ = bench_data.plain_reads(data.corpus, draws, size.tau, THREADS)
     parts = [part for part in batch[:2] if part is not None]
     block = [part.pin_memory() if device.type == "cuda" else part for part in parts]
     landed = [part.to(device) for part in block]
@@ -247,10 +236,7 @@ def slowest(root: Path, size: Size, device: torch.device, fit: dict[str, float])
 
 def busy(root: Path, size: Size, device: torch.device, *words: str) -> float:
     """Part of the time of a fit in which at least one kernel or copy is under way; on a CPU, one operation."""
-    config, corpus = as_plain(_config(root, size, "data.store=resident", *words)), Corpus(root)
-    data, module = make_data(config, corpus), make_module(config, corpus)
-    if config["compile"]:
-        module.objective = compiled()
+    config, data, module = bench.run_of(root, "topic=topic00", "data.store=resident", *_words(size), *words)
     where = device, config["trainer"]["precision"]
     bench.fit(module, data, 1 + size.measured // 4, *where)
     kind, activity = {"cuda": (DeviceType.CUDA, ProfilerActivity.CUDA)}.get(device.type, (DeviceType.CPU, ProfilerActivity.CPU))  # fmt: skip
@@ -263,12 +249,12 @@ def busy(root: Path, size: Size, device: torch.device, *words: str) -> float:
 
 def whole(folder: Path, size: Size, device: torch.device, *further: str) -> dict[str, float]:
     """Seconds in which every topic is trained and scored, one after the other, from shards to records."""
-    words = (f"out={folder / 'runs'}", "logger=none", f"trainer.max_epochs={size.epochs}", "evaluate.draws=10",
+    words = (f"data.root={folder / 'corpus'}", f"out={folder / 'runs'}", "logger=none", f"trainer.max_epochs={size.epochs}", "evaluate.draws=10",
              f"trainer.accelerator={'gpu' if device.type == 'cuda' else 'cpu'}", *further)  # fmt: skip
     synchronize(device)
     began, fitting, steps = time.perf_counter(), 0.0, 0
     for topic in range(size.topics):
-        record = train(_config(folder / "corpus", size, *words, f"topic=topic{topic:02d}"))
+        record = train(composed("config", [*_words(size), *words, f"topic=topic{topic:02d}"]))
         fitting, steps = fitting + record["seconds"], steps + record["steps"]
     return {"seconds": time.perf_counter() - began, "seconds in training": fitting, "steps": float(steps)}
 

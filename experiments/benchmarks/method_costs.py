@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from highlight_lit.errors import InputError
+from highlight_lit.errors import command
 from highlight_lit.methods import METHODS, Method, find
 from highlight_lit.methods.numerics import unit
 from highlight_lit.methods.supervised.videos import Labelled, SupervisedVideos
@@ -64,17 +64,14 @@ def measured(method: Method, lengths: Sequence[int], generator: np.random.Genera
         return [fixed, *(max(seconds(method, (positive, negative), video) - least, 0.0) for video in videos)]
 
 
+@command("method_costs")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; returns an exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="NAME", help="whose rows to measure")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    try:
-        methods = [find(name) for name in options.methods]
-    except InputError as error:
-        print(f"method_costs: {error}", file=sys.stderr)
-        return 2
+    methods = [find(name) for name in options.methods]
     print("| method | whatever the length | " + " | ".join(str(length) for length in LENGTHS) + " |")
     print("|---" * (len(LENGTHS) + 2) + "|")
     for method in methods:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from highlight_lit.errors import InputError, Interrupted
+from highlight_lit.errors import InputError, Interrupted, command
 from highlight_lit.text import ArgumentParser, say
 
 from . import plan
@@ -24,6 +24,7 @@ from .runner import missing, run, stack
 from .study import Profile, Study, profile, studies
 
 
+@command("reproduce")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is missing and write the report; returns an exit status."""
     raw = argparse.RawDescriptionHelpFormatter
@@ -46,11 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Missing as error:
         say(f"reproduce: {error}", file=sys.stderr)
         return 1
-    except InputError as error:
-        if os.environ.get("HIGHLIGHT_LIT_TRACEBACK") == "1":
-            raise
-        say(f"reproduce: {error}", file=sys.stderr)
-        return 2
     except Interrupted as stop:
         say(f"reproduce: {stop}", file=sys.stderr)
         return stop.status

@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
 
 from highlight_lit.config.run_identity import as_plain, identity
 from highlight_lit.config.schema import check
@@ -23,7 +20,7 @@ from highlight_lit.data.topics.folds import cross_fitted as folded
 from highlight_lit.data.topics.weak_labels import RULES
 from highlight_lit.errors import InputError
 from highlight_lit.evaluation.judge import benchmark_of, labelled_videos
-from highlight_lit.launch import CONFIG_DIR
+from highlight_lit.launch import CONFIG_DIR, composed
 from highlight_lit.runs.sweep_table import leaves
 from highlight_lit.training.guided import identity_with_teacher
 
@@ -147,11 +144,11 @@ def cells_of(
         left = _set_by(system.get("experiment"))
         own = [word for word in words if word.partition("=")[0] not in left]
         own += [f"{key}={value}" for key, value in system.items() if key != "method"]
-        composed = _composed(study.name, tuple(own))
+        base = _composed(study.name, tuple(own))
         if "method" in system:
-            composed = method_config(system["method"], composed)
+            base = method_config(system["method"], base)
         for seed, topic, fold in itertools.product(range(profile.seeds), where.topics, folds):
-            config = {**copy.deepcopy(composed), "seed": seed, "topic": topic}
+            config = {**copy.deepcopy(base), "seed": seed, "topic": topic}
             config["data"] |= {"root": str(where.corpus.root), "fold": fold}
             named = identity if "method" in config else identity_with_teacher
             run_id = named(config, where.corpus.fingerprint)
@@ -171,12 +168,11 @@ def _set_by(experiment: str | None) -> frozenset[str]:
 def _composed(study: str, words: tuple[str, ...]) -> dict[str, Any]:
     """A configuration whose corpus, topic and seed are still to be set. Composing takes a tenth of a second."""
     try:
-        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            config = compose("config", [*words, "data.root=.", "topic=topic"])
+        config = composed("config", [*words, "data.root=.", "topic=topic"])
         check(config)
         return as_plain(config)
-    except (HydraException, OmegaConfBaseException, InputError) as error:
-        raise InputError(f"study {study}: {' '.join(words)}: {' '.join(str(error).split())}") from error
+    except InputError as error:
+        raise InputError(f"study {study}: {' '.join(words)}: {error}") from error
 
 
 def unique(cells: Sequence[Cell]) -> Iterator[Cell]:

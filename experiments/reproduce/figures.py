@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
@@ -31,8 +32,6 @@ STYLE = {
     "svg.fonttype": "none",
 }
 NAMED = {**STYLE, "text.parse_math": False}  # names of corpora, topics, videos, systems and measures are text
-
-
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, GREY)
 MARKS = ("o", "s", "^", "D", "v", "x")
 
@@ -89,9 +88,8 @@ class Curve:
 
 def rank_curves(path: Path, curves: Sequence[Curve], xlabel: str, ylabels: Sequence[str]) -> None:
     """A panel a corpus: mean over seeds against R with its 95 % interval, and chance (figure 1 of the supplement)."""
-    with plt.rc_context(NAMED):
-        figure, panels = plt.subplots(1, len(curves), figsize=(3.8 * len(curves), 2.8), squeeze=False)
-        for axes, curve, ylabel in zip(panels[0], curves, ylabels, strict=True):
+    with _panels(path, len(curves), (3.8 * len(curves), 2.8)) as panels:
+        for axes, curve, ylabel in zip(panels, curves, ylabels, strict=True):
             axes.fill_between(
                 curve.x, curve.low, curve.high, color=BLUE, alpha=0.2, lw=0, label="95 % interval over seeds"
             )
@@ -103,6 +101,14 @@ def rank_curves(path: Path, curves: Sequence[Curve], xlabel: str, ylabels: Seque
             bottom, top = axes.get_ylim()
             axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(max(bottom, 0), min(top, 100)))
             axes.set_title(fill(curve.name, 36))
+
+
+@contextmanager
+def _panels(path: Path, count: int, size: tuple[float, float]) -> Iterator[Sequence[Any]]:
+    """Axes side by side to draw on, in a figure that is then written, its legend beside the last of them."""
+    with plt.rc_context(NAMED):
+        figure, panels = plt.subplots(1, count, figsize=size, squeeze=False)
+        yield panels[0]
         panels[0][-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         figure.tight_layout()
         save(figure, path)
@@ -120,9 +126,8 @@ class Ways:
 
 def ways_of_reading(path: Path, panels_of: Sequence[Ways], xlabel: str, ylabels: Sequence[str]) -> None:
     """A panel a corpus: each series' mean with its interval over the ways, and levels as lines across."""
-    with plt.rc_context(NAMED):
-        figure, panels = plt.subplots(1, len(panels_of), figsize=(4.2 * len(panels_of) + 3.2, 3), squeeze=False)
-        for axes, ways, ylabel in zip(panels[0], panels_of, ylabels, strict=True):
+    with _panels(path, len(panels_of), (4.2 * len(panels_of) + 3.2, 3)) as panels:
+        for axes, ways, ylabel in zip(panels, panels_of, ylabels, strict=True):
             for number, (name, points) in enumerate(ways.series.items()):
                 at = np.arange(len(ways.ways)) + 0.14 * (number - (len(ways.series) - 1) / 2)
                 there = [(x, point) for x, point in zip(at, points, strict=True) if point is not None]
@@ -134,9 +139,6 @@ def ways_of_reading(path: Path, panels_of: Sequence[Ways], xlabel: str, ylabels:
             axes.set_xticks(range(len(ways.ways)), ways.ways)
             axes.set(xlabel=xlabel, ylabel=ylabel)
             axes.set_title(fill(ways.name, 44))
-        panels[0][-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-        figure.tight_layout()
-        save(figure, path)
 
 
 def planted_rank(path: Path, fits: Sequence[dict[str, float]], planted: int) -> None:
@@ -169,7 +171,7 @@ def gradient_surfaces(path: Path) -> None:
         figure.colorbar(image, ax=list(panels[:2]), label="$|dL/dp_1|$, positive bag of two clips", shrink=0.9)
         curves = gradients.in_long_bag(p).items()
         for (name, gradient), colour, dash in zip(curves, CYCLE, ("-", "--", ":"), strict=False):
-            panels[2].semilogy(p, np.maximum(60 * gradient, 1e-12), dash, color=colour, lw=1.6, label=name)
+            panels[2].semilogy(p, np.maximum(gradients.CLIPS * gradient, 1e-12), dash, color=colour, lw=1.6, label=name)
         panels[2].set(xlabel="score p of every clip", ylabel="$60\\,|dL/dz_1|$", ylim=(1e-12, 100),
                       title="a positive bag of 60 clips")  # fmt: skip
         panels[2].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)

@@ -26,14 +26,8 @@ def method_config(name: str, config: Config) -> Config:
     """
     data = {key: config["data"][key] for key in ("root", "rule", "training", "fold")}
     settings = {key: config[key] for key in ("study", "modality", "evaluate", "out")}
-    return {
-        **settings,
-        "method": name,
-        "model": {"_target_": methods.find(name).module},
-        "data": data,
-        "trainer": {},
-        "callbacks": {},
-    }
+    model = {"_target_": methods.find(name).module}
+    return {**settings, "method": name, "model": model, "data": data, "trainer": {}, "callbacks": {}}
 
 
 def score(config: Config) -> Config:
@@ -42,12 +36,8 @@ def score(config: Config) -> Config:
     Raises:
         InputError: The method cannot work on the topic's videos.
     """
-    corpus, out, topic, seed = (
-        Corpus(Path(config["data"]["root"])),
-        Path(config["out"]),
-        config["topic"],
-        config["seed"],
-    )
+    corpus, out = Corpus(Path(config["data"]["root"])), Path(config["out"])
+    topic, seed = config["topic"], config["seed"]
     run_id = identity(config, corpus.fingerprint)
     with ledger.claimed(out, run_id, f"{topic} {config['method']} seed {seed}") as folder:
         if (done := ledger.read_record(folder, run_id)) is not None and done["status"] == "done":

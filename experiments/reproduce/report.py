@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.errors import InputError
+from highlight_lit.errors import InputError, command
 from highlight_lit.evaluation.intervals import Interval
 from highlight_lit.evaluation.scores_csv import read_scores
 from highlight_lit.files import cut_name, write_text
@@ -143,15 +143,12 @@ def _shown(study: Study, numbers: Sequence[StudyResult], out: Path, folder: Path
 
 
 def _measured(study: Study, numbers: Sequence[StudyResult], folder: Path) -> Iterator[Part]:
+    path, ylabels = folder / "figures" / f"{study.name}.svg", [f"{result.primary} mAP (%)" for result in numbers]
     if study.show == "curve":
-        path = folder / "figures" / f"{study.name}.svg"
-        figures.rank_curves(path, [_curve(result) for result in numbers], "rank R of the core tensor", [
-            f"{result.primary} mAP (%)" for result in numbers])  # fmt: skip
+        figures.rank_curves(path, [_curve(result) for result in numbers], "rank R of the core tensor", ylabels)
         yield Figure(path, f"{study.about}; bands are 95 % intervals over seeds.")
     if study.show == "ways":
-        path = folder / "figures" / f"{study.name}.svg"
-        figures.ways_of_reading(path, [_ways(result) for result in numbers], "audio is read", [
-            f"{result.primary} mAP (%)" for result in numbers])  # fmt: skip
+        figures.ways_of_reading(path, [_ways(result) for result in numbers], "audio is read", ylabels)
         yield Figure(path, f"{study.about}; bars are 95 % intervals over seeds.")
     for result in numbers:
         yield Heading(3, f"{study.title} on {tables.heading(result)}")
@@ -166,10 +163,14 @@ def _curve(result: StudyResult) -> figures.Curve:
     measure = result.primary
     points = [(float(row.system["rank"]), row.mean(measure)) for row in result.rows]
     there = [(x, interval) for x, interval in points if interval is not None]
-    chance = result.level("chance", measure)
     mean, low, high = ([_bounds(interval)[n] for _, interval in there] for n in range(3))
-    level = 100 * sum(chance.values()) / len(chance)
-    return figures.Curve(tables.heading(result), [x for x, _ in there], mean, low, high, level)
+    return figures.Curve(tables.heading(result), [x for x, _ in there], mean, low, high, _chance(result))
+
+
+def _chance(result: StudyResult) -> float:
+    """Chance in percent, the mean over topics."""
+    chance = result.level("chance", result.primary)
+    return 100 * sum(chance.values()) / len(chance)
 
 
 def _ways(result: StudyResult) -> figures.Ways:
@@ -186,10 +187,9 @@ def _ways(result: StudyResult) -> figures.Ways:
             series.setdefault(fusion, {})[way] = interval and _bounds(interval)
         elif interval is not None:
             levels[row.label] = 100 * interval.mean
-    chance = result.level("chance", measure)
-    levels["chance"] = 100 * sum(chance.values()) / len(chance)
-    shown = {fusion: [points.get(way) for way in ways] for fusion, points in series.items()}
-    return figures.Ways(tables.heading(result), list(ways), shown, levels)
+    levels["chance"] = _chance(result)
+    over_ways = {fusion: [points.get(way) for way in ways] for fusion, points in series.items()}
+    return figures.Ways(tables.heading(result), list(ways), over_ways, levels)
 
 
 def _bounds(interval: Interval) -> tuple[float, float, float]:
@@ -279,16 +279,13 @@ def _claims(findings: Sequence[claims.Finding], out: Path) -> Iterator[Part]:
         )
 
 
+@command("report")
 def main() -> int:
     """Write the report again; returns an exit status."""
     parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="of a reproduction: reproduce/PROFILE")
     options = parser.parse_args()
-    try:
-        holes = write_report(options.folder)
-    except InputError as error:
-        say(f"report: {error}", file=sys.stderr)
-        return 2
+    holes = write_report(options.folder)
     say(f"{options.folder / 'report' / 'report.html'}: {holes} cells missing")
     return 1 if holes else 0
 

@@ -18,7 +18,7 @@ from highlight_lit.errors import with_kind
 from highlight_lit.processes.children import begin_child, deaf
 from highlight_lit.processes.signals import raised_signals
 from highlight_lit.runs.ledger import read_record, run_dir
-from highlight_lit.text import say
+from highlight_lit.text import clock, say
 
 from .cells import Cell
 
@@ -170,15 +170,4 @@ class _Progress:
         else:
             value = "no labels" if outcome["value"] is None else f"{100 * outcome['value']:.1f}"
             reached = f"{value} in {outcome['seconds']:.1f} s"
-        say(f"[{self.done}/{self.total}, {duration(left)} left] {cell.text}: {reached}", file=sys.stderr)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them.
-
-    >>> duration(42), duration(600), duration(9000)
-    ('42 s', '10 min', '2.5 h')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        say(f"[{self.done}/{self.total}, {clock(left)} left] {cell.text}: {reached}", file=sys.stderr)

@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
 
 from highlight_lit.errors import InputError, first_line
-from highlight_lit.launch import CONFIG_DIR
+from highlight_lit.launch import composed
 
 HERE = Path(__file__).parents[1]  # experiments/
 SHOWN = ("rows", "ways", "topics", "curve", "gradients", "examples", "cost")
@@ -74,8 +72,8 @@ class Study:
             return {}
         try:
             params = _swept(sweep)
-        except HydraException as error:
-            raise InputError(f"studies/{self.name}.yaml: {key}: {sweep}: {first_line(error)}") from error
+        except InputError as error:
+            raise InputError(f"studies/{self.name}.yaml: {key}: {sweep}: {error}") from error
         return {key: values.split(",") for key, values in params.items() if key not in ("seed", "topic")}
 
     def systems(self, only: Mapping[str, str] | None = None) -> list[System]:
@@ -125,9 +123,8 @@ def _product(axes: Mapping[str, Sequence[str]]) -> list[System]:
 @cache
 def _swept(sweep: str) -> dict[str, str]:
     """What conf/study/SWEEP.yaml sweeps: values by key."""
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        composed = compose("config", [f"study={sweep}"], return_hydra_config=True)
-    return {str(key): str(values) for key, values in composed.hydra.sweeper.params.items()}
+    config = composed("config", [f"study={sweep}", "data.root=.", "topic=topic"], with_hydra=True)
+    return {str(key): str(values) for key, values in config.hydra.sweeper.params.items()}
 
 
 # What the paper's tables call a choice, where that is not the choice's own name.

@@ -112,13 +112,8 @@ def topics_table(result: StudyResult) -> Table:
     """Table 4's layout: topics down, systems across, beside the paper's columns where the topics are the paper's."""
     measure, topics = result.primary, result.corpus["topics"]
     printed = _printed(result)
-    columns = [
-        "topic",
-        *(row.label for row in result.rows),
-        *(f"paper: {name}" for name in printed),
-        "chance",
-        "annotators",
-    ]
+    labels, papers = [row.label for row in result.rows], [f"paper: {name}" for name in printed]
+    columns = ["topic", *labels, *papers, "chance", "annotators"]
     chance, annotators = (result.level(level, measure) for level in ("chance", "annotators"))
     rows = [
         [topic, *(cell(row.of_topic(measure, topic)) for row in result.rows),
@@ -132,13 +127,7 @@ def topics_table(result: StudyResult) -> Table:
         percent(float(np.mean([level[t] for t in topics])) if set(topics) <= set(level) else None)
         for level in (chance, annotators)
     ]
-    return Table(
-        _named(result),
-        caption(result),
-        columns,
-        [*rows, mean],
-        frozenset({len(rows) - 1}),
-    )
+    return Table(_named(result), caption(result), columns, [*rows, mean], frozenset({len(rows) - 1}))
 
 
 def _printed(result: StudyResult) -> dict[str, list[float]]:
@@ -235,12 +224,7 @@ def _line(
     videos = sum(result.n_videos(t) or 0 for t in topics)
     paper = row.paper if topic is None and measure == result.primary else None
     shown = ["" if x is None or math.isnan(x) else f"{x:.6f}" for x in (*numbers, paper, *beside)]
-    where = [
-        result.study.name,
-        result.corpus["name"],
-        result.corpus["synthetic"],
-        result.fingerprint[:12],
-        result.corpus.get("folds"),
-    ]
+    corpus = result.corpus
+    where = [result.study.name, corpus["name"], corpus["synthetic"], result.fingerprint[:12], corpus.get("folds")]
     return [*where, row.label, measure, topic or "mean over topics", *shown[:4], interval.n if interval else 0, videos,
             *shown[4:], " ".join(result.commits)]  # fmt: skip

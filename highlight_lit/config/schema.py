@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from highlight_lit.data.audio_ablation import AUDIO_ABLATIONS
 from highlight_lit.data.topics.folds import MAX_FOLDS, is_fold
 from highlight_lit.data.topics.weak_labels import RULES
+from highlight_lit.data.video import MODALITIES
 from highlight_lit.errors import InputError, first_line
 
 Check = tuple[Callable[[Any], bool], str]
@@ -48,8 +49,6 @@ def _text(takes: str) -> Check:
     return (lambda value: isinstance(value, str) and value != "", takes)
 
 
-_MODALITIES = {"av": ["visual", "audio"], "visual": ["visual"], "audio": ["audio"]}
-
 # Bounds of what is asked for at once, far above any use; they keep a slip of the finger from taking the machine.
 MAX_TAU = 1 << 20  # clips in a bag
 MAX_PAIRS = 1 << 20  # in a batch
@@ -64,8 +63,11 @@ MAX_SEEDS = 100  # networks behind a teacher
 # Every key of a run outside its parts, and what it takes.
 TAKES: dict[str, Check] = {
     "topic": _text("a topic of the corpus, such as dog (doctor CORPUS lists them)"),
-    "modality": _one_of(*_MODALITIES),
-    "streams": (lambda value: value in _MODALITIES.values(), "set by modality=av, visual or audio"),
+    "modality": _one_of(*MODALITIES),
+    "streams": (
+        lambda value: isinstance(value, list) and tuple(value) in MODALITIES.values(),
+        "set by modality=av, visual or audio",
+    ),
     "rank": _whole(1, MAX_RANK),
     "tau": _whole(1, MAX_TAU),
     "beta": _number(0),
@@ -133,7 +135,7 @@ def check(config: DictConfig | Mapping[str, Any]) -> None:
     _check_trainer(config["trainer"])
     if (strange := next(_not_finite(config), None)) is not None:  # no record can hold it
         raise InputError(f"{strange}: expected a finite number")
-    if _MODALITIES[values["modality"]] != values["streams"]:
+    if list(MODALITIES[values["modality"]]) != values["streams"]:
         raise InputError(f"streams={values['streams']}: set by modality={values['modality']}; leave it alone")
 
 

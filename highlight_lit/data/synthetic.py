@@ -89,15 +89,6 @@ class Planted:
         self.relation = np.stack([np.eye(plan.rank)[p] for p in order]) * signs
         self.cue = {name: generator.choice([-1.0, 1.0], plan.topics) for name in self.basis}
 
-    def score(self, visual: Floats, audio: Floats, topic: int) -> Floats:
-        """The planted bilinear form x' M_t' y of each clip: the best there is without the cues. (T_n,)"""
-        x, y = (
-            ((rows - offset) / factor) @ self.basis[name][:, : self.plan.rank]
-            for name, rows in (("visual", visual), ("audio", audio))
-            for factor, offset in [SCALES[name]]
-        )
-        return np.asarray((x @ self.relation[topic].T * y).sum(1))
-
     def video(self, number: int) -> Video:
         """Video `number` of the corpus, a pure function of the plan and the number."""
         plan = self.plan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 SPLITS = ("", "train", "val", "test")
 STREAMS = ("visual", "audio")
+MODALITIES = {"av": STREAMS, "visual": ("visual",), "audio": ("audio",)}  # the streams that are read, by name
 MAX_SECONDS = 1e9  # of a video, thirty years: sums and means of its times are numbers too
 MAX_CLIPS = 1 << 21  # of a video: each frame of 19 hours
 MAX_ANNOTATORS = 1000  # of a video's labels; each is judged by alone
@@ -151,6 +152,11 @@ def all_finite(values: NDArray[Any]) -> bool:
         return True
     bits = values.view(signed)
     return bool(largest < sign + infinity and bits.item(bits.argmax()) < infinity)
+
+
+def median_length(spans: Iterable[NDArray[np.float64]]) -> float:
+    """Median length in seconds over all spans, (n, 2) of each video: what a corpus' clips are said to last."""
+    return round(float(np.median(np.concatenate([np.ptp(span, axis=1) for span in spans]))), 3)
 
 
 def _span_fault(span: NDArray[np.float64]) -> str | None:

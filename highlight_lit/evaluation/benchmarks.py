@@ -117,53 +117,30 @@ class Benchmark:
         return self.measures[0]
 
 
-YOUTUBE_HIGHLIGHTS = Benchmark(
-    "youtube-highlights",
-    (
-        Measure("youtube/trapezoid", "clips with match > 0, whole video, trapezoid AP", match_labels, TRAPEZOID),
-        Measure("youtube/step", "clips with match > 0, whole video, step AP", match_labels, STEP),
-    ),
-)
-TVSUM = Benchmark(
-    "tvsum",
-    (
-        Measure(
-            "top5/mininet", "each annotator's top half of the shots, trapezoid AP of the first five", top_half, TOP5
-        ),
-        Measure(
-            "top5/umt", "shots above each annotator's lower median, trapezoid AP of the first five", above_median, TOP5
-        ),
-        Measure("ap5", "each annotator's top half of the shots, AP@5 over min(5, positives)", top_half, AP5),
-    ),
-)
-COSUM = Benchmark(
-    "cosum",
-    (
-        Measure("cosum/top5", "shots chosen by two annotators or more, trapezoid AP of the first five", agreed, TOP5),
-        Measure("cosum/ap5", "shots chosen by two annotators or more, AP@5 over min(5, positives)", agreed, AP5),
-        Measure("cosum/step", "shots chosen by two annotators or more, whole video, step AP", agreed, STEP),
-    ),
-)
-AVE = Benchmark(
-    "ave",
-    (
-        Measure(
-            "ave/trapezoid",
-            "event seconds of videos that have both kinds, whole video, trapezoid AP",
-            both_kinds,
-            TRAPEZOID,
-            "leave_out",
-        ),
-        Measure(
-            "ave/step",
-            "event seconds of videos that have both kinds, whole video, step AP",
-            both_kinds,
-            STEP,
-            "leave_out",
-        ),
-    ),
-    "leave_out",
-)
+_WHOLE, _WHOLE_STEP = "whole video, trapezoid AP", "whole video, step AP"
+_FIRST, _FIRST_AP5 = "trapezoid AP of the first five", "AP@5 over min(5, positives)"
+_MATCHING = "clips with match > 0"
+_HALF, _ABOVE = "each annotator's top half of the shots", "shots above each annotator's lower median"
+_CHOSEN = "shots chosen by two annotators or more"
+_EVENT = "event seconds of videos that have both kinds"
+YOUTUBE_HIGHLIGHTS = Benchmark("youtube-highlights", (
+    Measure("youtube/trapezoid", f"{_MATCHING}, {_WHOLE}", match_labels, TRAPEZOID),
+    Measure("youtube/step", f"{_MATCHING}, {_WHOLE_STEP}", match_labels, STEP),
+))  # fmt: skip
+TVSUM = Benchmark("tvsum", (
+    Measure("top5/mininet", f"{_HALF}, {_FIRST}", top_half, TOP5),
+    Measure("top5/umt", f"{_ABOVE}, {_FIRST}", above_median, TOP5),
+    Measure("ap5", f"{_HALF}, {_FIRST_AP5}", top_half, AP5),
+))  # fmt: skip
+COSUM = Benchmark("cosum", (
+    Measure("cosum/top5", f"{_CHOSEN}, {_FIRST}", agreed, TOP5),
+    Measure("cosum/ap5", f"{_CHOSEN}, {_FIRST_AP5}", agreed, AP5),
+    Measure("cosum/step", f"{_CHOSEN}, {_WHOLE_STEP}", agreed, STEP),
+))  # fmt: skip
+AVE = Benchmark("ave", (
+    Measure("ave/trapezoid", f"{_EVENT}, {_WHOLE}", both_kinds, TRAPEZOID, "leave_out"),
+    Measure("ave/step", f"{_EVENT}, {_WHOLE_STEP}", both_kinds, STEP, "leave_out"),
+), "leave_out")  # fmt: skip
 OWN_HIGHLIGHTS = Benchmark("highlights", YOUTUBE_HIGHLIGHTS.measures)
 OWN_IMPORTANCE = Benchmark("importance", TVSUM.measures)
 BENCHMARKS = {

@@ -81,31 +81,9 @@ def benchmark_of(corpus: Corpus, videos: Sequence[LabelledVideo]) -> Benchmark:
     return for_labels(corpus.manifest.get("benchmark"), max(video.score.shape[1] for video in videos))
 
 
-def judge(
-    corpus: Corpus,
-    topics: Sequence[str],
-    scores: Mapping[str, ClipScores],
-    *,
-    empty: Empty = "zero",
-    draws: int = 200,
-    where: str = "scores",
-    split: str = "test",
-) -> Judgement:
-    """Judge a system by a corpus' labels.
-
-    Args:
-        corpus: Where the labels are.
-        topics: The topics to judge.
-        scores: By video id; clips may have any length and rate, they meet the labels in seconds.
-        empty: What a video without a positive counts for.
-        draws: Random rankings behind the spread of chance.
-        where: What the scores came from, for errors.
-        split: The list that is judged on: `test`, `val` or `all`.
-
-    Raises:
-        InputError: A labelled video has no scores, or a topic has no labelled video.
-    """
-    return judge_several(corpus, topics, [scores], empty=empty, draws=draws, where=where, split=split)[0]
+def judge(corpus: Corpus, topics: Sequence[str], scores: Mapping[str, ClipScores], **how: Any) -> Judgement:
+    """Judge a system by a corpus' labels; `how` (`empty`, `draws`, `where`, `split`) and errors as of `judge_several`."""
+    return judge_several(corpus, topics, [scores], **how)[0]
 
 
 def judge_several(
@@ -118,7 +96,20 @@ def judge_several(
     where: str = "scores",
     split: str = "test",
 ) -> list[Judgement]:
-    """Judge several systems by the same labels, beside the same levels; as `judge`."""
+    """Judge several systems by a corpus' labels, beside the same levels.
+
+    Args:
+        corpus: Where the labels are.
+        topics: The topics to judge.
+        systems: Of each the scores by video id; clips may have any length and rate, they meet the labels in seconds.
+        empty: What a video without a positive counts for.
+        draws: Random rankings behind the spread of chance.
+        where: What the scores came from, for errors.
+        split: The list that is judged on: `test`, `val` or `all`.
+
+    Raises:
+        InputError: A labelled video has no scores, or a topic has no labelled video.
+    """
     videos = labelled_videos(corpus, topics, split)
     benchmark = benchmark_of(corpus, videos)
     chance = levels.chance(benchmark, videos, draws, empty=empty)

@@ -26,6 +26,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -242,16 +243,12 @@ def _all_tied(of_scores: Callable[[ArrayLike, ArrayLike], float]) -> Callable[[B
     return lambda positive: of_scores(np.zeros(len(positive)), positive)
 
 
-def _step(scores: ArrayLike, positive: ArrayLike) -> float:
-    return average_precision(scores, positive, "step")
-
-
 def _step_chance(positive: Bools) -> float:
     # Without ties, `step` is AP@n; and AP@n, unlike `step`, takes ties as the mean over their orders.
     return average_precision_at_k(np.zeros(len(positive)), positive, k=len(positive))
 
 
 TRAPEZOID = Precision(average_precision, ranked_trapezoid, _all_tied(average_precision), None)
-STEP = Precision(_step, ranked_step, _step_chance, None)
+STEP = Precision(partial(average_precision, definition="step"), ranked_step, _step_chance, None)
 TOP5 = Precision(top_average_precision, ranked_top, _all_tied(top_average_precision), 5)
 AP5 = Precision(average_precision_at_k, ranked_at_k, _all_tied(average_precision_at_k), 5)

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from highlight_lit.data.video import STREAMS
 from highlight_lit.errors import InputError, first_line
 from highlight_lit.inference.detector import Detector
 
@@ -73,15 +74,11 @@ _KINDS: dict[frozenset[str], type[_Graph]] = {
 
 def inputs_of(detector: Detector) -> dict[str, str]:
     """The graph's inputs in their order, and what each is."""
-    inputs = {}
-    for name, stream in detector.streams.items():
-        inputs[name] = f"float32 (B, T_n, {stream.width})"
+    streams = detector.streams
+    inputs = {name: f"float32 (B, T_n, {streams[name].width})" for name in STREAMS if name in streams}
     if "audio" in inputs:
         inputs["audio_mask"] = "bool (B, T_n), True where a clip has audio; all False for a video without"
-    order = ("visual", "audio", "audio_mask")
-    return {name: inputs[name] for name in order if name in inputs} | {
-        "valid": "bool (B, T_n), True where a clip exists; at least one a video"
-    }
+    return {**inputs, "valid": "bool (B, T_n), True where a clip exists; at least one a video"}
 
 
 def traced(detector: Detector) -> torch.export.ExportedProgram:

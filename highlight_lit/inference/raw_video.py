@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import expit
 
 from highlight_lit.data.video import Stream
 from highlight_lit.errors import InputError
@@ -54,17 +54,10 @@ def score_video(
         sidecar = sidecar_of(path) or Sidecar()
     except (InputError, OSError):  # a name that leaves no room for a sidecar's
         sidecar = Sidecar()  # a title is a nicety here
-    return VideoScores(
-        video=path.name.encode("utf-8", "replace").decode(),
-        title=sidecar.title,
-        tags=sidecar.tags,
-        topic=detector.topic,
-        duration=features.duration,
-        span=features.span,
-        score=expit(logit).astype(np.float32),
-        logit=logit.astype(np.float32),
-        loudness=features.loudness,
-        audio_mask=audio_mask,
+    name = path.name.encode("utf-8", "replace").decode()
+    scores = VideoScores.of_logits(name, detector.topic, features.span, logit, audio_mask)
+    return replace(
+        scores, title=sidecar.title, tags=sidecar.tags, duration=features.duration, loudness=features.loudness
     )
 
 

@@ -119,48 +119,32 @@ def find(name: str) -> Method:
     return METHODS[name]
 
 
-def videos_for(
-    method: Method,
-    corpus: Corpus,
-    topic: str,
-    *,
-    modality: str = "visual",
-    rule: str = "duration",
-    training: str = "lists",
-) -> Any:
+def videos_for(method: Method, corpus: Corpus, topic: str, **options: str) -> Any:
     """What a method may see of a topic: `Videos`, or `SupervisedVideos` for one with full supervision.
 
     Args:
         method: One of `METHODS`.
-        corpus, topic, modality, rule, training: As of `view`.
+        corpus, topic: As of `view`.
+        options: `modality`, `rule` and `training`, as of `view`.
 
     Raises:
         InputError: As of `view`; or there is no labelled training video for a supervised method.
     """
-    videos: Videos = view(corpus, topic, modality=modality, rule=rule, training=training)
+    videos: Videos = view(corpus, topic, **options)
     if method.supervision != "full":
         return videos
     return importlib.import_module(f"{__name__}.supervised.videos").supervise(corpus, videos)
 
 
-def score(
-    method: str,
-    corpus: Corpus,
-    topic: str,
-    *,
-    modality: str = "visual",
-    rule: str = "duration",
-    training: str = "lists",
-    seed: int = 0,
-) -> dict[str, ClipScores]:
+def score(method: str, corpus: Corpus, topic: str, *, seed: int = 0, **options: str) -> dict[str, ClipScores]:
     """Score the clips of a topic's videos to evaluate.
 
     Args:
         method: A key of `METHODS`.
         corpus: The corpus; its clip labels are read for supervised methods alone, on its training list alone.
         topic: One of its topics.
-        modality, rule, training: As of `view`.
         seed: Of the methods that draw.
+        options: `modality`, `rule` and `training`, as of `view`.
 
     Returns:
         Scores by video id.
@@ -169,6 +153,6 @@ def score(
         InputError: An unknown method, modality or topic, or videos that the method cannot work on.
     """
     chosen = find(method)
-    videos = videos_for(chosen, corpus, topic, modality=modality, rule=rule, training=training)
+    videos = videos_for(chosen, corpus, topic, **options)
     scores = chosen.score(videos, seed)
     return {video.id: ClipScores(video.span, z) for video, z in zip(videos.evaluation, scores, strict=True)}

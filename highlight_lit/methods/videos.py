@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.topics.weak_labels import training_set
+from highlight_lit.data.video import MODALITIES
 from highlight_lit.errors import InputError
 from highlight_lit.methods.numerics import TINY, Rows, evenly, unit
 
-STREAMS: Mapping[str, tuple[str, ...]] = {"av": ("visual", "audio"), "visual": ("visual",), "audio": ("audio",)}
 MOST = 400  # training videos of a kind that are held in memory; drawn evenly from the list beyond that
 
 
@@ -143,14 +143,14 @@ def view(
     Raises:
         InputError: An unknown topic or modality, a missing stream, no positive, no negative, nothing to evaluate on.
     """
-    if modality not in STREAMS:
-        raise InputError(f"modality={modality}: expected one of {', '.join(STREAMS)}")
+    if modality not in MODALITIES:
+        raise InputError(f"modality={modality}: expected one of {', '.join(MODALITIES)}")
     positive, negative = (_at_most(listed) for listed in corpus.weak_labels(topic, rule, training))
     tagged = _at_most(np.flatnonzero(corpus.tagged(topic) & training_set(corpus.split, training)))
     evaluation = corpus.evaluation_videos(topic)
     if len(evaluation) == 0:
         raise InputError(f"topic={topic}: no video to evaluate on in {corpus.root}")
-    features = ComparableFeatures(corpus, STREAMS[modality], np.concatenate([positive, negative]))
+    features = ComparableFeatures(corpus, MODALITIES[modality], np.concatenate([positive, negative]))
     wanted = np.unique(np.concatenate([positive, negative, tagged, evaluation]))
     clips = {int(video): features.clips(int(video)) for video in wanted}
     kinds = (tuple(clips[int(video)] for video in kind) for kind in (positive, negative, tagged, evaluation))

@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from highlight_lit.errors import Interrupted
-from highlight_lit.processes.alive import alive
 from highlight_lit.processes.children import deaf
+from highlight_lit.processes.locks import alive
 from highlight_lit.processes.signals import STOPS, Signals
 
 GRACE_S = 30.0  # that jobs have to end once the sweep is to stop

@@ -1,4 +1,4 @@
-"""Files that one process at a time holds; who waits for one says so, and for whom."""
+"""Files that one process at a time holds; who waits for one says so, and for whom. And whether a process still is."""
 
 from __future__ import annotations
 
@@ -114,3 +114,14 @@ def is_at(file: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(file), path.stat())
     except FileNotFoundError:
         return False
+
+
+def alive(process: int) -> bool:
+    """Whether a process of this machine still is."""
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    except OverflowError:  # of a folder's name, which anybody may have made
+        return False
+    return True

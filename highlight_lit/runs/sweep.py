@@ -23,8 +23,8 @@ from highlight_lit.config.compose_cache import CachedConfigLoader
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json, remove_other, remove_tree, write_json
 from highlight_lit.launch import SWEEP_FILE
-from highlight_lit.processes.alive import alive
 from highlight_lit.processes.ending_jobs import HERE, conducted
+from highlight_lit.processes.locks import alive
 from highlight_lit.processes.signals import Signals
 from highlight_lit.runs.names import forget_words, share_words
 from highlight_lit.runs.record_schema import check

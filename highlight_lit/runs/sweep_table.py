@@ -68,8 +68,8 @@ def _rows(records: Records, systems: Sequence[str], varied: Sequence[str]) -> li
 def _across(rows: Sequence[_Row], systems: Sequence[str]) -> Table:
     """A row a topic."""
     table = Table()
-    for heading in ("topic", "videos", *map(shown, systems), *LEVELS):
-        table.add_column(heading, justify="left" if heading == "topic" else "right", overflow="fold")
+    for column in ("topic", "videos", *map(shown, systems), *LEVELS):
+        table.add_column(column, justify="left" if column == "topic" else "right", overflow="fold")
     for row in rows:
         before_the_mean = len(rows) > 1 and row is rows[-2]
         table.add_row(row.topic, str(row.videos), *row.cells, *row.levels, end_section=before_the_mean)
@@ -79,8 +79,8 @@ def _across(rows: Sequence[_Row], systems: Sequence[str]) -> Table:
 def _down(rows: Sequence[_Row], systems: Sequence[str]) -> Table:
     """A row a topic and system, and one for each of its levels."""
     table = Table()
-    for heading in ("topic", "videos", "system", "percent"):
-        table.add_column(heading, justify="left" if heading in ("topic", "system") else "right", overflow="fold")
+    for column in ("topic", "videos", "system", "percent"):
+        table.add_column(column, justify="left" if column in ("topic", "system") else "right", overflow="fold")
     for row in rows:
         lines = [*zip(map(shown, systems), row.cells, strict=True), *zip(LEVELS, row.levels, strict=True)]
         for place, line in enumerate(lines):
@@ -104,11 +104,8 @@ def _average(
     videos, chance, spread, middle, annotators = zip(*(levels[topic] for topic in topics), strict=True)
     n = len(topics)
     of_mean = sum(s * s for s in spread) ** 0.5 / n
-    beside = [
-        f"{percent(sum(chance) / n)} ({percent(of_mean)})",
-        percent(sum(middle) / n),
-        percent(sum(annotators) / n),
-    ]
+    by_chance = f"{percent(sum(chance) / n)} ({percent(of_mean)})"
+    beside = [by_chance, percent(sum(middle) / n), percent(sum(annotators) / n)]
     return _Row("mean over topics", sum(videos), cells, beside)
 
 

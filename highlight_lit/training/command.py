@@ -16,10 +16,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from highlight_lit.config.overrides import prepared
+from highlight_lit.config.overrides import MULTIRUN, prepared
 from highlight_lit.data.corpus.manifest import read_manifest
 from highlight_lit.errors import InputError, Interrupted, with_kind
-from highlight_lit.launch import MULTIRUN, launch
+from highlight_lit.launch import launch
 from highlight_lit.processes import ending_jobs
 from highlight_lit.processes.signals import Signals
 from highlight_lit.runs.names import cell_name, known_overrides

@@ -69,7 +69,7 @@ class EpochMeans:
         return self.history[-1].get("train/loss") if self.history else None
 
     def look(self) -> None:
-        """Read what was sent for before, and send for whether the loss still is a number."""
+        """Read what was sent for before, and send for whether the loss is still finite."""
         self._send(None, None)
 
     def settle(self) -> None:

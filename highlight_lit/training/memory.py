@@ -34,10 +34,10 @@ def check_batch(config: Mapping[str, Any], corpus: Corpus) -> None:
         InputError: `data.pairs` bags of `tau` clips twice over are too many.
     """
     pairs, tau = config["data"]["pairs"], config["tau"]
-    needs, most = 2 * pairs * tau * sum(4 * corpus.streams[name].width for name in config["streams"]), memory()
-    if needs > most // _BATCH_SHARE:
+    takes, most = 2 * pairs * tau * sum(4 * corpus.streams[name].width for name in config["streams"]), memory()
+    if takes > most // _BATCH_SHARE:
         raise InputError(
-            f"data.pairs={pairs}, tau={tau}: a batch takes {needs / 1e9:.1f} GB; "
+            f"data.pairs={pairs}, tau={tau}: a batch takes {takes / 1e9:.1f} GB; "
             f"expected at most {most / _BATCH_SHARE / 1e9:.1f} GB, a quarter of this machine's memory"
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
@@ -40,6 +40,15 @@ from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 Config = dict[str, Any]
 
 
+class _Run(NamedTuple):
+    """A run before it begins: its resolved configuration, what is made of that, and where a signal to stop is noted."""
+
+    config: Config
+    data: HighlightData
+    module: HighlightModule
+    signals: Signals
+
+
 def train(composed: DictConfig | Config) -> dict[str, Any]:
     """Train one topic with one seed and judge it; the record tells how it went.
 
@@ -67,10 +76,11 @@ def train(composed: DictConfig | Config) -> dict[str, Any]:
         data = make_data(config, corpus)
         module = make_module(config, data.corpus)
         run_id = identity_with_teacher(config, corpus.fingerprint, ranks=devices * nodes if _has_dropout(module) else 1)
+        run = _Run(config, data, module, signals)
         with cluster.process_group(place):
             if place is not None and place.global_rank() > 0:
-                return _followed(config, data, module, out, run_id, signals, place)
-            return _claimed(config, data, module, out, run_id, signals, place, devices)
+                return _followed(run, out, run_id, place)
+            return _claimed(run, out, run_id, place, devices)
 
 
 def make_data(config: Config, corpus: Corpus) -> HighlightData:
@@ -105,11 +115,9 @@ def make_module(config: Config, corpus: Corpus) -> HighlightModule:
     return module
 
 
-def _run(
-    config: Config, data: HighlightData, module: HighlightModule, folder: Path, header: dict[str, Any], signals: Signals,
-    place: ClusterEnvironment,
-) -> dict[str, Any]:  # fmt: skip
+def _trained(run: _Run, folder: Path, header: dict[str, Any], place: ClusterEnvironment) -> dict[str, Any]:
     """Train from the last checkpoint, if there is one, and evaluate; returns the record, which rank 0 writes."""
+    config, data, module, signals = run
     checkpoint = resumable(folder, module, str(config["trainer"]["precision"]))
     callbacks = make_callbacks(config, folder, signals)
     last = next(each for each in callbacks if isinstance(each, LastCheckpoint))
@@ -139,12 +147,9 @@ def _run(
         return record
 
 
-def _claimed(
-    config: Config, data: HighlightData, module: HighlightModule, out: Path, run_id: str, signals: Signals,
-    place: ClusterEnvironment | None, devices: int,
-) -> dict[str, Any]:  # fmt: skip
+def _claimed(run: _Run, out: Path, run_id: str, place: ClusterEnvironment | None, devices: int) -> dict[str, Any]:
     """Hold the run and do it, as rank 0; returns the record that is there if the run is done."""
-    word = "failed"
+    config, data, word = run.config, run.data, "failed"
     try:
         with ledger.claimed(out, run_id, cell_name(config, ())) as folder:
             done = ledger.read_record(folder, run_id)
@@ -156,26 +161,23 @@ def _claimed(
             with ledger.failure_recorded(folder, header):
                 if config["teacher"]["method"] is not None:
                     with known_overrides(()):  # those are not what this run was told
-                        first = [train(run) for run in first_stage(config)]
+                        first = [train(stage) for stage in first_stage(config)]
                     data.guide(targets(config, data.corpus, first))
                     header["teacher"] = {**config["teacher"], "runs": [record["id"] for record in first]}
                     header["training"] = {"tagged": len(data.positive)}
                 if place is not None:
-                    return _run(config, data, module, folder, header, signals, place)
+                    return _trained(run, folder, header, place)
                 with Ranks(devices, _other_rank, config, folder, run_id) as others:
-                    return _run(config, data, module, folder, header, signals, others.place or cluster.single_process())
+                    return _trained(run, folder, header, others.place or cluster.single_process())
     finally:
         if word == "failed":
             cluster.announce(place, word)
 
 
-def _followed(
-    config: Config, data: HighlightData, module: HighlightModule, out: Path, run_id: str, signals: Signals,
-    place: ClusterEnvironment,
-) -> dict[str, Any]:  # fmt: skip
+def _followed(run: _Run, out: Path, run_id: str, place: ClusterEnvironment) -> dict[str, Any]:
     """Do the part of a rank other than 0 that torchrun or a cluster has started."""
     if (word := cluster.announced()) == "go":
-        _run(config, data, module, ledger.run_dir(out, run_id), {"id": run_id}, signals, place)
+        _trained(run, ledger.run_dir(out, run_id), {"id": run_id}, place)
     elif word != "done":
         raise InputError(f"rank {place.global_rank()}: rank 0 could not begin; it says why")
     return {"status": "rank"}
@@ -186,17 +188,15 @@ def _other_rank(config: Config, folder: Path, run_id: str, place: Place) -> None
     corpus = Corpus(Path(config["data"]["root"]))
     data = make_data(config, corpus)
     with Signals() as signals:
-        _run(config, data, make_module(config, data.corpus), folder, {"id": run_id}, signals, place)
+        _trained(_Run(config, data, make_module(config, data.corpus), signals), folder, {"id": run_id}, place)
 
 
 def _header(config: Config, data: HighlightData, run_id: str) -> dict[str, Any]:
     """What a record says of a run before it has begun."""
     corpus = data.corpus
     counts = {"positive": len(data.positive), "negative": len(data.negative)}
-    if data.held_out is not None:
-        counts |= {
-            "held_out": sum(len(kind) for kind in (data.held_out.positive, data.held_out.negative) if kind is not None)
-        }
+    if (held := data.held_out) is not None:
+        counts["held_out"] = sum(len(kind) for kind in (held.positive, held.negative) if kind is not None)
     return {
         "id": run_id,
         **{key: config[key] for key in ("study", "topic", "modality", "seed")},

@@ -117,11 +117,8 @@ def _legacy_pickles(file: BinaryIO) -> Iterator[bytes]:
 def _check_names(pickles: Iterator[bytes], known: set[str]) -> None:
     """Refuse a pickle that names anything but what builds data, or copies data again and again."""
     for content in pickles:
-        copies, callables, called = (
-            0,
-            set[object](),
-            False,
-        )  # `called`: what came last is to be called with what follows
+        copies, callables = 0, set[object]()
+        called = False  # whether what came last is to be called with what follows
         for operation, argument, _ in pickletools.genops(content):
             kind = operation.name
             if kind in _PUTS:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from experiments.compare import main
+from highlight_lit.errors import InputError
 from highlight_lit.runs.ledger import records
 
 
@@ -64,3 +65,11 @@ def test_a_run_that_was_copied_does_not_count_twice(
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert f"{tmp_path / 'b' / 'record.json'}: the run of {tmp_path / 'a' / 'record.json'} again" in said
+
+
+def test_the_traceback_comes_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [str(tmp_path), "--ours", "modality=av", "--theirs", "modality=visual"]
+    assert main(words) == 2
+    monkeypatch.setenv("HIGHLIGHT_LIT_TRACEBACK", "1")
+    with pytest.raises(InputError, match="0 runs"):
+        main(words)

@@ -22,7 +22,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.files import remove_other, remove_tree
 from highlight_lit.media.extraction import jobs, parts_folder
 from highlight_lit.media.extraction.sources import read_sources
-from highlight_lit.processes.alive import alive
+from highlight_lit.processes.locks import alive
 from tests.security.made import places
 
 ROW = {"d": 4, "operations": 1.0, "parameters": 1, "memory": 1, "seconds": 0.1}

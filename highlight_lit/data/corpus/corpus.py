@@ -16,7 +16,7 @@ from highlight_lit.data.corpus.labels_file import LabelsFile
 from highlight_lit.data.corpus.manifest import MANIFEST, read_manifest
 from highlight_lit.data.shards import Shard
 from highlight_lit.data.topics.tags import plain_tag
-from highlight_lit.data.topics.weak_labels import RULES, training_set
+from highlight_lit.data.topics.weak_labels import RULES, evaluation_set, training_set
 from highlight_lit.data.video import MAX_CLIPS, SPLITS, Labels
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few, say
@@ -165,12 +165,9 @@ class Corpus:
 
         Args:
             topic: One of `topics`.
-            split: The list `test` or `val`, or `all` of both. A corpus that has one of the two gives that one, one
-                without lists all its videos.
+            split: `test`, `val` or `all`, see `evaluation_set`.
         """
-        there = [name for name in ("val", "test") if (self.split == name).any()]
-        listed = np.isin(self.split, [split] if split in there else there)
-        return np.flatnonzero(self.tagged(topic) & (listed if there else True))
+        return np.flatnonzero(self.tagged(topic) & evaluation_set(self.split, split))
 
     def rows(self, video: int, name: str) -> NDArray[Any]:
         """Rows of one video: (T_n, D) of a stream, (T_n, 2) of `span` or (T_n,) of `audio_mask`."""

@@ -11,7 +11,6 @@ A video's category is its tag, and so its topic. All videos are as short as each
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -39,11 +38,7 @@ FIELDS = "Category&VideoID&Quality&StartTime&EndTime"
 MAX_ANNOTATIONS_BYTES = 4 << 20  # twenty times those of AVE
 MAX_VIDEO_BYTES = 64 << 20  # of an array; ten maps of 7 x 7 x 512 float64 are 2
 EXTRACTORS = {"visual": "ave-visual", "audio": "vggish"}
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `import ave`."""
-    add_dtype(parser)
+add_options = add_dtype
 
 
 class _Row(NamedTuple):
@@ -81,17 +76,8 @@ def import_corpus(source: Path, out: Path, *, dtype: str | None = None, report: 
                 most = MAX_VIDEO_BYTES >> 20
                 raise InputError(f"{source / FILES[name]}: avadataset of shape {array.shape}: over {most} MiB a video")
         streams = {name: _stream(arrays[name], name, dtype) for name in STREAMS}
-        write_and_report(
-            out,
-            _videos(source, rows, splits, arrays, streams),
-            streams,
-            report,
-            name="ave",
-            clip_seconds=1.0,
-            benchmark="ave",
-            source="ave",
-            clock="exact",
-        )
+        videos = _videos(source, rows, splits, arrays, streams)
+        write_and_report(out, videos, streams, report, source="ave", benchmark="ave", clip_seconds=1.0, clock="exact")
     report(f"{out}: all videos last 10 s, so that durations tell nothing: train with data.rule=tag tau=10")
 
 

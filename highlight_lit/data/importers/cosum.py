@@ -10,7 +10,6 @@ makes 27.8 frames a second on average. Without `fps` the spans are frames at a n
 
 from __future__ import annotations
 
-import argparse
 import io
 import re
 import zlib
@@ -26,7 +25,7 @@ from highlight_lit.data.importers.common.frame_rates import add_fps, frame_rates
 from highlight_lit.data.importers.common.report import FirstOf, Say
 from highlight_lit.data.importers.common.values import safe_id, text
 from highlight_lit.data.importers.common.writing import write_and_report
-from highlight_lit.data.video import Labels, Video
+from highlight_lit.data.video import Labels, Video, median_length
 from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import open_regular, read_text
 from highlight_lit.text import a_few, say
@@ -38,16 +37,12 @@ MAX_BYTES = 128 << 10  # of a judge's file, 500 times the largest: compressed, i
 MAX_SHOTS_BYTES = 1 << 20  # of a video's shot file: some 100,000 shots
 MAX_CHOSEN = 1 << 16  # rows of a judge's matrix
 NOMINAL_FPS = 30.0
+add_options = add_fps
 _MATRICES = {"double", "single", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
 _MAT_ERRORS = (
     OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, EOFError, OverflowError,
     MemoryError, RuntimeError, zlib.error, scipy.io.matlab.MatReadError,
 )  # fmt: skip
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `import cosum`."""
-    add_fps(parser)
 
 
 def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: Say = say) -> None:
@@ -75,18 +70,9 @@ def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: S
         raise InputError(f"{fps}: {len(missing)} videos have no frame rate: {a_few(missing)}")
     videos = list(_videos(source, files, rates, report))
     report_unmatched(rates or {}, (video.id for video in videos), fps, report)
-    lengths = np.concatenate([np.ptp(video.labels.span, axis=1) for video in videos if video.labels is not None])
-    write_and_report(
-        out,
-        videos,
-        {},
-        report,
-        name="cosum",
-        clip_seconds=round(float(np.median(lengths)), 3),
-        benchmark="cosum",
-        source="cosum",
-        clock="nominal" if rates is None else "exact",
-    )
+    length = median_length(video.labels.span for video in videos if video.labels is not None)
+    clock = "nominal" if rates is None else "exact"
+    write_and_report(out, videos, {}, report, source="cosum", benchmark="cosum", clip_seconds=length, clock=clock)
 
 
 def _name(path: Path) -> str:

@@ -110,18 +110,9 @@ def import_corpus(
         first = rows[0]
         where, fps = f"{source}: video {first.id!r}", rate or NOMINAL_FPS
         step = clip_length(where, groups[first.id], first, fps, clip_seconds)
-        write_and_report(
-            out,
-            _videos(source, groups, rows, streams, kind, fps, clip_seconds, report),
-            streams,
-            report,
-            name=name or source.stem,
-            clip_seconds=step,
-            topics=topics,
-            benchmark=KINDS.get(kind),
-            source="h5",
-            clock="nominal" if nominal else "exact",
-        )
+        about = {"benchmark": KINDS.get(kind), "clip_seconds": step, "clock": "nominal" if nominal else "exact"}
+        made = _videos(source, groups, rows, streams, kind, fps, clip_seconds, report)
+        write_and_report(out, made, streams, report, source="h5", name=name or source.stem, topics=topics, **about)
 
 
 def _groups(file: h5py.File, source: Path) -> dict[str, h5py.Group]:

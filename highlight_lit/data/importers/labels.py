@@ -14,6 +14,7 @@ from highlight_lit.data.corpus import Corpus
 from highlight_lit.data.corpus.labels_file import set_labels
 from highlight_lit.data.importers.common.label_table import labels_of, read_labels
 from highlight_lit.data.importers.common.report import Say
+from highlight_lit.data.topics.weak_labels import evaluation_set
 from highlight_lit.data.video import Labels
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few, say
@@ -91,9 +92,7 @@ def _check_clock(corpus: Corpus) -> None:
 def tell_unjudged(corpus: Corpus, labels: dict[str, Labels], where: str, report: Say) -> None:
     """Report the labelled videos that no evaluation takes: without a tag, or on the training list."""
     tagged = np.concatenate([np.diff(shard.column("tag_offsets")) > 0 for shard in corpus.shards])
-    listed = np.isin(corpus.split, ("val", "test"))
-    taken = tagged & (listed if listed.any() else True)
-    ids = {name.decode() for name in corpus.ids[~taken]}
+    ids = {name.decode() for name in corpus.ids[~(tagged & evaluation_set(corpus.split))]}
     if left := [name for name in labels if name in ids]:
         report(
             f"{where}: {len(left)} labelled videos have no tag, or are not on the validation and test lists: they are not "

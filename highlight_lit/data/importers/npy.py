@@ -14,11 +14,12 @@ import argparse
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
-from highlight_lit.data.importers.common.folders import Arrays, Folder, import_arrays
+from highlight_lit.data.importers.common.folders import ArrayOptions, Arrays, Folder, import_arrays
 from highlight_lit.data.importers.common.report import Say
 from highlight_lit.data.importers.common.values import number
-from highlight_lit.data.importers.common.video_table import add_choices, chosen_topics, video_rows
+from highlight_lit.data.importers.common.video_table import add_choices, video_rows
 from highlight_lit.data.importers.common.writing import add_dtype
 from highlight_lit.data.importers.formats.arrays import files_of
 from highlight_lit.data.video import STREAMS, Video
@@ -48,13 +49,9 @@ def import_corpus(
     out: Path,
     *,
     videos: Path,
-    labels: Path | None = None,
-    topics: Sequence[str] | None = None,
     clip_seconds: float = 1.0,
-    dtype: str | None = None,
-    name: str | None = None,
-    allow_unmatched: bool = False,
     report: Say = say,
+    **options: Unpack[ArrayOptions],
 ) -> None:
     """Import features from a folder of arrays; nothing in them is unpickled.
 
@@ -64,37 +61,19 @@ def import_corpus(
         source: The folder.
         out: Where the corpus goes; new or empty.
         videos: The csv table. Each row has its arrays, each array its row; ids are compared in one Unicode form.
-        labels: A csv of labels, as `common.label_table` tells; or a corpus of labels, whose benchmark this one then
-            names and whose labels the videos with its ids get.
-        topics: Tags that are topics; None: every tag.
         clip_seconds: Length of a clip: clip i lasts from `i * clip_seconds` to the next or to the video's end.
             A clip or two may lack at the end. With the folder `span`, a nominal length.
-        dtype: `float16` or `float32`; None keeps float16 and turns anything else into float32.
-        name: The corpus' name in tables; the folder's if None.
-        allow_unmatched: Whether rows without arrays, arrays without a row and labels without a video are reported and
-            left out, not refused.
         report: Called with a line for each oddity and a closing line.
+        options: As of `import_arrays`.
 
     Raises:
         InputError: Anything that cannot be used: the line names file, video and field.
     """
     clip_seconds = number(clip_seconds, "clip_seconds")
     rows = video_rows(videos, durations=True)
-    topics = chosen_topics(topics, rows, videos)
     folders = _folders(source)
-    import_arrays(
-        Arrays(source, folders, clip_seconds, lambda lacking: _advice(folders, lacking)),
-        out,
-        videos,
-        rows,
-        source="npy",
-        topics=topics,
-        dtype=dtype,
-        name=name,
-        allow_unmatched=allow_unmatched,
-        report=report,
-        labels=labels,
-    )
+    arrays = Arrays(source, folders, clip_seconds, lambda lacking: _advice(folders, lacking))
+    import_arrays(arrays, out, videos, rows, source="npy", report=report, **options)
 
 
 def _folders(source: Path) -> dict[str, list[Folder]]:

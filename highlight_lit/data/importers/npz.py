@@ -13,11 +13,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
-from highlight_lit.data.importers.common.folders import Arrays, Folder, import_arrays
+from highlight_lit.data.importers.common.folders import ArrayOptions, Arrays, Folder, import_arrays
 from highlight_lit.data.importers.common.report import Say
 from highlight_lit.data.importers.common.values import number
-from highlight_lit.data.importers.common.video_table import add_choices, add_tags, chosen_topics, given_rows
+from highlight_lit.data.importers.common.video_table import add_choices, add_tags, given_rows
 from highlight_lit.data.importers.common.writing import add_dtype
 from highlight_lit.data.importers.formats.arrays import files_of
 from highlight_lit.data.importers.formats.npz_rows import NpzRows
@@ -51,13 +52,9 @@ def import_corpus(
     videos: Path | None = None,
     visual: Sequence[str] | None = None,
     audio: Sequence[str] | None = None,
-    labels: Path | None = None,
-    topics: Sequence[str] | None = None,
     clip_seconds: float = CLIP_SECONDS,
-    dtype: str | None = None,
-    name: str | None = None,
-    allow_unmatched: bool = False,
     report: Say = say,
+    **options: Unpack[ArrayOptions],
 ) -> None:
     """Import features from folders of `.npz` files; nothing in them is unpickled.
 
@@ -68,14 +65,9 @@ def import_corpus(
         videos: A csv with the columns id, tags, and perhaps duration (seconds; else a video lasts as long as its clips),
             title and split. Each row has its files, each file its row.
         visual, audio: Names of folders; None: as the names tell.
-        labels: A csv of labels, as `common.label_table` tells, or a corpus of labels.
-        topics: Tags that are topics; None: every tag.
         clip_seconds: From a row to the next.
-        dtype: `float16` or `float32`; None keeps float16 and turns anything else into float32.
-        name: The corpus' name in tables; the folder's if None.
-        allow_unmatched: Whether videos without all files, files without a row and labels without a video are reported
-            and left out, not refused.
         report: Called with a line for each oddity and a closing line.
+        options: As of `import_arrays`.
 
     Raises:
         InputError: Anything that cannot be used: the line names file, video and field.
@@ -85,20 +77,8 @@ def import_corpus(
     ids = dict.fromkeys(
         name for stream_folders in folders.values() for folder in stream_folders for name in folder.files
     )
-    rows, table = given_rows(videos, tag, sorted(ids)), videos or source
-    import_arrays(
-        Arrays(source, folders, clip_seconds),
-        out,
-        table,
-        rows,
-        source="npz",
-        topics=chosen_topics(topics, rows, table),
-        dtype=dtype,
-        name=name,
-        allow_unmatched=allow_unmatched,
-        report=report,
-        labels=labels,
-    )
+    rows, arrays = given_rows(videos, tag, sorted(ids)), Arrays(source, folders, clip_seconds)
+    import_arrays(arrays, out, videos or source, rows, source="npz", report=report, **options)
 
 
 def _opened(path: Path, where: str) -> NpzRows:

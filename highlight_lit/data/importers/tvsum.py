@@ -9,7 +9,6 @@ that would be shorter than 2 s has no scores of its own (its frames repeat those
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,11 +34,7 @@ RATES = (24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0)
 FILE = "ydata-tvsum50.mat"
 MAX_TEXT = 1 << 12  # characters of a cell
 WHAT = f"TVSum's labels, {FILE} (MATLAB 7.3, which is HDF5)"
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `import tvsum`."""
-    add_fps(parser)
+add_options = add_fps
 
 
 def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: Say = say) -> None:
@@ -66,17 +61,8 @@ def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: S
     estimated = [video.id for video in videos if video.id not in rates] if as_text else []
     if estimated:
         report(f"{source}: frame rates of {len(estimated)} videos are those that fit their scores")
-    write_and_report(
-        out,
-        videos,
-        {},
-        report,
-        name="tvsum",
-        clip_seconds=SHOT_SECONDS,
-        benchmark="tvsum",
-        source="tvsum",
-        clock="estimated" if estimated else "exact",
-    )
+    clock = "estimated" if estimated else "exact"
+    write_and_report(out, videos, {}, report, source="tvsum", benchmark="tvsum", clip_seconds=SHOT_SECONDS, clock=clock)
 
 
 def frame_rate(frames: int, seconds: float) -> float:

@@ -25,7 +25,7 @@ from highlight_lit.data.importers.common.values import TOLERATED_ROWS
 from highlight_lit.data.importers.common.writing import add_dtype, checked, stored_dtype, write_and_report
 from highlight_lit.data.importers.formats.arrays import NpyRows, files_of
 from highlight_lit.data.importers.formats.umt_annotations import read_annotations, read_splits
-from highlight_lit.data.video import MEND_FEATURES, STREAMS, Labels, Stream, Video
+from highlight_lit.data.video import MEND_FEATURES, STREAMS, Labels, Stream, Video, median_length
 from highlight_lit.errors import InputError
 from highlight_lit.text import NoNumber, a_few, say, whole_number
 
@@ -106,16 +106,10 @@ def import_corpus(
                 projections[name] = fit(_finite_rows(fitted_on, name), width, f"{source}: {name}")
                 version = f"umt, pca {width} of {digest}"
                 streams[name] = replace(streams[name], width=width, version=version)
+    videos, name = _videos(source, entries, projections, streams), f"umt-{kind}"
+    length = median_length(entry.video.span for entry in entries)
     write_and_report(
-        out,
-        _videos(source, entries, projections, streams),
-        streams,
-        report,
-        name=f"umt-{kind}",
-        clip_seconds=round(float(np.median(np.concatenate([np.ptp(e.video.span, axis=1) for e in entries]))), 3),
-        benchmark=kind,
-        source="umt",
-        clock="exact",
+        out, videos, streams, report, source="umt", name=name, benchmark=kind, clip_seconds=length, clock="exact"
     )
 
 

@@ -11,7 +11,6 @@ last labelled frame. Of the videos whose rate is known, that puts the end of the
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,22 +21,19 @@ from highlight_lit.data.importers.common.frame_rates import add_fps, frame_rates
 from highlight_lit.data.importers.common.report import Say
 from highlight_lit.data.importers.common.values import matrix, number, safe_id, text
 from highlight_lit.data.importers.common.writing import write_and_report
-from highlight_lit.data.video import Labels, Video
+from highlight_lit.data.video import Labels, Video, median_length
 from highlight_lit.errors import InputError
 from highlight_lit.files import read_json
 from highlight_lit.text import a_few, say
 from highlight_lit.unicode_forms import same_form
 
 PURPOSE = "YouTube Highlights' official labels (json), without features"
+NAME = "youtube-highlights"  # of the source, and of its benchmark
 RATES = (30000 / 1001, 25.0, 24000 / 1001, 30.0, 24.0, 15.0)
 """Common rates in the order in which they are tried."""
 TRAILING_FRAMES = 10
 """The last clip ends within this many frames of the video's end."""
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `import youtube-highlights`."""
-    add_fps(parser)
+add_options = add_fps
 
 
 def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: Say = say) -> None:
@@ -66,18 +62,9 @@ def import_corpus(source: Path, out: Path, *, fps: Path | None = None, report: S
             f"{source}: frame rates of {len(estimated)} videos are estimated from their length in whole seconds: "
             "their spans may be off by half a second at the end, few by more"
         )
-    lengths = np.concatenate([np.ptp(video.labels.span, axis=1) for video in videos if video.labels is not None])
-    write_and_report(
-        out,
-        videos,
-        {},
-        report,
-        name="youtube-highlights",
-        clip_seconds=round(float(np.median(lengths)), 3),
-        benchmark="youtube-highlights",
-        source="youtube-highlights",
-        clock="estimated" if estimated else "exact",
-    )
+    length = median_length(video.labels.span for video in videos if video.labels is not None)
+    clock = "estimated" if estimated else "exact"
+    write_and_report(out, videos, {}, report, source=NAME, benchmark=NAME, clip_seconds=length, clock=clock)
 
 
 def estimated_rate(last_frame: float, seconds: float) -> float:

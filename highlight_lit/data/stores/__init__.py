@@ -19,6 +19,3 @@ class Store(Protocol):
 
     def batches(self, draws: Iterator[Draw], tau: int) -> Iterator[Bags]:
         """The bags of each draw, in order; the draws may go on for ever. Closing the iterator ends what it started."""
-
-    def bags(self, draw: Draw, tau: int) -> Bags:
-        """The bags of one draw; its first bags are labelled positive."""

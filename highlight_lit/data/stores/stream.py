@@ -63,10 +63,6 @@ class StreamStore:
                         following.send()
                 yield batch.bags()
 
-    def bags(self, draw: Draw, tau: int) -> Bags:
-        """The bags of one draw."""
-        return next(self.batches(iter([draw]), tau))
-
     def take(self, bags: int, tau: int) -> Block:
         """A free block of memory for a batch, a new one if none is free."""
         block = next((held for held in self._blocks if held.free(bags, tau)), None)

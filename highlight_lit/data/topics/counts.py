@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.data.corpus import Corpus
-from highlight_lit.data.topics.weak_labels import RULES, training_set
+from highlight_lit.data.topics.weak_labels import RULES, evaluation_set, training_set
 
 Counts = NDArray[np.intp]
 
@@ -44,8 +44,7 @@ def topics_of(corpus: Corpus, training: str = "lists") -> Topics:
     def of_each(among: NDArray[np.bool_]) -> Counts:
         return np.bincount(topic[among[video]], minlength=count)
 
-    trained, listed = training_set(corpus.split, training), np.isin(corpus.split, ("val", "test"))
-    evaluation = listed if listed.any() else ~listed
+    trained, evaluation = training_set(corpus.split, training), evaluation_set(corpus.split)
     positive, negative = {}, {}
     for name, rule in RULES.items():
         with_tag, without = (rule(np.full(len(corpus), tagged), corpus.duration) for tagged in (True, False))

@@ -52,3 +52,15 @@ def training_set(split: NDArray[np.str_], name: str) -> NDArray[np.bool_]:
     if name == "transductive" or not (split != "").any():
         return np.ones(len(split), dtype=bool)
     return np.asarray(split == "train")
+
+
+def evaluation_set(split: NDArray[np.str_], name: str = "all") -> NDArray[np.bool_]:
+    """Which videos may be evaluated on, (N,).
+
+    Args:
+        split: (N,) the list each video is on, "" for none.
+        name: The list `test` or `val`, or `all` of both. Where one of the two is there, it is that one; without lists
+            all videos are meant.
+    """
+    there = [each for each in ("val", "test") if (split == each).any()]
+    return np.isin(split, [name] if name in there else there) if there else np.ones(len(split), dtype=bool)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from highlight_lit.data.topics.weak_labels import RULES
+from highlight_lit.data.video import MODALITIES
 from highlight_lit.untrusted.arguments import trust_argument
 
 
@@ -25,8 +27,8 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels", type=Path, metavar="CSV", help="video,start,end,label: judge by these, not by those of the corpus"
     )
-    parser.add_argument("--modality", choices=("visual", "audio", "av"), default="visual", help="what --method reads")
-    parser.add_argument("--rule", choices=("duration", "tag"), default="duration", help="weak labels of --method")
+    parser.add_argument("--modality", choices=tuple(MODALITIES), default="visual", help="what --method reads")
+    parser.add_argument("--rule", choices=tuple(RULES), default="duration", help="weak labels of --method")
     parser.add_argument("--training", choices=("lists", "transductive"), default="lists", help="videos of --method")
     parser.add_argument("--seed", type=int, default=0, help="of --method, where it is random")
     trust_argument(parser)

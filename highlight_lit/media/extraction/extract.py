@@ -237,7 +237,7 @@ def _duration_remark(sidecar: Sidecar, duration: float) -> str:
 
 
 def _work(tasks: list[Task], workers: int, report: ExtractionReport) -> None:
-    """Do the tasks, saying how far it is: with each that is skipped, at the end, and otherwise about once a second."""
+    """Do the tasks, saying how far it is: with each that is skipped, at the end, and otherwise every `PROGRESS_S`."""
     start = reported = time.monotonic()
     with closing(run_all(extract_one, tasks, min(workers, len(tasks)))) as results:
         for count, (task, result) in enumerate(results, start=1):

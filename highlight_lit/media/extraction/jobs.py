@@ -16,9 +16,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from highlight_lit.config.overrides import MULTIRUN
 from highlight_lit.errors import InputError, Interrupted
 from highlight_lit.files import read_json, remove_other, remove_tree, write_json
-from highlight_lit.launch import MULTIRUN, SWEEP_FILE, composed, launch
+from highlight_lit.launch import SWEEP_FILE, composed, launch
 from highlight_lit.media.extraction.extract import (
     ExtractionReport,
     ExtractorChoice,

@@ -150,11 +150,8 @@ class FrameClips:
         if self.frames.crop:
             shown = (frame.width * self.aspect, frame.height)
             width, height = (max(size, round(side * size / min(shown))) for side in shown)
-        small = self._reformatter.reformat(
-            frame, width=width, height=height, format="rgb24", interpolation=Interpolation.AREA, threads=1
-        )
         top, left = (height - size) // 2, (width - size) // 2
-        pixels = np.asarray(small.to_ndarray(), np.uint8)
+        pixels = rgb(self._reformatter, frame, width, height)
         return upright(pixels[top : top + size, left : left + size], frame)
 
     def _whole(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
@@ -162,10 +159,15 @@ class FrameClips:
         wide = self.aspect > 1
         width = frame.width if wide else max(1, round(frame.width * self.aspect))
         height = max(1, round(frame.height / self.aspect)) if wide else frame.height
-        whole = self._reformatter.reformat(
-            frame, width=width, height=height, format="rgb24", interpolation=Interpolation.AREA, threads=1
-        )
-        return np.ascontiguousarray(upright(np.asarray(whole.to_ndarray(), np.uint8), frame))
+        return np.ascontiguousarray(upright(rgb(self._reformatter, frame, width, height), frame))
+
+
+def rgb(reformatter: VideoReformatter, frame: av.VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
+    """A frame's pixels (height, width, 3), scaled by the mean over areas."""
+    scaled = reformatter.reformat(
+        frame, width=width, height=height, format="rgb24", interpolation=Interpolation.AREA, threads=1
+    )
+    return np.asarray(scaled.to_ndarray(), np.uint8)
 
 
 def upright(pixels: NDArray[np.uint8], frame: av.VideoFrame) -> NDArray[np.uint8]:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from highlight_lit.media.io.clips import rgb
 from highlight_lit.media.io.decode import Source
 
 _SIZE = 24
@@ -54,10 +55,8 @@ def _in_window(source: Source, start: float, end: float) -> list[float]:
             continue
         if piece.start > end + 2 * _WAIT:
             break
-        small = reformatter.reformat(
-            piece.frame, width=_SIZE, height=_SIZE, format="rgb24", interpolation=Interpolation.AREA, threads=1
-        )
-        frames.append((piece.start, small.to_ndarray().astype(np.float32) / np.float32(255)))
+        small = rgb(reformatter, piece.frame, _SIZE, _SIZE)
+        frames.append((piece.start, small.astype(np.float32) / np.float32(255)))
     return [time for at, (time, _) in enumerate(frames) if at and start <= time <= end and _is_cut(frames, at)]
 
 

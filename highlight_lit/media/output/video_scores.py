@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from highlight_lit.media.output.segments import Segment, choose_segments
 
@@ -38,6 +39,14 @@ class VideoScores:
     logit: NDArray[np.float32]
     loudness: NDArray[np.float32]
     audio_mask: NDArray[np.bool_]
+
+    @classmethod
+    def of_logits(
+        cls, video: str, topic: str, span: NDArray[np.float64], z: NDArray[np.float64], audio_mask: NDArray[np.bool_]
+    ) -> VideoScores:
+        """Scores of a video of which no more is known than its clips' logits z, (T_n,): it ends with its last clip."""
+        score, logit, loudness = expit(z).astype(np.float32), z.astype(np.float32), np.zeros((len(z), 0), np.float32)
+        return cls(video, "", (), topic, float(span[-1, 1]), span, score, logit, loudness, audio_mask)
 
     @property
     def within(self) -> NDArray[np.float64]:

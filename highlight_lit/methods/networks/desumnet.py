@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from highlight_lit.methods.networks.learning import principal_axes, seeded, to_numpy, windows
+from highlight_lit.methods.networks.learning import descend, principal_axes, seeded, to_numpy, windows
 from highlight_lit.methods.numerics import Floats
 from highlight_lit.methods.videos import Videos
 
@@ -56,9 +56,7 @@ def train(positive: list[Tensor], negative: list[Tensor], seed: int) -> TopicCla
                 z.append(network(x, mask))
                 label.append(torch.full((len(x),), value))
         loss = F.binary_cross_entropy_with_logits(torch.cat(z), torch.cat(label))
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        descend(optimizer, loss)
     return network
 
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from highlight_lit.methods.numerics import TINY, Rows
+from highlight_lit.methods.numerics import TINY
 from highlight_lit.methods.videos import Clips
 
 DIMENSIONS = 64
@@ -31,17 +31,12 @@ class PrincipalAxes:
     All axes share one scale, so that distances keep their meaning and no axis of noise is blown up.
     """
 
-    def __init__(self, videos: Sequence[Clips], dimensions: int = DIMENSIONS) -> None:
-        """Fit.
-
-        Args:
-            videos: one or more.
-            dimensions: at most; fewer where the features have fewer.
-        """
+    def __init__(self, videos: Sequence[Clips]) -> None:
+        """Fit to one video or more: `DIMENSIONS` axes, fewer where the features have fewer dimensions."""
         x = np.concatenate([video.x for video in videos])
         self.mean = x.mean(0, dtype=np.float64)
         centred = (x - self.mean).astype(np.float32)
-        r = min(dimensions, *x.shape)
+        r = min(DIMENSIONS, *x.shape)
         # Block power iterations: a few products with the clips in place of an eigendecomposition of D x D.
         block = np.random.default_rng(0).normal(size=(x.shape[1], min(r + 8, *x.shape))).astype(np.float32)
         for _ in range(4):
@@ -58,7 +53,7 @@ class PrincipalAxes:
 @lru_cache(maxsize=2)
 def principal_axes(videos: tuple[Clips, ...]) -> PrincipalAxes:
     """The axes of some videos, fitted once for all seeds."""
-    return PrincipalAxes(videos, DIMENSIONS)
+    return PrincipalAxes(videos)
 
 
 def windows(
@@ -115,6 +110,8 @@ def to_numpy(z: Tensor) -> NDArray[np.float64]:
     return z.detach().double().numpy()
 
 
-def rows(x: Rows) -> Tensor:
-    """Features as a tensor."""
-    return torch.from_numpy(x)
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """Take a step down a loss."""
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from highlight_lit.methods.networks.learning import BiLSTM, passes, principal_axes, seeded, to_numpy, whole
+from highlight_lit.methods.networks.learning import BiLSTM, descend, passes, principal_axes, seeded, to_numpy, whole
 from highlight_lit.methods.numerics import Floats
 from highlight_lit.methods.videos import Videos
 
@@ -71,9 +71,7 @@ def train(web: list[Tensor], raw: list[Tensor], seed: int) -> Vesd:
         for x, mask in passes(clips, generator, TAU, BATCH, STEPS):
             z = network.attend(x, mask) if attentive else torch.zeros(mask.shape)
             weight = F.softmax(z.masked_fill(~mask, -torch.inf), -1)
-            optimizer.zero_grad()
-            network.loss(x, mask, weight, prior).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            descend(optimizer, network.loss(x, mask, weight, prior))
         if not attentive:
             prior = _prior(network, web)
     return network.eval()

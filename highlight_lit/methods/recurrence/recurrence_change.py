@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from highlight_lit.methods.numerics import TINY, Floats, unit
-from highlight_lit.methods.recurrence.recurrence import closeness
+from highlight_lit.methods.recurrence.recurrence import recurrence
 from highlight_lit.methods.videos import Clips, Videos
 
 WINDOW = 5  # clips that a score is averaged over
@@ -27,15 +27,12 @@ def score(videos: Videos, seed: int = 0) -> list[Floats]:
 
 def teach(videos: Videos, pupils: Sequence[Clips]) -> list[Floats]:
     """Scores (T_n,) of the clips of some of a topic's videos."""
-    positive, negative = ([_comparable(video) for video in side] for side in (videos.positive, videos.negative))
-    scores = []
-    for video in pupils:
-        own = _comparable(video)
-        recurrence = closeness(own, [v for v in positive if v.id != own.id]) - closeness(
-            own, [v for v in negative if v.id != own.id]
-        )
-        scores.append(standard(smooth(recurrence)) + standard(smooth(change(video))))
-    return scores
+    positive, negative = (tuple(map(_comparable, side)) for side in (videos.positive, videos.negative))
+    comparable = replace(videos, positive=positive, negative=negative)
+    return [
+        standard(smooth(recurrence(_comparable(video), comparable))) + standard(smooth(change(video)))
+        for video in pupils
+    ]
 
 
 def change(video: Clips) -> Floats:
@@ -44,10 +41,8 @@ def change(video: Clips) -> Floats:
     if len(v) == 1:
         return np.zeros(1)
     step = np.abs(np.diff(v, axis=0))  # (T_n - 1, D)
-    around = (
-        np.concatenate([step[:1], step]) + np.concatenate([step, step[-1:]])
-    ) / 2  # at the ends the one step there is
-    return np.asarray(np.linalg.norm(around, axis=1))
+    before, after = np.concatenate([step[:1], step]), np.concatenate([step, step[-1:]])  # at the ends the one there is
+    return np.asarray(np.linalg.norm((before + after) / 2, axis=1))
 
 
 def smooth(x: Floats) -> Floats:

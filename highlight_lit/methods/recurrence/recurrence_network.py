@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from highlight_lit.methods.networks.learning import rows, seeded, to_numpy
+from highlight_lit.methods.networks.learning import descend, seeded, to_numpy
 from highlight_lit.methods.numerics import Floats
 from highlight_lit.methods.recurrence.recurrence import recurrence
 from highlight_lit.methods.videos import Videos
@@ -28,7 +28,7 @@ def score(videos: Videos, seed: int = 0) -> list[Floats]:
     with seeded(seed):
         network = train(highlight, others, seed)
         with torch.no_grad():
-            return [to_numpy(network(_scaled(rows(video.x))).squeeze(-1)) for video in videos.evaluation]
+            return [to_numpy(network(_scaled(torch.from_numpy(video.x))).squeeze(-1)) for video in videos.evaluation]
 
 
 @lru_cache(maxsize=1)
@@ -38,7 +38,7 @@ def pseudo_labels(videos: Videos) -> tuple[Tensor, Tensor]:
     values = np.concatenate([recurrence(video, videos) for video in videos.positive])
     best = values >= np.median(values)
     others = [clips[~best], *(video.x for video in videos.negative)]
-    return rows(clips[best]), rows(np.concatenate(others))
+    return torch.from_numpy(clips[best]), torch.from_numpy(np.concatenate(others))
 
 
 def train(highlight: Tensor, others: Tensor, seed: int) -> nn.Module:
@@ -51,9 +51,7 @@ def train(highlight: Tensor, others: Tensor, seed: int) -> nn.Module:
     for _ in range(STEPS):
         draws = [side[torch.from_numpy(generator.integers(len(side), size=BATCH // 2))] for side in (highlight, others)]
         loss = F.binary_cross_entropy_with_logits(network(_scaled(torch.cat(draws))).squeeze(-1), label)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        descend(optimizer, loss)
     return network.eval()
 
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from highlight_lit.methods.networks.learning import principal_axes, seeded, to_numpy
+from highlight_lit.methods.networks.learning import descend, principal_axes, seeded, to_numpy
 from highlight_lit.methods.numerics import Floats
 from highlight_lit.methods.supervised.videos import SupervisedVideos
 
@@ -88,9 +88,7 @@ def train(steps: list[tuple[Tensor, int, Tensor]], seed: int) -> Kernel:
     for _ in range(STEPS):
         chosen = [steps[int(i)] for i in generator.integers(len(steps), size=BATCH)]
         loss = -torch.stack([log_likelihood(kernel(x), before, kept) for x, before, kept in chosen]).mean()
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        descend(optimizer, loss)
     return kernel
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata  # type: ignore[import-untyped,unused-ignore]
 from torch import Tensor
 
-from highlight_lit.methods.networks.learning import passes, seeded, to_numpy, whole
+from highlight_lit.methods.networks.learning import descend, passes, seeded, to_numpy, whole
 from highlight_lit.methods.numerics import Floats
 from highlight_lit.methods.supervised.videos import SupervisedVideos
 from highlight_lit.methods.videos import Clips
@@ -46,9 +46,7 @@ def train(videos: SupervisedVideos, seed: int) -> HighlightNet:
     loss, generator = PairwiseRanking(), np.random.default_rng(seed)
     for both, mask in islice(passes(labelled, generator, TAU, BATCH, STEPS), STEPS):
         detection = _detect(network, both[..., :-1], mask)
-        optimizer.zero_grad()
-        loss(detection, detection.z_hat, mask, both[..., -1])["loss"].backward()
-        optimizer.step()
+        descend(optimizer, loss(detection, detection.z_hat, mask, both[..., -1])["loss"])
     return network.eval()
 
 

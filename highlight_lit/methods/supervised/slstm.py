@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from highlight_lit.methods.networks.learning import BiLSTM, passes, principal_axes, seeded, to_numpy, whole
+from highlight_lit.methods.networks.learning import BiLSTM, descend, passes, principal_axes, seeded, to_numpy, whole
 from highlight_lit.methods.numerics import Floats
 from highlight_lit.methods.supervised.videos import SupervisedVideos
 
@@ -34,7 +34,5 @@ def train(clips: list[Tensor], targets: list[Tensor], seed: int) -> BiLSTM:
     for both, mask in passes(labelled, generator, TAU, BATCH, STEPS):
         z = network(both[..., :-1], mask).squeeze(-1)
         loss = F.binary_cross_entropy_with_logits(z[mask], both[..., -1][mask])
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        descend(optimizer, loss)
     return network.eval()

@@ -69,11 +69,8 @@ class Cell:
         """What cells that can be trained together have in common."""
         config, loss = self.config, build(self.config["loss"], "loss")
         # What a loss has beside its numbers must be equal: a switch that one of them sets, say.
-        of_loss = [
-            config["loss"]["_target_"],
-            sorted(numbers(loss)),
-            repr({k: v for k, v in vars(loss).items() if k not in numbers(loss)}),
-        ]
+        rest = repr({k: v for k, v in vars(loss).items() if k not in numbers(loss)})
+        of_loss = [config["loss"]["_target_"], sorted(numbers(loss)), rest]
         widths = {name: self.corpus.streams[name].width for name in config["streams"]}
         trainer = [config["trainer"][key] for key in ("precision", "accelerator")]
         return json.dumps(

@@ -90,9 +90,5 @@ def loops(done: int, batches: int, over: bool, schedule: bool) -> State:
         rates["current"] = dict.fromkeys(rates["current"], int(ended))
     count = {"ready": began, "completed": epochs - int(ended and not over), "started": began, "processed": epochs}
     fit["epoch_progress"] = {"total": dict(count), "current": dict(count)}
-    others = {
-        "validate_loop": trainer.validate_loop,
-        "test_loop": trainer.test_loop,
-        "predict_loop": trainer.predict_loop,
-    }
-    return {"fit_loop": fit, **{name: loop.state_dict() for name, loop in others.items()}}
+    others = ("validate_loop", "test_loop", "predict_loop")
+    return {"fit_loop": fit, **{name: getattr(trainer, name).state_dict() for name in others}}

@@ -10,10 +10,12 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch.utils.flop_counter import FlopCounterMode
 
+from experiments.benchmarks.bench import run_of
 from experiments.benchmarks.bench_gpu import Size, main, measure
 from experiments.benchmarks.roofline import Ceilings, Count, covered
 from highlight_lit.config.build import build
 from highlight_lit.config.run_identity import as_plain
+from highlight_lit.data.synthetic import Plan, synthesize
 from highlight_lit.launch import CONFIG_DIR
 
 
@@ -79,3 +81,10 @@ def test_without_a_cuda_device_it_says_so_and_ends_with_status_2(
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert main() == 2
     assert capsys.readouterr() == ("", "make bench-gpu: no CUDA device on this machine; expected one\n")
+
+
+def test_a_corpus_may_lie_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    root = tmp_path / "corpus (1), new"
+    synthesize(root, Plan(topics=2, videos=4, rank=2, Dv=8, Da=6))
+    config, data, _ = run_of(root, "topic=topic01", "data.pairs=2")
+    assert config["data"]["root"] == str(data.corpus.root) == str(root)

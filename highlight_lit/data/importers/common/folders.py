@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from highlight_lit.data.importers.common.label_source import labels_for
 from highlight_lit.data.importers.common.report import FirstOf, Say
 from highlight_lit.data.importers.common.values import TOLERATED_ROWS
-from highlight_lit.data.importers.common.video_table import in_other_case
+from highlight_lit.data.importers.common.video_table import chosen_topics, in_other_case
 from highlight_lit.data.importers.common.writing import checked, stored_dtype, write_and_report
 from highlight_lit.data.importers.formats.arrays import NpyRows
 from highlight_lit.data.video import MAX_CLIPS, STREAMS, Stream, Video
 from highlight_lit.errors import InputError
-from highlight_lit.text import a_few
+from highlight_lit.text import a_few, say
 
 
 class RowSource(Protocol):
@@ -215,6 +215,16 @@ class Arrays:
         return np.stack([start, np.minimum(start + self.clip_seconds, video.duration)], axis=1)
 
 
+class ArrayOptions(TypedDict, total=False):
+    """Options that `import npy` and `import npz` share; `import_arrays` tells what they are."""
+
+    topics: Sequence[str] | None
+    dtype: str | None
+    name: str | None
+    allow_unmatched: bool
+    labels: Path | None
+
+
 def import_arrays(
     arrays: Arrays,
     out: Path,
@@ -222,12 +232,12 @@ def import_arrays(
     rows: Sequence[Video],
     *,
     source: str,
-    topics: Sequence[str] | None,
-    dtype: str | None,
-    name: str | None,
-    allow_unmatched: bool,
-    report: Say,
-    labels: Path | None,
+    topics: Sequence[str] | None = None,
+    dtype: str | None = None,
+    name: str | None = None,
+    allow_unmatched: bool = False,
+    labels: Path | None = None,
+    report: Say = say,
 ) -> None:
     """Write the corpus of arrays and rows.
 
@@ -238,11 +248,15 @@ def import_arrays(
         rows: The videos; those without arrays as `allow_unmatched` has it.
         source: The importer's name.
         topics: Tags that are topics; None: every tag.
-        dtype, name, report: As of `import_corpus`.
+        dtype: `float16` or `float32`; None keeps float16 and turns anything else into float32.
+        name: The corpus' name in tables; the folder's if None.
         allow_unmatched: Whether rows without arrays, arrays without a row and labels without a video are reported and left
             out, not refused.
-        labels: A csv of labels or a corpus, see `labels_for`.
+        labels: A csv of labels, as `common.label_table` tells; or a corpus of labels, whose benchmark this one then names
+            and whose labels the videos with its ids get.
+        report: Called with a line for each oddity and a closing line.
     """
+    topics = chosen_topics(topics, rows, table)
     rows = arrays.matched(table, rows, allow_unmatched, report)
     streams = arrays.streams(rows, dtype)
     arrays.report_cuts(rows, report)
@@ -254,15 +268,6 @@ def import_arrays(
             video = replace(arrays.video(row), labels=labelled.labels(row.id))
             yield checked(video, streams, arrays.source)
 
-    write_and_report(
-        out,
-        videos(),
-        streams,
-        report,
-        name=name or arrays.source.resolve().name,
-        clip_seconds=arrays.clip_seconds,
-        topics=topics,
-        benchmark=labelled.benchmark,
-        source=source,
-        clock=labelled.clock,
-    )
+    about = {"benchmark": labelled.benchmark, "clip_seconds": arrays.clip_seconds, "clock": labelled.clock}
+    name = name or arrays.source.resolve().name
+    write_and_report(out, videos(), streams, report, source=source, name=name, topics=topics, **about)

@@ -41,10 +41,10 @@ def checked(video: Video, streams: Mapping[str, Stream], source: Path) -> Video:
 
 
 def write_and_report(
-    out: Path, videos: Iterable[Video], streams: Mapping[str, Stream], report: Say, *, topics: Sequence[str] | None = None,
-    **about: Any,
+    out: Path, videos: Iterable[Video], streams: Mapping[str, Stream], report: Say, *, source: str, name: str | None = None,
+    topics: Sequence[str] | None = None, **about: Any,
 ) -> None:  # fmt: skip
-    """Write a corpus, as `write_corpus` does, and say what is in it in a closing line."""
+    """Write a corpus, as `write_corpus` does, and say what is in it in a closing line; its name is the source's if None."""
     tally = Tally()
-    write_corpus(out, tally.watch(videos), streams, topics=topics, **about)
+    write_corpus(out, tally.watch(videos), streams, name=name or source, topics=topics, source=source, **about)
     report(tally.line(out, topics))

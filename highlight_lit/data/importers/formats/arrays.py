@@ -80,15 +80,7 @@ class NpyRows:
         self._begin, size = file.tell(), self.dtype.itemsize * math.prod(self.shape)
         if os.fstat(file.fileno()).st_size < self._begin + size:
             raise self._truncated(f"it ends before its {size} bytes")
-        if len(self.shape) != 2 or min(self.shape) < 1 or self.dtype.kind != "f":
-            raise InputError(
-                f"{self._where}: {self.dtype} of shape {self.shape}, expected floating point (clips, width), at least one clip"
-            )
-        if size > MAX_ARRAY_BYTES:
-            raise InputError(
-                f"{self._where}: {size >> 20} MiB; expected at most {MAX_ARRAY_BYTES >> 20} MiB a video, a bound that cannot be "
-                "raised"
-            )
+        check_features(self.shape, self.dtype, self._where)
         check_packed(size, stored_bytes(file), self._where)
 
     def __len__(self) -> int:
@@ -107,13 +99,30 @@ class NpyRows:
         return values.reshape(width, clips).T[rows] if self._fortran else values.reshape(-1, width)
 
     def _pickled(self) -> InputError:
-        return InputError(
-            f"{self._where}: pickled, which could run anything and is never read; if you trust where it is from: "
-            f"{_CONVERT} {shlex.quote(str(self._path))}"
-        )
+        return pickled(self._where, _CONVERT, self._path)
 
     def _truncated(self, why: str) -> InputError:
         return InputError(f"{self._where}: truncated or not a plain .npy array ({why})")
+
+
+def pickled(where: str, convert: str, path: Path) -> InputError:
+    """The error for a pickled array, with the command that converts its file."""
+    why = "pickled, which could run anything and is never read; if you trust where it is from"
+    return InputError(f"{where}: {why}: {convert} {shlex.quote(str(path))}")
+
+
+def check_features(shape: tuple[int, ...], dtype: np.dtype[Any], where: str) -> None:
+    """Refuse an array that holds no features of clips, or too many.
+
+    Raises:
+        InputError: It is not floating point, (T_n, D), or over `MAX_ARRAY_BYTES`.
+    """
+    if len(shape) != 2 or min(shape) < 1 or dtype.kind != "f":
+        expected = "floating point (clips, width), at least one clip"
+        raise InputError(f"{where}: {dtype} of shape {shape}, expected {expected}")
+    if (size := dtype.itemsize * math.prod(shape)) > MAX_ARRAY_BYTES:
+        most = f"at most {MAX_ARRAY_BYTES >> 20} MiB a video, a bound that cannot be raised"
+        raise InputError(f"{where}: {size >> 20} MiB; expected {most}")
 
 
 def read_header(file: BinaryIO | zipfile.ZipExtFile) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

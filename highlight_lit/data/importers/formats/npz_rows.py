@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.importers.formats.arrays import ARRAY_ERRORS, MAX_ARRAY_BYTES, check_header, read_header
+from highlight_lit.data.importers.formats.arrays import ARRAY_ERRORS, check_features, check_header, pickled, read_header
 from highlight_lit.errors import InputError, first_line
 from highlight_lit.files import check_packed, open_regular, stored_bytes
 from highlight_lit.text import a_few
@@ -100,16 +99,5 @@ class NpzRows:
         check_header(member.peek(12))
         self.shape, self._fortran, self.dtype = read_header(member)
         if self.dtype.hasobject:
-            raise InputError(
-                f"{self._where}: {self._key}: pickled, which could run anything and is never read; if you trust where it is from: "
-                f"{_CONVERT.format(key=self._key)} {shlex.quote(str(self._path))}"
-            )
-        if len(self.shape) != 2 or min(self.shape) < 1 or self.dtype.kind != "f":
-            raise InputError(
-                f"{self._where}: {self._key}: {self.dtype} of shape {self.shape}, expected floating point (clips, width), at least one "
-                "clip"
-            )
-        if self.dtype.itemsize * self.shape[0] * self.shape[1] > MAX_ARRAY_BYTES:
-            raise InputError(
-                f"{self._where}: {self._key}: over {MAX_ARRAY_BYTES >> 20} MiB a video, a bound that cannot be raised"
-            )
+            raise pickled(f"{self._where}: {self._key}", _CONVERT.format(key=self._key), self._path)
+        check_features(self.shape, self.dtype, f"{self._where}: {self._key}")

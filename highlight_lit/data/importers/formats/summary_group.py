@@ -128,13 +128,9 @@ def _chosen(group: h5py.Group, frames: int, edges: NDArray[np.int64], where: str
 def _title(group: h5py.Group) -> str:
     """`video_name`, where it is one text that lies in the file."""
     title = inside(group, "video_name")
-    if (
-        not isinstance(title, h5py.Dataset)
-        or title.shape != ()
-        or title.external
-        or title.is_virtual
-        or title.nbytes > MAX_TITLE
-    ):
+    if not isinstance(title, h5py.Dataset) or title.shape != () or title.nbytes > MAX_TITLE:
+        return ""
+    if title.external or title.is_virtual:
         return ""
     value = title[()] if title.dtype.kind in "SO" else b""
     return plain_line(value[:MAX_TITLE].decode("utf-8", "replace"))[:MAX_TAG] if isinstance(value, bytes) else ""
