@@ -118,7 +118,7 @@ th, td { padding: .25rem .55rem; text-align: right; white-space: nowrap } .text 
 thead th { border-bottom: 2px solid var(--ink); vertical-align: bottom } tr.rule td { border-bottom: 1px solid var(--soft) }
 tbody tr:hover { background: var(--tint) } td { vertical-align: top } .words td.text { white-space: normal }
 .scroll :is(th, td):first-child { position: sticky; left: 0; background: inherit }
-@media (max-width: 40rem) { .scroll :is(th, .text) { white-space: normal } .scroll .text { min-width: 7.5rem } }
+@media (max-width: 40rem) { .scroll :is(th, .text) { white-space: normal; min-width: 4rem } .scroll .text { min-width: 7.5rem } }
 figure { margin: 1rem 0 } figure img { background: #fff; border-radius: 4px; padding: .3rem }
 figcaption, .caption { color: var(--soft); font-size: .9rem; max-width: 60rem }
 code { background: var(--tint); padding: 0 .2rem }
