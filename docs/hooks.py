@@ -10,6 +10,7 @@ from typing import Any
 import griffe
 import latex2mathml.converter
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -42,6 +43,19 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
         lambda link: link[0] if own.endswith(f"{link[1]}.ipynb") else f"]({link[1]}.md)",
         markdown,
     )
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Keep what belongs to a number in a table on its line: ± 2.9, and [-0.2, 1.2]."""
+    html = re.sub(r"± (?=\d)", "±\u00a0", html)
+    return re.sub(r"(\[-?\d[\d.]*,) (?=-?\d[\d.]*\])", "\\1\u00a0", html)
+
+
+@event_priority(-100)
+def on_post_build(config: MkDocsConfig) -> None:
+    """Write the index of the search as the script too that the theme reads where pages are opened from the disk."""
+    index = Path(config.site_dir) / "search" / "search_index.json"
+    index.with_suffix(".js").write_text(f"var __index = {index.read_text(encoding='utf-8')}", encoding="utf-8")
 
 
 def _cell(cell: dict[str, Any]) -> str:

@@ -113,11 +113,13 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
   margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.7rem } h2 { margin-top: 3rem; border-bottom: 1px solid var(--line) } h3 { margin-top: 2rem }
 nav { columns: 14rem; margin: 1rem 0 } nav a { display: block; color: inherit }
-.scroll { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0 }
+.scroll { overflow-x: auto } tr { background: var(--page) } table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0 }
 th, td { padding: .25rem .55rem; text-align: right; white-space: nowrap } .text { text-align: left }
 thead th { border-bottom: 2px solid var(--ink); vertical-align: bottom } tr.rule td { border-bottom: 1px solid var(--soft) }
 tbody tr:hover { background: var(--tint) } td { vertical-align: top } .words td.text { white-space: normal }
-figure { margin: 1rem 0 } figure img { max-width: 100%; background: #fff; border-radius: 4px; padding: .3rem }
+.scroll :is(th, td):first-child { position: sticky; left: 0; background: inherit }
+@media (max-width: 40rem) { .scroll :is(th, .text) { white-space: normal; min-width: 4rem } .scroll .text { min-width: 7.5rem } }
+figure { margin: 1rem 0 } figure img { background: #fff; border-radius: 4px; padding: .3rem }
 figcaption, .caption { color: var(--soft); font-size: .9rem; max-width: 60rem }
 code { background: var(--tint); padding: 0 .2rem }
 """
@@ -148,7 +150,7 @@ def _html(part: Part) -> str:
         image = base64.b64encode(part.path.read_bytes()).decode()
         alt = html.escape(part.caption, quote=True)
         return (
-            f'<figure><img alt="{alt}" src="data:image/svg+xml;base64,{image}">'
+            f'<figure><div class="scroll"><img alt="{alt}" src="data:image/svg+xml;base64,{image}"></div>'
             f"<figcaption>{_inline(part.caption)}</figcaption></figure>"
         )
     return f'<div class="caption">{_inline(part.caption)}</div><div class="scroll">{_html_table(part)}</div>'

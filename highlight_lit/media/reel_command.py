@@ -59,7 +59,7 @@ def run_reel(args: argparse.Namespace) -> int:
         say(out)
         return 0
     length = cut_reel(args.video, segments, out, args.fade)
-    say(f"{out}: {length:.2f} s of {len(segments)} segments")
+    say(f"{out}: {length:.2f} s of {len(segments)} segment{'s' if len(segments) > 1 else ''}")
     return 0
 
 

@@ -110,3 +110,28 @@ def test_no_page_is_wider_than_its_window(site: tuple[Path, list[str]], browser:
     }
     assert asked
     assert all(url.startswith(("file:", "data:", "blob:")) for url in asked), asked
+
+
+def test_the_search_finds_where_the_pages_are_opened_from_the_disk(site: tuple[Path, list[str]], browser: Any) -> None:
+    browser.ask("Page.navigate", url=(site[0] / "guides" / "videos.html").as_uri())
+    browser.wait("document.querySelector('.md-search__input')?.getClientRects().length > 0")
+    browser.value(
+        "document.getElementById('__search').click(); const asked = document.querySelector('.md-search__input');"
+        " asked.focus(); asked.value = 'noisy-or'; asked.dispatchEvent(new KeyboardEvent('keyup', {key: 'r'}))"
+    )
+    browser.wait("[...document.querySelectorAll('.md-search-result a')].some(a => a.href.includes('/method.html'))")
+
+
+def test_a_number_of_a_table_is_not_torn_and_its_row_stays_named_while_it_is_scrolled(
+    site: tuple[Path, list[str]], browser: Any
+) -> None:
+    browser.ask("Emulation.setDeviceMetricsOverride", width=390, height=900, deviceScaleFactor=1, mobile=False)
+    browser.ask("Page.navigate", url=(site[0] / "results" / "guided" / "report.html").as_uri())
+    browser.wait("document.readyState === 'complete' && document.querySelector('.md-typeset__scrollwrap') !== null")
+    cells = "[...document.querySelectorAll('td')].filter(cell => cell.textContent.includes('±'))"
+    lines = "(r => (r.selectNodeContents(cell), new Set([...r.getClientRects()].map(b => b.top)).size))(document.createRange())"
+    assert browser.value(f"Math.max(...{cells}.map(cell => {lines}))") == 2
+    moved = "(b => (b.scrollLeft = 60, [b.scrollLeft, b.querySelector('td').getBoundingClientRect().left]))"
+    by, left = browser.value(f"{moved}(document.querySelector('.md-typeset__scrollwrap'))")
+    assert by == 60
+    assert 0 <= left <= 16

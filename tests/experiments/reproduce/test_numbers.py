@@ -252,3 +252,10 @@ def test_latex_and_html_take_text_as_text() -> None:
     assert "<title>&lt;script&gt;</title>" in shown
     assert "<b>" not in shown
     assert "<code>&lt;i&gt;</code>" in shown
+
+
+def test_a_figure_of_a_page_keeps_its_size_and_is_scrolled_where_it_is_wider_than_a_phone(tmp_path: Path) -> None:
+    (tmp_path / "a.svg").write_text("<svg/>")
+    shown = page("x", [Heading(1, "x"), Figure(tmp_path / "a.svg", "seen")])
+    assert '<figure><div class="scroll"><img ' in shown
+    assert "img { max-width" not in shown

@@ -241,6 +241,14 @@ def test_without_a_video_the_curve_stands_alone_and_a_click_moves_its_cursor(bro
     browser.wait("document.readyState === 'complete' && document.getElementById('chart').width > 300")
     assert browser.value("getComputedStyle(document.getElementById('video')).display") == "none"
     assert browser.value("document.getElementById('level')") is None
+    # The curve takes the height that an audio level would: its lowest second lies at the axis of time.
+    lowest = browser.value(
+        "(() => { const c = document.getElementById('chart'), w = c.width; let last = 0;"
+        " const d = c.getContext('2d').getImageData(0, 0, w, c.height).data;"
+        " for (let i = 0; i < d.length; i += 4) if (d[i + 2] > 150 && d[i] < 100 && d[i + 3] > 150) last = i / 4 / w;"
+        " return c.height - last; })()"
+    )
+    assert lowest < 30
     box = browser.value("(b => [b.left, b.top, b.width])(document.getElementById('chart').getBoundingClientRect())")
     browser.mouse(box[0] + 34 + 0.5 * (box[2] - 42), box[1] + 60, "mouseMoved", "mousePressed", "mouseReleased")
     browser.wait("document.getElementById('chart').getAttribute('aria-valuetext').startsWith('0:06.0')")

@@ -107,7 +107,7 @@ def test_a_reel_can_be_cut_from_scores_made_by_hand(tmp_path, made, video, capsy
         str(tmp_path / "r.mp4"),
     ]
     assert main(words) == 0
-    assert "2.00 s of 1 segments" in capsys.readouterr().out
+    assert "2.00 s of 1 segment\n" in capsys.readouterr().out
     frames, _, _ = made.seen_and_heard(tmp_path / "r.mp4")
     assert [round(value / 40) for _, value in frames[5::25]] == [2, 4]  # 100 and 140
 
