@@ -26,7 +26,7 @@ from highlight_lit.evaluation.benchmarks import BENCHMARKS
 from highlight_lit.files import read_json, write_json
 from highlight_lit.runs import ledger
 from highlight_lit.runs.sweep_table import varied_keys
-from highlight_lit.text import ArgumentParser, a_few, say
+from highlight_lit.text import ArgumentParser, a_few, say, shown
 from highlight_lit.untrusted.shapes import check_shape
 
 from .reproduce import plan
@@ -116,8 +116,8 @@ def _view(
 
 
 def _plain(name: str) -> str:
-    """A name as W&B takes it: without symbols, an equals sign among them."""
-    return " ".join("".join(c for c in name if not unicodedata.category(c).startswith("S")).split())
+    """A name as W&B takes it: one line without symbols, an equals sign among them."""
+    return " ".join("".join(c for c in shown(name) if not unicodedata.category(c).startswith("S")).split())
 
 
 def _is_number(text: str) -> bool:

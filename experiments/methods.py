@@ -34,7 +34,7 @@ from highlight_lit.installation import environment
 from highlight_lit.launch import composed
 from highlight_lit.markup import in_markdown
 from highlight_lit.methods import METHODS, Method, find, videos_for
-from highlight_lit.text import ArgumentParser, say
+from highlight_lit.text import ArgumentParser, say, shown
 from highlight_lit.training.train import train
 
 # Networks of the trainer that belong in the table: title by the option of conf/model.
@@ -223,8 +223,8 @@ def as_csv(table: dict[str, Any]) -> str:
         for row in table["rows"]:
             for seed, (values, mean) in enumerate(zip(row["seeds"], _average(row, measure)[1], strict=True)):
                 for topic, value in [*values[measure].items(), ("average", mean)]:
-                    shown = "" if value is None else f"{value:.6f}"
-                    writer.writerow([measure, row["name"], row["supervision"], seed, topic, shown])
+                    number = "" if value is None else f"{value:.6f}"
+                    writer.writerow([measure, row["name"], row["supervision"], seed, shown(topic), number])
     return text.getvalue()
 
 

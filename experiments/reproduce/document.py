@@ -128,11 +128,11 @@ code { background: var(--tint); padding: 0 .2rem }
 def page(title: str, parts: Sequence[Part]) -> str:
     """The report as one HTML page that loads nothing: figures are in it."""
     sections = [part for part in parts if isinstance(part, Heading) and part.level == 2]
-    links = "".join(f'<a href="#{_anchor(part.text)}">{html.escape(part.text)}</a>' for part in sections)
+    links = "".join(f'<a href="#{_anchor(part.text)}">{_escaped(part.text)}</a>' for part in sections)
     body = "\n".join(_html(part) for part in parts)
     first, _, rest = body.partition("</h1>")
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{_escaped(title)}</title>\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{_STYLE}</style></head>\n'
         f"<body>\n{first}</h1>\n<nav>{links}</nav>{rest}\n</body></html>\n"
     )
@@ -143,14 +143,13 @@ def _html(part: Part) -> str:
         return f'<h{part.level} id="{_anchor(part.text)}">{_inline(part.text)}</h{part.level}>'
     if isinstance(part, Text):
         if part.text.startswith("- "):
-            items = "".join(f"<li>{_inline(line[2:])}</li>" for line in part.text.splitlines())
+            items = "".join(f"<li>{_inline(line[2:])}</li>" for line in part.text.split("\n"))
             return f"<ul>{items}</ul>"
         return f"<p>{_inline(part.text)}</p>"
     if isinstance(part, Figure):
         image = base64.b64encode(part.path.read_bytes()).decode()
-        alt = html.escape(part.caption, quote=True)
         return (
-            f'<figure><div class="scroll"><img alt="{alt}" src="data:image/svg+xml;base64,{image}"></div>'
+            f'<figure><div class="scroll"><img alt="{_escaped(part.caption)}" src="data:image/svg+xml;base64,{image}"></div>'
             f"<figcaption>{_inline(part.caption)}</figcaption></figure>"
         )
     return f'<div class="caption">{_inline(part.caption)}</div><div class="scroll">{_html_table(part)}</div>'
@@ -170,7 +169,11 @@ def _html_table(table: Table) -> str:
 
 
 def _inline(text: str) -> str:
-    return _CODE.sub(r"<code>\1</code>", html.escape(text))
+    return _CODE.sub(r"<code>\1</code>", _escaped(text))
+
+
+def _escaped(text: str) -> str:
+    return "\n".join(html.escape(shown(line)) for line in text.split("\n"))
 
 
 def _anchor(text: str) -> str:

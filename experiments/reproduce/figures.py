@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from highlight_lit.files import atomic_write
+from highlight_lit.text import shown
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -66,9 +67,9 @@ def score_curves(
             axes.axvspan(start, end, color=ORANGE, alpha=0.25, lw=0, label="true highlight" if number == 0 else None)
         for (name, span, p), colour, dash in zip(curves, (BLUE, GREEN, GREY), ("-", "--", ":"), strict=False):
             axes.step(np.append(span[:, 0], span[-1, 1]), np.append(p, p[-1]), dash, where="post", color=colour,
-                      lw=1.6 if dash == "-" else 1.1, label=name)  # fmt: skip
-        axes.set(xlabel="time in the video (s)", ylabel=ylabel, ylim=(0, 1.02))
-        axes.set_title(title)
+                      lw=1.6 if dash == "-" else 1.1, label=shown(name))  # fmt: skip
+        axes.set(xlabel="time in the video (s)", ylabel=shown(ylabel), ylim=(0, 1.02))
+        axes.set_title(shown(title))
         axes.set_xlim(0, max(span[-1, 1] for _, span, _ in curves))
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         save(figure, path)
@@ -99,8 +100,8 @@ def rank_curves(path: Path, curves: Sequence[Curve], xlabel: str, ylabels: Seque
             axes.set_xticks(curve.x, [f"{x:g}" for x in curve.x])
             axes.minorticks_off()
             bottom, top = axes.get_ylim()
-            axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(max(bottom, 0), min(top, 100)))
-            axes.set_title(fill(curve.name, 36))
+            axes.set(xlabel=xlabel, ylabel=shown(ylabel), ylim=(max(bottom, 0), min(top, 100)))
+            axes.set_title(fill(shown(curve.name), 36))
 
 
 @contextmanager
@@ -133,12 +134,12 @@ def ways_of_reading(path: Path, panels_of: Sequence[Ways], xlabel: str, ylabels:
                 there = [(x, point) for x, point in zip(at, points, strict=True) if point is not None]
                 mean, low, high = np.array([point for _, point in there]).reshape(-1, 3).T
                 axes.errorbar([x for x, _ in there], mean, [mean - low, high - mean], fmt=MARKS[number % len(MARKS)],
-                              color=CYCLE[number % len(CYCLE)], ms=4, lw=1.2, capsize=2, label=name)  # fmt: skip
+                              color=CYCLE[number % len(CYCLE)], ms=4, lw=1.2, capsize=2, label=shown(name))  # fmt: skip
             for (name, level), dash in zip(ways.levels.items(), ("-", "--", ":"), strict=False):
-                axes.axhline(level, color=GREY, ls=dash, lw=1.2, label=name)
-            axes.set_xticks(range(len(ways.ways)), ways.ways)
-            axes.set(xlabel=xlabel, ylabel=ylabel)
-            axes.set_title(fill(ways.name, 44))
+                axes.axhline(level, color=GREY, ls=dash, lw=1.2, label=shown(name))
+            axes.set_xticks(range(len(ways.ways)), map(shown, ways.ways))
+            axes.set(xlabel=xlabel, ylabel=shown(ylabel))
+            axes.set_title(fill(shown(ways.name), 44))
 
 
 def planted_rank(path: Path, fits: Sequence[dict[str, float]], planted: int) -> None:
@@ -180,10 +181,14 @@ def gradient_surfaces(path: Path) -> None:
 
 def cost_curves(path: Path, cost: dict[str, Any]) -> None:
     """Operations, memory and time of both fusions over d, and of the low-rank one over R, on logarithmic axes."""
-    shown = {"operations": "multiply-adds", "memory": "bytes kept for backward", "seconds": "seconds, forward and back"}
+    labels = {
+        "operations": "multiply-adds",
+        "memory": "bytes kept for backward",
+        "seconds": "seconds, forward and back",
+    }
     with plt.rc_context(STYLE):
         figure, panels = plt.subplots(2, 3, figsize=(10, 5.2))
-        for column, (quantity, label) in enumerate(shown.items()):
+        for column, (quantity, label) in enumerate(labels.items()):
             for rows, name, colour, mark in (
                 (cost["full"], "full core", ORANGE, "s--"),
                 (cost["low_rank"], "low rank, R = 8", BLUE, "o-"),

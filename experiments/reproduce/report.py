@@ -106,14 +106,13 @@ def _provenance(planned: dict[str, Any]) -> Iterator[Part]:
     profile = planned["profile"]
     last = {word.partition("=")[0]: word for word in (*profile["overrides"], *planned["overrides"])}
     overrides = " ".join(last.values()) or "none"
-    yield Text(
-        f"Profile `{profile['name']}`: {profile['about']}. Seeds 0 to {profile['seeds'] - 1}; set for every cell: `{overrides}`."
-    )
+    name, about, overrides = map(shown, (profile["name"], profile["about"], overrides))  # no line break makes a heading
+    yield Text(f"Profile `{name}`: {about}. Seeds 0 to {profile['seeds'] - 1}; set for every cell: `{overrides}`.")
     lines = []
     used = {key for cells in planned["studies"].values() for key in cells}
     for corpus in (corpus for key, corpus in planned["corpora"].items() if key in used):
         kind = "SYNTHETIC videos in the shape of" if corpus["synthetic"] else "labels and measures of"
-        extra = f"; set here: `{' '.join(corpus['overrides'])}`" if corpus["overrides"] else ""
+        extra = f"; set here: `{shown(' '.join(corpus['overrides']))}`" if corpus["overrides"] else ""
         lines.append(
             f"- {shown(corpus['name'])}: {kind} {corpus['benchmark']}; topics {', '.join(map(shown, corpus['topics']))}"
             f"{tables.judged(corpus)}{extra}"
@@ -241,7 +240,7 @@ def _examples(study: Study, numbers: Sequence[StudyResult], out: Path, folder: P
             if not curves:
                 continue
             name = f"{study.name}-{result.corpus['benchmark']}-{example['topic']}"
-            path = folder / "figures" / f"{cut_name(name.replace('/', '_'), 200)}.svg"  # a topic is any text
+            path = folder / "figures" / f"{cut_name(shown(name).replace('/', '_'), 200)}.svg"  # a topic is any text
             title = f"Topic {example['topic']}: video {example['video']}, {tables.heading(result)}"
             figures.score_curves(path, title, curves[::-1], example["highlights"], "score, scaled")
             yield Figure(

@@ -12,7 +12,7 @@ import numpy as np
 
 from highlight_lit.evaluation.intervals import Interval
 from highlight_lit.runs.record_schema import LEVELS
-from highlight_lit.text import HOLE, percent
+from highlight_lit.text import HOLE, percent, shown
 
 from ..analyses import cost
 from .claims import Finding, by_claim, verdict_of
@@ -145,14 +145,14 @@ def printed_table4() -> Table:
     rows = paper_rows("table4_cosum.csv")
     names = [name for name in rows[0] if name != "topic"]
     *topics, average = rows
-    shown = [[row["topic"], *(f"{100 * float(row[name]):.1f}" for name in names)] for row in topics]
+    lines = [[row["topic"], *(f"{100 * float(row[name]):.1f}" for name in names)] for row in topics]
     mean = {name: float(np.mean([float(row[name]) for row in topics])) for name in names}
-    shown.append(["average, recomputed", *(f"{100 * mean[name]:.1f}" for name in names)])
-    shown.append(["average, as printed", *(f"{100 * float(average[name]):.1f}" for name in names)])
+    lines.append(["average, recomputed", *(f"{100 * mean[name]:.1f}" for name in names)])
+    lines.append(["average, as printed", *(f"{100 * float(average[name]):.1f}" for name in names)])
     about = (
         "The paper's table 4 (top-5 mAP in percent), on features that are not public; first four columns supervised."
     )
-    return Table("table4-paper", about, ["topic", *names], shown, frozenset({len(topics) - 1}))
+    return Table("table4-paper", about, ["topic", *names], lines, frozenset({len(topics) - 1}))
 
 
 def claims_table(findings: Sequence[Finding]) -> Table:
@@ -210,7 +210,8 @@ def numbers_csv(results: Sequence[StudyResult]) -> str:
             levels = [result.level(level, measure) for level in ("chance", "annotators")]
             for row in result.rows:
                 for topic in [*result.corpus["topics"], None]:
-                    out.writerow(_line(result, row, measure, topic, levels))
+                    line = _line(result, row, measure, topic, levels)
+                    out.writerow(["" if value is None else shown(value) for value in line])
     return text.getvalue()
 
 
@@ -223,8 +224,8 @@ def _line(
     beside = [float(np.mean([level.get(t, math.nan) for t in topics])) for level in levels]
     videos = sum(result.n_videos(t) or 0 for t in topics)
     paper = row.paper if topic is None and measure == result.primary else None
-    shown = ["" if x is None or math.isnan(x) else f"{x:.6f}" for x in (*numbers, paper, *beside)]
+    texts = ["" if x is None or math.isnan(x) else f"{x:.6f}" for x in (*numbers, paper, *beside)]
     corpus = result.corpus
     where = [result.study.name, corpus["name"], corpus["synthetic"], result.fingerprint[:12], corpus.get("folds")]
-    return [*where, row.label, measure, topic or "mean over topics", *shown[:4], interval.n if interval else 0, videos,
-            *shown[4:], " ".join(result.commits)]  # fmt: skip
+    return [*where, row.label, measure, topic or "mean over topics", *texts[:4], interval.n if interval else 0, videos,
+            *texts[4:], " ".join(result.commits)]  # fmt: skip

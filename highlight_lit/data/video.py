@@ -17,6 +17,7 @@ MAX_CLIPS = 1 << 21  # of a video: each frame of 19 hours
 MAX_ANNOTATORS = 1000  # of a video's labels; each is judged by alone
 MAX_SEGMENTS = 1 << 21  # of a video's labels, and of all that are judged at once
 MAX_LABELS = 1 << 22  # numbers of a video's labels: 20 annotators of each frame of two hours
+MAX_LABEL = np.float64(np.finfo(np.float32).max)
 MEND_FEATURES = "expected finite numbers: make its features again, or leave the video out"
 # Of a type of floats: the types its bits are looked at as, and the bits of infinity and of the sign.
 _BITS = {
@@ -52,10 +53,21 @@ class Stream:
 
 @dataclass(frozen=True)
 class Labels:
-    """Annotators' scores of a video's segments: `span` (S, 2) in seconds, `score` (S, A). For evaluation alone."""
+    """Annotators' scores of a video's segments: `span` (S, 2) in seconds, `score` (S, A). For evaluation alone.
+
+    Scores are stored as float32; an importer may give them as its source has them.
+    """
 
     span: NDArray[np.float64]
-    score: NDArray[np.float32]
+    score: NDArray[Any]
+
+    @property
+    def tied(self) -> bool:
+        """Whether two numbers of an annotator differ, and are one in float32."""
+        with np.errstate(over="ignore"):  # what is too large is refused elsewhere
+            stored = self.score.astype(np.float32)
+        columns = [] if self.score.dtype == stored.dtype else zip(stored.T, self.score.T, strict=True)
+        return any(len(np.unique(one)) < len(np.unique(other)) for one, other in columns)
 
     def fault(self) -> str | None:
         """What is wrong with the labels, in words; None if nothing is."""
@@ -70,7 +82,9 @@ class Labels:
                 f"at most {MAX_ANNOTATORS} annotators and {MAX_LABELS} numbers a video, bounds that cannot be raised"
             )
             return f"labels.score: shape {self.score.shape}; expected {bounds}"
-        return None if np.isfinite(self.score).all() else "labels.score: NaN or infinite; expected finite numbers"
+        if not ((self.score >= -MAX_LABEL) & (self.score <= MAX_LABEL)).all():
+            return "labels.score: NaN or infinite, as float32 stores it; expected finite numbers"
+        return None
 
 
 @dataclass(frozen=True)
@@ -164,4 +178,15 @@ def _span_fault(span: NDArray[np.float64]) -> str | None:
         return f"shape {span.shape}, expected (clips, 2)"
     if not ((span >= 0) & (span <= MAX_SECONDS)).all() or (span[:, 0] >= span[:, 1]).any():
         return f"a start that is negative, not finite or not before its end, or a time over {MAX_SECONDS:g} s"
-    return "starts go backwards" if (np.diff(span[:, 0]) < 0).any() else None
+    steps = np.diff(span[:, 0])
+    if (steps < 0).any():
+        return "starts go backwards"
+    if not (steps == 0).any():
+        return None
+    order = np.lexsort(span.T[::-1])  # of clips that start together the ends may go up and down
+    same = (np.diff(span[order], axis=0) == 0).all(axis=1)
+    if not same.any():
+        return None
+    first, second = order[(at := int(np.argmax(same))) : at + 2]
+    start, end = span[first]
+    return f"rows {first} and {second} both last from {start:g} to {end:g} s; expected each once"

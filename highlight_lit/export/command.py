@@ -70,6 +70,7 @@ def run_export(args: argparse.Namespace) -> int:
     if args.to == "onnx":
         need("export", "--to onnx", "onnx", "onnxscript", "onnxruntime")
     with atomic_write(out) as temporary:
+        temporary.write_bytes(b"\n")  # where there is no room, exporters say that a network has no such form
         apart = _write_graph(temporary, detector, args.to, record)
     say(f"{out}: z and p as the checkpoint's within {apart:.1g}, at {', '.join(map(str, CHECKED))} clips")
     return 0

@@ -96,6 +96,8 @@ def traced(detector: Detector) -> torch.export.ExportedProgram:
                 program = torch.export.export(
                     graph, tuple(example.values()), dynamic_shapes=dict.fromkeys(example, sizes), strict=False
                 )
+        except OSError:  # of a temporary file
+            raise
         except Exception as error:  # whatever a network of the user's does that cannot be traced
             raise InputError(
                 f"{detector.source}: {_name(detector)} cannot be traced ({first_line(error)[:MOST_REASON]})"
@@ -148,6 +150,8 @@ def write_onnx(path: Path, program: torch.export.ExportedProgram, detector: Dete
             )  # fmt: skip
             assert made is not None
             model = made.model_proto
+        except OSError:  # of a temporary file
+            raise
         except Exception as error:  # of a part that the exporter does not know
             raise InputError(
                 f"{detector.source}: {_name(detector)} has no form in ONNX ({first_line(error)[:MOST_REASON]})"

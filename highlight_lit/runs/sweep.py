@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,6 +34,8 @@ from highlight_lit.text import columns, say, say_table
 
 # Names the folder in which the jobs of a sweep leave their notes, whatever process or machine runs them.
 _NOTES = "HIGHLIGHT_LIT_SWEEP"
+_WHOLE = "whole"  # a file beside the notes until a job could not write: to remove it takes no room
+_MEND = "make room: the same command makes the table of all cells"
 
 
 class Sweep(Callback):
@@ -66,6 +68,7 @@ class Sweep(Callback):
             out.mkdir(parents=True, exist_ok=True)
             remove_other(Path(config.hydra.sweep.dir) / SWEEP_FILE)
             os.environ[_NOTES] = tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=out)
+            Path(os.environ[_NOTES], _WHOLE).touch()
             share_words(config.hydra.overrides.task)
         except OSError:
             return  # Hydra only warns of what a callback raises; it writes to the same folder next, and that is heard
@@ -96,7 +99,7 @@ class Sweep(Callback):
                 write_json(notes / f"{config.hydra.job.num:06d}.json", {"overrides": overrides, **record})
             except InputError as error:  # Hydra only warns, and the table would be one of fewer cells
                 say(f"not in the sweep's table: {overrides}", file=sys.stderr)
-                Sweep.error = InputError(f"{error}; make room: the same command makes the table of all cells")
+                _keep(InputError(f"{error}; {_MEND}"))
 
     @staticmethod
     def close() -> None:
@@ -108,7 +111,10 @@ class Sweep(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the table over all cells of the sweep, done now or before."""
-        records = _read(Path(os.environ[_NOTES]))
+        notes = Path(os.environ[_NOTES])
+        records = _read(notes)
+        if Sweep.error is None and not (notes / _WHOLE).exists():  # a job of another process kept an error
+            Sweep.error = InputError(f"{config.out}: not all cells could write their lines and notes; {_MEND}")
         self.close()
         if Sweep.signals.received is not None:
             return
@@ -137,7 +143,14 @@ def _kept_error() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        Sweep.error = error
+        _keep(error)
+
+
+def _keep(error: Exception) -> None:
+    Sweep.error = error
+    if _NOTES in os.environ:
+        with suppress(OSError):
+            Path(os.environ[_NOTES], _WHOLE).unlink()
 
 
 def _read(notes: Path) -> list[dict[str, Any]]:

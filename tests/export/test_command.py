@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import resource
 import shutil
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,7 @@ from highlight_lit.export import graph
 from highlight_lit.export.command import OLDEST_TORCH
 from highlight_lit.inference.detector import Detector
 from highlight_lit.training.command import main as train
+from tests.real_processes import exit_status, forked
 
 ort = pytest.importorskip("onnxruntime", reason="NO EXPORT TESTED: the extra export is not installed")
 graphs = pytest.mark.skipif(
@@ -175,3 +180,18 @@ def test_an_old_pytorch_is_one_line(
     assert main(["export", str(run), "--to", "onnx", "--out", str(tmp_path / "a.onnx")]) == 2
     assert "--to onnx needs PyTorch 2.13 or newer, here is 2.9.1" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@graphs
+@pytest.mark.parametrize("form", ["torch-export", "onnx"])
+def test_a_disk_without_room_is_named_and_no_network(form: str, run: Path, tmp_path: Path) -> None:
+    def work() -> int:
+        reading, writing = os.pipe()
+        sys.stderr = os.fdopen(writing, "w")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        tempfile.tempdir = None
+        status = main(["export", str(run), "--to", form, "--out", str(tmp_path / "a")])
+        line = os.read(reading, 4096).decode()
+        return 0 if (status, line) == (2, f"highlight-lit: {tmp_path}/a: cannot be written (File too large)\n") else 1
+
+    assert exit_status(forked(work)) == 0

@@ -8,6 +8,7 @@ import select
 import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,3 +161,25 @@ def test_a_cell_that_a_full_disk_keeps_from_the_table_of_its_sweep_is_named(
     assert "seed=1" in said
     monkeypatch.undo()
     assert quick_train("seed=0,1", multirun=True) == 0
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local"])
+def test_a_note_that_a_job_of_any_launcher_cannot_write_ends_its_sweep_with_an_error(
+    launcher: str, quick_train: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, read = tempfile.mkdtemp, sweep._read
+
+    def made(prefix: str = "tmp", **words: Any) -> str:
+        folder = Path(whole(prefix=prefix, **words))
+        if prefix.startswith(".sweep-"):
+            (folder / "000001.json").mkdir()  # where the second job is to write
+        return str(folder)
+
+    def read_files(notes: Path) -> list[dict[str, Any]]:
+        (notes / "000001.json").rmdir()
+        return read(notes)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", made)
+    monkeypatch.setattr(sweep, "_read", read_files)
+    with pytest.raises(InputError, match="make room: the same command makes the table of all cells"):
+        quick_train("seed=0,1", f"hydra/launcher={launcher}", multirun=True)

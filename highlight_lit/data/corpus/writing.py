@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import fcntl
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,7 @@ from highlight_lit.data.shards import SHARD_BYTES, write_shards
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
 from highlight_lit.files import remove_tree
+from highlight_lit.processes.locks import is_at
 
 
 def write_corpus(
@@ -45,13 +50,46 @@ def write_corpus(
         raise InputError(f"{root}: exists already; expected a new or empty folder")
     partial = root.with_name(f".{root.name}.partial")
     try:
-        remove_tree(partial)
-        partial.mkdir(parents=True)
-        write_shards(partial, videos, streams, clip_seconds, shard_bytes)
-        write_manifest(partial, name, topics, **facts)
-        Corpus(partial)
-        partial.replace(root)
+        with _held(partial, root):
+            write_shards(partial, videos, streams, clip_seconds, shard_bytes)
+            write_manifest(partial, name, topics, **facts)
+            Corpus(partial)
+            partial.replace(root)
     except OSError as error:
         raise InputError(f"{root}: cannot be written ({error.strerror or error})") from error
-    finally:
-        remove_tree(partial)
+
+
+@contextmanager
+def _held(partial: Path, root: Path) -> Iterator[None]:
+    """Make the folder in which a corpus is written, and hold it; what a process that was killed left there is removed.
+
+    Raises:
+        InputError: Another process holds it.
+    """
+    while True:
+        partial.mkdir(parents=True, exist_ok=True)
+        folder = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            _hold(folder, root)
+            if not is_at(folder, partial):
+                continue  # whoever held it has just ended
+            try:
+                if any(partial.iterdir()):
+                    shutil.rmtree(partial)
+                    continue
+                yield
+                return
+            finally:
+                if is_at(folder, partial):  # once it is the corpus, another process may have made its own
+                    remove_tree(partial)
+        finally:
+            os.close(folder)
+
+
+def _hold(folder: int, root: Path) -> None:
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(f"{root}: another process is writing it; expected one at a time") from None
+    except OSError:
+        pass  # a file system without locks

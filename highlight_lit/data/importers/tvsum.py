@@ -135,7 +135,7 @@ def _labelled(
     if differing:
         report(f"{where}: user_anno: {differing} frames differ from the middle of their shot, which counts")
     start = SHOT_SECONDS * np.arange(len(scores))
-    labels = Labels(np.stack([start, start + SHOT_SECONDS], axis=1), scores.astype(np.float32))
+    labels = Labels(np.stack([start, start + SHOT_SECONDS], axis=1), scores)
     return Video(name, duration, (category,) if category else (), np.empty((0, 2)), title=title, labels=labels)
 
 

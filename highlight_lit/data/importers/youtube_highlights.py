@@ -118,7 +118,7 @@ def _video(topic: str, folder: Path, rates: Mapping[str, float], split: str) -> 
     length, title = _info(folder / "info.json", where)
     rate = rates[name] if name in rates else estimated_rate(last, length)
     duration = last / rate if name in rates else length
-    labels = Labels(frames / rate, score.astype(np.float32))
+    labels = Labels(frames / rate, score)
     return Video(name, duration, (topic,), np.empty((0, 2)), title=title, split=split, labels=labels)
 
 

@@ -20,6 +20,7 @@ from highlight_lit.files import open_regular, same_file, write_text
 from highlight_lit.media.output.scores_writing import facts
 from highlight_lit.media.output.segments import Segment
 from highlight_lit.media.output.video_scores import VideoScores
+from highlight_lit.text import shown
 
 # What every browser plays goes in as it is, if it is not too large; anything else is encoded again, within the size.
 _AS_IT_IS = {"mp4": ({"h264"}, {"aac", "mp3float", "mp3"}), "webm": ({"vp8", "vp9"}, {"opus", "libopus", "vorbis"})}
@@ -41,7 +42,7 @@ def write_page(path: Path, video: Path | None, scores: VideoScores, highlights: 
     """
     kind, content = ("", b"") if video is None else _playable(video, scores.duration)
     data: dict[str, Any] = {
-        **facts(scores, highlights),
+        **{key: _plain(value) for key, value in facts(scores, highlights).items()},
         "spans": np.round(scores.span, 3).tolist(),
         "curve": np.round(scores.within, 4).tolist(),
         "scores": np.round(scores.score.astype(float), 6).tolist(),
@@ -56,7 +57,7 @@ def write_page(path: Path, video: Path | None, scores: VideoScores, highlights: 
     # Each placeholder occurs once and is filled in one pass: no text can bring another.
     parts = {
         "@POLICY@": f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; media-src blob:",
-        "@TITLE@": html.escape(scores.title or scores.video),
+        "@TITLE@": html.escape(shown(scores.title or scores.video)),
         "@DATA@": _inert_json(data),
         "@VIDEO@": base64.b64encode(content).decode(),
     }
@@ -65,6 +66,11 @@ def write_page(path: Path, video: Path | None, scores: VideoScores, highlights: 
         before, rest = rest.split(name, 1)
         text += before + value
     write_text(path, text + rest)
+
+
+def _plain(value: Any) -> Any:
+    """A fact, whose texts are each one line."""
+    return shown(value) if isinstance(value, str) else list(map(_plain, value)) if isinstance(value, list) else value
 
 
 def _inert_json(value: Any) -> str:

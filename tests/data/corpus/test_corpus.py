@@ -175,3 +175,19 @@ def test_shards_whose_lists_are_numbers_of_several_types_read_as_one_corpus(
             file["split"] = codes.astype(dtype)
     write_manifest(root, "c")
     assert Corpus(root).split.tolist() == expected
+
+
+def test_a_corpus_that_another_process_is_writing_is_left_to_it(tmp_path: Path, make_video: Callable[..., Any]) -> None:
+    streams, root = {"visual": Stream(4), "audio": Stream(3)}, tmp_path / "c"
+    (left := tmp_path / ".c.partial").mkdir()
+    (left / "shard-00007.h5").write_text("of one that was killed")
+
+    def videos() -> Any:
+        yield make_video()
+        with pytest.raises(InputError, match="c: another process is writing it; expected one at a time"):
+            write_corpus(root, [make_video()], streams, name="c", clip_seconds=1.0)
+
+    write_corpus(root, videos(), streams, name="c", clip_seconds=1.0)
+    assert list(faults(root)) == []
+    assert sorted(path.name for path in root.iterdir()) == ["manifest.json", "shard-00000.h5"]
+    assert list(tmp_path.iterdir()) == [root]

@@ -293,3 +293,9 @@ def test_a_group_under_two_names_is_refused_before_it_counts_twice(tmp_path: Pat
     with h5py.File(path, "r+") as file:
         file["b"] = file["a"]
     assert "video 'b': the same group as video 'a'; expected one name for each" in refused(path)
+
+
+def test_scores_that_float32_does_not_tell_apart_are_counted(load: Any) -> None:
+    close = np.array([2**60, 2**60 + 1, 0, 1, 2, 3, 4])  # one in float64 already
+    _, lines = load({"a": eccv16(gtscore=close), "b": eccv16(gtscore=np.arange(7))})
+    assert "1 videos have labels that differ by less than float32 holds, and tie" in lines[-2]

@@ -171,6 +171,7 @@ def test_a_second_is_a_highlight_where_half_of_it_is_covered_or_one_has_its_midd
         (["a,3,2,1"], "line 2: video 'a': start 3 and end 2: expected"),
         (["a,-1,2,1"], "line 2: video 'a': start -1 and end 2: expected"),
         (["a,0,1,1", "a,0,1,0"], "video 'a': the segment from 0.00 to 1.00 is labelled twice"),
+        (["a,4,5,1", "a,4,6,0"], "video 'a': the segment from 4.00 to 5.00 is labelled twice"),  # one, once they are cut
         (["a,0,1,1", "a,5,6,1"], "video 'a': 1 of 2 labels lie beyond its end at 5.00 s, the first from 5.00 to 6.00"),
         (["a,0,7.1,1"], "video 'a': 1 of 1 labels lie beyond its end at 5.00 s, the first from 0.00 to 7.10"),
         (["z,0,1,1"], "1 labels are of 1 videos that are not here: z; expected ids as 'a'"),

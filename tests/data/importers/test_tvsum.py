@@ -267,3 +267,15 @@ def test_the_official_scores_as_text_are_the_same_labels(shared_data: Path, tmp_
         assert labels is not None and same is not None
         np.testing.assert_array_equal(labels.score, same.score)
         assert of_text.duration[index] == pytest.approx(of_mat.duration[index], abs=0.05)
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_scores_that_float32_does_not_tell_apart_are_counted(tmp_path: Path, as_text: bool) -> None:
+    close = video(user_anno=frames_of(np.array([[1.0], [1.00000001], [2.0], [3.0], [4.0], [5.0]]), 25.0, tail=20).T)
+    path, lines = tmp_path / ("x.tsv" if as_text else "x.mat"), list[str]()
+    if as_text:
+        path.write_text("a\tVT\t" + ",".join(map(repr, close["user_anno"][0].tolist())) + "\n")
+    else:
+        write(path, {"a": close})
+    tvsum.import_corpus(path, tmp_path / "out", report=lines.append)
+    assert "1 videos have labels that differ by less than float32 holds, and tie" in lines[-2]

@@ -412,3 +412,21 @@ def test_a_pipe_among_the_files_is_never_waited_for(source: Path, tmp_path: Path
     (source / "youtube_anno.json").unlink()
     os.mkfifo(source / "youtube_anno.json")
     assert "youtube_anno.json: a pipe; expected UMT's annotations" in refused(source)
+
+
+def test_two_clips_of_one_span_are_refused(source: Path) -> None:
+    """Their scores could not be told apart in `scores.csv`, which is refused then."""
+    clip = annotation("dog")["clip"]
+    clip[3:6] = [[150.0, 260], [150.0, 250], [150.0, 260]]
+    edit(source, "b", clip=clip)
+    assert "youtube_anno.json: video 'b': span: rows 3 and 5 both last from 6 to 10.4 s" in refused(source)
+    clip[5] = [150.0, 255]
+    edit(source, "b", clip=clip)
+    load(source)
+
+
+def test_labels_that_float32_does_not_tell_apart_are_counted(source: Path) -> None:
+    edit(source, "b", match=[16777216, 16777217, *range(CLIPS - 2)])
+    edit(source, "c", match=[16777214, 16777216, *range(CLIPS - 2)])
+    _, lines = load(source)
+    assert "out: 1 videos have labels that differ by less than float32 holds, and tie" in lines[-2]

@@ -196,3 +196,14 @@ def test_what_is_no_file_is_refused_and_never_waited_for(source: Path, name: str
     else:
         os.mkfifo(source / name)
         assert f"{source / name}: a pipe; expected" in refused(source)
+
+
+def test_labels_that_float32_does_not_tell_apart_are_counted(source: Path) -> None:
+    as_json(source / "dog/a/match_label.json", [CLIPS, [-1, 16777216, 16777217]])
+    assert "1 videos have labels that differ by less than float32 holds, and tie" in load(source)[1][-2]
+
+
+def test_a_segment_that_is_labelled_twice_is_refused(source: Path) -> None:
+    """It would count twice."""
+    as_json(source / "dog/a/match_label.json", [[*CLIPS[:2], CLIPS[1]], [-1, 0, 1]])
+    assert "video 'a': labels.span: rows 1 and 2 both last from" in refused(source)

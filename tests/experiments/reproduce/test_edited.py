@@ -13,6 +13,7 @@ import pytest
 
 from experiments.reproduce import figures, plan, report
 from highlight_lit.errors import InputError
+from highlight_lit.text import shown
 from tests.experiments.reproduce.test_reproduce import Ended, run_here
 
 STUDIES = ("table2", "figure3")
@@ -190,6 +191,38 @@ def test_a_folder_in_the_place_of_a_temporary_file_is_left(out: Path) -> None:
     assert report.write_report(out) == 0
 
 
+def test_no_text_of_a_plan_or_a_record_reaches_a_report_with_control_characters(out: Path) -> None:
+    ill, topic = "\x1b[2J\u202e\n# ", "topic0"
+    label = cells(out)[0]["label"]
+
+    def ill_record(record: Any) -> None:
+        text = json.dumps(record).replace(f'"{topic}"', json.dumps(ill + topic))
+        record.update(json.loads(text.replace('"youtube/step"', json.dumps(ill + "step"))))
+
+    def ill_plan(planned: Any) -> None:
+        planned.update(json.loads(json.dumps(planned).replace(f'"{topic}"', json.dumps(ill + topic))))
+        planned["profile"].update(name=ill, about=ill, overrides=[ill])
+        for corpus in planned["corpora"].values():
+            corpus.update(name=ill, synthetic=False, overrides=[ill])
+        for cell in (cell for of_study in planned["studies"].values() for of in of_study.values() for cell in of):
+            cell["label"] = ill + cell["label"]
+
+    for study in STUDIES:
+        for cell in cells(out, study):
+            rewrite(record_of(out, cell), ill_record)
+    rewrite(out / plan.FILE, ill_plan)
+    shutil.rmtree(out / "report")
+    assert report.write_report(out) == 0
+    files = [path for path in (out / "report").rglob("*") if path.is_file()]
+    assert any("figure3" in path.name for path in files)
+    for path in files:
+        written = path.read_text()
+        assert shown(written.replace("\n", "")) == written.replace("\n", ""), path
+        assert shown(path.name) == path.name
+    assert "\n# \n" not in (out / "report" / "report.md").read_text()
+    assert label in (out / "report" / "numbers.csv").read_text()
+
+
 def test_names_of_systems_and_measures_are_text_in_figures(tmp_path: Path) -> None:
     name, there = r"$\nosuch$", [(1.0, 0.5, 2.0)]
     span = np.array([[0.0, 1.0], [1.0, 2.0]])
@@ -197,6 +230,18 @@ def test_names_of_systems_and_measures_are_text_in_figures(tmp_path: Path) -> No
     figures.rank_curves(tmp_path / "r.svg", [figures.Curve(name, [1], [1], [1], [1], 1.0)], "R", [name])
     figures.ways_of_reading(tmp_path / "w.svg", [figures.Ways(name, [name], {name: there}, {name: 1.0})], "x", [name])
     assert all(name in path.read_text() for path in tmp_path.glob("*.svg"))
+
+
+def test_control_characters_do_not_reach_a_figure(tmp_path: Path) -> None:
+    """As they are no XML, nothing would show it."""
+    ill, there = "\x1b[2J\u202e", [(1.0, 0.5, 2.0)]
+    span = np.array([[0.0, 1.0], [1.0, 2.0]])
+    figures.score_curves(tmp_path / "s.svg", ill, [(ill, span, np.array([0.1, 0.2]))], span[:1], ill)
+    figures.rank_curves(tmp_path / "r.svg", [figures.Curve(ill, [1], [1], [1], [1], 1.0)], "R", [ill])
+    figures.ways_of_reading(tmp_path / "w.svg", [figures.Ways(ill, [ill], {ill: there}, {ill: 1.0})], "x", [ill])
+    for path in tmp_path.glob("*.svg"):
+        lines = path.read_text().split("\n")
+        assert list(map(shown, lines)) == lines, path
 
 
 @pytest.mark.filterwarnings("error")

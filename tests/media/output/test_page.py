@@ -381,3 +381,12 @@ def test_the_timeline_is_a_picture_whatever_the_title(tmp_path, made):
         assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
         width, height = (int.from_bytes(path.read_bytes()[at : at + 4], "big") for at in (16, 20))
         assert (width, height) == (1600, 560)
+
+
+def test_control_characters_of_a_title_are_shown_as_escapes(tmp_path):
+    scores = dataclasses.replace(scored(Path("v.mp4"), 4, "a\x1b[2J\u202eb"), topic="t\u202e", tags=("x\u2066",))
+    write_page(tmp_path / "p.html", None, scores, [])
+    text = (tmp_path / "p.html").read_text()
+    assert "<title>a\\x1b[2J\\u202eb</title>" in text
+    for written in ("a\\x1b[2J\\u202eb", "t\\u202e", "x\\u2066"):
+        assert json.dumps(written) in text

@@ -18,14 +18,14 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from highlight_lit.data.importers.common.report import Say
-from highlight_lit.data.video import MAX_LABELS, Labels
+from highlight_lit.data.importers.common.report import Say, tell_ties
+from highlight_lit.data.video import MAX_LABEL, MAX_LABELS, Labels
 from highlight_lit.errors import InputError
 from highlight_lit.text import a_few
 from highlight_lit.unicode_forms import own_ids, same_form
@@ -36,7 +36,6 @@ MEASURES = {"highlights": "youtube/trapezoid", "importance": "top5/mininet"}
 """By what labels of each kind are judged: the benchmark of that name in `evaluation.benchmarks`."""
 UNIT_SECONDS = 1.0
 TOLERANCE_S = 2.0  # by which a segment may end after its video: durations in whole seconds
-MAX_LABEL = float(np.finfo(np.float32).max)
 MAX_ROWS = 2_000_000
 MAX_PAIRS = 200_000  # of videos and annotators: each is an array
 LabelRows = NDArray[np.float64]  # (R, 3): start, end, label
@@ -165,10 +164,7 @@ class _Counts:
             report(f"{path}: {self.cut} labels end up to {TOLERANCE_S:g} s after their video and are cut to its end")
         if self.overlapping:
             report(f"{path}: {self.overlapping} labels overlap another of their annotator, and stay as they are")
-        if self.tied:
-            report(
-                f"{path}: {self.tied} videos have labels that differ by less than float32 holds, and tie; scale them, to below 1e6"
-            )
+        tell_ties(path, self.tied, report)
         if self.units:
             report(
                 f"{path}: {self.units} videos have highlights listed alone, or other segments of each annotator: all else is "
@@ -186,13 +182,14 @@ def _within(rows: LabelRows, duration: float, where: str, annotator: str, counts
             f"{who}: {int(past.sum())} of {len(rows)} labels lie beyond its end at {duration:.2f} s, the first from {start:.2f} to "
             f"{end:.2f}; expected labels of this video, in seconds"
         )
+    counts.cut += int((rows[:, 1] > duration).sum())
+    counts.overlapping += int((rows[1:, 0] < np.maximum.accumulate(rows[:-1, 1])).sum())
+    rows = np.column_stack([rows[:, 0], np.minimum(rows[:, 1], duration), rows[:, 2]])
     same = (np.diff(rows[:, :2], axis=0) == 0).all(axis=1)
     if same.any():
         start, end, _ = rows[int(np.argmax(same))]
         raise InputError(f"{who}: the segment from {start:.2f} to {end:.2f} is labelled twice; expected one label")
-    counts.cut += int((rows[:, 1] > duration).sum())
-    counts.overlapping += int((rows[1:, 0] < np.maximum.accumulate(rows[:-1, 1])).sum())
-    return np.column_stack([rows[:, 0], np.minimum(rows[:, 1], duration), rows[:, 2]])
+    return rows
 
 
 def _labels(kind: str, rated: Mapping[str, LabelRows], duration: float, where: str, counts: _Counts) -> Labels:
@@ -206,11 +203,9 @@ def _labels(kind: str, rated: Mapping[str, LabelRows], duration: float, where: s
         )
     score = np.column_stack([first[:, 2], *(rows[:, 2] for rows in others)]) if not alike else None
     if score is not None and (kind == "importance" or (score == 0).any()):
-        stored = score.astype(np.float32)
-        counts.tied += any(
-            len(np.unique(stored[:, each])) < len(np.unique(score[:, each])) for each in range(score.shape[1])
-        )
-        return Labels(first[:, :2], stored)
+        labels = Labels(first[:, :2], score)
+        counts.tied += labels.tied
+        return replace(labels, score=score.astype(np.float32))
     counts.units += 1
     return _units(rated, duration, where)
 

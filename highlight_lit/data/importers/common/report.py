@@ -35,11 +35,18 @@ class FirstOf:
             self._report(f"and {self._count - MOST_TOLD} more {self._what}")
 
 
+def tell_ties(where: Path, videos: int, report: Say) -> None:
+    """Report how many videos, if any, have labels of which float32 makes one."""
+    if videos:
+        what = "videos have labels that differ by less than float32 holds, and tie; scale them, to below 1e6"
+        report(f"{where}: {videos} {what}")
+
+
 class Tally:
     """Counts the videos, clips, segments and tags that an import writes, for its closing line."""
 
     def __init__(self) -> None:
-        self.videos = self.clips = self.segments = self.silent = 0
+        self.videos = self.clips = self.segments = self.silent = self.tied = 0
         self.seconds = 0.0
         self.tags: set[str] = set()
 
@@ -48,7 +55,9 @@ class Tally:
         for video in videos:
             self.videos += 1
             self.clips += len(video.span)
-            self.segments += 0 if video.labels is None else len(video.labels.span)
+            if video.labels is not None:
+                self.segments += len(video.labels.span)
+                self.tied += video.labels.tied
             self.silent += video.audio is None
             self.seconds += video.duration
             self.tags.update(video.tags)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from highlight_lit.data.corpus import write_corpus
-from highlight_lit.data.importers.common.report import Say, Tally
+from highlight_lit.data.importers.common.report import Say, Tally, tell_ties
 from highlight_lit.data.video import Stream, Video
 from highlight_lit.errors import InputError
 
@@ -47,4 +47,5 @@ def write_and_report(
     """Write a corpus, as `write_corpus` does, and say what is in it in a closing line; its name is the source's if None."""
     tally = Tally()
     write_corpus(out, tally.watch(videos), streams, name=name or source, topics=topics, source=source, **about)
+    tell_ties(out, tally.tied, report)
     report(tally.line(out, topics))

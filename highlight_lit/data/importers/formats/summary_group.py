@@ -91,8 +91,7 @@ def read_video(
     span = np.stack([bounds[:-1], bounds[1:]], axis=1)
     labels = None
     if scored:
-        with np.errstate(over="ignore"):  # what is too large becomes infinite, which is refused
-            labels = Labels(span, arrays["gtscore"].reshape(-1, 1)[:clips].astype(np.float32))
+        labels = Labels(span, arrays["gtscore"].reshape(-1, 1)[:clips])
     elif kind == "user_summary" and has(group, kind):
         labels = Labels(span, _chosen(group, frames, edges, where))
     title = row.title or _title(group)

@@ -39,7 +39,7 @@ def read_tsv(path: Path) -> Iterator[Annotated]:
     Raises:
         InputError: A line that is no such line, or a video whose lines disagree in category or length.
     """
-    rows: dict[str, list[NDArray[np.float32]]] = {}
+    rows: dict[str, list[NDArray[np.float64]]] = {}
     categories: dict[str, str] = {}
     for number, line in enumerate(read_text(path, WHAT).splitlines(), start=1):
         if not line.strip():
@@ -56,9 +56,9 @@ def read_tsv(path: Path) -> Iterator[Annotated]:
             raise InputError(f"{where}: video {name!r}: over {MAX_SCORES} scores; expected those of one video's frames")
         try:
             plain = fields[2].isascii() and "_" not in fields[2]  # else numpy, as Python, takes 1_0 as 10
-            scores = np.array(fields[2].split(",") if plain else [np.nan], np.float32)
+            scores = np.array(fields[2].split(",") if plain else [np.nan], np.float64)
         except ValueError:
-            scores = np.full(1, np.nan, np.float32)
+            scores = np.full(1, np.nan)
         if not np.isfinite(scores).all():
             raise InputError(f"{where}: video {name!r}: expected finite numbers parted by commas")
         if categories.setdefault(name, fields[1]) != fields[1]:
@@ -75,7 +75,7 @@ def read_tsv(path: Path) -> Iterator[Annotated]:
                 f"{path}: video {name!r}: {len(columns)} annotators, expected {annotators} as of video {first!r}"
             )
     for name, columns in rows.items():
-        yield Annotated(name, text(categories[name]), np.stack(columns, axis=1).astype(np.float64))
+        yield Annotated(name, text(categories[name]), np.stack(columns, axis=1))
 
 
 def rate_of_scores(score: NDArray[np.float64]) -> float | None:

@@ -57,10 +57,7 @@ def _annotated(path: Path, kind: str, name: str, entry: Mapping[str, Any]) -> Vi
         score = matrix([match] if isinstance(match, list) else None, f"{where}: match", len(span)).T
         info = entry.get("info")
         title = info[5] if isinstance(info, list) and len(info) > 5 else None
-    video = Video(
-        name, duration, (topic,), span, title=text(title),
-        labels=Labels(span, score.astype(np.float32)),
-    )  # fmt: skip
+    video = Video(name, duration, (topic,), span, title=text(title), labels=Labels(span, score))
     if (fault := video.fault({})) is not None:
         raise InputError(f"{where}: {fault}")
     return video
