@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Sequence
@@ -55,7 +56,7 @@ def run_app(args: argparse.Namespace) -> int:
         for checkpoint in args.checkpoint:
             scorer.do(check_loads, checkpoint, trust)
 
-        def scored(name: str, dropped: Sequence[str], clip_seconds: float) -> tuple[Scored, str]:
+        def scored(name: str, dropped: Sequence[str], clip_seconds: float | None) -> tuple[Scored, str]:
             checkpoint = offered(args.checkpoint, runs).get(name)
             if checkpoint is None:
                 raise InputError(f"{name}: no such checkpoint any more; expected one of the list")
@@ -64,7 +65,8 @@ def run_app(args: argparse.Namespace) -> int:
             try:
                 result = scorer.do(score, Order(checkpoint, given, clip_seconds, trust, weights), job)
             except InputError as error:
-                raise InputError(str(error).replace(f"{job / 'features'}/", "").removeprefix("--features ")) from error
+                folder_or_option = rf"^--features:? |{re.escape(str(job / 'features'))}(/|: )"  # neither is the page's
+                raise InputError(re.sub(folder_or_option, "", str(error))) from error
             page = f"{job.name}.html"
             os.link(result.page, root / "pages" / page)
             return result, page

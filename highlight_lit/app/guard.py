@@ -5,9 +5,12 @@ gradio has many addresses that this page does not need; some of them fetch from 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from highlight_lit.text import say
 
 PAGES = "/pages"
 HOSTS = ("127.0.0.1", "localhost")  # any other name is a stranger's that leads here, as DNS rebinding does
@@ -44,17 +47,24 @@ class Guard:
             return await self.app(scope, receive, send)
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         if scope["type"] != "http" or not self.allows(scope["path"], headers.get(b"host", ""), headers.get(b"origin")):
-            await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
-            return await send({"type": "http.response.body", "body": b"not of this page"})
+            return await _refuse(send, 403)
+        begun = False
         policy = POLICY + "; sandbox allow-scripts" * scope["path"].startswith(f"{PAGES}/")
 
         async def answer(message: Message) -> None:
+            nonlocal begun
+            begun = True
             if message["type"] == "http.response.start":
                 further = [(b"content-security-policy", policy.encode()), (b"referrer-policy", b"no-referrer")]
                 message["headers"] = [*message.get("headers", []), *further]
             await send(message)
 
-        await self.app(scope, receive, answer)
+        try:
+            await self.app(scope, receive, answer)
+        except Exception as error:  # gradio's, at what its own page does not send: a line here, no traceback
+            fault = f"{type(error).__name__}: {error}"
+            say(f"note: a request for {scope['path']} was not answered ({fault})", file=sys.stderr)
+            await (send({"type": "http.response.body"}) if begun else _refuse(send, 400))
 
     def allows(self, path: str, host: str, origin: str | None) -> bool:
         """Whether a request is one of the page's own.
@@ -72,3 +82,8 @@ class Guard:
             file = PurePosixPath(path.removeprefix(_FILE))
             return ".." not in file.parts and file.is_relative_to(self.files)
         return path in _EXACT or path.startswith(_BELOW) or path.removeprefix("/gradio_api/") in _API
+
+
+async def _refuse(send: Send, status: int) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": b"not of this page"})

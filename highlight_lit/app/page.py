@@ -25,7 +25,7 @@ iframe.bare { height: 560px; }
 """
 
 Choices = Callable[[], dict[str, str]]
-Score = Callable[[str, Sequence[str], float], tuple[Scored, str]]
+Score = Callable[[str, Sequence[str], float | None], tuple[Scored, str]]
 
 
 def serve(port: int, root: Path, choices: Choices, score: Score) -> None:
@@ -35,7 +35,7 @@ def serve(port: int, root: Path, choices: Choices, score: Score) -> None:
         port: Of the loopback.
         root: A folder; `root/gradio` takes what is dropped, `root/pages` has the pages of what was scored.
         choices: Names of checkpoints, and the checkpoints.
-        score: Of a checkpoint's name, files and seconds of a clip; what came of it, and its page's name in `root/pages`.
+        score: Of a checkpoint's name, files and seconds of a clip (None: the field is empty); what came of it, and its page's name in `root/pages`.
 
     Raises:
         InputError: The port is taken.
@@ -75,11 +75,20 @@ def _blocks(choices: Choices, score: Score) -> Any:
         names = list(choices())
         return gradio.Dropdown(choices=names, value=names[0] if names else None, label="Checkpoint")
 
+    class Page(gradio.Blocks):  # type: ignore[misc]
+        async def preprocess_data(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return await super().preprocess_data(*args, **kwargs)
+            except Exception as error:  # a request as the page, as it is now, sends none: no traceback on the terminal
+                raise gradio.Error(
+                    "the page and its server do not agree; load the page again", print_exception=False
+                ) from error
+
     def scored(name: str | None, dropped: Sequence[str] | None, clip_seconds: float | None) -> tuple[Any, ...]:
         try:
             if not name:
                 raise InputError("no checkpoint is chosen; expected one of the list")
-            result, page = score(name, dropped or (), 1.0 if clip_seconds is None else clip_seconds)
+            result, page = score(name, dropped or (), clip_seconds)
         except InputError as error:
             hidden = [gradio.HTML(visible=False), gradio.Video(visible=False), gradio.File(visible=False)]
             return gradio.HTML(notice(str(error)), visible=True), *hidden
@@ -89,7 +98,7 @@ def _blocks(choices: Choices, score: Score) -> Any:
         files = gradio.File([str(file) for file in result.files], visible=True)
         return gradio.HTML(visible=False), gradio.HTML(frame, visible=True), reel, files
 
-    with gradio.Blocks(title="highlight-lit", analytics_enabled=False) as blocks:
+    with Page(title="highlight-lit", analytics_enabled=False) as blocks:
         gradio.Markdown(
             "# highlight-lit\nDrop a video, or its features (.npz, .npy, or visual.npy and audio.npy), and see where a detector "
             "finds its highlights."
@@ -97,7 +106,7 @@ def _blocks(choices: Choices, score: Score) -> Any:
         with gradio.Row():
             with gradio.Column():
                 checkpoint = offered()
-                clip = gradio.Number(1.0, label="Seconds of a clip (of features alone)", minimum=0)
+                clip = gradio.Number(1.0, label="Seconds of a clip (of features alone)")
                 button = gradio.Button("Score", variant="primary")
             drop = gradio.File(label="Video, or features", file_count="multiple", height=220)
         told = gradio.HTML(visible=False, padding=False)

@@ -17,7 +17,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.files import output_name
 from highlight_lit.installation import need
 from highlight_lit.processes.children import begin_child, deaf
-from highlight_lit.text import a_few
+from highlight_lit.text import a_few, one_line
 
 ARRAYS = (".npy", ".npz")
 PAIR = ["visual.npy", "audio.npy"]  # of one video; arrays of other names could be either stream
@@ -33,14 +33,14 @@ class Order:
     Attributes:
         checkpoint: As `load_detector` takes it.
         files: A video; or its features, one `.npz`, or `.npy` of one or both streams.
-        clip_seconds: Length of a clip of features.
+        clip_seconds: Length of a clip of features, as the page's field holds it: whatever a request says.
         trust: Packages whose networks the checkpoint may name.
         weights: Files of extractors that need them, as `media.arguments.weights_of` names them.
     """
 
     checkpoint: str
     files: tuple[Path, ...]
-    clip_seconds: float = 1.0
+    clip_seconds: float | None = 1.0
     trust: tuple[str, ...] = ()
     weights: Mapping[str, Path | None] = field(default_factory=dict)
 
@@ -72,7 +72,7 @@ def score(order: Order, out: Path) -> Scored:
         from highlight_lit.inference.feature_files import videos_of
 
         arrays = sorted(order.files, key=lambda file: PAIR.index(file.name) if file.name in PAIR else 0)
-        [scores] = scores_of_features(videos_of(arrays, detector.streams), detector, order.clip_seconds)
+        [scores] = scores_of_features(videos_of(arrays, detector.streams), detector, _seconds(order.clip_seconds))
     else:
         scores = detector.score_video(video, **order.weights)
     highlights = highlights_of(scores)
@@ -94,20 +94,26 @@ def score(order: Order, out: Path) -> Scored:
 
 def _check(order: Order) -> Path | None:
     """The video that is to be scored; None: features are."""
-    from highlight_lit.inference.stored_features import MAX_CLIP_S
-
     names = sorted((file.name for file in order.files), reverse=True)
     if len(names) != 1 and names != PAIR:
         given = f"{len(names)} files ({a_few(names, 3)})" if names else "nothing was dropped"
         raise InputError(
             f"{given}; expected one video, or its features: one .npz, one .npy, or visual.npy and audio.npy"
         )
-    if not 0 < order.clip_seconds <= MAX_CLIP_S:
-        raise InputError(f"clip seconds {order.clip_seconds:g}: expected over 0 and at most {MAX_CLIP_S:g}")
     if order.files[0].suffix.lower() in ARRAYS:
         return None
     need("media", f"{names[0]}: a video", "av")
     return order.files[0]
+
+
+def _seconds(given: object) -> float:
+    """The length of a clip that a request says."""
+    from highlight_lit.inference.stored_features import MAX_CLIP_S
+
+    if isinstance(given, int | float) and 0 < given <= MAX_CLIP_S:
+        return float(given)
+    told = "the field is empty" if given is None else one_line(given)
+    raise InputError(f"seconds of a clip: {told}; expected a number over 0 and at most {MAX_CLIP_S:g}")
 
 
 def check_loads(checkpoint: str, trust: tuple[str, ...]) -> None:

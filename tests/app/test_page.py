@@ -20,6 +20,7 @@ import pytest
 
 pytest.importorskip("gradio", reason="NO GRADIO: the page is not tried (pip install 'highlight-lit[app]')")
 from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
 
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
@@ -108,6 +109,10 @@ def test_a_wrong_file_is_a_line_on_the_page(client: Client, runs: Path, tmp_path
     told = shown(score(client, runs, handle_file(str(tmp_path / "wide.npz")))[0])
     text = html.unescape(re.sub("<[^>]*>", "", told))
     assert text == "wide.npz: visual: float64 of shape (5, 3); expected (clips, 12)"
+    (tmp_path / "empty.npy").touch()
+    told = shown(score(client, runs, handle_file(str(tmp_path / "empty.npy")))[0])
+    assert "visual: empty.npy: truncated" in told
+    assert "highlight-lit-app-" not in told  # where that folder is does not concern the page
 
 
 @pytest.mark.parametrize(
@@ -230,12 +235,19 @@ def test_in_a_browser_features_are_dropped_and_the_curve_is_there(server: Server
 def test_a_signal_ends_it_and_leaves_nothing(number: signal.Signals, runs: Path, walk: Path, tmp_path: Path) -> None:
     server = Server(runs, tmp_path)
     client = Client(server.address, verbose=False, download_files=str(tmp_path.parent))
+    # A page that was open when the server was another one: an answer, and no traceback on the terminal.
+    with pytest.raises(AppError, match="^the page and its server do not agree; load the page again$"):
+        client.predict("gone", [handle_file(str(walk))], 1.0, api_name="/score")
+    order = {"data": [], "fn_index": 99, "session_hash": "old"}
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        server.ask("/gradio_api/queue/join", json.dumps(order).encode(), **{"Content-Type": "application/json"})
     score(client, runs, handle_file(str(walk)))  # its process is there, and the client's stream is open
     os.kill(server.command.process.pid, number)
     status, lines = server.command.ends()
     assert status == 128 + number
     assert lines[0].startswith(server.address)
-    assert lines[1:] == [f"highlight-lit: stopped by {number.name}; the same command starts again"]
+    assert lines[1] == "note: a request for /gradio_api/queue/join was not answered (KeyError: 99)"
+    assert lines[2:] == [f"highlight-lit: stopped by {number.name}; the same command starts again"]
     assert server.command.left() == []
     assert list(tmp_path.iterdir()) == []
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from highlight_lit.app.command import offered, taken
-from highlight_lit.app.guard import Guard
+from highlight_lit.app.guard import Guard, Message, Send
 from highlight_lit.app.scoring import Order, Scorer, score
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
@@ -126,6 +128,39 @@ def test_the_server_answers_the_page_alone(path: str, host: str, origin: str | N
         """Never asked."""
 
     assert Guard(app, Path("/tmp/own/gradio")).allows(path, host, origin) is allowed
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_request_that_gradio_fails_at_is_a_line(begun: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    sent: list[Message] = []
+
+    async def app(scope: Message, _: object, send: Send) -> None:
+        if begun:
+            await send({"type": "http.response.start", "status": 200})
+        raise KeyError("no such\x1b[2J")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {}
+
+    scope = {"type": "http", "path": "/gradio_api/queue/join", "headers": [(b"host", b"localhost")]}
+    asyncio.run(Guard(app, Path("/tmp/own/gradio"))(scope, receive, send))
+    assert [message.get("status") for message in sent] == [200 if begun else 400, None]
+    expected = r"note: a request for /gradio_api/queue/join was not answered (KeyError: 'no such\x1b[2J')"
+    assert capsys.readouterr().err == f"{expected}\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(None, "the field is empty"), (-1, "-1"), (0, "0"), (3601, "3601"), (float("nan"), "nan"), (10**400, "10+"), ("2", "2"), ([1], r"\[1\]")],
+)  # fmt: skip
+def test_seconds_of_a_clip_that_are_none_are_a_line(seconds: Any, told: str, runs: Path, features: Path) -> None:
+    order = Order(str(next(runs.iterdir())), (features / "walk.npz",), clip_seconds=seconds)
+    with pytest.raises(InputError, match=f"^seconds of a clip: {told}; expected a number over 0 and at most 3600$"):
+        score(order, features / "out")
+    assert not (features / "out").exists()
 
 
 def test_a_process_that_dies_is_a_line_and_the_next_video_is_scored() -> None:
