@@ -16,7 +16,6 @@ from highlight_lit.text import say
 from highlight_lit.untrusted.arguments import trust_argument
 
 FORMS = {"torch-export": ".pt2", "onnx": ".onnx", "safetensors": ".detector"}
-OLDEST_TORCH = "2.13"  # for a graph; the oldest that it was tried with
 CHECKED = (1, 60, 1000)  # clips
 TOLERANCE = 1e-5  # of z and p beside the network's own, in units of the largest
 
@@ -66,7 +65,6 @@ def run_export(args: argparse.Namespace) -> int:
         if args.push_to_hub is not None:
             say(push(out, args.push_to_hub))
         return 0
-    _need_torch(f"--to {args.to}")
     if args.to == "onnx":
         need("export", "--to onnx", "onnx", "onnxscript", "onnxruntime")
     with atomic_write(out) as temporary:
@@ -74,17 +72,6 @@ def run_export(args: argparse.Namespace) -> int:
         apart = _write_graph(temporary, detector, args.to, record)
     say(f"{out}: z and p as the checkpoint's within {apart:.1g}, at {', '.join(map(str, CHECKED))} clips")
     return 0
-
-
-def _need_torch(what: str) -> None:
-    """Refuse a PyTorch whose graphs were not tried: those of 2.6 cannot be read back, by itself or as ONNX."""
-    from torch import __version__ as version
-    from torch.torch_version import TorchVersion
-
-    if TorchVersion(version) < OLDEST_TORCH:
-        raise InputError(
-            f"{what} needs PyTorch {OLDEST_TORCH} or newer, here is {version}: pip install --upgrade torch"
-        )
 
 
 def _write_graph(path: Path, detector: Any, form: str, record: Mapping[str, Any] | None) -> float:

@@ -16,20 +16,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.torch_version import TorchVersion
 
 from highlight_lit.cli import main
 from highlight_lit.data.corpus import Corpus
 from highlight_lit.export import graph
-from highlight_lit.export.command import OLDEST_TORCH
 from highlight_lit.inference.detector import Detector
 from highlight_lit.training.command import main as train
 from tests.real_processes import exit_status, forked
 
 ort = pytest.importorskip("onnxruntime", reason="NO EXPORT TESTED: the extra export is not installed")
-graphs = pytest.mark.skipif(
-    TorchVersion(torch.__version__) < OLDEST_TORCH, reason=f"NO GRAPHS: PyTorch < {OLDEST_TORCH}"
-)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +36,6 @@ def run(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(out.glob("*/last.ckpt")).parent
 
 
-@graphs
 def test_graphs_carry_what_is_needed_to_use_them_and_nothing_of_this_machine(
     run: Path, small_corpus: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,9 +113,7 @@ def test_what_cannot_be_done_is_one_line_and_writes_nothing(
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize(
-    ("form", "module"), [pytest.param("onnx", "onnxscript", marks=graphs), ("safetensors", "safetensors")]
-)
+@pytest.mark.parametrize(("form", "module"), [("onnx", "onnxscript"), ("safetensors", "safetensors")])
 def test_a_missing_extra_is_one_line_that_names_it(
     run: Path,
     tmp_path: Path,
@@ -137,7 +129,6 @@ def test_a_missing_extra_is_one_line_that_names_it(
     assert list(tmp_path.iterdir()) == []
 
 
-@graphs
 @pytest.mark.parametrize(
     ("change", "apart"), [(lambda z, p: (z + 0.01, p), "0.01"), (lambda z, p: (z, p + 0.02), "0.02"), (lambda z, p: (z * np.nan, p), "inf")]
 )  # fmt: skip
@@ -173,16 +164,6 @@ def test_a_card_tells_measures_of_its_own_weights_alone(run: Path, tmp_path: Pat
     assert "Not judged: the run kept best.ckpt" in card
 
 
-def test_an_old_pytorch_is_one_line(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("torch.__version__", "2.9.1")
-    assert main(["export", str(run), "--to", "onnx", "--out", str(tmp_path / "a.onnx")]) == 2
-    assert "--to onnx needs PyTorch 2.13 or newer, here is 2.9.1" in capfd.readouterr().err
-    assert list(tmp_path.iterdir()) == []
-
-
-@graphs
 @pytest.mark.parametrize("form", ["torch-export", "onnx"])
 def test_a_disk_without_room_is_named_and_no_network(form: str, run: Path, tmp_path: Path) -> None:
     def work() -> int:

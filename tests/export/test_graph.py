@@ -11,18 +11,13 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.torch_version import TorchVersion
 
 from highlight_lit.errors import InputError
 from highlight_lit.export import graph
-from highlight_lit.export.command import OLDEST_TORCH
 from highlight_lit.inference.detector import Detector
 from tests.real_processes import exit_status, forked
 
 pytest.importorskip("onnxruntime", reason="NO EXPORT TESTED: the extra export is not installed")
-pytestmark = pytest.mark.skipif(
-    TorchVersion(torch.__version__) < OLDEST_TORCH, reason=f"NO GRAPHS: PyTorch < {OLDEST_TORCH}"
-)
 Drawn = Callable[..., Detector]
 CONF = Path(__file__).parents[2] / "conf"
 # Every fusion; the contexts, poolings and other networks beside them. Tracing takes as long as there are steps T: several,
