@@ -22,6 +22,9 @@ def main() -> int:
     """
     for number in _STOPS:
         signal.signal(number, _end)
+    # Python puts the working folder before its own library in a process that is started by -c or -m, as those of `multiprocessing`
+    # and joblib are: a `signal.py` among somebody's videos would be run.
+    os.environ["PYTHONSAFEPATH"] = "1"
     gc.set_threshold(COLLECT_AFTER)
     _import_numpy()
     try:

@@ -120,11 +120,18 @@ def _fault(error: InputError | OSError) -> str | None:
 
 
 def _in_a_folder() -> None:
-    """Refuse a working folder that was removed: libraries end in their own ways, or wait."""
+    """Refuse a working folder that was removed, or has settings of Matplotlib, which name programs: libraries read them, or wait."""
     try:
         os.getcwd()
     except OSError as error:
         raise InputError(f"the working folder: {error.strerror}; expected one that is there: cd to another") from error
+    if os.path.lexists(
+        "matplotlibrc"
+    ):  # Matplotlib would read it whenever PyTorch Lightning is imported, and start LaTeX by it
+        raise InputError(
+            "matplotlibrc: settings of Matplotlib in the working folder, which may start programs; expected none:"
+            " move it to ~/.config/matplotlib, or cd to another folder"
+        )
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

@@ -18,8 +18,11 @@ COLUMNS = 120  # of a table that goes to a file or a pipe
 HOLE = "-"  # in a table, where there is no number
 MAX_LINE = 2000  # characters: a name or value of megabytes would bury the line that tells of it
 # Control characters, halves of surrogate pairs, ends of lines and paragraphs, and characters that reorder what stands
-# around them: a name could then read as another one.
-_DANGEROUS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# around them or are not seen: a name could then read as another one. Joiners are left, which Persian and emoji need.
+_DANGEROUS = re.compile(
+    "[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+    "\xad\u180e\u200b\u2060-\u2064\u206a-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 
 
 def shown(value: object) -> str:

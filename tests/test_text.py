@@ -20,6 +20,11 @@ def test_no_name_moves_the_cursor_breaks_the_line_or_reorders_it(text: str) -> N
     assert not [c for c in out.getvalue()[:-1] if not c.isprintable()]
 
 
+@pytest.mark.parametrize("text", ["\xad", "\u200b", "\u2060", "\u206a", "\ufeff", "\ufff9", "\U000e0041", "\u180e"])
+def test_two_names_do_not_look_alike_by_a_character_that_is_not_seen(text: str) -> None:
+    assert shown(f"su{text}rf") == f"su{text.encode('unicode_escape').decode()}rf"
+
+
 @pytest.mark.parametrize("text", ["滑雪", "👩‍👩‍👧 family", "می‌خواهم", "[bold] dog", "Übung №1"])
 def test_names_in_any_script_are_shown_as_they_are(text: str) -> None:
     assert shown(text) == text

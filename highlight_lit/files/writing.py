@@ -53,8 +53,10 @@ def for_a_file(path: Path) -> None:
     """Refuse a name that a file cannot be written to: before the first of several is.
 
     Raises:
-        InputError: It is that of a folder, a pipe or a device, or lies in what is no folder.
+        InputError: It is that of a folder, a pipe or a device, or of an open file as `/dev/stdout` is, or lies in what is no folder.
     """
+    if path.is_symlink() and os.readlink(path).startswith("/proc/"):  # a rename would take the system's link away
+        raise InputError(f"{path}: a name of an open file; expected a name for a file")
     fits, expected = stat.S_ISREG, "a name for a file"
     for place in (path, *path.absolute().parents):
         with suppress(OSError):

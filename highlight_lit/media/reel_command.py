@@ -50,7 +50,7 @@ def run_reel(args: argparse.Namespace) -> int:
     if args.video_id is not None and args.scores is None:
         raise InputError(f"--video-id {args.video_id}: names a video in --scores; leave it out with --checkpoint")
     ending = "chapters.vtt" if args.chapters else "reel.mp4"
-    out = args.out or args.video.with_name(output_name(args.video.stem, ending))
+    out = args.out or args.video.parent / output_name(args.video.stem, ending)
     not_an_input(out, args.video, args.checkpoint, args.scores, *weights_of(args).values())
     for_a_file(out)  # before minutes of scoring
     segments = _segments(args)

@@ -87,3 +87,13 @@ def test_a_name_below_a_file_is_refused_before_anything_is_written(tmp_path: Pat
         for_a_file(tmp_path / "taken" / below)
     for_a_file(tmp_path / "new" / below)
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_name_of_an_open_file_is_not_replaced(tmp_path: Path) -> None:
+    """As `--out /dev/stdout > FILE` would, by root: the system's link would be a file from then on."""
+    with open(tmp_path / "captured", "w") as file:
+        (tmp_path / "stdout").symlink_to(f"/proc/self/fd/{file.fileno()}")
+        with pytest.raises(InputError, match="stdout: a name of an open file; expected a name for a file"):
+            write_text(tmp_path / "stdout", "text")
+    assert (tmp_path / "stdout").is_symlink()
+    assert len(list(tmp_path.iterdir())) == 2

@@ -11,6 +11,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from highlight_lit.errors import InputError
@@ -184,11 +185,22 @@ class _Index:
     """Videos by their names and paths."""
 
     def __init__(self, videos: Sequence[Path]) -> None:
-        self._by_name: dict[str, dict[Path, Parts]] = {}
+        self._videos = videos
+        # By name, and by folder and name: there may be a `video.mp4` in each of many folders.
+        self._by_name: dict[Parts, dict[Path, Parts]] = {}
         for path in videos:
             parts = tuple(same_form(part) for part in path.absolute().parts[1:])
             for name in {parts[-1], _without_ending(parts[-1])}:
-                self._by_name.setdefault(name.casefold(), {})[path] = parts
+                for key in {(name,), (*parts[-2:-1], name)}:
+                    self._by_name.setdefault(_folded(key), {})[path] = parts
+
+    @cached_property
+    def _by_file(self) -> dict[str, list[Path]]:
+        """Videos by where they are, links followed."""
+        files: dict[str, list[Path]] = {}
+        for path in self._videos:
+            files.setdefault(os.path.realpath(path), []).append(path)
+        return files
 
     def find(self, name: str, shared: int) -> list[Path]:
         """The videos that a table may mean by `name`.
@@ -213,7 +225,7 @@ class _Index:
         """The videos whose path ends with these parts, by the strictest comparison that finds any."""
         if not wanted:
             return []
-        known = self._by_name.get(wanted[-1].casefold(), {})
+        known = self._by_name.get(_folded(wanted[-2:]), {})
         for fold in (str, str.casefold):
             folded = tuple(map(fold, wanted))
             for shorten in (str, _without_ending):
@@ -228,8 +240,12 @@ class _Index:
 
     def _same_file(self, text: str, parts: Parts) -> list[Path]:
         """The videos that are the very file of an absolute path: a folder above may be a link."""
-        known = self._by_name.get(parts[-1].casefold(), {}) if parts and "\0" not in text else {}
-        return [path for path in known if os.path.realpath(path) == os.path.realpath(text)]
+        known = self._by_name.get(_folded(parts[-1:]), {}) if parts and "\0" not in text else {}
+        return [path for path in self._by_file.get(os.path.realpath(text), []) if path in known] if known else []
+
+
+def _folded(parts: Parts) -> Parts:
+    return tuple(part.casefold() for part in parts)
 
 
 def _slashes(name: str) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("av")
 from highlight_lit.errors import InputError
-from highlight_lit.media.extraction.find_videos import find_videos
+from highlight_lit.media.extraction import matching
+from highlight_lit.media.extraction.find_videos import Listing, find_videos
 from highlight_lit.media.extraction.matching import match
 from highlight_lit.media.extraction.parts import Known
-from highlight_lit.media.extraction.sidecar import read_csv
+from highlight_lit.media.extraction.sidecar import Sidecar, TagRow, read_csv
 from highlight_lit.media.extraction.survey import Survey, survey
 
 NFC, NFD = (unicodedata.normalize(form, "Köln été.mp4") for form in ("NFC", "NFD"))
@@ -211,3 +214,27 @@ def test_names_without_a_printable_character_are_refused(tmp_path):
     root = make(tmp_path / "v", "\n\x1b.mp4", "a.mp4")
     (reason,) = look(root).faults.values()
     assert "no printable character" in reason
+
+
+@pytest.mark.parametrize("row", ["{}/video", "/elsewhere/{}/video", "/elsewhere/{}/other/video.mp4"])
+def test_a_table_of_many_folders_with_the_same_names_is_not_compared_row_by_video(
+    row: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each row with each video would take hours for a hundred thousand."""
+    count = 300
+    videos = [Path(f"/nowhere/{number}/video.mp4") for number in range(count)]
+    rows = [TagRow("line", row.format(number), Sidecar()) for number in range(count)]
+    looked = 0
+    for module, name in ((matching, "_without_ending"), (os.path, "realpath")):
+        true = getattr(module, name)
+
+        def counted(path: str, true: Callable[[str], str] = true) -> str:
+            nonlocal looked
+            looked += 1
+            return true(path)
+
+        monkeypatch.setattr(module, name, counted)
+    found = match(Listing(videos=videos), rows)
+    monkeypatch.undo()
+    assert len(found.rows) + len(found.sidecars) == count
+    assert looked < 20 * count

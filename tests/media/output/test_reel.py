@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 pytest.importorskip("av")
 import av
 
+from highlight_lit.cli import main
 from highlight_lit.errors import InputError
 from highlight_lit.media.io.shots import shot_changes
 from highlight_lit.media.output.reel import cut_reel, write_chapters
@@ -201,3 +202,12 @@ def test_a_reel_of_any_container_is_in_sync_and_holds_what_was_chosen(tmp_path, 
     seen, audio_mask = onsets(source, made)
     assert flashes == pytest.approx([seen[2] - 8.1, 1.8 + seen[1] - 4.4], abs=0.025)
     assert clicks == pytest.approx([audio_mask[2] - 8.1, 1.8 + audio_mask[1] - 4.4], abs=0.04)
+
+
+@pytest.mark.parametrize("folder", [".", "/", ".."])
+def test_a_folder_in_the_place_of_the_video_is_one_line(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.csv").write_text("start,end,score\n0,1,1\n")
+    assert main(["reel", folder, "--scores", "s.csv"]) == 2
+    assert capsys.readouterr().err == f"highlight-lit: {folder}: a folder; expected a video\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["s.csv"]
