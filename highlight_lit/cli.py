@@ -125,9 +125,8 @@ def _in_a_folder() -> None:
         os.getcwd()
     except OSError as error:
         raise InputError(f"the working folder: {error.strerror}; expected one that is there: cd to another") from error
-    if os.path.lexists(
-        "matplotlibrc"
-    ):  # Matplotlib would read it whenever PyTorch Lightning is imported, and start LaTeX by it
+    # Matplotlib would read it as soon as Lightning is imported, and start LaTeX by it.
+    if os.path.lexists("matplotlibrc"):
         raise InputError(
             "matplotlibrc: settings of Matplotlib in the working folder, which may start programs; expected none:"
             " move it to ~/.config/matplotlib, or cd to another folder"
