@@ -87,3 +87,11 @@ def test_a_name_below_a_file_is_refused_before_anything_is_written(tmp_path: Pat
         for_a_file(tmp_path / "taken" / below)
     for_a_file(tmp_path / "new" / below)
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_folders_that_were_made_for_a_file_go_with_it(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for folder in ("new/deep", "there"):
+        with pytest.raises(InputError, match="No space left"), atomic_write(tmp_path / folder / "out.txt"):
+            raise OSError(28, "No space left on device")
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
