@@ -150,7 +150,7 @@ def make_views(folders: Sequence[Path], runs: Sequence[Path], project: str) -> i
 
 def _save_all(wanted: Sequence[dict[str, Any]], file: Path) -> None:
     """Save those that `file` does not have an address of, and write the address of each beside it as it is made."""
-    kept = read_json(file, "the views of a reproduction") if file.is_file() else []
+    kept = read_json(file, "the views of a reproduction") if file.exists() else []
     check_shape(kept, [{"name": str, "url": (str, type(None))}], str(file))
     urls = {json.dumps({**view, "url": None}): view["url"] for view in kept if view.get("url")}
     with_urls = [{**view, "url": urls.get(json.dumps({**view, "url": None}))} for view in wanted]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from highlight_lit.data.corpus.verify_command import run_verify, verify_argument
 from highlight_lit.data.importers.command import add_sources
 from highlight_lit.data.synthesize_command import run_synthesize, synthesize_arguments
 from highlight_lit.doctor import doctor_arguments, run_doctor
-from highlight_lit.errors import InputError, Interrupted, wants_traceback
+from highlight_lit.errors import InputError, Interrupted, answered
 from highlight_lit.export.command import export_arguments, run_export
 from highlight_lit.inference.commands.evaluate_arguments import evaluate_arguments, run_evaluate
 from highlight_lit.inference.commands.score import run_score, score_arguments
@@ -25,8 +24,6 @@ from highlight_lit.media.reel_command import reel_arguments, run_reel
 from highlight_lit.processes.signals import raised_signals
 from highlight_lit.text import ArgumentParser, say
 
-_OUT_OF_REACH = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)  # asked whether a file is there, Python raises these
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOADS_PYTORCH = ("evaluate", "export", "score")  # which takes seconds
 EXPERIMENTS = {"demo": "demo", "reproduce": "reproduce.__main__"}  # verbs of experiments/: module
 # Each verb, its purpose, what adds its arguments, and what it runs; None: it reads its own words.
@@ -67,36 +64,7 @@ def _run(words: list[str]) -> int:
         if getattr(sys, name) is None:  # closed by whoever started this
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # as long as the process
     try:
-        _in_a_folder()
-        if words[:1] == ["train"]:  # all its words are Hydra's
-            from highlight_lit.training.command import main as train
-
-            return train(words[1:])
-        if words[:1] and words[0] in EXPERIMENTS:  # they read their own words
-            return int(experiments(EXPERIMENTS[words[0]]).main(words[1:]))
-        if words[:1] == ["extract"] and wants_jobs(words[1:]):
-            return run_extract_jobs(words[1:])
-        parser = _parser(words)
-        if not words:
-            parser.print_help(sys.stderr)
-            return 2
-        options, unknown = parser.parse_known_args(words)
-        if unknown:
-            files = all(Path(word).is_file() for word in unknown)
-            advice = "; one file is expected where a pattern of the shell's has given several: name it" if files else ""
-            parser.error(f"unrecognized arguments: {' '.join(unknown)}{advice}")
-        if words[0] in LOADS_PYTORCH and sys.stderr.isatty():
-            say(f"highlight-lit {words[0]}: begins (PyTorch is being loaded)", file=sys.stderr)
-        status: int = options.run(options)
-        return status
-    except BrokenPipeError:  # the reader of our output, `head` say, has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (InputError, OSError) as error:
-        if wants_traceback() or (fault := _fault(error)) is None:
-            raise
-        say(f"highlight-lit: {fault}", file=sys.stderr)
-        return 2
+        return answered("highlight-lit", lambda: _do(words))
     except Interrupted as stop:
         say(f"highlight-lit: {stop}", file=sys.stderr)
         return stop.status
@@ -105,18 +73,30 @@ def _run(words: list[str]) -> int:
         return 130
 
 
-def _fault(error: InputError | OSError) -> str | None:
-    """What to say of an error; None of one that is a fault of the program's own."""
-    if isinstance(error, InputError):
-        return str(error)
-    if error.filename is not None and error.errno in _OUT_OF_REACH:
-        return f"{error.filename}: {error.strerror}; expected a name in a folder that this user may look into"
-    if error.errno not in _NO_ROOM:
-        return None
-    if error.filename is not None:
-        return f"{error.filename}: cannot be written ({error.strerror})"
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own end fails on it again
-    return f"standard output, or a file, cannot be written ({error.strerror}); expected room for it"
+def _do(words: list[str]) -> int:
+    """Run a verb."""
+    _in_a_folder()
+    if words[:1] == ["train"]:  # all its words are Hydra's
+        from highlight_lit.training.command import main as train
+
+        return train(words[1:])
+    if words[:1] and words[0] in EXPERIMENTS:  # they read their own words
+        return int(experiments(EXPERIMENTS[words[0]]).main(words[1:]))
+    if words[:1] == ["extract"] and wants_jobs(words[1:]):
+        return run_extract_jobs(words[1:])
+    parser = _parser(words)
+    if not words:
+        parser.print_help(sys.stderr)
+        return 2
+    options, unknown = parser.parse_known_args(words)
+    if unknown:
+        files = all(Path(word).is_file() for word in unknown)
+        advice = "; one file is expected where a pattern of the shell's has given several: name it" if files else ""
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{advice}")
+    if words[0] in LOADS_PYTORCH and sys.stderr.isatty():
+        say(f"highlight-lit {words[0]}: begins (PyTorch is being loaded)", file=sys.stderr)
+    status: int = options.run(options)
+    return status
 
 
 def _in_a_folder() -> None:

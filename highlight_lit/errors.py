@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import signal
@@ -12,6 +13,8 @@ from typing import ParamSpec
 from highlight_lit.text import one_line, say
 
 Given = ParamSpec("Given")
+_OUT_OF_REACH = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)  # asked whether a file is there, Python raises these
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class InputError(ValueError):
@@ -65,19 +68,41 @@ def wants_traceback() -> bool:
     return os.environ.get("HIGHLIGHT_LIT_TRACEBACK") == "1"
 
 
+def answered(program: str, work: Callable[[], int]) -> int:
+    """The status that a command ends with; bad input and a full disk are a line on standard error and 2."""
+    try:
+        return work()
+    except BrokenPipeError:  # the reader of our output, `head` say, has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (InputError, OSError) as error:
+        if wants_traceback() or (fault := _fault(error)) is None:
+            raise
+        say(f"{program}: {fault}", file=sys.stderr)
+        return 2
+
+
+def _fault(error: InputError | OSError) -> str | None:
+    """What to say of an error; None of one that is a fault of the program's own."""
+    if isinstance(error, InputError):
+        return str(error)
+    if error.filename is not None and error.errno in _OUT_OF_REACH:
+        return f"{error.filename}: {error.strerror}; expected a name in a folder that this user may look into"
+    if error.errno not in NO_ROOM:
+        return None
+    if error.filename is not None:
+        return f"{error.filename}: cannot be written ({error.strerror})"
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own end fails on it again
+    return f"standard output, or a file, cannot be written ({error.strerror}); expected room for it"
+
+
 def command(program: str) -> Callable[[Callable[Given, int]], Callable[Given, int]]:
     """Have a script's main function answer bad input as the command line does: a line on standard error, status 2."""
 
     def of(main: Callable[Given, int]) -> Callable[Given, int]:
         @functools.wraps(main)
         def told(*words: Given.args, **named: Given.kwargs) -> int:
-            try:
-                return main(*words, **named)
-            except InputError as error:
-                if wants_traceback():
-                    raise
-                say(f"{program}: {error}", file=sys.stderr)
-                return 2
+            return answered(program, lambda: main(*words, **named))
 
         return told
 

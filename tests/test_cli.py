@@ -206,6 +206,20 @@ def test_a_standard_output_without_room_is_one_line(small_corpus: Path, tmp_path
     assert "Warning" not in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_script_of_experiments_answers_as_the_command_line_does() -> None:
+    command = python("-m", "experiments.compare", "--help")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=100)
+    said = "standard output, or a file, cannot be written (No space left on device); expected room for it"
+    assert (done.returncode, done.stderr) == (2, f"experiments.compare: {said}\n")
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=100)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 @pytest.mark.parametrize("kind", ["long", "forbidden"])
 def test_a_name_that_cannot_be_looked_at_is_one_line(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

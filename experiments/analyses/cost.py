@@ -40,7 +40,7 @@ _SHAPE = {
 def measured(out: Path) -> dict[str, Any]:
     """The measurement kept in `out`, made now if it is missing."""
     path = out / FILE
-    if not path.is_file():
+    if not path.exists():
         write_json(path, measure())
     measurement: dict[str, Any] = read_json(path, "a measurement of cost")
     check_shape(measurement, _SHAPE, str(path))

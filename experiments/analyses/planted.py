@@ -27,7 +27,7 @@ STEPS, BATCH = 600, 256
 def measured(out: Path) -> list[dict[str, float]]:
     """The fits kept in `out`, made now if they are missing."""
     path = out / FILE
-    if not path.is_file():
+    if not path.exists():
         write_json(path, [{"R": R, "left": fit(R)} for R in RANKS])
     fits: list[dict[str, float]] = read_json(path, "fits of a planted core")
     check_shape(fits, [{"R": int, "left": (int, float)}], str(path))

@@ -267,7 +267,7 @@ def _claims(findings: Sequence[claims.Finding], out: Path) -> Iterator[Part]:
         f"{100 * shares['softmax gate']:.1f} % under the softmax gate, and on "
         f"{100 * shares['product of odds (every alpha 1)']:.0f} % with every alpha 1, as in the supplement's proof."
     )
-    if (out / cost.FILE).is_file():
+    if (out / cost.FILE).exists():
         measured = cost.measured(out)
         full, low = (cost.exponent(measured[rows], "d", "operations") for rows in ("full", "low_rank"))
         over_rank = cost.exponent(measured["ranks"], "R", "operations")

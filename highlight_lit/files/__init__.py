@@ -19,6 +19,7 @@ from highlight_lit.files.sizes import check_packed, stored_bytes
 from highlight_lit.files.writing import (
     atomic_write,
     for_a_file,
+    json_text,
     not_an_input,
     remove_other,
     remove_tree,
@@ -27,7 +28,7 @@ from highlight_lit.files.writing import (
 )
 
 __all__ = [
-    "MAX_NAME_BYTES", "atomic_write", "check_packed", "cut_name", "encoding_of", "for_a_file", "is_of_format", "not_an_input",
-    "open_regular", "output_name", "plain_name", "read_json", "read_text", "remove_other", "remove_tree", "same_file", "sha256",
+    "MAX_NAME_BYTES", "atomic_write", "check_packed", "cut_name", "encoding_of", "for_a_file", "is_of_format", "json_text",
+    "not_an_input", "open_regular", "output_name", "plain_name", "read_json", "read_text", "remove_other", "remove_tree", "same_file", "sha256",
     "stored_bytes", "unique_keys", "write_json", "write_text",
 ]  # fmt: skip

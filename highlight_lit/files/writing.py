@@ -21,7 +21,7 @@ from highlight_lit.files.reading import kind_of
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, where an empty file is; on success sync it and rename it to `path`.
 
-    On failure it is removed. Its name cannot be guessed and it is created exclusively, so a link that was laid there
+    On failure it is removed, and so are the folders that were made for it. Its name cannot be guessed and it is created exclusively, so a link that was laid there
     is never followed.
 
     Args:
@@ -33,6 +33,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     for_a_file(path)
     ending = f".{secrets.token_hex(8)}.tmp"
     temporary = path.with_name("." + cut_name(path.name, MAX_NAME_BYTES - 1 - len(ending)) + ending)
+    new = [folder for folder in path.parents if not os.path.lexists(folder)]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666))
@@ -46,7 +47,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         with suppress(OSError):  # its folder may be none
-            temporary.unlink()
+            temporary.unlink(missing_ok=True)
+            for folder in new:  # those with anything in them stay
+                folder.rmdir()
 
 
 def for_a_file(path: Path) -> None:
@@ -78,7 +81,12 @@ def write_json(path: Path, value: Any) -> None:
 
     A name that is no UTF-8 is read back as it was: JSON writes half of a surrogate pair in the same escapes.
     """
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """What `write_json` writes."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def not_an_input(out: Path, *inputs: Path | None) -> None:

@@ -44,6 +44,10 @@ def locked(path: Path, what: str) -> Iterator[None]:
             file = open_lock(path)
         except FileNotFoundError:
             continue  # whoever held another file of the folder has just removed it
+        except OSError:
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()
+            raise
         try:
             _wait(file, path, what)
             if is_at(file, path):

@@ -79,7 +79,7 @@ def read_record(folder: Path, run_id: str | None = None) -> dict[str, Any] | Non
         InputError: It is damaged, of another format, version or run, or lacks what tables are made from.
     """
     path = folder / RECORD
-    if not path.is_file():
+    if not path.exists():
         return None
     record = read_json(path, "a record of a run")
     if not is_of_format(record, FORMAT, VERSION):

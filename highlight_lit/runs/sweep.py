@@ -35,7 +35,25 @@ from highlight_lit.text import columns, say, say_table
 # Names the folder in which the jobs of a sweep leave their notes, whatever process or machine runs them.
 _NOTES = "HIGHLIGHT_LIT_SWEEP"
 _WHOLE = "whole"  # a file beside the notes until a job could not write: to remove it takes no room
-_MEND = "make room: the same command makes the table of all cells"
+_AGAIN = "the same command makes the table of all cells"
+_MEND = f"make room: {_AGAIN}"
+
+
+def _keep(error: Exception) -> None:
+    """Keep an error for the end of the command."""
+    Sweep.error = error
+    if _NOTES in os.environ:
+        with suppress(OSError):
+            Path(os.environ[_NOTES], _WHOLE).unlink()
+
+
+@contextmanager
+def _kept_error() -> Iterator[None]:
+    """Keep what is raised, of a full disk or a damaged note say, for the end of the command: Hydra only warns of it."""
+    try:
+        yield
+    except Exception as error:
+        _keep(error)
 
 
 class Sweep(Callback):
@@ -45,7 +63,7 @@ class Sweep(Callback):
         signals: Of this process, while a command is under way.
         outcome: The record of the run that has just ended in this process, or how it failed.
         failures: What failed in the last sweep of this process: the cells by their error.
-        error: What a single run of this process raised, or standard output or a note, which could not be written.
+        error: What a single run of this process raised, or what was raised here: Hydra only warns of it.
     """
 
     signals: ClassVar[Signals]
@@ -79,6 +97,7 @@ class Sweep(Callback):
         if not config.hydra.launcher._target_.endswith(HERE):
             Sweep._open.enter_context(conducted(Path(os.environ[_NOTES]), Sweep.signals))
 
+    @_kept_error()
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Print the run's line and leave a note of it."""
         if job_return.status != JobStatus.COMPLETED:
@@ -92,7 +111,7 @@ class Sweep(Callback):
             if notes is None or record["error"] not in [noted.get("error") for noted in _read(notes)]:
                 say(f"failed: {overrides}: {record['error']}", file=sys.stderr)
         elif record["status"] == "done":
-            with _kept_error():
+            with _kept_error():  # and the note is left all the same
                 say(run_line(record, job_return.overrides if notes is not None else ()))
         if notes is not None and notes.is_dir():
             try:
@@ -109,6 +128,7 @@ class Sweep(Callback):
         if (notes := os.environ.pop(_NOTES, None)) is not None:
             remove_tree(Path(notes))
 
+    @_kept_error()
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the table over all cells of the sweep, done now or before."""
         notes = Path(os.environ[_NOTES])
@@ -125,36 +145,22 @@ class Sweep(Callback):
         Sweep.failures = dict(failures)
         done = [record for record in records if record["status"] == "done"]
         judged = [record for record in done if math.isfinite(record.get("value", math.nan))]
-        with _kept_error():
-            if judged:
-                metric = config.optimized_metric
-                direction = config.hydra.sweeper.get("direction") or ("minimize" if "loss" in metric else "maximize")
-                best = (min if direction == "minimize" else max)(judged, key=lambda record: record["value"])
-                say(f"best of {len(judged)} by {metric}: {best['value']:.6g} with {best['overrides']}")
-            runs = list({record["id"]: record for record in done}.values())  # two cells may be the same run
-            if any("evaluation" in record for record in runs):
-                say("", heading(runs))
-                say_table(sweep_table(runs, columns()))
-
-
-@contextmanager
-def _kept_error() -> Iterator[None]:
-    """Keep what standard output raises, a full disk say, for the end of the command: Hydra only warns of it."""
-    try:
-        yield
-    except OSError as error:
-        _keep(error)
-
-
-def _keep(error: Exception) -> None:
-    Sweep.error = error
-    if _NOTES in os.environ:
-        with suppress(OSError):
-            Path(os.environ[_NOTES], _WHOLE).unlink()
+        if judged:
+            metric = config.optimized_metric
+            direction = config.hydra.sweeper.get("direction") or ("minimize" if "loss" in metric else "maximize")
+            best = (min if direction == "minimize" else max)(judged, key=lambda record: record["value"])
+            say(f"best of {len(judged)} by {metric}: {best['value']:.6g} with {best['overrides']}")
+        runs = list({record["id"]: record for record in done}.values())  # two cells may be the same run
+        if any("evaluation" in record for record in runs):
+            say("", heading(runs))
+            say_table(sweep_table(runs, columns()))
 
 
 def _read(notes: Path) -> list[dict[str, Any]]:
-    return [read_note(path) for path in sorted(notes.glob("*.json"))]
+    try:
+        return [read_note(path) for path in sorted(notes.glob("*.json"))]
+    except InputError as error:
+        raise InputError(f"{error}; {_AGAIN}") from error
 
 
 def read_note(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from highlight_lit.errors import InputError
 from highlight_lit.export.card import card_of
 from highlight_lit.inference.detector import Detector
 from highlight_lit.inference.loading.model_folder import CARD, CONFIG, WEIGHTS, write_model_folder
+from tests.data.test_full_disk import run_with_room_for
 
 safetensors_torch = pytest.importorskip(
     "safetensors.torch", reason="NO EXPORT TESTED: the extra export is not installed"
@@ -133,6 +135,19 @@ def test_a_folder_that_was_cut_off_as_it_was_written_is_refused(folder: Path) ->
     (folder / CONFIG).unlink()
     with pytest.raises(InputError, match=r"config\.json: no such file"):
         Detector.load(folder)
+
+
+@pytest.mark.parametrize("size", [0, 2000])  # of the card and the configuration, either has room in 2000 bytes
+def test_without_room_nothing_is_left_and_what_was_there_stays(folder: Path, tmp_path: Path, size: int) -> None:
+    old = shutil.copytree(folder, tmp_path / "old")
+    before = {path.name: path.read_bytes() for path in old.iterdir()}
+    for out in (tmp_path / "deep" / "new", old):
+        words = ["export", str(folder), "--to", "safetensors", "--out", str(out)]
+        status, said = run_with_room_for(size, *words)
+        assert (status, said.endswith("cannot be written (File too large)")) == (2, True)
+        assert said.startswith(f"highlight-lit: {out}/")
+    assert not (tmp_path / "deep").exists()
+    assert {path.name: path.read_bytes() for path in old.iterdir()} == before
 
 
 class Api:

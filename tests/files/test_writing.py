@@ -97,3 +97,11 @@ def test_a_name_of_an_open_file_is_not_replaced(tmp_path: Path) -> None:
             write_text(tmp_path / "stdout", "text")
     assert (tmp_path / "stdout").is_symlink()
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_folders_that_were_made_for_a_file_go_with_it(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for folder in ("new/deep", "there"):
+        with pytest.raises(InputError, match="No space left"), atomic_write(tmp_path / folder / "out.txt"):
+            raise OSError(28, "No space left on device")
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]

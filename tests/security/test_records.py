@@ -105,9 +105,10 @@ def test_a_record_and_a_note_that_are_something_else_are_refused(tmp_path: Path,
         read_note(tmp_path / "one" / RECORD)
 
 
-def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_in_the_place_of_a_record_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / RECORD)
-    assert read_record(tmp_path) is None
+    with pytest.raises(InputError, match="a pipe; expected a record of a run"):
+        read_record(tmp_path)
     with pytest.raises(InputError, match="a pipe"):
         read_note(tmp_path / RECORD)
 

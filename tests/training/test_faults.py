@@ -18,8 +18,9 @@ import torch
 
 from highlight_lit.cli import main
 from highlight_lit.errors import InputError
+from highlight_lit.processes import locks
 from highlight_lit.runs import sweep
-from highlight_lit.runs.ledger import records
+from highlight_lit.runs.ledger import claimed, records
 from highlight_lit.training.checkpoint.atomic_io import AtomicCheckpointIO
 from highlight_lit.untrusted.checkpoint_file import read_checkpoint
 from tests.real_processes import exit_status, forked
@@ -183,3 +184,31 @@ def test_a_note_that_a_job_of_any_launcher_cannot_write_ends_its_sweep_with_an_e
     monkeypatch.setattr(sweep, "_read", read_files)
     with pytest.raises(InputError, match="make room: the same command makes the table of all cells"):
         quick_train("seed=0,1", f"hydra/launcher={launcher}", multirun=True)
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"overrides": "seed=0", "status": "done"}', '{"overrides": 0}'])
+def test_a_damaged_note_ends_its_sweep_with_an_error(
+    damage: str, quick_train: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = sweep.write_json
+
+    def damaged(path: Path, note: object) -> None:
+        whole(path, note)
+        if path.name == "000001.json":
+            path.write_text(damage)
+
+    monkeypatch.setattr(sweep, "write_json", damaged)
+    with pytest.raises(InputError, match=r"000001\.json: .*; the same command makes the table of all cells"):
+        quick_train("seed=0,1", multirun=True)
+    monkeypatch.undo()
+    assert quick_train("seed=0,1", multirun=True) == 0
+
+
+def test_a_lock_that_cannot_be_made_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path) -> int:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(locks, "open_lock", full)
+    with pytest.raises(InputError, match="cannot be written"), claimed(tmp_path, "run", "a run"):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from highlight_lit import __version__
 from highlight_lit.errors import InputError
-from highlight_lit.files import atomic_write, for_a_file, is_of_format, read_json, write_json, write_text
+from highlight_lit.files import atomic_write, for_a_file, is_of_format, json_text, read_json
 from highlight_lit.installation import need
 from highlight_lit.untrusted.safetensors_files import read_safetensors
 
@@ -40,6 +40,8 @@ def check_model_folder(folder: Path) -> None:
 def write_model_folder(folder: Path, parts: Mapping[str, Any], tensors: Mapping[str, Tensor], card: str) -> None:
     """Write a detector; cut off anywhere, the folder is refused, never read as another detector.
 
+    All of it is on the disk before any of it has its name: without room, what was there stays as it was.
+
     Args:
         folder: Made if missing.
         parts: What a checkpoint says of its network, plain values.
@@ -55,14 +57,15 @@ def write_model_folder(folder: Path, parts: Mapping[str, Any], tensors: Mapping[
     check_model_folder(folder)
     for name in (WEIGHTS, CARD, CONFIG):
         for_a_file(folder / name)
-    (folder / CONFIG).unlink(missing_ok=True)
-    with atomic_write(folder / WEIGHTS) as temporary:
-        temporary.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, {"format": "pt"}))
-    write_text(folder / CARD, card)
-    write_json(
-        folder / CONFIG,
-        {"format": FORMAT, "version": VERSION, "highlight_lit": __version__, "hyper_parameters": dict(parts)},
-    )
+    described = {"format": FORMAT, "version": VERSION, "highlight_lit": __version__, "hyper_parameters": dict(parts)}
+    packed = save({name: tensor.contiguous() for name, tensor in tensors.items()}, {"format": "pt"})
+    with atomic_write(folder / CONFIG) as config:  # the last to have its name
+        config.write_text(json_text(described), encoding="utf-8")
+        with atomic_write(folder / CARD) as readme:
+            readme.write_text(card, encoding="utf-8", errors="backslashreplace")
+            with atomic_write(folder / WEIGHTS) as weights:
+                weights.write_bytes(packed)
+                (folder / CONFIG).unlink(missing_ok=True)
 
 
 def read_model_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

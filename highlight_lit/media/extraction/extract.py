@@ -17,7 +17,7 @@ from pathlib import Path
 
 from highlight_lit.data.shards import ShardWriter
 from highlight_lit.data.video import Stream, Video
-from highlight_lit.errors import InputError
+from highlight_lit.errors import NO_ROOM, InputError
 from highlight_lit.media.extraction.find_videos import Listing
 from highlight_lit.media.extraction.parts import CLIP_SECONDS, known_videos, pack
 from highlight_lit.media.extraction.parts_folder import PARTS, check_root, held, part_of, scratch
@@ -91,6 +91,10 @@ class ExtractionReport:
     failed: list[tuple[Path, str]] = field(default_factory=list)
     notes: list[tuple[Path, str]] = field(default_factory=list)
     seconds: float = 0.0
+
+
+class NoRoom(InputError):
+    """The disk of the corpus is full, which is no video's fault: the next would fail alike, after minutes of work."""
 
 
 _MADE: dict[ExtractorChoice, tuple[VisualExtractor, AudioExtractor]] = {}
@@ -202,6 +206,7 @@ def extract_one(task: Task) -> tuple[float, str]:
 
     Raises:
         InputError: It cannot be used.
+        NoRoom: Its part cannot be written.
     """
     visual, audio = _extractors(task.choice)
     features = extract_features(task.path, visual, audio, task.threads)
@@ -220,9 +225,14 @@ def extract_one(task: Task) -> tuple[float, str]:
     )
     part = part_of(task.parts, task.id)
     unfinished = task.scratch / part.name
-    write_sources(unfinished.with_suffix(".json"), {task.id: source_of(task.path)})
-    with ShardWriter(unfinished, task.choice.streams(), CLIP_SECONDS) as writer:
-        writer.add(video)
+    try:
+        write_sources(unfinished.with_suffix(".json"), {task.id: source_of(task.path)})
+        with ShardWriter(unfinished, task.choice.streams(), CLIP_SECONDS) as writer:
+            writer.add(video)
+    except InputError as error:
+        if isinstance(cause := error.__cause__, OSError) and cause.errno in NO_ROOM:
+            raise NoRoom(f"{task.parts.parent}: cannot be written ({os.strerror(cause.errno)}); make room") from error
+        raise
     os.replace(unfinished.with_suffix(".json"), part.with_suffix(".json"))
     os.replace(unfinished, part)  # the last thing: what is said to be skipped is not in the corpus
     return features.duration, "; ".join(filter(None, remarks))
@@ -247,6 +257,8 @@ def _work(tasks: list[Task], workers: int, report: ExtractionReport) -> None:
                 if result[1]:
                     report.notes.append((task.path, result[1]))
                 line = f"{task.path.name}" + (f": {result[1]}" if result[1] else "")
+            elif isinstance(result, NoRoom):
+                raise result
             else:
                 known = isinstance(result, InputError)
                 reason = str(result) if known else f"{task.path}: {type(result).__name__}: {result}"

@@ -47,6 +47,10 @@ def held(root: Path, alone: bool = False) -> Iterator[None]:
         except FileNotFoundError:
             continue  # another packed and removed the folder in between
         except OSError as error:
+            with suppress(OSError):
+                path.parent.rmdir()
+                if new:
+                    root.rmdir()
             raise InputError(f"{root}: cannot be written ({error.strerror})") from error
         with file:
             _lock(file.fileno(), fcntl.LOCK_EX if alone else fcntl.LOCK_SH, root)

@@ -22,6 +22,7 @@ from highlight_lit.media.extraction.extract import ExtractionReport, ExtractorCh
 from highlight_lit.media.extraction.find_videos import find_videos
 from highlight_lit.media.extraction.sidecar import read_csv
 from highlight_lit.media.extraction.workers import Crashed, run_all
+from tests.data.test_full_disk import run_with_room_for
 from tests.real_processes import running, until
 
 CLASSIC = ExtractorChoice()
@@ -383,3 +384,14 @@ def children(process: int) -> list[int]:
             if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == process:
                 found.append(int(folder.name))
     return found
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_full_disk_ends_the_extraction_and_is_no_video_s_fault(folder: Path, tmp_path: Path, workers: int) -> None:
+    root = tmp_path / "corpus"
+    words = ["extract", str(folder), "--out", str(root), "--allow-untagged", "--workers", str(workers)]
+    status, said = run_with_room_for(4096, *words)
+    assert status == 2
+    assert said.splitlines()[-1] == f"highlight-lit: {root}: cannot be written (File too large); make room"
+    assert ".mp4: cannot be written" not in said
+    assert not root.exists()
