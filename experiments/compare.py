@@ -37,7 +37,11 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--theirs", nargs="+", required=True, metavar="KEY=VALUE")
     options = parser.parse_args(words)
     done = [record for record in records(options.runs) if record["status"] == "done" and "evaluation" in record]
-    ours, theirs = (_videos(put_together(_chosen(done, keys)), keys) for keys in (options.ours, options.theirs))
+    chosen = [put_together(_chosen(done, keys)) for keys in (options.ours, options.theirs)]
+    measures = sorted({record["evaluation"]["primary"] for runs in chosen for record in runs})
+    if len(measures) > 1:
+        raise InputError(f"{options.runs}: runs judged by {', '.join(measures)}; expected one measure for all")
+    ours, theirs = (_videos(of, keys) for of, keys in zip(chosen, (options.ours, options.theirs), strict=True))
     shared = sorted(ours.keys() & theirs.keys())
     if len(shared) < len(ours) or len(shared) < len(theirs):
         raise InputError(

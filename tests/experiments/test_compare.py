@@ -56,6 +56,20 @@ def test_runs_that_do_not_match_are_refused_in_a_line(
     assert json.loads(next((tmp_path / "runs").glob("*/record.json")).read_text())["status"] == "done"
 
 
+def test_runs_that_were_judged_by_other_measures_are_refused(
+    quick_train: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert quick_train("fusion=concat,product", multirun=True) == 0
+    path = next(path for path in (tmp_path / "runs").glob("*/record.json") if "Concatenation" in path.read_text())
+    record = json.loads(path.read_text())
+    record["evaluation"]["primary"] = "youtube/step"
+    path.write_text(json.dumps(record))
+    capsys.readouterr()
+    settings = ["--ours", "fusion._target_=Concatenation", "--theirs", "fusion._target_=ElementwiseProduct"]
+    assert main([str(tmp_path / "runs"), *settings]) == 2
+    assert "runs judged by youtube/step, youtube/trapezoid; expected one measure" in capsys.readouterr().err
+
+
 def test_a_run_that_was_copied_does_not_count_twice(
     short_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -119,6 +119,7 @@ def resumed(folder: Path) -> Callable[[random.Random], None]:
     """Go on from a changed checkpoint, and take a step."""
     run = folder / "run"
     whole = torch.load(run / "valid.ckpt", weights_only=True)
+    whole["run"] = run.name  # else each case ends there
     config = read_record(run)["config"]
     corpus = Corpus(folder / "corpus")
     module = make_module(config, corpus)

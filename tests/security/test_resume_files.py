@@ -49,3 +49,20 @@ def test_a_run_does_not_go_on_from_something_else(
     with pytest.raises(InputError, match=f"last.ckpt: .*{says}.*; remove it to train from the start") as refused:
         quick_train("optimizer=paper")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("words", [("seed=7",), ("tau=5",), ("data.pairs=3",)])
+def test_a_run_does_not_go_on_from_another_runs_checkpoint(
+    quick_train: Callable[..., int], tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    assert quick_train("optimizer=paper", *words) == 0
+    [other] = (tmp_path / "runs").glob("*/last.ckpt")
+    assert quick_train("optimizer=paper") == 0
+    [own] = set((tmp_path / "runs").glob("*/last.ckpt")) - {other}
+    own.with_name("record.json").unlink()
+    own.write_bytes(other.read_bytes())
+    says = (
+        f"last.ckpt: of the run {other.parent.name}, expected of {own.parent.name}; remove it to train from the start"
+    )
+    with pytest.raises(InputError, match=says):
+        quick_train("optimizer=paper")

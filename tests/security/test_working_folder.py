@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from highlight_lit.cli import main
+from highlight_lit.data.synthetic import Plan, synthesize
 from tests.real_processes import need_launcher
 
 # Python's own, which processes import as they start.
@@ -19,7 +21,7 @@ _SHADOWS = ("signal", "pickle", "socket", "struct", "runpy", "selectors")
 def _command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """The command as the shell starts it, with `folder` as its working folder."""
     program = "import sys; del sys.path[0]; from highlight_lit.__main__ import main; sys.exit(main())"
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONSAFEPATH", "WANDB_MODE")}
     environment |= {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [sys.executable, "-c", program, *words],
@@ -69,3 +71,17 @@ def test_settings_of_matplotlib_are_not_read(
     assert main(["doctor"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("highlight-lit: matplotlibrc: settings of Matplotlib in the working folder")
+
+
+def test_an_offline_run_sends_nothing_where_settings_of_wandb_say(tmp_path: Path) -> None:
+    synthesize(tmp_path / "corpus", Plan(topics=3, videos=12, seed=1))
+    (tmp_path / "wandb").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        (tmp_path / "wandb/settings").write_text(f"[default]\nmode = online\nbase_url = {address}\n")
+        ended = _command(tmp_path, "train", "data.root=corpus", "topic=topic01", "trainer.max_epochs=1")
+        assert ended.returncode == 0, ended.stderr
+        assert list(tmp_path.glob("runs/wandb/offline-run-*"))
+        server.settimeout(0)
+        with pytest.raises(BlockingIOError):  # none has come
+            server.accept()

@@ -25,6 +25,7 @@ MAX_SECONDS = 12 * 3600  # of a video, a clip each: the longest that video sites
 FREE_SECONDS = 3600.0
 BYTES_A_SECOND = 8  # of a file, beyond those: stills and silence take more
 MAX_GAP_S = 600.0  # between one frame and the next of a stream
+MAX_BACK_S = 1.0  # that a frame may start before the one before it
 MAX_STREAMS = 64
 SAMPLE_RATES = (1_000, 768_000)  # least and most, samples a second
 MAX_CHANNELS = 64
@@ -104,6 +105,23 @@ def check_time(path: Path, size: int, expected: float, start: float) -> None:
         raise InputError(
             f"{path}: longer than {MAX_SECONDS // 3600} hours, a bound that cannot be raised; expected shorter parts, each"
             " a file"
+        )
+
+
+def check_back(path: Path, before: float, start: float) -> None:
+    """Refuse a frame that starts far before the one before it: of files joined, the second's clips would be lost in the first's.
+
+    Args:
+        path: The file.
+        before, start: Seconds at which the frame before it starts, and at which it does.
+
+    Raises:
+        InputError: With what to do.
+    """
+    if before - start > MAX_BACK_S:
+        raise InputError(
+            f"{path}: timestamps go back from {round(before)} s to {round(start)} s, as where files were joined; expected one run"
+            " of them: put what comes after it into another file, or write both anew (ffmpeg -i JOINED NEW.mp4)"
         )
 
 

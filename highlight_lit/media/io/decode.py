@@ -84,6 +84,7 @@ class Source:
             stream.codec_context.options = {"max_pixels": str(bounds.MAX_PIXELS)}
             stream.codec_context.thread_count = bounds.threads_for(self.video, self._threads)
             stream.codec_context.thread_type = "AUTO"
+        self._before: dict[int, float] = {}  # of each stream, where its last frame starts
         self._wraps = {stream.index for stream in self._streams if stream.time_base == _MPEG_TICK}
 
     def _first_time(self) -> float | None:
@@ -138,7 +139,7 @@ class Source:
         """Every frame of both streams in the order of the file; a damaged packet is counted and left out.
 
         Raises:
-            InputError: Timestamps jump by more than `bounds.MAX_GAP_S`, or go on beyond `bounds.MAX_SECONDS` seconds; or frames or
+            InputError: Timestamps go back, jump by more than `bounds.MAX_GAP_S`, or go on beyond `bounds.MAX_SECONDS` seconds; or frames or
                 audio change to a size or rate that is not taken.
         """
         expected = {stream.index: 0.0 for stream in self._streams}
@@ -229,6 +230,8 @@ class Source:
         start = expected if time is None else time - self._origin
         if index in self._wraps:
             start -= round((start - expected) / _MPEG_WRAP) * _MPEG_WRAP
+        bounds.check_back(self.path, self._before.get(index, start), start)
+        self._before[index] = start
         if isinstance(frame, av.AudioFrame):
             length = frame.samples / max(1, frame.sample_rate)
         else:

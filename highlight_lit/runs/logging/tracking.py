@@ -11,7 +11,7 @@ import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pytorch_lightning.loggers import Logger
 
@@ -107,6 +107,10 @@ def _begin(mode: str, options: Mapping[str, Any], folder: Path, run_id: str, con
     known = type(wandb.Settings()).model_fields
     patience: dict[str, Any] = {name: seconds for name, seconds in _PATIENCE_S.items() if name in known}
     settings = wandb.Settings(silent=True, console="off", x_disable_stats=True, quiet=True, **patience, **further)
+    # What a process counts of itself is sent where W&B's settings say, `wandb/settings` of the working folder too, unless
+    # the process, and not the run alone, is offline.
+    chosen: Literal["offline", "online"] = "offline" if mode == "offline" else "online"
+    wandb.setup(wandb.Settings(mode=chosen))
     call = functools.partial(
         wandb.init,
         project=options["project"] or os.environ.get("WANDB_PROJECT") or PROJECT,
@@ -116,7 +120,7 @@ def _begin(mode: str, options: Mapping[str, Any], folder: Path, run_id: str, con
         job_type="train",
         tags=_tags(config),
         dir=folder,
-        mode="offline" if mode == "offline" else "online",
+        mode=chosen,
         resume="allow" if mode == "online" else "never",
         config=wandb_privacy.sent(config, options["private"]),
         settings=settings,

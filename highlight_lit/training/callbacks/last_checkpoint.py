@@ -61,11 +61,12 @@ class LastCheckpoint(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Between two epochs, have the next one begin at its first batch.
+        """Say whose it is; between two epochs, have the next one begin at its first batch.
 
         Where `trainer.max_steps` is set, Lightning would go on in the epoch that is over, find no batch in it, and leave
         out the next one.
         """
+        checkpoint["run"] = self.path.parent.name
         if self._between_epochs and trainer.max_steps != -1:
             loop = checkpoint["loops"]["fit_loop"]
             for epochs in (loop["epoch_progress"]["total"], loop["epoch_progress"]["current"]):

@@ -1,7 +1,7 @@
 """What `last.ckpt` holds: the one list of its entries, of a run alone and of a cell that was trained in a stack.
 
 Lightning gathers those of a run alone, `stacked.member_checkpoint` those of a cell in a stack. Ours are `progress`, which
-`HighlightModule` keeps, and `time_spent`, which `LastCheckpoint` keeps; `resume` checks them all before a run goes on.
+`HighlightModule` keeps, `run` and `time_spent`, which `LastCheckpoint` keeps; `resume` checks them all before a run goes on.
 A new entry is given and taken up by the module or a callback (`on_save_checkpoint`, `state_dict`) and by
 `member_checkpoint`; it is NotRequired, as checkpoints that were written before lack it.
 No state of a random generator is kept: each step is seeded by the run's seed and its own number.
@@ -33,6 +33,8 @@ LastContents = TypedDict(
         "hyper_parameters": NotRequired[dict[str, Any]],
         # Means of the epochs that are over and sums of the one under way: `EpochMeans.state_dict`.
         "progress": dict[str, Any],
+        # Identity of the run, which is the name of its folder: another run's checkpoint fits too, with other numbers.
+        "run": NotRequired[str],
     },
 )
 NEEDED = LastContents.__required_keys__  # without which no run goes on

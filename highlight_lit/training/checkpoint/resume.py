@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from highlight_lit.errors import InputError, first_line, with_kind
+from highlight_lit.text import shown
 from highlight_lit.training.callbacks.last_checkpoint import LastCheckpoint
 from highlight_lit.training.checkpoint.contents import NEEDED
 from highlight_lit.untrusted.checkpoint_file import LAST_CHECKPOINT, read_checkpoint
@@ -44,11 +45,19 @@ def resumable(folder: Path, module: pl.LightningModule, precision: str = "32-tru
         return None
     try:
         checkpoint = read_checkpoint(path)
+        _refuse_another_runs(checkpoint, path)
         _refuse_swa(checkpoint, path)
         check_state(checkpoint, copy.deepcopy(module).double() if precision == "64-true" else module, path)
     except InputError as error:
         raise InputError(f"{error}; remove it to train from the start") from error
     return path
+
+
+def _refuse_another_runs(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Refuse what another run has written, with another seed say: it may fit, and its numbers would be taken for this run's."""
+    own = path.parent.name
+    if (run := checkpoint.get("run", own)) != own:  # absent before it was kept
+        raise InputError(f"{path}: of the run {shown(str(run)[:64])}, expected of {own}")
 
 
 def _refuse_swa(checkpoint: Mapping[str, Any], path: Path) -> None:

@@ -54,6 +54,7 @@ def save(trainee: Trainee, members: int) -> None:
         "hparams_name": "kwargs",
         "hyper_parameters": dict(module.hparams),
         "progress": module.progress.state_dict(),
+        "run": trainee.path.parent.name,
     }
     AtomicCheckpointIO().save_checkpoint(dict(contents), Path(trainee.path))
 

@@ -236,6 +236,15 @@ def test_few_frames_far_apart_are_no_long_video(tmp_path, made, gap, least, says
     assert "sparse.mkv" in str(raised.value)
 
 
+@pytest.mark.parametrize("from_s", [0.0, 2.0])
+def test_files_that_were_joined_are_refused_where_time_goes_back(tmp_path, made, from_s):
+    parts = [made.write_video(tmp_path / f"{name}.ts", 4, format="mpegts", audio_codec="mp2") for name in "ab"]
+    path = tmp_path / "joined.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with Source(path) as source, pytest.raises(InputError, match="joined.ts: timestamps go back from 4 s to 0 s"):
+        list(source.pieces_from(from_s))
+
+
 @pytest.mark.parametrize(("rate", "channels"), [(2_000_000_000, 1), (3, 1), (48_000, 200)])
 def test_rates_and_channels_that_no_sound_has_are_refused(tmp_path, made, rate, channels):
     path = made.write_video(
