@@ -166,7 +166,7 @@ def gradient_surfaces(path: Path) -> None:
         for axes, (name, surface) in zip(panels, surfaces, strict=False):
             size = np.abs(surface(p_1, p_2)).clip(1e-3, 1e3)
             image = axes.imshow(size, origin="lower", extent=(0, 1, 0, 1), cmap="cividis", norm=LogNorm(1e-3, 1e3))
-            levels = axes.contour(p_1, p_2, size, [0.01, 0.1, 1, 10], colors="white", linewidths=0.7)
+            levels = axes.contour(p_1, p_2, size, [0.1, 1, 10], colors="white", linewidths=0.7)
             axes.clabel(levels, fmt="%g", fontsize=7)
             axes.set(xlabel="score $p_1$", ylabel="score $p_2$", title=name)
         figure.colorbar(image, ax=list(panels[:2]), label="$|dL/dp_1|$, positive bag of two clips", shrink=0.9)
@@ -176,6 +176,7 @@ def gradient_surfaces(path: Path) -> None:
         panels[2].set(xlabel="score p of every clip", ylabel="$60\\,|dL/dz_1|$", ylim=(1e-12, 100),
                       title="a positive bag of 60 clips")  # fmt: skip
         panels[2].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
+        figure.get_layout_engine().set(wspace=0.06)
         save(figure, path)
 
 
