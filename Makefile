@@ -20,7 +20,7 @@ MAKEFLAGS += --no-print-directory
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.installed ## Make the virtual environment in .venv and install the package and its tools
+setup: $(VENV)/.installed ## Install the package and its tools into .venv
 
 # The versions are those of constraints.txt (or CONSTRAINTS=constraints-lowest.txt, the lowest allowed), the extras those of EXTRAS; torch comes first, so that nothing else picks another one.
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
@@ -31,18 +31,18 @@ $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	@$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[$(EXTRAS)]'
 	@touch $@
 
-demo: setup ## Make a synthetic corpus, train a topic in three ways, show the table and a picture (in ./demo)
+demo: setup ## From nothing to a table and a picture, in ./demo
 	@$(BIN)/highlight-lit demo $(DEMO) --command $(BIN)/highlight-lit
 
 # CORPUS=DIR,DIR takes imported corpora, LAUNCHER=stacked trains cells of one shape together, SET="KEY=VALUE ..." sets more, ARGS passes on what highlight-lit reproduce takes.
-reproduce-tables: setup ## Every table and figure of the paper (PROFILE=quick or full); goes on where it was stopped
+reproduce-tables: setup ## All tables and figures (PROFILE=quick or full)
 	@WANDB_SILENT=true $(BIN)/highlight-lit reproduce --profile $(PROFILE) --launcher $(LAUNCHER) --out $(REPRODUCE) \
 	    $(foreach corpus,$(subst $(comma), ,$(CORPUS)),--corpus $(corpus)) $(ARGS) $(SET)
 
-sync: setup ## Send the runs that were logged offline to W&B, of ./reproduce and ./runs (RUNS="DIR DIR")
+sync: setup ## Send offline runs to W&B (RUNS="DIR DIR")
 	@$(BIN)/python -m experiments.dashboards sync $(REPRODUCE) $(RUNS)
 
-dashboards: setup ## Make a saved view of each study in W&B (RUNS=... too), or without a key write what would be made
+dashboards: setup ## A saved view of each study in W&B (RUNS=...)
 	@$(BIN)/python -m experiments.dashboards views $(REPRODUCE) $(RUNS)
 
 # A process that runs out of tests takes some of another's. A comparison of times holds only where nothing else runs, so those come last, one by one.
@@ -53,18 +53,18 @@ test: setup ## Run the tests on all cores
 check: setup ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-docs: setup ## Build the site of docs/ in build/site; a warning is an error
+docs: setup ## Build the site in build/site; a warning is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file docs/mkdocs.yml --site-dir ../build/site && echo build/site/index.html
 
 dist: setup ## Build sdist and wheel in dist/, and look at them
 	@$(BIN)/python -m hatchling build -t sdist -t wheel -d dist && $(BIN)/twine check --strict dist/*
 
-bench: setup ## Clips a second of Trainer.fit beside a bare loop, and other ratios; saved under experiments/results/
+bench: setup ## Speeds beside bare loops; to experiments/results/
 	@$(BIN)/python -m experiments.benchmarks.bench
 
-bench-gpu: setup ## The paper's whole training on one CUDA device, beside what the device can do at most
+bench-gpu: setup ## The same on a CUDA device
 	@$(BIN)/python -m experiments.benchmarks.bench_gpu
 
-clean: ## Remove what make made: the environment, the demo, caches (never ./runs or ./reproduce)
+clean: ## Remove .venv, demo, caches (not runs, reproduce)
 	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
