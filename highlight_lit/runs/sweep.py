@@ -88,8 +88,9 @@ class Sweep(Callback):
             os.environ[_NOTES] = tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=out)
             Path(os.environ[_NOTES], _WHOLE).touch()
             share_words(config.hydra.overrides.task)
-        except OSError:
-            return  # Hydra only warns of what a callback raises; it writes to the same folder next, and that is heard
+        except OSError as error:  # a callback cannot stop Hydra, which writes to the same folder next
+            _keep(InputError(f"{config.out}: no table of the sweep ({error.strerror}); {_MEND}"))
+            return
         for left in out.glob(".sweep-*"):
             owner = re.fullmatch(rf"{re.escape(prefix)}(\d+)-[^-]*", left.name)
             if owner is not None and not alive(int(owner[1])):  # it was killed
@@ -131,6 +132,8 @@ class Sweep(Callback):
     @_kept_error()
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the table over all cells of the sweep, done now or before."""
+        if _NOTES not in os.environ:
+            return
         notes = Path(os.environ[_NOTES])
         records = _read(notes)
         if Sweep.error is None and not (notes / _WHOLE).exists():  # a job of another process kept an error

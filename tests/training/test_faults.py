@@ -204,6 +204,19 @@ def test_a_damaged_note_ends_its_sweep_with_an_error(
     assert quick_train("seed=0,1", multirun=True) == 0
 
 
+def test_a_sweep_without_room_for_its_notes_ends_with_an_error(
+    quick_train: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**named: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sweep.tempfile, "mkdtemp", full)
+    with pytest.raises(
+        InputError, match=r"no table of the sweep \(No space left on device\); make room: the same command"
+    ):
+        quick_train("seed=0,1", multirun=True)
+
+
 def test_a_lock_that_cannot_be_made_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path) -> int:
         raise OSError(28, "No space left on device", str(path))
