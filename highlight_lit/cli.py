@@ -75,7 +75,7 @@ def _run(words: list[str]) -> int:
 
 def _do(words: list[str]) -> int:
     """Run a verb."""
-    _in_a_folder()
+    _check_working_folder()
     if words[:1] == ["train"]:  # all its words are Hydra's
         from highlight_lit.training.command import main as train
 
@@ -99,7 +99,7 @@ def _do(words: list[str]) -> int:
     return status
 
 
-def _in_a_folder() -> None:
+def _check_working_folder() -> None:
     """Refuse a working folder that was removed, or has settings of Matplotlib, which name programs: libraries read them, or wait."""
     try:
         os.getcwd()

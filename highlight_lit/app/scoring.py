@@ -110,7 +110,7 @@ def _seconds(given: object) -> float:
     """The length of a clip that a request says."""
     from highlight_lit.inference.stored_features import MAX_CLIP_S
 
-    if isinstance(given, int | float) and 0 < given <= MAX_CLIP_S:
+    if isinstance(given, int | float) and given is not True and 0 < given <= MAX_CLIP_S:
         return float(given)
     told = "the field is empty" if given is None else one_line(given)
     raise InputError(f"seconds of a clip: {told}; expected a number over 0 and at most {MAX_CLIP_S:g}")

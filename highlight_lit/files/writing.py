@@ -21,8 +21,8 @@ from highlight_lit.files.reading import kind_of
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, where an empty file is; on success sync it and rename it to `path`.
 
-    On failure it is removed, and so are the folders that were made for it. Its name cannot be guessed and it is created exclusively, so a link that was laid there
-    is never followed.
+    On failure it is removed, and so are the folders that were made for it. Its name cannot be guessed and it is created
+    exclusively, so a link that was laid there is never followed.
 
     Args:
         path: The final name. Its folder is created if missing.

@@ -154,7 +154,7 @@ def test_a_request_that_gradio_fails_at_is_a_line(begun: bool, capsys: pytest.Ca
 
 @pytest.mark.parametrize(
     ("seconds", "told"),
-    [(None, "the field is empty"), (-1, "-1"), (0, "0"), (3601, "3601"), (float("nan"), "nan"), (10**400, "10+"), ("2", "2"), ([1], r"\[1\]")],
+    [(None, "the field is empty"), (True, "True"), (-1, "-1"), (0, "0"), (3601, "3601"), (float("nan"), "nan"), (10**400, "10+"), ("2", "2"), ([1], r"\[1\]")],
 )  # fmt: skip
 def test_seconds_of_a_clip_that_are_none_are_a_line(seconds: Any, told: str, runs: Path, features: Path) -> None:
     order = Order(str(next(runs.iterdir())), (features / "walk.npz",), clip_seconds=seconds)
